@@ -1,0 +1,36 @@
+# What people type. The work is done by cargo and by the scripts.
+
+PREFIX ?= /usr/local
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(abspath $(TARGET))/release
+XCLUSTER := $(BIN)/xcluster
+
+.PHONY: help start stop build test bench install
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
+
+start: ## Install what is missing, build, and start the default cluster
+	@scripts/set-up start
+	@$(MAKE) --no-print-directory build
+	@$(XCLUSTER) status 2>/dev/null || $(XCLUSTER) start
+	@case ":$$PATH:" in *":$(BIN):"*) ;; *) printf '\nfor this terminal: PATH="$$PATH:%s"\n' "$(BIN)" ;; esac
+
+stop: ## Stop the default cluster
+	@$(XCLUSTER) stop
+
+build: ## Build the program
+	cargo build --release --locked --package xcluster-cli
+
+test: ## Install what is missing, and run all checks and tests
+	@scripts/set-up test
+	@scripts/test
+
+bench: ## Take the figures of docs/performance.md again
+	@scripts/set-up start
+	cargo build --release --locked --package xcluster-cli --package xcluster-benches
+	@for bench in boot exec idle plan; do $(BIN)/$$bench || exit 1; done
+
+install: build ## Install the program, its manual and its completions under PREFIX (default /usr/local)
+	install -D -m 0755 $(XCLUSTER) $(DESTDIR)$(PREFIX)/bin/xcluster
+	scripts/install-docs $(XCLUSTER) $(DESTDIR)$(PREFIX)/share

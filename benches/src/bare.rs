@@ -1,0 +1,142 @@
+//! The same guest in a QEMU that was started by hand: the library's own words for it, less its monitor and its agent, with
+//! the console on standard output. Ready is what its console says.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempPath;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use xcluster_core::guest::args::READY_LINE;
+
+/// How long a guest may take: as long as the library gives it in software.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A QEMU to be started by hand.
+#[derive(Debug, Clone)]
+pub struct Bare {
+    program: PathBuf,
+    words: Vec<String>,
+    /// A copy of what the library hands over as a descriptor.
+    _initramfs: Arc<TempPath>,
+}
+
+/// A guest that runs. Dropping it kills it.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    /// Kept open: a guest that prints into a closed pipe ends its QEMU.
+    _console: Lines<BufReader<ChildStdout>>,
+}
+
+impl Bare {
+    /// The same as a QEMU that the library runs.
+    ///
+    /// # Errors
+    /// It is gone, or its words are not those that the library writes.
+    pub fn like(pid: u32) -> Result<Self> {
+        let program = std::fs::read_link(format!("/proc/{pid}/exe"))?;
+        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline"))?;
+        let mut words: Vec<String> = line.trim_end_matches('\0').split('\0').skip(1).map(str::to_owned).collect();
+        let initrd = words.iter().position(|word| word == "-initrd").context("a QEMU without an initramfs")? + 1;
+        let number = words[initrd].strip_prefix("/proc/self/fd/").context("the initramfs is no descriptor")?;
+        let copy = tempfile::NamedTempFile::new()?.into_temp_path();
+        std::fs::copy(format!("/proc/{pid}/fd/{number}"), &copy)?;
+        words[initrd] = copy.display().to_string();
+        Ok(Self { program, words: by_hand(words), _initramfs: Arc::new(copy) })
+    }
+
+    /// Starts it and waits until its console says that it is ready.
+    ///
+    /// # Errors
+    /// It does not get there.
+    pub async fn boot(&self) -> Result<Running> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.words).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let console = child.stdout.take().context("the console is no pipe")?;
+        let mut lines = BufReader::new(console).lines();
+        let ready = async {
+            while let Some(line) = lines.next_line().await? {
+                if line.contains(READY_LINE) {
+                    return Ok(());
+                }
+            }
+            bail!("QEMU has ended")
+        };
+        timeout(DEADLINE, ready).await.context("the guest does not get ready")??;
+        Ok(Running { child, _console: lines })
+    }
+}
+
+impl Running {
+    /// Its process id.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+}
+
+/// Starts all of them, so many at once, and waits until the last is ready.
+///
+/// # Errors
+/// One of them does not get there.
+pub async fn boot_all(guests: &[Bare], at_once: usize) -> Result<(Vec<Running>, Vec<u32>)> {
+    let turns = Arc::new(Semaphore::new(at_once));
+    let mut boots = JoinSet::new();
+    for guest in guests {
+        let (guest, turns) = (guest.clone(), turns.clone());
+        boots.spawn(async move {
+            let _turn = turns.acquire_owned().await?;
+            guest.boot().await
+        });
+    }
+    let mut running = Vec::new();
+    while let Some(guest) = boots.join_next().await {
+        running.push(guest??);
+    }
+    let pids = running.iter().filter_map(Running::pid).collect();
+    Ok((running, pids))
+}
+
+/// The words without the library's own channels, and without forwards: their ports may be taken by now.
+fn by_hand(words: Vec<String>) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut words = words.into_iter().peekable();
+    while let Some(option) = words.next() {
+        let value = words.next_if(|word| !word.starts_with('-'));
+        match (option.as_str(), value) {
+            ("-chardev" | "-mon", _) => {}
+            ("-device", Some(device)) if device.starts_with("virtio-serial") || device.starts_with("virtserial") => {}
+            ("-serial", _) => kept.extend([option, "stdio".to_owned()]),
+            ("-netdev", Some(netdev)) => {
+                let parts: Vec<&str> = netdev.split(',').filter(|part| !part.starts_with("hostfwd=")).collect();
+                kept.extend([option, parts.join(",")]);
+            }
+            (_, value) => kept.extend([option].into_iter().chain(value)),
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_hand;
+
+    #[test]
+    fn only_what_the_library_needs_for_itself_is_left_out() {
+        let words = "-smp 2 -nodefaults -chardev socket,id=monitor,fd=5 -mon chardev=monitor,mode=control \
+                     -serial chardev:console -device virtio-rng-pci -device virtio-serial-pci,max_ports=2 \
+                     -device virtserialport,chardev=agent,name=a -netdev user,id=net0,hostfwd=tcp:127.0.0.1:1-:23,dns=x \
+                     -device virtio-net-pci,netdev=net0";
+        let kept = by_hand(words.split_whitespace().map(str::to_owned).collect()).join(" ");
+        let expected = "-smp 2 -nodefaults -serial stdio -device virtio-rng-pci -netdev user,id=net0,dns=x \
+                        -device virtio-net-pci,netdev=net0";
+        assert_eq!(kept, expected);
+    }
+}

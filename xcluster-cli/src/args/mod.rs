@@ -1,0 +1,80 @@
+//! What was typed. Says nothing of what it means: texts stay texts until `settings` has seen the environment and the
+//! topology file too, so that all mistakes are told at once.
+
+mod cluster;
+mod host;
+mod node;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use crate::exit;
+
+pub(crate) use cluster::{AccelArg, ClusterArgs, GuestArgs, IdentityArg, PlanArgs, StartArgs, StatusArgs, StopArgs};
+pub(crate) use host::{CompletionsArgs, DoctorArgs, EnvArgs, ImageArgs, ManArgs};
+pub(crate) use node::{ConsoleArgs, CpArgs, ExecArgs, SshArgs, VmArgs};
+
+/// Start clusters of real VMs on virtual networks, and work with them.
+///
+/// A cluster lives as long as its owner: the process that `start` leaves behind, or `start --foreground` itself. Nothing
+/// survives it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "xcluster",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = exit::help(),
+)]
+pub(crate) struct Args {
+    /// Log more on standard error: once for what is done, twice for every detail.
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(alias = "starts")]
+    Start(Box<StartArgs>),
+    Stop(StopArgs),
+    Status(StatusArgs),
+    Plan(Box<PlanArgs>),
+    Exec(ExecArgs),
+    Console(ConsoleArgs),
+    Vm(VmArgs),
+    #[command(alias = "rsh")]
+    Ssh(SshArgs),
+    #[command(alias = "rcp")]
+    Cp(CpArgs),
+    Image(ImageArgs),
+    Doctor(DoctorArgs),
+    Env(EnvArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
+    /// Own a cluster; run by `start`.
+    #[command(hide = true)]
+    Owner {
+        /// The cluster's name, for people who look at the list of processes.
+        name: String,
+    },
+}
+
+/// Which cluster a command is about.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct NameArg {
+    /// Name of the cluster [default: $XCLUSTER_NAME, else `default`].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+/// In which form data is printed.
+#[derive(Debug, Default, Clone, Copy, clap::Args)]
+pub(crate) struct JsonArg {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,153 @@
+//! Commands' way to a cluster that another process owns, and to the nodes that somebody names.
+
+use xcluster_core::name::{ClusterName, NodeId, Role};
+use xcluster_core::remote::{self, Remote};
+use xcluster_core::{ClusterStatus, NodeState, NodeStatus};
+
+use crate::args::NameArg;
+use crate::exit::Exit;
+use crate::report::Failure;
+use crate::settings::cluster_name;
+use crate::variables::Variables;
+
+/// The cluster that a command is about.
+pub(super) async fn attach(arg: &NameArg, variables: &Variables) -> Result<Remote, Failure> {
+    let name = cluster_name(arg, variables)?;
+    let attached = Remote::attach(&name);
+    attached.map_err(|error| {
+        let failure = Failure::from(error);
+        if failure.exit == Exit::ABSENT { failure.hint(others(&name)) } else { failure }
+    })
+}
+
+/// What to type instead of the name of a cluster that does not run.
+fn others(name: &ClusterName) -> String {
+    // If the others cannot be listed, none is offered.
+    let running = remote::running().unwrap_or_default();
+    let names: Vec<String> = running.iter().map(|other| format!("`--name {other}`")).collect();
+    match (names.as_slice(), name.as_str()) {
+        ([], "default") => "`xcluster start`".to_owned(),
+        ([], name) => format!("`xcluster start --name {name}`"),
+        (names, _) => format!("{} runs; `xcluster status --all` shows all", names.join(", ")),
+    }
+}
+
+/// The node that a word names.
+pub(super) fn one<'a>(word: &str, status: &'a ClusterStatus) -> Result<&'a NodeStatus, Failure> {
+    let id: NodeId = word.parse().map_err(|error| Failure::from_error(Exit::ABSENT, &error))?;
+    status.nodes.iter().find(|node| node.id == id).ok_or_else(|| {
+        let message = format!("there is no node {} in cluster `{}`", id.number(), status.name);
+        Failure::new(Exit::ABSENT, message).hint(format!("it has {}", numbers(status)))
+    })
+}
+
+/// The nodes that words name, each once, by number: `2`, `vm-002`, `1-4`, `nodes`, `routers`, `testers`, `all`, and
+/// several of these with commas between them.
+pub(super) fn select(words: &[String], status: &ClusterStatus) -> Result<Vec<NodeId>, Failure> {
+    let mut nodes = Vec::new();
+    for word in words.iter().flat_map(|words| words.split(',')) {
+        nodes.extend(members(word, status)?);
+    }
+    nodes.sort_unstable();
+    nodes.dedup();
+    Ok(nodes)
+}
+
+fn members(word: &str, status: &ClusterStatus) -> Result<Vec<NodeId>, Failure> {
+    let all = status.nodes.iter().map(|node| node.id);
+    if word == "all" {
+        return Ok(all.collect());
+    }
+    if let Ok(role) = word.parse::<Role>() {
+        let members: Vec<NodeId> = all.filter(|id| id.role() == role).collect();
+        return if members.is_empty() {
+            Err(Failure::new(Exit::ABSENT, format!("there are no {role} in cluster `{}`", status.name)))
+        } else {
+            Ok(members)
+        };
+    }
+    match range(word) {
+        Some((first, last)) if first <= last => {
+            (first..=last).map(|number| one(&number.to_string(), status).map(|node| node.id)).collect()
+        }
+        Some((first, last)) => Err(Failure::new(Exit::ABSENT, format!("`{first}-{last}` is empty"))),
+        None => Ok(vec![one(word, status)?.id]),
+    }
+}
+
+/// `1-4`. A host name such as `vm-001` is no range.
+fn range(word: &str) -> Option<(u8, u8)> {
+    let (first, last) = word.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+fn numbers(status: &ClusterStatus) -> String {
+    let numbers: Vec<String> = status.nodes.iter().map(|node| node.id.number().to_string()).collect();
+    numbers.join(" ")
+}
+
+/// Where this host finds a TCP port of a node.
+pub(super) fn address(
+    node: &NodeStatus,
+    port: u16,
+    service: &str,
+    status: &ClusterStatus,
+) -> Result<std::net::SocketAddr, Failure> {
+    if node.state != NodeState::Ready {
+        let why = node.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        return Err(Failure::new(Exit::FAILURE, format!("{} is not ready ({}{why})", node.name, node.state)));
+    }
+    let found = node.forwards.iter().find(|forward| forward.port == port).map(|forward| forward.host);
+    found.ok_or_else(|| {
+        let why = if status.login { "this host has no way to it" } else { "the cluster was started with `--no-login`" };
+        Failure::new(Exit::FAILURE, format!("there is no {service} to {}: {why}", node.name)).hint(format!(
+            "`xcluster console --name {} {}`",
+            status.name,
+            node.id.number()
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cluster of node 1, which is ready, and router 201, which has failed.
+    fn status() -> ClusterStatus {
+        serde_json::from_str(include_str!("../../tests/fixtures/status.json")).unwrap()
+    }
+
+    fn selected(words: &[&str]) -> Result<Vec<u8>, String> {
+        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        let nodes = select(&words, &status());
+        nodes.map(|ids| ids.into_iter().map(NodeId::number).collect()).map_err(|failure| failure.chain.join(": "))
+    }
+
+    #[test]
+    fn words_name_nodes_once_and_in_order() {
+        assert_eq!(selected(&["201", "vm-001", "1"]), Ok(vec![1, 201]));
+        assert_eq!(selected(&["201,1"]), Ok(vec![1, 201]));
+        assert_eq!(selected(&["1-1"]), Ok(vec![1]));
+        assert_eq!(selected(&["routers"]), Ok(vec![201]));
+        assert_eq!(selected(&["nodes", "all"]), Ok(vec![1, 201]));
+    }
+
+    #[test]
+    fn a_word_that_names_nobody_is_an_error() {
+        let error = |word: &str| selected(&[word]).unwrap_err();
+        assert_eq!(error("1-3"), "there is no node 2 in cluster `default`");
+        assert_eq!(error("3-1"), "`3-1` is empty");
+        assert_eq!(error("testers"), "there are no testers in cluster `default`");
+        assert!(error("host").starts_with("`host` is not a node"));
+        assert!(error("250").starts_with("`250` is not a node"));
+    }
+
+    #[test]
+    fn a_port_is_only_known_of_a_node_that_is_ready() {
+        let status = status();
+        let ssh = |word: &str| address(one(word, &status).unwrap(), 22, "ssh", &status);
+        assert_eq!(ssh("1").unwrap().to_string(), "127.0.0.1:12301");
+        assert_eq!(ssh("201").unwrap_err().chain, ["vm-201 is not ready (failed: QEMU was ended by signal 9)"]);
+        assert!(address(one("1", &status).unwrap(), 5, "such port", &status).is_err());
+    }
+}

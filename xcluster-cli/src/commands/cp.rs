@@ -1,0 +1,141 @@
+//! `cp`: a file into a node or out of it.
+
+use std::io::{self, Write, stdin};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+use xcluster_core::name::NodeId;
+use xcluster_core::remote::Remote;
+
+use super::Outcome;
+use super::attach::{attach, one};
+use crate::args::CpArgs;
+use crate::exit::Exit;
+use crate::output;
+use crate::report::Failure;
+use crate::variables::Variables;
+
+/// Copies the file, whole or not at all.
+pub(super) async fn run(args: &CpArgs, variables: &Variables) -> Outcome {
+    let copy = Copy::new(&args.source, &args.destination)?;
+    let cluster = attach(&args.name, variables).await?;
+    let node = one(&copy.node.to_string(), &cluster.status().await?)?.id;
+    match (copy.way, copy.here) {
+        (Way::In, Some(file)) => put(&cluster, node, &file, &copy.there).await?,
+        (Way::In, None) => spool(&cluster, node, &copy.there).await?,
+        (Way::Out, Some(file)) => get(&cluster, node, &copy.there, &file).await?,
+        (Way::Out, None) => print(&cluster, node, &copy.there).await?,
+    }
+    Ok(Exit::OK)
+}
+
+/// What is copied, and where to.
+#[derive(Debug, PartialEq, Eq)]
+struct Copy {
+    way: Way,
+    node: NodeId,
+    /// The file in the node.
+    there: PathBuf,
+    /// The file here; none is standard input or output.
+    here: Option<PathBuf>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Way {
+    In,
+    Out,
+}
+
+impl Copy {
+    fn new(source: &str, destination: &str) -> Result<Self, Failure> {
+        let (way, (node, there), here) = match (remote(source), remote(destination)) {
+            (None, Some(target)) => (Way::In, target, source),
+            (Some(target), None) => (Way::Out, target, destination),
+            (Some(_), Some(_)) => {
+                let hint = format!("`xcluster cp {source} - | xcluster cp - {destination}`");
+                return Err(Failure::new(Exit::USAGE, "both files are in nodes").hint(hint));
+            }
+            (None, None) => {
+                let message = format!("neither `{source}` nor `{destination}` is in a node");
+                return Err(Failure::new(Exit::USAGE, message).hint("write a file in a node as `2:/etc/hosts`"));
+            }
+        };
+        Ok(Self { way, node, there, here: (here != "-").then(|| PathBuf::from(here)) })
+    }
+}
+
+/// A file in a node: `2:/etc/hosts` or `vm-002:/etc/hosts`. All else is here, as `./2:x` is.
+fn remote(text: &str) -> Option<(NodeId, PathBuf)> {
+    let (node, path) = text.split_once(':')?;
+    let path = if path.is_empty() { "/root/" } else { path };
+    Some((node.parse().ok()?, PathBuf::from(path)))
+}
+
+async fn put(cluster: &Remote, node: NodeId, from: &Path, to: &Path) -> Result<(), Failure> {
+    // Whoever owns the cluster reads it; that it is missing here is nothing about the node.
+    let found = std::fs::metadata(from);
+    let found = found.map_err(|error| Failure::io(format!("read `{}`", from.display()), &error))?;
+    if found.is_dir() {
+        let hint = format!("`tar -c -C {} . | xcluster exec {} -- tar -x -C DIR`", from.display(), node.number());
+        return Err(Failure::new(Exit::FAILURE, format!("`{}` is a folder", from.display())).hint(hint));
+    }
+    cluster.put(node, from, to).await?;
+    Ok(())
+}
+
+async fn get(cluster: &Remote, node: NodeId, from: &Path, to: &Path) -> Result<(), Failure> {
+    cluster.get(node, from, to).await?;
+    Ok(())
+}
+
+/// Standard input as a file of the node: it is kept here until it has ended, so that half of it is never there.
+async fn spool(cluster: &Remote, node: NodeId, to: &Path) -> Result<(), Failure> {
+    if to.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(Failure::new(Exit::USAGE, "what comes from standard input needs a file name in the node"));
+    }
+    let spooled = || -> io::Result<NamedTempFile> {
+        let mut file = NamedTempFile::new()?;
+        io::copy(&mut stdin().lock(), &mut file)?;
+        file.flush()?;
+        Ok(file)
+    };
+    let file = spooled().map_err(|error| Failure::io("keep standard input in a temporary file", &error))?;
+    put(cluster, node, file.path(), to).await
+}
+
+/// A file of the node on standard output, once all of it has arrived.
+async fn print(cluster: &Remote, node: NodeId, from: &Path) -> Result<(), Failure> {
+    let kept = |error: io::Error| Failure::io("keep the file in a temporary one", &error);
+    let folder = tempfile::tempdir().map_err(kept)?;
+    let path = folder.path().join("file");
+    get(cluster, node, from, &path).await?;
+    let mut file = std::fs::File::open(&path).map_err(kept)?;
+    io::copy(&mut file, &mut io::stdout().lock()).map_err(|error| output::failed(&error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_named_before_the_colon_on_one_side() {
+        let node = |number| NodeId::new(number).unwrap();
+        let check = |source: &str, destination: &str, way, number, there: &str, here: Option<&str>| {
+            let copy = Copy { way, node: node(number), there: there.into(), here: here.map(PathBuf::from) };
+            assert_eq!(Copy::new(source, destination), Ok(copy), "{source} {destination}");
+        };
+        check("2:/etc/hosts", ".", Way::Out, 2, "/etc/hosts", Some("."));
+        check("./2:x", "vm-201:a:b", Way::In, 201, "a:b", Some("./2:x"));
+        check("c:x", "2:", Way::In, 2, "/root/", Some("c:x"));
+        check("-", "2:/x", Way::In, 2, "/x", None);
+        check("2:/x", "-", Way::Out, 2, "/x", None);
+    }
+
+    #[test]
+    fn one_side_must_be_in_a_node_and_the_other_here() {
+        assert!(Copy::new("a", "b").is_err());
+        assert!(Copy::new("1:a", "2:b").is_err());
+        assert!(Copy::new("250:a", "-").is_err());
+    }
+}

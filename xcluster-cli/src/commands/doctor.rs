@@ -1,0 +1,77 @@
+//! `doctor`: what this host can do, and what to type so that it can do more. Judging is `doctor::check`'s affair.
+
+mod check;
+mod guest;
+mod host;
+
+use xcluster_core::host::folder;
+
+use super::Outcome;
+use crate::args::{ClusterArgs, DoctorArgs};
+use crate::exit::Exit;
+use crate::output::{print, print_json};
+use crate::report::Failure;
+use crate::settings::Settings;
+use crate::variables::Variables;
+
+use check::{Check, Verdict};
+
+/// Prints what was found. Ends well if a cluster can be started.
+pub(super) async fn run(args: &DoctorArgs, variables: &Variables) -> Outcome {
+    let checks = checks(variables).await?;
+    if args.json.json { print_json(&checks) } else { print(&text(&checks)) }?;
+    let is_able = checks.iter().all(|check| check.verdict != Verdict::Bad);
+    Ok(if is_able { Exit::OK } else { Exit::HOST })
+}
+
+/// Everything that matters to a start of the default cluster, in the order in which a start meets it.
+async fn checks(variables: &Variables) -> Result<Vec<Check>, Failure> {
+    let settings = Settings::new(&ClusterArgs::default(), variables)?;
+    // A cache that cannot be used is told by the build that would fill it.
+    let image = xcluster_core::guest::cached_image().ok().flatten();
+    let mut checks = guest::qemu(&settings.options.qemu, image.as_ref()).await;
+    checks.extend([
+        guest::guest(image.as_ref()),
+        host::memory(settings.plan().ok().as_ref()),
+        host::runtime_folder(&folder::base()),
+        host::ssh(),
+        host::tun(),
+        host::user_namespaces(),
+    ]);
+    Ok(checks)
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    Failure::from_error(Exit::HOST, error).chain.join(": ")
+}
+
+fn text(checks: &[Check]) -> String {
+    let width = checks.iter().map(|check| check.what.len()).max().unwrap_or_default();
+    let lines = checks.iter().map(|check| {
+        let fix = check.fix.as_ref().map(|fix| format!("{:9}{fix}\n", "")).unwrap_or_default();
+        format!("{:7}  {:width$}  {}\n{fix}", check.verdict.word(), check.what, check.found)
+    });
+    let lines: String = lines.collect();
+    let last = if checks.iter().any(|check| check.verdict == Verdict::Bad) {
+        "\nA cluster cannot be started here until what is missing is there.\n"
+    } else {
+        "\nA cluster can be started here: `xcluster start`.\n"
+    };
+    lines + last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_comes_with_what_to_type() {
+        let checks = [
+            Check::good("QEMU", "7.2.22"),
+            Check::poor("KVM", "a guest hangs on it", "none needed"),
+            Check::bad("kernel", "no apt here", "sudo apt-get install busybox-static"),
+        ];
+        insta::assert_snapshot!(text(&checks));
+    }
+}

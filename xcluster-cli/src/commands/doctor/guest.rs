@@ -1,0 +1,65 @@
+//! What is looked at of QEMU, KVM and the guest. Builds nothing: KVM is tried with a guest that is there already.
+
+use std::path::Path;
+
+use tokio::task::LocalSet;
+use xcluster_core::guest::{self, Image};
+use xcluster_core::plan::Accel;
+use xcluster_core::qemu::accel::{self, Sample};
+use xcluster_core::qemu::command::Accelerator;
+use xcluster_core::qemu::process::find_program;
+use xcluster_core::qemu::version::{self, Qemu};
+
+use super::check::Check;
+
+const INSTALL_QEMU: &str = "sudo apt-get install --no-install-recommends qemu-system-x86";
+
+/// Whether there is a QEMU that is new enough, and what its processors are.
+pub(super) async fn qemu(program: &Path, image: Option<&Image>) -> Vec<Check> {
+    match version::find(program).await {
+        Ok(qemu) => vec![Check::good("QEMU", qemu.banner.clone()), kvm(&qemu, image).await],
+        Err(error) => vec![Check::bad("QEMU", super::chain(&error), INSTALL_QEMU)],
+    }
+}
+
+async fn kvm(qemu: &Qemu, image: Option<&Image>) -> Check {
+    let sample = image.map(|image| Sample { kernel: image.kernel.clone(), initramfs: image.initramfs.clone() });
+    let verdict = LocalSet::new().run_until(accel::choose(qemu, Accel::Auto, async || sample)).await;
+    match verdict {
+        Ok(verdict) if verdict.accelerator == Accelerator::Kvm => Check::good("KVM", "a guest runs on it"),
+        Ok(verdict) => {
+            let why = verdict.obstacle.unwrap_or_default();
+            Check::poor("KVM", format!("not used, nodes run in software: {why}"), remedy(&why))
+        }
+        Err(error) => Check::poor("KVM", super::chain(&error), remedy("")),
+    }
+}
+
+fn remedy(why: &str) -> &'static str {
+    if why.contains("ermission denied") {
+        "sudo usermod --append --groups kvm $USER   # then log in again"
+    } else if why.contains("no kernel at hand") {
+        "xcluster image && xcluster doctor"
+    } else {
+        "nothing to type: use a host that has hardware virtualisation"
+    }
+}
+
+/// Whether there is a guest, or everything that one is built with.
+pub(super) fn guest(image: Option<&Image>) -> Check {
+    const WHAT: &str = "guest";
+    if let Some(image) = image {
+        return Check::good(WHAT, format!("built: {}", image.kernel.display()));
+    }
+    let missing: Vec<&str> = guest::BUILD_PROGRAMS.iter().copied().filter(|name| is_missing(name)).collect();
+    if missing.is_empty() {
+        Check::good(WHAT, "not built yet; the first start builds it from packages")
+    } else {
+        let found = format!("not built, and {} not there", missing.join(", "));
+        Check::bad(WHAT, found, "xcluster start --kernel FILE --initrd FILE, with files of your own")
+    }
+}
+
+fn is_missing(program: &str) -> bool {
+    find_program(Path::new(program)).is_none()
+}

@@ -1,0 +1,57 @@
+//! `exec`: a command in nodes. Output streams; every result is told, whatever happens to the others.
+
+mod lines;
+mod many;
+mod single;
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use xcluster_core::guest::exec::Command;
+
+use super::Outcome;
+use super::attach::{attach, select};
+use crate::args::ExecArgs;
+use crate::exit::Exit;
+use crate::report::Failure;
+use crate::settings::Reader;
+use crate::settings::duration;
+use crate::variables::Variables;
+
+/// Runs the command. Whatever fails on our side ends with 255, so that it is told apart from the command's own codes.
+pub(super) async fn run(args: &ExecArgs, variables: &Variables) -> Outcome {
+    let outcome = execute(args, variables).await;
+    outcome.map_err(|failure| if failure.exit == Exit::PIPE { failure } else { failure.with_exit(Exit::NOT_RUN) })
+}
+
+async fn execute(args: &ExecArgs, variables: &Variables) -> Outcome {
+    let mut reader = Reader::new(variables);
+    let timeout = args.timeout.as_deref().and_then(|time| reader.value("--timeout", Some(time), "", duration));
+    reader.finish()?;
+    let cluster = attach(&args.name, variables).await?;
+    let nodes = select(&args.nodes, &cluster.status().await?)?;
+    let command = command(&args.command, timeout);
+    match nodes.as_slice() {
+        [node] if !args.json.json => single::run(&cluster, *node, command, !args.no_stdin).await,
+        nodes if args.json.json => many::collect(&cluster, nodes, &command).await,
+        nodes => many::stream(&cluster, nodes, &command).await,
+    }
+}
+
+/// One word is a line for the guest's shell, several are a program and its arguments.
+fn command(words: &[OsString], timeout: Option<Duration>) -> Command {
+    let command = match words {
+        [line] => Command::shell(line),
+        [program, arguments @ ..] => Command::new(program).args(arguments),
+        [] => Command::new(""),
+    };
+    match timeout {
+        Some(timeout) => command.timeout(timeout),
+        None => command.no_timeout(),
+    }
+}
+
+/// A command that could not be run on a node, or not to its end.
+fn failed(node: xcluster_core::name::NodeId, error: &xcluster_core::guest::exec::ExecError) -> Failure {
+    Failure::from_error(Exit::NOT_RUN, error).context(format!("cannot run the command on {node}"))
+}

@@ -1,0 +1,87 @@
+//! Several nodes at the same time: lines with names before them as they come, or every result as JSON at the end.
+
+use std::io::{Write, stderr};
+
+use futures::future::{join_all, try_join_all};
+use serde::Serialize;
+use xcluster_core::Error;
+use xcluster_core::guest::exec::{Command, Event, Output, Status};
+use xcluster_core::name::NodeId;
+use xcluster_core::remote::Remote;
+
+use super::super::Outcome;
+use super::failed;
+use super::lines::Lines;
+use crate::exit::Exit;
+use crate::output;
+use crate::report::Failure;
+
+/// Runs the command on all nodes and passes lines on as they come.
+pub(super) async fn stream(cluster: &Remote, nodes: &[NodeId], command: &Command) -> Outcome {
+    let runs = nodes.iter().map(|node| async {
+        match follow(cluster, *node, command.clone()).await {
+            Ok(status) => Ok(Exit::of_command(status.code())),
+            // Nobody reads any more, from any node.
+            Err(failure) if failure.exit == Exit::PIPE => Err(failure),
+            Err(failure) => {
+                failure.print();
+                Ok(Exit::NOT_RUN)
+            }
+        }
+    });
+    try_join_all(runs).await.map(first_failure)
+}
+
+async fn follow(cluster: &Remote, node: NodeId, command: Command) -> Result<Status, Failure> {
+    let mut execution = cluster.spawn(node, command).await?;
+    let (mut stdout, mut errors) = (Lines::new(node), Lines::new(node));
+    loop {
+        match execution.next().await.map_err(|error| failed(node, &error))? {
+            Some(Event::Stdout(bytes)) => output::write_all(&stdout.push(&bytes))?,
+            Some(Event::Stderr(bytes)) => drop(stderr().write_all(&errors.push(&bytes))),
+            Some(Event::Exited(status)) => {
+                output::write_all(&stdout.finish())?;
+                drop(stderr().write_all(&errors.finish()));
+                return Ok(status);
+            }
+            Some(_) => {}
+            None => return Err(Failure::new(Exit::NOT_RUN, format!("{node} did not say how the command ended"))),
+        }
+    }
+}
+
+/// What came of the command on one node, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Row {
+    node: NodeId,
+    name: String,
+    /// The exit code as a shell has it; none if the command could not be run.
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+    /// Why it could not be run, or not to its end.
+    error: Option<String>,
+}
+
+impl Row {
+    fn new(node: NodeId, result: Result<Output, Error>) -> Self {
+        let row = |code, stdout, stderr, error| Self { node, name: node.to_string(), code, stdout, stderr, error };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match result {
+            Ok(output) => row(Some(output.status.code()), text(&output.stdout), text(&output.stderr), None),
+            Err(error) => row(None, String::new(), String::new(), Some(Failure::from(error).chain.join(": "))),
+        }
+    }
+}
+
+/// Runs the command on all nodes and prints every result as JSON.
+pub(super) async fn collect(cluster: &Remote, nodes: &[NodeId], command: &Command) -> Outcome {
+    let runs = nodes.iter().map(|node| async { Row::new(*node, cluster.exec(*node, command.clone()).await) });
+    let rows: Vec<Row> = join_all(runs).await;
+    output::print_json(&rows)?;
+    Ok(first_failure(rows.iter().map(|row| row.code.map_or(Exit::NOT_RUN, Exit::of_command))))
+}
+
+fn first_failure(exits: impl IntoIterator<Item = Exit>) -> Exit {
+    exits.into_iter().find(|exit| !exit.is_ok()).unwrap_or(Exit::OK)
+}

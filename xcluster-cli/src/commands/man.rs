@@ -1,0 +1,31 @@
+//! `man`: the manual pages, made from the same text as `--help`.
+
+use std::path::Path;
+
+use super::Outcome;
+use crate::args::ManArgs;
+use crate::exit::Exit;
+use crate::output::print;
+use crate::report::Failure;
+
+/// Writes a page for `xcluster` and for each of its commands, and prints their paths.
+pub(super) fn run(args: &ManArgs) -> Outcome {
+    let folder = &args.folder;
+    std::fs::create_dir_all(folder).map_err(|error| Failure::io(format!("make `{}`", folder.display()), &error))?;
+    let mut command = crate::command().disable_help_subcommand(true);
+    // Gives every subcommand its full name.
+    command.build();
+    write(folder, command.clone())?;
+    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+        write(folder, subcommand.clone())?;
+    }
+    Ok(Exit::OK)
+}
+
+fn write(folder: &Path, command: clap::Command) -> Result<(), Failure> {
+    let page = clap_mangen::Man::new(command);
+    let path = folder.join(page.get_filename());
+    let written = std::fs::File::create(&path).and_then(|mut file| page.render(&mut file));
+    written.map_err(|error| Failure::io(format!("write `{}`", path.display()), &error))?;
+    print(&format!("{}\n", path.display()))
+}

@@ -1,0 +1,26 @@
+//! `plan`: what a start would do.
+
+use xcluster_core::topology::Topology;
+
+use super::Outcome;
+use crate::args::PlanArgs;
+use crate::exit::Exit;
+use crate::output::{print, print_json};
+use crate::settings::Settings;
+use crate::variables::Variables;
+
+/// Prints the plan, or what it is made from. Nothing is touched.
+pub(super) fn run(args: &PlanArgs, variables: &Variables) -> Outcome {
+    if args.schema {
+        print(&format!("{}\n", Topology::json_schema()))?;
+        return Ok(Exit::OK);
+    }
+    let settings = Settings::new(&args.cluster, variables)?;
+    let plan = settings.plan()?;
+    match () {
+        () if args.toml => print(&settings.topology.to_toml()),
+        () if args.json.json => print_json(&plan),
+        () => print(&plan.to_string()),
+    }?;
+    Ok(Exit::OK)
+}

@@ -1,0 +1,83 @@
+//! `start`: a cluster, in an owner of its own or in this process.
+
+use std::io::{Write, stderr};
+
+use xcluster_core::{ClusterStatus, Event};
+
+use super::Outcome;
+use super::status::text;
+use crate::args::StartArgs;
+use crate::exit::Exit;
+use crate::output::{print, print_json};
+use crate::owner::{Front, launch, live};
+use crate::progress::Progress;
+use crate::report::Failure;
+use crate::settings::Settings;
+use crate::variables::Variables;
+
+/// Starts a cluster and says where everything is.
+pub(super) async fn run(args: &StartArgs, variables: &Variables, verbose: u8) -> Outcome {
+    let settings = Settings::new(&args.cluster, variables)?;
+    // All mistakes are told before anything is started.
+    settings.plan()?;
+    if args.foreground {
+        return live(&settings, &mut Foreground { progress: Progress::new(), json: args.json.json }).await;
+    }
+    let status = launch(&settings, verbose).await?;
+    show(&status, args.json.json)?;
+    Ok(Exit::OK)
+}
+
+/// Where everything is, and what to type next.
+fn show(status: &ClusterStatus, json: bool) -> Result<(), Failure> {
+    if json {
+        return print_json(status);
+    }
+    print(&text(status))?;
+    // Somebody who does not read hints needs none.
+    let _ = stderr().write_all(next_steps(status).as_bytes());
+    Ok(())
+}
+
+fn next_steps(status: &ClusterStatus) -> String {
+    let name = if status.name.as_str() == "default" { String::new() } else { format!(" --name {}", status.name) };
+    let node = status.nodes.first().map_or(1, |node| node.id.number());
+    let mut lines = vec![
+        (format!("xcluster exec{name} all -- ip -brief address"), "run a command in all nodes"),
+        (format!("xcluster console{name} {node}"), "join a serial console"),
+        (format!("xcluster stop{name}"), "stop the cluster"),
+    ];
+    if status.login {
+        lines.insert(0, (format!("xcluster vm{name} {node}"), "open a terminal"));
+    }
+    let width = lines.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
+    let lines = lines.iter().map(|(command, what)| format!("  {command:width$}   {what}\n"));
+    format!("\nnext:\n{}", lines.collect::<String>())
+}
+
+/// Somebody who stays and looks on.
+#[derive(Debug)]
+struct Foreground {
+    progress: Progress,
+    json: bool,
+}
+
+impl Front for Foreground {
+    async fn event(&mut self, event: Event) -> Result<(), Failure> {
+        self.progress.show(&event);
+        Ok(())
+    }
+
+    async fn ready(&mut self, status: ClusterStatus) -> Result<(), Failure> {
+        self.progress.finish();
+        show(&status, self.json)?;
+        if !self.json {
+            let _ = writeln!(stderr(), "\nCtrl-C stops the cluster.");
+        }
+        Ok(())
+    }
+
+    async fn gone(&mut self) {
+        std::future::pending().await
+    }
+}

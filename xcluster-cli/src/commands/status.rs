@@ -1,0 +1,87 @@
+//! `status`: what is known of a running cluster.
+
+use xcluster_core::net::Forward;
+use xcluster_core::remote::{self, Remote};
+use xcluster_core::{ClusterStatus, NodeStatus};
+
+use super::Outcome;
+use super::attach::attach;
+use crate::args::StatusArgs;
+use crate::exit::Exit;
+use crate::output::{print, print_json, table};
+use crate::report::{Failure, printable};
+use crate::variables::Variables;
+
+/// Prints the status of a cluster, or of all.
+pub(super) async fn run(args: &StatusArgs, variables: &Variables) -> Outcome {
+    if args.all {
+        let clusters = every().await?;
+        let texts = || clusters.iter().map(text).collect::<Vec<_>>().join("\n");
+        if args.json.json { print_json(&clusters) } else { print(&texts()) }?;
+    } else {
+        let status = attach(&args.name, variables).await?.status().await?;
+        if args.json.json { print_json(&status) } else { print(&text(&status)) }?;
+    }
+    Ok(Exit::OK)
+}
+
+async fn every() -> Result<Vec<ClusterStatus>, Failure> {
+    let mut clusters = Vec::new();
+    for name in remote::running()? {
+        // One that ends meanwhile is none.
+        if let Ok(cluster) = Remote::attach(&name) {
+            clusters.push(cluster.status().await?);
+        }
+    }
+    Ok(clusters)
+}
+
+/// A status for people.
+pub(super) fn text(status: &ClusterStatus) -> String {
+    let accel = status.accel.as_ref().map(|accel| format!("{accel}\n")).unwrap_or_default();
+    let head = format!(
+        "cluster {}: {}, owned by process {}\n{accel}logs: {}\n",
+        status.name,
+        word(&status.state),
+        status.owner,
+        status.folder.display()
+    );
+    let nets = status
+        .nets
+        .iter()
+        .map(|net| [net.id.to_string(), net.kind.to_string(), net.mtu.to_string(), net.backend.clone()]);
+    let nodes = status.nodes.iter().map(|node| {
+        [node.name.clone(), node.role.singular().to_owned(), state(node), addresses(node), ports(&node.forwards)]
+    });
+    let nets = table(["NET", "KIND", "MTU", "BACKEND"], nets);
+    let nodes = table(["NODE", "ROLE", "STATE", "ADDRESSES", "PORTS"], nodes);
+    format!("{head}\n{nets}\n{nodes}")
+}
+
+fn word(state: &impl serde::Serialize) -> String {
+    serde_json::to_value(state).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn state(node: &NodeStatus) -> String {
+    match &node.reason {
+        Some(reason) => format!("{}: {}", node.state, printable(reason)),
+        None => node.state.to_string(),
+    }
+}
+
+fn addresses(node: &NodeStatus) -> String {
+    let addresses = node.nics.iter().map(|nic| nic.ipv4.split('/').next().unwrap_or_default());
+    addresses.collect::<Vec<_>>().join(" ")
+}
+
+fn ports(forwards: &[Forward]) -> String {
+    let ports = forwards.iter().map(|Forward { port, host }| match port {
+        22 => format!("ssh {host}"),
+        23 => format!("telnet {host}"),
+        port => format!("{port} {host}"),
+    });
+    ports.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The library's errors as failures of a command: exit code, what is known beyond the causes, and what to type next.
+
+use xcluster_core::cluster::{Cause, NodeFailure, StartFailure};
+use xcluster_core::host::FolderError;
+use xcluster_core::net::NetError;
+use xcluster_core::{Error, ErrorKind};
+
+use super::Failure;
+use crate::exit::Exit;
+
+/// How many lines of a console or of QEMU's messages are shown: the last ones matter.
+const TAIL_LINES: usize = 20;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let exit = exit(error.kind());
+        match &error {
+            Error::Start(failure) => of_start(exit, failure),
+            Error::Folder(FolderError::Running { name }) => Self::from_error(exit, &error)
+                .hint(format!("`xcluster stop --name {name}`, or another name for this one with `--name`")),
+            Error::Folder(FolderError::TooLong { .. }) => {
+                Self::from_error(exit, &error).hint("`export XDG_RUNTIME_DIR=$(mktemp -d)`, or a shorter `--name`")
+            }
+            _ => Self::from_error(exit, &error),
+        }
+    }
+}
+
+fn exit(kind: ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::Invalid => Exit::INVALID,
+        ErrorKind::Host => Exit::HOST,
+        ErrorKind::InUse => Exit::IN_USE,
+        ErrorKind::NotRunning | ErrorKind::NoSuchNode => Exit::ABSENT,
+        _ => Exit::FAILURE,
+    }
+}
+
+fn of_start(exit: Exit, start: &StartFailure) -> Failure {
+    let exit = if is_late(&start.cause) { Exit::TIMEOUT } else { exit };
+    let failure = Failure { hint: hint(&start.cause), ..Failure::from_error(exit, start) };
+    let tails = [("the end of its console:", &start.console), ("the end of what QEMU said:", &start.stderr)];
+    let tails = tails.into_iter().filter_map(|(head, text)| Some(tail(head, text.as_deref()?)));
+    let notes = tails.flatten().chain([undone(start)]).collect();
+    Failure { notes, ..failure }
+}
+
+const fn is_late(cause: &Cause) -> bool {
+    matches!(cause, Cause::Node(NodeFailure::Late { .. }))
+}
+
+fn tail(head: &str, text: &str) -> Option<String> {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
+    let last: String = last.iter().map(|line| format!("  | {}\n", line.trim_end())).collect();
+    (!last.is_empty()).then(|| format!("{head}\n{last}"))
+}
+
+fn undone(start: &StartFailure) -> String {
+    let stopped = match start.stopped {
+        0 => String::new(),
+        1 => "1 node that was up is stopped again; ".to_owned(),
+        count => format!("{count} nodes that were up are stopped again; "),
+    };
+    match start.leftovers.as_slice() {
+        [] => format!("{stopped}nothing is left behind"),
+        leftovers => format!("{stopped}left behind: {}", leftovers.join("; ")),
+    }
+}
+
+/// What to type next.
+fn hint(cause: &Cause) -> Option<String> {
+    Some(match cause {
+        Cause::Image(error) => return error.hint(),
+        Cause::Qemu(_) => "`xcluster doctor` says what to install".to_owned(),
+        Cause::Accel(_) => "leave out `--accel kvm`: the nodes then run in software, more slowly".to_owned(),
+        Cause::Memory { .. } => "fewer nodes (`--nvm`, `--nrouters`) or less memory for each (`--mem`)".to_owned(),
+        Cause::Net(NetError::InUse { .. }) => {
+            "unset the XCLUSTER_… variable that asks for this number; then free ones are found".to_owned()
+        }
+        Cause::Node(NodeFailure::Late { .. }) => "`--timeout 10m` waits longer".to_owned(),
+
+        _ => return None,
+    })
+}

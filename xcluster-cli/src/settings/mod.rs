@@ -1,0 +1,111 @@
+//! What will be done: options, variables, topology file and defaults, merged in this order of rank and judged. Files are
+//! read here, nothing is changed. What was typed is `args`' affair.
+//!
+//! * [`Settings`]: the result, which the owner of the cluster gets.
+//! * `given`: a value as text and where it came from.
+//! * `parse`: what the texts mean.
+//! * `topology`: the file, and the options that change it.
+//! * `options`: everything beyond the topology.
+//! * `overrides`: `--node`.
+
+mod given;
+mod options;
+mod overrides;
+mod parse;
+mod topology;
+
+use serde::{Deserialize, Serialize};
+use xcluster_core::Builder;
+use xcluster_core::name::ClusterName;
+use xcluster_core::net::Registry;
+use xcluster_core::plan::{Options, Plan};
+use xcluster_core::topology::{Problems, Topology};
+use xcluster_net_user::{UserBackend, UserConfig};
+
+use crate::args::{ClusterArgs, NameArg};
+use crate::exit::Exit;
+use crate::report::Failure;
+use crate::variables::Variables;
+
+pub(crate) use given::Reader;
+pub(crate) use parse::duration;
+
+/// The name of a cluster that nobody named.
+const DEFAULT_NAME: &str = "default";
+
+/// A cluster to be planned or started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// Its name.
+    pub(crate) name: ClusterName,
+    /// Its nets and nodes.
+    pub(crate) topology: Topology,
+    /// What is wanted beyond the topology.
+    pub(crate) options: Options,
+    /// The numbers that the user backend takes.
+    pub(crate) user: UserConfig,
+}
+
+impl Settings {
+    /// Merges what was typed with the environment and the topology file.
+    ///
+    /// # Errors
+    /// Every value that cannot be read, at once.
+    pub(crate) fn new(args: &ClusterArgs, variables: &Variables) -> Result<Self, Failure> {
+        let file = topology::read(args.topology.as_deref())?;
+        let mut reader = Reader::new(variables);
+        let name = reader.value("--name", args.name.name.as_deref(), "XCLUSTER_NAME", ClusterName::new);
+        let topology = topology::merge(file, args, &mut reader);
+        let options = options::merge(args, &mut reader);
+        let user = reader.user_config();
+        reader.finish()?;
+        let name = name.unwrap_or_else(default_name);
+        Ok(Self { name, topology, options, user })
+    }
+
+    /// The backends that the command line knows; the first is the default.
+    pub(crate) fn backends(&self) -> Registry {
+        let mut registry = Registry::new();
+        // A single backend does not clash with another one's name.
+        let _ = registry.add(std::sync::Arc::new(UserBackend::new(self.user.clone())) as std::sync::Arc<_>);
+        registry
+    }
+
+    /// What the library starts.
+    pub(crate) fn builder(&self) -> Builder {
+        let Self { name, topology, options, .. } = self.clone();
+        Builder::new().backends(self.backends()).name(name).topology(topology).options(options)
+    }
+
+    /// What a start with these settings will do.
+    ///
+    /// # Errors
+    /// All that is wrong with the topology, or that a backend cannot carry.
+    pub(crate) fn plan(&self) -> Result<Plan, Failure> {
+        let plan = Plan::new(self.name.clone(), &self.topology, self.options.clone(), &self.backends());
+        plan.map_err(|problems| invalid(&problems))
+    }
+}
+
+/// The name of the cluster that a command is about.
+///
+/// # Errors
+/// It cannot name a cluster.
+pub(crate) fn cluster_name(arg: &NameArg, variables: &Variables) -> Result<ClusterName, Failure> {
+    let mut reader = Reader::new(variables);
+    let name = reader.value("--name", arg.name.as_deref(), "XCLUSTER_NAME", ClusterName::new);
+    reader.finish()?;
+    Ok(name.unwrap_or_else(default_name))
+}
+
+fn default_name() -> ClusterName {
+    ClusterName::new(DEFAULT_NAME).expect("a constant that is a name")
+}
+
+/// The failure that these problems are.
+pub(crate) fn invalid(problems: &Problems) -> Failure {
+    Failure::new(Exit::INVALID, problems.to_string()).context("cannot make such a cluster")
+}
+
+#[cfg(test)]
+mod tests;

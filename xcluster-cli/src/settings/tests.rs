@@ -1,0 +1,168 @@
+//! From what was typed, the environment and a file to what will be done.
+
+use clap::Parser;
+use xcluster_core::name::{NetId, NodeId};
+
+use super::*;
+use crate::args::{Args, Command};
+
+/// The settings of `start` with these words and variables.
+fn settings<const N: usize>(words: &[&str], variables: [(&str, &str); N]) -> Result<Settings, Failure> {
+    let words = ["xcluster", "start"].iter().chain(words);
+    let Command::Start(args) = Args::try_parse_from(words).unwrap().command else { unreachable!("`start` was typed") };
+    Settings::new(&args.cluster, &Variables::with(variables))
+}
+
+/// The messages of a failure to make settings or a plan of these words and variables.
+fn problems<const N: usize>(words: &[&str], variables: [(&str, &str); N]) -> String {
+    let failure = settings(words, variables).and_then(|settings| settings.plan()).unwrap_err();
+    assert_eq!(failure.exit, Exit::INVALID);
+    failure.chain.join("\n")
+}
+
+fn node(settings: &Settings, number: u16) -> xcluster_core::topology::Node {
+    let id = NodeId::new(number).unwrap();
+    settings.topology.nodes().into_iter().find(|node| node.id == id).unwrap()
+}
+
+fn nets<const N: usize>(numbers: [u8; N]) -> Vec<NetId> {
+    numbers.map(NetId::new).to_vec()
+}
+
+#[test]
+fn nothing_typed_is_the_default_cluster() {
+    let settings = settings(&[], []).unwrap();
+    assert_eq!(settings.name.as_str(), "default");
+    assert_eq!((settings.topology, settings.options), (Topology::default(), Options::default()));
+}
+
+#[test]
+fn an_option_wins_over_a_variable_and_a_variable_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.toml");
+    std::fs::write(&file, "mtu = 1400\n[role.nodes]\ncount = 7\nmemory = 200\n[role.routers]\ncount = 1\n").unwrap();
+    let file = file.to_str().unwrap();
+    let settings = settings(&["--topology", file, "--nvm", "2"], [("__nvm", "3"), ("__mem", "300")]).unwrap();
+    assert_eq!(settings.topology.nodes().len(), 3);
+    assert_eq!(node(&settings, 1).memory, 300);
+    assert_eq!(settings.topology.mtu, 1400);
+}
+
+#[test]
+fn every_option_of_the_topology_arrives() {
+    let words = "--nvm 2 --nrouters 1 --ntesters 1 --nets-vm 0,3,1 --nets-router 0,1,3,2 --nets-tester 0,2,4 --mem 1G \
+                 --smp 3 --mtu 1400 --node 201:mem=384,nets=0,1,2,smp=4 --node vm-001:expose=80";
+    let words: Vec<&str> = words.split_whitespace().chain(["--append", "-quiet console=x"]).collect();
+    let settings = settings(&words, []).unwrap();
+    assert_eq!(settings.topology.nodes().len(), 4);
+    assert_eq!(node(&settings, 2).nets, nets([0, 3, 1]));
+    assert_eq!(node(&settings, 221).nets, nets([0, 2, 4]));
+    let router = node(&settings, 201);
+    assert_eq!((router.memory, router.cpus, router.nets), (384, 4, nets([0, 1, 2])));
+    let first = node(&settings, 1);
+    assert_eq!((first.memory, first.cpus, first.expose), (1024, 3, vec![80]));
+    assert_eq!(first.kernel_args, "-quiet console=x");
+    assert_eq!(settings.topology.mtu, 1400);
+}
+
+#[test]
+fn the_spelling_with_underscores_is_accepted() {
+    let settings = settings(&["--nets_router", "0,1,2,3", "--nets_vm", "0,1,3"], []).unwrap();
+    assert_eq!(node(&settings, 201).nets, nets([0, 1, 2, 3]));
+    assert_eq!(node(&settings, 1).nets, nets([0, 1, 3]));
+}
+
+#[test]
+fn every_variable_of_the_shell_version_arrives() {
+    let settings = settings(
+        &[],
+        [
+            ("XCLUSTER_NAME", "lab"),
+            ("__nvm", "1"),
+            ("__nrouters", "1"),
+            ("__ntesters", "1"),
+            ("__nets_vm", "0,1,3"),
+            ("__nets_router", "0,1,2,3"),
+            ("__nets_tester", "0,2"),
+            ("__nets221", "0,2,3"),
+            ("__mem", "256"),
+            ("__mem201", "512"),
+            ("__mem202", "oops: another cluster's"),
+            ("__smp", "1"),
+            ("__smp1", "4"),
+            ("__append", "quiet"),
+            ("__append1", "debug"),
+            ("__mtu", "9000"),
+            ("__machine", "q35"),
+            ("__kvm", "qemu-kvm"),
+            ("__kvm_opt", "-cpu max  -s"),
+            ("XCLUSTER_TELNET_BASE", "13000"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(settings.name.as_str(), "lab");
+    assert_eq!(settings.topology.nodes().len(), 3);
+    let first = node(&settings, 1);
+    assert_eq!((first.nets, first.memory, first.cpus), (nets([0, 1, 3]), 256, 4));
+    assert_eq!(first.kernel_args, "debug");
+    assert_eq!((node(&settings, 201).memory, node(&settings, 201).kernel_args.as_str()), (512, "quiet"));
+    assert_eq!(node(&settings, 221).nets, nets([0, 2, 3]));
+    assert_eq!((settings.topology.mtu, settings.options.machine.as_str()), (9000, "q35"));
+    assert_eq!(settings.options.qemu.to_str(), Some("qemu-kvm"));
+    assert_eq!(settings.options.qemu_args, ["-cpu", "max", "-s"]);
+    assert_eq!(settings.user.telnet_base, Some(13000));
+}
+
+#[test]
+fn overlays_are_paths_or_names_in_the_overlay_path() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("second/iptools")).unwrap();
+    let path = format!("{0}/first:{0}/second", folder.path().display());
+    let found = folder.path().join("second/iptools");
+    let by_variable = settings(&[], [("XCLUSTER_OVLPATH", &path), ("XOVLS", "iptools")]).unwrap();
+    assert_eq!(by_variable.options.overlays, std::slice::from_ref(&found));
+    let by_name = settings(&["--overlay", "iptools"], [("XCLUSTER_OVLPATH", &path), ("XOVLS", "nope")]).unwrap();
+    assert_eq!(by_name.options.overlays, std::slice::from_ref(&found));
+    let by_path = settings(&["--overlay", found.to_str().unwrap()], []).unwrap();
+    assert_eq!(by_path.options.overlays, [found]);
+    insta::assert_snapshot!(problems(&["--overlay", "nope"], [("XCLUSTER_OVLPATH", "/a:/b")]));
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_where_they_were_made() {
+    let words = ["--nvm", "201", "--mem", "lots", "--mtu", "70000", "--node", "1:ram=3", "--timeout", "soon"];
+    let words = words.into_iter().chain(["--kernel", "/nonexistent/vmlinuz", "--ready", "maybe", "--name", "A/b"]);
+    let words: Vec<&str> = words.collect();
+    let variables = [("__smp", "many"), ("__nets1", "0,x"), ("__mem250", "1"), ("XCLUSTER_SSH_BASE", "70000")];
+    insta::assert_snapshot!(problems(&words, variables));
+}
+
+#[test]
+fn what_the_topology_refuses_is_told_at_once() {
+    insta::assert_snapshot!(problems(&["--mtu", "1000", "--node", "9:mem=1", "--nets-vm", "1,1"], []));
+    insta::assert_snapshot!(problems(&["--net", "bridge"], []));
+    insta::assert_snapshot!(problems(&["--nvm", "0", "--nrouters", "0"], []));
+}
+
+#[test]
+fn a_file_that_is_no_topology_is_told_with_its_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        problems(&["--topology", file.to_str().unwrap()], []).replace(folder.path().to_str().unwrap(), "")
+    };
+    insta::assert_snapshot!(check("a.toml", "mtu = 1\n[role.nodes]\ncont = 3\nmemory = \"a\"\n"));
+    insta::assert_snapshot!(check("b", "{ \"mtu\": }"));
+    assert!(check("c", "mtu = ").contains("line 1"));
+    assert!(problems(&["--topology", "/nonexistent"], []).contains("No such file"));
+    assert!(problems(&["--topology", "/dev/zero"], []).contains("larger than"));
+}
+
+#[test]
+fn settings_survive_the_way_to_the_owner() {
+    let words = ["--node", "201:mem=384,nets=0,1,2", "--ready", "console:login: ", "--timeout", "90"];
+    let settings = settings(&words, [("XCLUSTER_MCAST_BASE", "130")]).unwrap();
+    let text = serde_json::to_string(&settings).unwrap();
+    assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
+}

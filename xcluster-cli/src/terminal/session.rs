@@ -1,0 +1,111 @@
+//! Carries bytes between a user and a stream until one of both ends it.
+
+use std::io::{self, Write};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+
+use super::{Event, Input, Size};
+
+/// Ctrl-], telnet's own escape key.
+const ESCAPE: u8 = 0x1d;
+
+/// While so many bytes wait to be sent, a file or pipe is not read further.
+const PENDING_MAX: usize = 64 * 1024;
+
+/// Who ended a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The user, with the escape key or a signal.
+    User,
+    /// The other side.
+    Remote,
+}
+
+/// What bytes are wrapped in on their way.
+pub(crate) trait Wire {
+    /// The other side sent `bytes`: adds what the user shall see to `data`, and what the other side shall hear to
+    /// `reply`.
+    fn received(&mut self, bytes: &[u8], data: &mut Vec<u8>, reply: &mut Vec<u8>);
+
+    /// The user typed `bytes`.
+    fn typed(&mut self, bytes: &[u8], out: &mut Vec<u8>);
+
+    /// The user's window has a new size.
+    fn resized(&mut self, size: Size, out: &mut Vec<u8>);
+
+    /// The user's input has ended, and the other side shall know.
+    fn ended(&mut self, out: &mut Vec<u8>);
+}
+
+/// Nothing: the bytes are the data. A serial line knows neither windows nor an end.
+#[derive(Debug)]
+pub(crate) struct Plain;
+
+impl Wire for Plain {
+    fn received(&mut self, bytes: &[u8], data: &mut Vec<u8>, _: &mut Vec<u8>) {
+        data.extend_from_slice(bytes);
+    }
+
+    fn typed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(bytes);
+    }
+
+    fn resized(&mut self, _: Size, _: &mut Vec<u8>) {}
+
+    fn ended(&mut self, _: &mut Vec<u8>) {}
+}
+
+/// Carries bytes until the user leaves or the other side closes.
+pub(crate) async fn join(
+    stream: impl AsyncRead + AsyncWrite,
+    mut wire: impl Wire,
+    mut input: Input,
+    mut output: impl Write,
+) -> io::Result<End> {
+    let (mut reader, mut writer) = split(stream);
+    let mut buffer = vec![0; 16 * 1024];
+    let (mut data, mut pending) = (Vec::new(), Vec::new());
+    let mut listening = true;
+    loop {
+        // Somebody who types must be heard even if the other side hears nothing.
+        let room = input.interactive || pending.len() < PENDING_MAX;
+        tokio::select! {
+            length = reader.read(&mut buffer) => {
+                let length = match length {
+                    Ok(0) => return Ok(End::Remote),
+                    Ok(length) => length,
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(End::Remote),
+                    Err(error) => return Err(error),
+                };
+                wire.received(&buffer[..length], &mut data, &mut pending);
+                output.write_all(&data)?;
+                output.flush()?;
+                data.clear();
+            }
+            length = writer.write(&pending), if !pending.is_empty() => {
+                match length {
+                    Ok(length) => drop(pending.drain(..length)),
+                    // It has closed; what it said before that is still to be read.
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => pending.clear(),
+                    Err(error) => return Err(error),
+                }
+            }
+            event = input.events.recv(), if listening && room => match event {
+                Some(Event::Bytes(bytes)) => {
+                    let escape = bytes.iter().position(|byte| input.interactive && *byte == ESCAPE);
+                    wire.typed(&bytes[..escape.unwrap_or(bytes.len())], &mut pending);
+                    if escape.is_some() {
+                        return Ok(End::User);
+                    }
+                }
+                Some(Event::Window(size)) => wire.resized(size, &mut pending),
+                Some(Event::End) => wire.ended(&mut pending),
+                Some(Event::Leave) => return Ok(End::User),
+                None => listening = false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

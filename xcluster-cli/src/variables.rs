@@ -1,0 +1,134 @@
+//! The environment variables that are honoured: their names, meanings and values. What a value does is said by
+//! `settings`; what a cluster shall be like is read from nowhere else in the environment.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+/// A variable that is honoured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Variable {
+    /// Its name; a last `<N>` stands for the number of a node.
+    pub(crate) name: &'static str,
+    /// The option that it is the default of, if there is one.
+    pub(crate) option: Option<&'static str>,
+    /// What it says.
+    pub(crate) meaning: &'static str,
+}
+
+const fn variable(name: &'static str, option: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, option: Some(option), meaning }
+}
+
+const fn without_option(name: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, option: None, meaning }
+}
+
+/// Every variable that is honoured. Those with underscores are the shell version's.
+pub(crate) const KNOWN: [Variable; 28] = [
+    variable("XCLUSTER_NAME", "--name", "name of the cluster that a command is about"),
+    variable("__nvm", "--nvm", "number of nodes"),
+    variable("__nrouters", "--nrouters", "number of routers"),
+    variable("__ntesters", "--ntesters", "number of testers"),
+    variable("__nets_vm", "--nets-vm", "nets of each node, in the order of its NICs"),
+    variable("__nets_router", "--nets-router", "nets of each router"),
+    variable("__nets_tester", "--nets-tester", "nets of each tester"),
+    variable("__nets<N>", "--node", "nets of node N"),
+    variable("__mem", "--mem", "memory of each node in MiB"),
+    variable("__mem<N>", "--node", "memory of node N"),
+    variable("__smp", "--smp", "processors of each node"),
+    variable("__smp<N>", "--node", "processors of node N"),
+    variable("__append", "--append", "words added to each kernel's command line"),
+    variable("__append<N>", "--node", "words added to the kernel's command line of node N"),
+    variable("__mtu", "--mtu", "MTU of all nets"),
+    variable("__machine", "--machine", "QEMU's machine type"),
+    variable("__kvm", "--qemu", "the QEMU to run"),
+    variable("__kvm_opt", "--qemu-arg", "further words for every QEMU, split at white space"),
+    variable("XOVLS", "--overlay", "names of overlays, looked up in XCLUSTER_OVLPATH"),
+    without_option("XCLUSTER_OVLPATH", "folders that hold overlays, separated by colons"),
+    without_option("XCLUSTER_TELNET_BASE", "node N's telnet is on 127.0.0.1, this port + N"),
+    without_option("XCLUSTER_SSH_BASE", "node N's ssh is on 127.0.0.1, this port + N"),
+    without_option("XCLUSTER_K8S_PORT", "port on 127.0.0.1 of node 1's port 8080"),
+    without_option("XCLUSTER_MCAST_BASE", "last byte of the multicast group of net 0; net N has this + N"),
+    without_option("XCLUSTER_LOG", "what is logged on standard error: error, warn, info, debug, trace"),
+    without_option("XDG_RUNTIME_DIR", "where the folders of running clusters are; without it the temporary folder"),
+    without_option("XDG_CACHE_HOME", "where built guests are kept; without it `~/.cache`"),
+    without_option("NO_COLOR", "set to anything: no colours"),
+];
+
+/// The values of those variables that are set.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Variables {
+    values: BTreeMap<String, String>,
+}
+
+impl Variables {
+    /// The variables of an environment. An empty value is as good as none, which is how shell scripts unset theirs.
+    pub(crate) fn new(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let texts = environment.into_iter().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            // A value that is no text is kept as something that will be refused by name rather than overlooked.
+            let value = value.to_string_lossy().into_owned();
+            (!value.is_empty()).then_some((name, value))
+        });
+        let known = texts.filter(|(name, _)| KNOWN.iter().any(|variable| variable.covers(name)));
+        Self { values: known.collect() }
+    }
+
+    /// The value of a variable.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// The variables of a pattern such as `__mem<N>`: name, what stands for `<N>`, value.
+    pub(crate) fn numbered(&self, prefix: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.values.iter().filter_map(move |(name, value)| {
+            let number = name.strip_prefix(prefix).filter(|rest| is_number(rest))?;
+            Some((name.as_str(), number, value.as_str()))
+        })
+    }
+
+    /// The names and values that a known variable or pattern covers.
+    pub(crate) fn of(&self, variable: &Variable) -> impl Iterator<Item = (&str, &str)> {
+        let covered = self.values.iter().filter(|(name, _)| variable.covers(name));
+        covered.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl Variable {
+    fn covers(&self, name: &str) -> bool {
+        match self.name.strip_suffix("<N>") {
+            Some(prefix) => name.strip_prefix(prefix).is_some_and(is_number),
+            None => name == self.name,
+        }
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+impl Variables {
+    /// Variables with these values.
+    pub(crate) fn with<const N: usize>(values: [(&str, &str); N]) -> Self {
+        Self::new(values.map(|(name, value)| (name.into(), value.into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_known_is_read() {
+        let variables = Variables::with([("__nvm", "3"), ("__mtu", ""), ("HOME", "/root"), ("__memory", "1")]);
+        assert_eq!(variables.values.keys().collect::<Vec<_>>(), ["__nvm"]);
+    }
+
+    #[test]
+    fn a_number_behind_the_name_means_one_node() {
+        let variables = Variables::with([("__mem", "256"), ("__mem201", "512"), ("__memx", "1")]);
+        let numbered: Vec<_> = variables.numbered("__mem").collect();
+        assert_eq!(numbered, [("__mem201", "201", "512")]);
+    }
+}

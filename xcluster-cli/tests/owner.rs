@@ -1,0 +1,302 @@
+//! The life of a cluster as processes see it, with a QEMU that never gets anywhere: who ends what, and what is left.
+//! Waiting is for pipes to end, which they do when the last process that holds them has.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+use tempfile::TempDir;
+
+/// How long anything here may take on a machine that is busy.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A QEMU that says its version and then holds the pipe open until somebody kills it.
+const HANGS: &str = "exec 9>\"$0.pipe\"; exec sleep 1000";
+
+/// A host of its own: a folder for clusters, a fake QEMU, a kernel that nobody will boot.
+struct Lab {
+    folder: TempDir,
+}
+
+impl Lab {
+    /// A lab whose QEMU does this.
+    fn new(version: &str, does: &str) -> Self {
+        let lab = Self { folder: tempfile::tempdir().unwrap() };
+        let script = format!(
+            "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'QEMU emulator version {version}'; exit; fi\n{does}\n"
+        );
+        fs::write(lab.qemu(), script).unwrap();
+        fs::set_permissions(lab.qemu(), fs::Permissions::from_mode(0o700)).unwrap();
+        mkfifo(&lab.path("qemu.pipe"), Mode::S_IRWXU).unwrap();
+        fs::write(lab.path("kernel"), "no kernel").unwrap();
+        lab
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn qemu(&self) -> PathBuf {
+        self.path("qemu")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).env("XDG_RUNTIME_DIR", self.folder.path()).env("HOME", self.folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn output(&self, words: &[&str]) -> (Option<i32>, String, String) {
+        let Output { status, stdout, stderr } =
+            self.command(&[env!("CARGO_BIN_EXE_xcluster")]).args(words).output().unwrap();
+        (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    }
+
+    /// The process id of the owner.
+    fn owner(&self) -> i32 {
+        let status: serde_json::Value = serde_json::from_str(&self.output(&["status", "--json"]).1).unwrap();
+        status["owner"].as_i64().unwrap().try_into().unwrap()
+    }
+
+    /// Begins to start a node, with more words.
+    fn start(&self, more: &[&str]) -> Start {
+        self.start_by(&[env!("CARGO_BIN_EXE_xcluster")], more)
+    }
+
+    /// The same by a program that runs the rest of its words.
+    fn start_by(&self, program: &[&str], more: &[&str]) -> Start {
+        let file = |name: &str| self.path(name).to_str().unwrap().to_owned();
+        let (kernel, qemu) = (file("kernel"), file("qemu"));
+        let mut words = vec!["start", "--nvm", "1", "--nrouters", "0", "--accel", "tcg", "--qemu", &qemu];
+        words.extend(["--kernel", &kernel, "--initrd", &kernel]);
+        words.extend(more);
+        let mut process = self.command(program).args(words).spawn().unwrap();
+        let stderr = BufReader::new(process.stderr.take().unwrap());
+        Start { process, stderr: Some(stderr), said: String::new() }
+    }
+
+    /// Returns when no fake QEMU runs any more; one must have run.
+    fn no_qemu_runs(&self, qemu: File) {
+        within_limit(move || {
+            let mut qemu = qemu;
+            qemu.read_to_end(&mut Vec::new()).unwrap();
+        });
+    }
+
+    /// Waits until the fake QEMU runs; the file ends when it has ended.
+    fn qemu_runs(&self) -> File {
+        let pipe = self.path("qemu.pipe");
+        within_limit(move || File::open(pipe).unwrap())
+    }
+
+    fn nothing_is_left(&self) -> bool {
+        is_empty(&self.path("xcluster"))
+    }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| entries.count() == 0)
+}
+
+/// Does something that ends by an event, and fails if the event does not come.
+fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(work()));
+    receiver.recv_timeout(LIMIT).expect("it takes too long")
+}
+
+/// A `start` that runs.
+struct Start {
+    process: Child,
+    stderr: Option<BufReader<ChildStderr>>,
+    said: String,
+}
+
+impl Start {
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits until it has said this.
+    fn says(&mut self, text: &'static str) {
+        let mut stderr = self.stderr.take().unwrap();
+        let (stderr, said) = within_limit(move || {
+            let mut said = String::new();
+            while !said.contains(text) {
+                assert!(stderr.read_line(&mut said).unwrap() > 0, "it ended with: {said}");
+            }
+            (stderr, said)
+        });
+        self.stderr = Some(stderr);
+        self.said.push_str(&said);
+    }
+
+    /// Waits until it has ended, and its owner too, which holds the same standard error: code or signal, and all that they
+    /// said.
+    fn end(mut self) -> (Result<i32, i32>, String) {
+        let mut stderr = self.stderr.take().unwrap();
+        let mut process = self.process;
+        let (status, rest) = within_limit(move || {
+            let mut rest = String::new();
+            stderr.read_to_string(&mut rest).unwrap();
+            (process.wait().unwrap(), rest)
+        });
+        (status.code().ok_or_else(|| status.signal().unwrap()), self.said + &rest)
+    }
+}
+
+#[test]
+fn an_interrupted_start_leaves_nothing() {
+    let lab = Lab::new("7.2.0", HANGS);
+    for mode in [&[][..], &["--foreground"]] {
+        let mut start = lab.start(mode);
+        let qemu = lab.qemu_runs();
+        start.says("vm-001: booting");
+        start.signal(Signal::SIGINT);
+        let (code, said) = start.end();
+        assert_eq!(code, Ok(130), "{said}");
+        assert!(said.contains("error: interrupted before the cluster was ready; nothing is left of it"), "{said}");
+        lab.no_qemu_runs(qemu);
+        assert!(lab.nothing_is_left());
+    }
+}
+
+#[test]
+fn a_killed_start_leaves_nothing() {
+    let lab = Lab::new("7.2.0", HANGS);
+    let start = lab.start(&[]);
+    let qemu = lab.qemu_runs();
+    start.signal(Signal::SIGKILL);
+    assert_eq!(start.end().0, Err(9));
+    lab.no_qemu_runs(qemu);
+    assert!(lab.nothing_is_left());
+}
+
+#[test]
+fn a_foreground_that_is_killed_takes_its_nodes_along() {
+    let lab = Lab::new("7.2.0", HANGS);
+    let start = lab.start(&["--foreground"]);
+    let qemu = lab.qemu_runs();
+    start.signal(Signal::SIGKILL);
+    assert_eq!(start.end().0, Err(9));
+    lab.no_qemu_runs(qemu);
+    // The folder stays for the next command to sweep.
+    assert_eq!(lab.output(&["status", "--all", "--json"]).1, "[]\n");
+    assert!(lab.nothing_is_left());
+}
+
+#[test]
+fn others_can_watch_a_start_and_stop_it() {
+    let lab = Lab::new("7.2.0", HANGS);
+    let mut start = lab.start(&[]);
+    let qemu = lab.qemu_runs();
+    start.says("vm-001: booting");
+    let (code, json, _) = lab.output(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (code, &status["state"], &status["nodes"][0]["state"]),
+        (Some(0), &"starting".into(), &"booting".into())
+    );
+    assert_eq!(lab.output(&["stop"]), (Some(0), String::new(), String::new()));
+    lab.no_qemu_runs(qemu);
+    assert!(lab.nothing_is_left());
+    let (code, said) = start.end();
+    assert_eq!(code, Ok(1), "{said}");
+    assert!(said.contains("error: the cluster was stopped before it was ready; nothing is left of it"), "{said}");
+}
+
+#[test]
+fn an_owner_that_is_killed_takes_its_nodes_along() {
+    let lab = Lab::new("7.2.0", HANGS);
+    let mut start = lab.start(&[]);
+    let qemu = lab.qemu_runs();
+    start.says("vm-001: booting");
+    kill(Pid::from_raw(lab.owner()), Signal::SIGKILL).unwrap();
+    lab.no_qemu_runs(qemu);
+    let (code, said) = start.end();
+    assert_eq!(code, Ok(1), "{said}");
+    assert!(said.contains("caused by: it ended without a word: signal: 9 (SIGKILL)"), "{said}");
+    assert_eq!(lab.output(&["status"]).0, Some(4));
+    assert!(lab.nothing_is_left());
+}
+
+/// A harness that keeps a pipe of its own open, as bats does with descriptor 3, waits for whoever holds it.
+#[test]
+fn an_owner_keeps_nothing_open_that_it_inherited() {
+    let lab = Lab::new("7.2.0", HANGS);
+    let fifo = lab.path("harness.pipe");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let reading = std::thread::spawn({
+        let fifo = fifo.clone();
+        move || File::open(fifo).unwrap().read_to_end(&mut Vec::new())
+    });
+    let line = format!("exec 3>{}; xcluster=$1; shift; \"$xcluster\" \"$@\" & exec 3>&-; wait $!", fifo.display());
+    let mut start = lab.start_by(&["sh", "-c", &line, "sh", env!("CARGO_BIN_EXE_xcluster")], &[]);
+    let qemu = lab.qemu_runs();
+    start.says("vm-001: booting");
+    // The front still holds it; it is the owner that must not.
+    let owner = lab.owner();
+    let pipe = fs::metadata(&fifo).unwrap();
+    let held =
+        fs::read_dir(format!("/proc/{owner}/fd")).unwrap().filter_map(|entry| fs::metadata(entry.ok()?.path()).ok());
+    assert!(!held.into_iter().any(|file| (file.dev(), file.ino()) == (pipe.dev(), pipe.ino())));
+    assert_eq!(lab.output(&["stop"]).0, Some(0));
+    lab.no_qemu_runs(qemu);
+    assert_eq!(start.end().0, Ok(1));
+    within_limit(move || drop(reading.join()));
+}
+
+#[test]
+fn a_name_is_given_once() {
+    let lab = Lab::new("7.2.0", HANGS);
+    let mut first = lab.start(&[]);
+    let qemu = lab.qemu_runs();
+    first.says("vm-001: booting");
+    let (code, said) = lab.start(&[]).end();
+    assert_eq!(code, Ok(6));
+    insta::assert_snapshot!(said);
+    assert_eq!(lab.output(&["status"]).0, Some(0));
+    first.signal(Signal::SIGTERM);
+    lab.no_qemu_runs(qemu);
+    assert_eq!(first.end().0, Err(15));
+}
+
+#[test]
+fn a_qemu_that_ends_is_told_with_its_last_words() {
+    let lab = Lab::new("7.2.0", "echo 'qemu: no such device: warp-drive' >&2; exit 3");
+    let (code, said) = lab.start(&[]).end();
+    assert_eq!(code, Ok(1));
+    // How long the others took is another matter.
+    let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("guest:")).collect();
+    insta::assert_snapshot!(said.join("\n"));
+    assert!(lab.nothing_is_left());
+}
+
+#[test]
+fn a_node_that_is_late_ends_with_the_code_of_a_deadline() {
+    let lab = Lab::new("7.2.0", HANGS);
+    let start = lab.start(&["--timeout", "1"]);
+    let qemu = lab.qemu_runs();
+    let (code, said) = start.end();
+    assert_eq!(code, Ok(124), "{said}");
+    lab.no_qemu_runs(qemu);
+    assert!(lab.nothing_is_left());
+}
+
+#[test]
+fn a_qemu_that_is_too_old_is_told() {
+    let lab = Lab::new("2.11.1", "exit 1");
+    let (code, said) = lab.start(&[]).end();
+    assert_eq!(code, Ok(5), "{said}");
+    assert!(said.contains("is QEMU 2.11; at least") && said.contains("hint: `xcluster doctor`"), "{said}");
+    assert!(lab.nothing_is_left());
+}

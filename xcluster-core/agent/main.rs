@@ -1,0 +1,51 @@
+//! The agent inside a guest: runs commands and copies files for the host, over a virtio port.
+//!
+//! `xcluster-agent` opens the port `xcluster.agent`; `xcluster-agent --fd N` serves on an inherited socket instead and
+//! ends with it. One thread, one poll loop, std only: it is compiled by the library's build script, linked statically and
+//! put into every guest, whatever libraries that has.
+
+mod command;
+mod file;
+mod hello;
+mod outbox;
+mod port;
+mod process;
+mod retired;
+mod server;
+mod sys;
+mod watch;
+mod wire;
+
+use std::process::ExitCode;
+use std::{env, fs, io};
+
+use port::Port;
+use server::Server;
+
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let port = match (arguments.next().as_deref(), arguments.next().map(|fd| fd.parse())) {
+        (None, _) => guest_port(),
+        (Some("--fd"), Some(Ok(fd))) => Port::inherited(fd),
+        _ => {
+            eprintln!("usage: xcluster-agent [--fd N]");
+            return ExitCode::from(USAGE);
+        }
+    };
+    sys::reset_signals();
+    match port.and_then(|port| Server::new(port).run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xcluster-agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The port of a guest, whose last process to go when memory runs out should be this one.
+fn guest_port() -> io::Result<Port> {
+    let _ = fs::write("/proc/self/oom_score_adj", "-1000");
+    Port::open()
+}

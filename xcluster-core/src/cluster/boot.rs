@@ -1,0 +1,156 @@
+//! One node, from nothing to ready: wire its NICs, wait for its turn, start QEMU, wait for its word.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::unistd::Uid;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::error::{Cause, NodeFailure};
+use super::event::Event;
+use super::machine::{MachineLaunch, RunningMachine};
+use super::prepare::Prepared;
+use super::ready;
+use super::start::{Failed, step};
+use super::state::{NodeCell, State};
+use super::status::NodeState;
+use crate::host::{Claim, ClaimError};
+use crate::net::KvmArgs;
+use crate::plan::{LOGIN_PORTS, PlannedNic, Step};
+use crate::qemu::command::OURS;
+
+/// Whose turn it is to boot: within a cluster in the order of the nodes, between clusters whoever is there first.
+#[derive(Debug)]
+pub(super) struct Turns {
+    boots: usize,
+    own: Semaphore,
+    /// One node waits for a place among all clusters, and the others behind it: each who waits has a connection to every
+    /// holder of a place.
+    line: Mutex<()>,
+}
+
+impl Turns {
+    pub(super) fn new(boots: usize) -> Self {
+        Self { boots, own: Semaphore::new(boots), line: Mutex::default() }
+    }
+
+    /// Waits for a turn, which lasts until what it gives is dropped.
+    async fn take(&self, patience: Duration) -> Result<(SemaphorePermit<'_>, Claim), ClaimError> {
+        let own = self.own.acquire().await.expect("the semaphore is never closed");
+        let _line = self.line.lock().await;
+        let place = Claim::take_one_of(&format!("boot/{}", Uid::effective()), self.boots, patience).await?;
+        Ok((own, place))
+    }
+}
+
+/// Brings a node up when it is its turn.
+pub(super) async fn boot(
+    state: Rc<State>,
+    prepared: Rc<Prepared>,
+    node: Rc<NodeCell>,
+    turns: Rc<Turns>,
+) -> Result<(), Failed> {
+    let id = node.id();
+    let mut nics = Vec::new();
+    for nic in &node.planned.nics {
+        let setup = Step::Setup { node: id, net: nic.port.net.id, backend: nic.backend.clone() };
+        nics.push(step(&state, setup, wire(&state, &node, nic, &nics)).await?);
+    }
+    // Every node before this one may take its whole time, and so may those of other clusters.
+    let before = u32::try_from(state.nodes.len()).unwrap_or(u32::MAX).saturating_add(4);
+    let patience = prepared.deadline.saturating_mul(before);
+    let failed = |cause: Cause| Failed { step: Step::Boot { node: id }, cause, node: Some(node.clone()) };
+    let _turn = turns.take(patience).await.map_err(|error| failed(Cause::Claim(error)))?;
+    step(&state, Step::Boot { node: id }, run(&state, &prepared, &node, nics)).await
+}
+
+async fn wire(state: &Rc<State>, node: &Rc<NodeCell>, nic: &PlannedNic, before: &[KvmArgs]) -> Result<KvmArgs, Cause> {
+    let backend = state.backends.find(&nic.backend).expect("the plan only names backends that are registered");
+    state.undo.borrow_mut().port(backend.name(), &nic.port);
+    let wired = backend.setup(&state.site(), &nic.port).await?;
+    let missing = wired.kvm.missing_descriptors();
+    if !missing.is_empty() {
+        return Err(Cause::Descriptors(missing));
+    }
+    fits(&wired.kvm, before)?;
+    node.access.borrow_mut().push(wired.access);
+    Ok(wired.kvm)
+}
+
+/// All NICs of a node share one QEMU, so one would get the other's descriptor, or be in the wrong place.
+fn fits(kvm: &KvmArgs, before: &[KvmArgs]) -> Result<(), Cause> {
+    let known = |name: &str| OURS.contains(&name) || before.iter().any(|nic| nic.descriptors().contains_key(name));
+    let twice: Vec<String> = kvm.descriptors().keys().filter(|name| known(name)).cloned().collect();
+    if !twice.is_empty() {
+        return Err(Cause::DescriptorsTwice(twice));
+    }
+    let elsewhere = |nic: &KvmArgs| nic.netns().is_some() && nic.netns() != kvm.netns();
+    if kvm.netns().is_some() && before.iter().any(elsewhere) { Err(Cause::TwoNamespaces) } else { Ok(()) }
+}
+
+async fn run(state: &Rc<State>, prepared: &Prepared, node: &Rc<NodeCell>, nics: Vec<KvmArgs>) -> Result<(), Cause> {
+    let begun = Instant::now();
+    let launch = MachineLaunch {
+        program: prepared.qemu.path.clone(),
+        machine: prepared.machine(&state.plan, &node.planned, nics),
+        initramfs: prepared.initramfs.clone(),
+        console_log: state.folder.path().join(format!("{}.console", node.planned.name)),
+    };
+    let machine = Rc::new(RunningMachine::start(launch)?);
+    *node.machine.borrow_mut() = Some(machine.clone());
+    node.state.set(NodeState::Booting);
+    tokio::task::spawn_local(watch(state.clone(), node.clone(), machine.clone()));
+
+    let readiness = state.plan.options.readiness();
+    let ssh = node.address(LOGIN_PORTS[1]);
+    let up = async {
+        machine.greet().await?;
+        ready::wait(&readiness, &machine, ssh).await
+    };
+    let late = |_| NodeFailure::Late { waited: prepared.deadline, readiness: readiness.clone() };
+    timeout(prepared.deadline, or_exit(&machine, up)).await.map_err(late)??;
+    node.boot_millis.set(Some(begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX)));
+    node.state.set(NodeState::Ready);
+    Ok(())
+}
+
+/// What `up` gives, unless QEMU ends first: then that is what happened, whatever `up` made of it.
+async fn or_exit(
+    machine: &RunningMachine,
+    up: impl Future<Output = Result<(), NodeFailure>>,
+) -> Result<(), NodeFailure> {
+    let failure = tokio::select! {
+        how = machine.exited() => return Err(NodeFailure::Exited(how)),
+        result = up => match result {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        },
+    };
+    // A descriptor whose other end is closed is heard of before the process is reaped: its end is the better story.
+    let closed = matches!(failure, NodeFailure::Monitor(_) | NodeFailure::Agent(_));
+    if closed && let Ok(how) = timeout(EXIT_LAG, machine.exited()).await {
+        return Err(NodeFailure::Exited(how));
+    }
+    Err(failure)
+}
+
+/// How long after the last word of a process its end may come.
+const EXIT_LAG: Duration = Duration::from_secs(1);
+
+/// Notes when a node ends although nobody stopped it.
+async fn watch(state: Rc<State>, node: Rc<NodeCell>, machine: Rc<RunningMachine>) {
+    let how = machine.exited().await;
+    if state.ending.get() {
+        return;
+    }
+    let said = machine.stderr();
+    let reason = if said.is_empty() { format!("QEMU {how}") } else { format!("QEMU {how}: {said}") };
+    let was = node.state.replace(NodeState::Failed);
+    *node.reason.borrow_mut() = Some(reason.clone());
+    // Of a node that was still booting, the start reports the failure.
+    if was == NodeState::Ready {
+        state.events.note(Event::Exited { node: node.id(), reason });
+    }
+}

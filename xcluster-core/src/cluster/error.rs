@@ -1,0 +1,411 @@
+//! What can go wrong with a cluster. Context (which node, which net, which step) is added here, once; what to do about it
+//! is said by whoever shows the error.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::guest::exec::ExecError;
+use crate::guest::{ImageError, OverlayError};
+use crate::host::{ClaimError, FolderError};
+use crate::name::{ClusterName, NodeId};
+use crate::net::NetError;
+use crate::plan::{Readiness, Step};
+use crate::qemu::accel::AccelError;
+use crate::qemu::qmp::QmpError;
+use crate::qemu::version::QemuError;
+use crate::topology::Problems;
+
+/// Why a cluster could not do what was asked. Its debug form is what a test that gives up prints: the error with its
+/// causes, to be read by people.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The topology or the options are wrong: everything that is, at once.
+    #[error("the cluster cannot be as asked: {0}")]
+    Invalid(Problems),
+    /// There is no folder for it; most often because a cluster of that name runs.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The start failed. Everything was undone.
+    #[error(transparent)]
+    Start(Arc<StartFailure>),
+    /// The cluster has no such node.
+    #[error("there is no node {asked} in the cluster: it has {there}")]
+    NoSuchNode {
+        /// The number or text asked for.
+        asked: String,
+        /// Those that exist.
+        there: String,
+    },
+    /// No cluster of that name runs.
+    #[error("no cluster named `{0}` runs")]
+    NotRunning(ClusterName),
+    /// The node is not in a state to do this.
+    #[error("{node} is not ready ({state}{})", reason(.why.as_ref()))]
+    NotReady {
+        /// The node.
+        node: NodeId,
+        /// Its state.
+        state: super::NodeState,
+        /// What happened to it.
+        why: Option<String>,
+    },
+    /// A command or a copy on a node failed.
+    #[error("on {node}")]
+    Exec {
+        /// The node.
+        node: NodeId,
+        /// What went wrong there.
+        #[source]
+        source: ExecError,
+    },
+    /// A node's QEMU did not do what it was told.
+    #[error("on {node}")]
+    Monitor {
+        /// The node.
+        node: NodeId,
+        /// What QEMU said.
+        #[source]
+        source: QmpError,
+    },
+    /// A node's TCP port cannot be reached.
+    #[error("cannot connect to port {port} of {node}")]
+    Connect {
+        /// The node.
+        node: NodeId,
+        /// The port.
+        port: u16,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A node's agent cannot be used, because the node has none.
+    #[error("{0} has no agent: it was started with another sign of readiness")]
+    NoAgent(NodeId),
+    /// The cluster has ended.
+    #[error("the cluster has ended")]
+    Ended,
+    /// Something was left when the cluster was taken down.
+    #[error("not everything could be removed: {}", .0.join("; "))]
+    Leftovers(Vec<String>),
+    /// The owner of a cluster said no.
+    #[error(transparent)]
+    Owner(Refusal),
+    /// The operating system said no.
+    #[error("cannot {action}")]
+    Io {
+        /// What was attempted.
+        action: String,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn reason(why: Option<&String>) -> String {
+    why.map(|why| format!(": {why}")).unwrap_or_default()
+}
+
+impl Error {
+    pub(crate) fn io(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::Io { action: action.into(), source: source.into() }
+    }
+
+    /// What kind of error it is, for exit codes and hints.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Invalid(_) => ErrorKind::Invalid,
+            Self::Folder(FolderError::Running { .. }) => ErrorKind::InUse,
+            Self::Folder(_) => ErrorKind::Host,
+            Self::Start(failure) => failure.cause.kind(),
+            Self::NoSuchNode { .. } => ErrorKind::NoSuchNode,
+            Self::NotRunning(_) => ErrorKind::NotRunning,
+            Self::NotReady { .. } | Self::NoAgent(_) => ErrorKind::Node,
+            Self::Exec { .. } => ErrorKind::Exec,
+            Self::Owner(refusal) => refusal.kind,
+            Self::Connect { .. } | Self::Monitor { .. } => ErrorKind::Node,
+            Self::Ended | Self::Leftovers(_) | Self::Io { .. } => ErrorKind::Other,
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(failure) => fmt::Debug::fmt(failure, f),
+            _ => with_causes(self, f),
+        }
+    }
+}
+
+/// Writes an error and its causes, a line each.
+fn with_causes(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut causes = std::iter::successors(error.source(), |error| error.source());
+    causes.try_for_each(|cause| write!(f, "\n  caused by: {cause}"))
+}
+
+/// The kinds of errors that a caller treats differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The topology or the options are wrong.
+    Invalid,
+    /// This host lacks something: a QEMU, packages, memory.
+    Host,
+    /// A name or number is in use.
+    InUse,
+    /// No such cluster runs.
+    NotRunning,
+    /// The cluster has no such node.
+    NoSuchNode,
+    /// A node did not start, or has failed.
+    Node,
+    /// A command or copy on a node failed.
+    Exec,
+    /// Anything else.
+    Other,
+}
+
+/// An error that came from another process: its kind and its texts, with its causes as they were there.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Refusal {
+    kind: ErrorKind,
+    message: String,
+    cause: Option<Box<Refusal>>,
+}
+
+impl Refusal {
+    /// An error of this kind with these texts, outermost first.
+    pub fn new(kind: ErrorKind, chain: impl IntoIterator<Item = String, IntoIter: DoubleEndedIterator>) -> Self {
+        let wrap = |cause: Option<Box<Self>>, message| Some(Box::new(Self { kind, message, cause }));
+        let outermost = chain.into_iter().rev().fold(None, wrap);
+        outermost.map_or_else(|| Self { kind, message: String::new(), cause: None }, |refusal| *refusal)
+    }
+
+    /// Any error, to be sent to another process.
+    pub fn of(kind: ErrorKind, error: &dyn std::error::Error) -> Self {
+        let chain: Vec<String> =
+            std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+        Self::new(kind, chain)
+    }
+
+    /// What kind of error it was there.
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Its texts, outermost first.
+    pub(crate) fn into_chain(self) -> Vec<String> {
+        let mut chain = vec![self.message];
+        let mut cause = self.cause;
+        while let Some(refusal) = cause {
+            chain.push(refusal.message);
+            cause = refusal.cause;
+        }
+        chain
+    }
+}
+
+impl From<&Error> for Refusal {
+    fn from(error: &Error) -> Self {
+        Self::of(error.kind(), error)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| &**cause as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// A start that failed, with all that helps to see why. Its debug form has all of it.
+#[non_exhaustive]
+pub struct StartFailure {
+    /// What was being done.
+    pub step: Step,
+    /// Why it failed.
+    pub cause: Cause,
+    /// The end of the node's console, if a node failed.
+    pub console: Option<String>,
+    /// The end of what QEMU said, if a node failed.
+    pub stderr: Option<String>,
+    /// How many nodes that were up were stopped again.
+    pub stopped: usize,
+    /// What could not be undone.
+    pub leftovers: Vec<String>,
+}
+
+impl fmt::Display for StartFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}", self.step)
+    }
+}
+
+impl fmt::Debug for StartFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_causes(self, f)?;
+        for (what, text) in [("QEMU said", &self.stderr), ("the console ended with", &self.console)] {
+            if let Some(text) = text {
+                write!(f, "\n{what}:\n  {}", text.replace('\n', "\n  "))?;
+            }
+        }
+        for leftover in &self.leftovers {
+            write!(f, "\nnot removed: {leftover}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for StartFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+/// Why a step of a start failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The guest could not be found or built.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// An overlay could not be read.
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
+    /// There is no QEMU that can be used.
+    #[error(transparent)]
+    Qemu(#[from] QemuError),
+    /// KVM was asked for and does not work.
+    #[error(transparent)]
+    Accel(#[from] AccelError),
+    /// A backend failed.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// A claim on something shared failed.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The node did not come up.
+    #[error(transparent)]
+    Node(#[from] NodeFailure),
+    /// The nodes need more memory than there is.
+    #[error("the nodes need {wanted} MiB of memory and {available} MiB are available")]
+    Memory {
+        /// What they need, in MiB.
+        wanted: u64,
+        /// What there is, in MiB.
+        available: u64,
+    },
+    /// A backend broke its contract: a word names a descriptor that it did not hand over.
+    #[error("the backend names descriptors that it did not hand over: {}", .0.join(", "))]
+    Descriptors(Vec<String>),
+    /// A backend broke its contract: a descriptor of this node has that name already.
+    #[error("the backend hands over descriptors by names that the node has already: {}", .0.join(", "))]
+    DescriptorsTwice(Vec<String>),
+    /// Backends want a node's QEMU in two places.
+    #[error("the node's NICs need two network namespaces, and a QEMU runs in one")]
+    TwoNamespaces,
+    /// The operating system said no.
+    #[error("cannot {action}")]
+    Io {
+        /// What was attempted.
+        action: String,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody's program, most likely a backend's, broke off.
+    #[error("a panic: {0}")]
+    Panicked(String),
+}
+
+impl Cause {
+    pub(crate) fn io(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::Io { action: action.into(), source: source.into() }
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Net(NetError::InUse { .. } | NetError::Conflict { .. }) => ErrorKind::InUse,
+            Self::Net(NetError::Refused(_)) | Self::Overlay(_) => ErrorKind::Invalid,
+            Self::Node(_) | Self::Claim(_) => ErrorKind::Node,
+            Self::Panicked(_) | Self::Descriptors(_) | Self::DescriptorsTwice(_) => ErrorKind::Other,
+            Self::TwoNamespaces => ErrorKind::Invalid,
+            _ => ErrorKind::Host,
+        }
+    }
+}
+
+/// Why a node did not come up, or is no longer there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeFailure {
+    /// QEMU could not be started.
+    #[error("cannot run QEMU")]
+    Spawn(#[source] io::Error),
+    /// QEMU has ended.
+    #[error("QEMU {0}")]
+    Exited(String),
+    /// QEMU's monitor does not answer.
+    #[error("QEMU's monitor does not answer")]
+    Monitor(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It did not get ready in time.
+    #[error("not ready within {waited:?}: it is ready when {readiness}")]
+    Late {
+        /// How long it was given.
+        waited: Duration,
+        /// What was waited for.
+        readiness: Readiness,
+    },
+    /// Scripts that configure it failed.
+    #[error("init scripts failed: {}", .0.join(", "))]
+    Scripts(Vec<String>),
+    /// Its agent could not be understood.
+    #[error("its agent failed")]
+    Agent(#[source] ExecError),
+    /// It has no port that readiness could be seen on.
+    #[error("no backend lets the host reach its ssh server, so it can never be seen to be ready")]
+    Unreachable,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_that_gives_up_prints_an_error_with_its_causes() {
+        let node = NodeId::new(3).unwrap();
+        let source = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let text = format!("{:?}", Error::Connect { node, port: 22, source });
+        assert_eq!(text, "cannot connect to port 22 of vm-003\n  caused by: connection refused");
+    }
+
+    #[test]
+    fn the_causes_of_a_failed_start_are_those_of_the_error() {
+        let failure = StartFailure {
+            step: Step::Guest,
+            cause: Cause::Memory { wanted: 2, available: 1 },
+            console: None,
+            stderr: Some("no".to_owned()),
+            stopped: 0,
+            leftovers: Vec::new(),
+        };
+        let error = Error::Start(Arc::new(failure));
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        assert_eq!(cause.as_deref(), Some("the nodes need 2 MiB of memory and 1 MiB are available"));
+        assert_eq!(
+            format!("{error:?}"),
+            "cannot prepare QEMU and the guest\n  caused by: the nodes need 2 MiB of memory and 1 MiB are available\n\
+             QEMU said:\n  no"
+        );
+    }
+}

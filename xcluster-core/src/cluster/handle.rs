@@ -1,0 +1,265 @@
+//! A running cluster, for those who use it. Everything is done on the cluster's own thread; the handles send and wait.
+
+use std::fmt;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use tokio::sync::watch;
+
+use super::builder::Builder;
+use super::error::Error;
+use super::event::{Event, EventLog, Events};
+use super::node::Node;
+use super::state::{Phase, State};
+use super::status::ClusterStatus;
+use super::thread::ClusterThread;
+use super::{start, undo};
+use crate::guest::exec::{Command, Output};
+use crate::host::{Folder, folder};
+use crate::name::{ClusterName, NodeId};
+use crate::plan::Plan;
+
+/// A running cluster. It lives as long as this value and the process that holds it, whichever ends first: dropping it, a
+/// panic, a signal, `kill -9` of the process all end every node, and nothing is left.
+///
+/// The handles need no particular runtime and may be shared between threads.
+#[derive(Debug)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+}
+
+/// What a cluster and the handles of its nodes share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) plan: Arc<Plan>,
+    pub(super) folder: PathBuf,
+    pub(super) thread: ClusterThread,
+    /// Nothing seen of it yet. The log itself is the thread's, so that it ends with the cluster.
+    events: Events,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Cluster {
+    /// What to start: see [`Builder`].
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Starts a cluster and waits until every node is ready.
+    ///
+    /// # Errors
+    /// The cluster is not as it can be, or something failed; then nothing is left of it.
+    pub async fn start(builder: Builder) -> Result<Self, Error> {
+        let cluster = Self::begin(&builder)?;
+        cluster.ready().await?;
+        Ok(cluster)
+    }
+
+    /// Starts a cluster without waiting: [`ready`](Self::ready) does that, and [`events`](Self::events) tells meanwhile.
+    ///
+    /// # Errors
+    /// The cluster is not as it can be, or its name is in use.
+    pub fn begin(builder: &Builder) -> Result<Self, Error> {
+        let plan = Arc::new(builder.plan().map_err(Error::Invalid)?);
+        let base = builder.base();
+        // What owners that were killed have left goes now: somebody has to do it, and this is the next command.
+        folder::running(&base)?;
+        let folder = Folder::create(&base, &plan.name)?;
+        let path = folder.path().to_owned();
+        let log = Arc::new(EventLog::new());
+        let events = log.listen();
+        let (publish, phase) = watch::channel(Phase::Starting);
+        let name = format!("xcluster-{}", plan.name);
+        let make = {
+            let (plan, backends) = (plan.clone(), builder.registry().clone());
+            move || State::new(plan, backends, folder, log, publish)
+        };
+        let thread = ClusterThread::start(name, make, async |state: Rc<State>| {
+            undo::take_down(&state).await;
+            state.events.note(Event::Stopped);
+        });
+        let thread = thread.map_err(|source| Error::io("start the cluster's thread", source))?;
+        let shared = Arc::new(Shared { plan, folder: path, thread, events, phase });
+        // The answer is of no interest: the start goes on by itself.
+        drop(shared.thread.call(async |state| start::begin(&state)));
+        Ok(Self { shared })
+    }
+
+    /// Waits until every node is ready.
+    ///
+    /// # Errors
+    /// The start failed; everything was undone.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let mut phase = self.shared.phase.clone();
+        match phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await.as_deref() {
+            Ok(Phase::Ready) => Ok(()),
+            Ok(Phase::Failed(failure)) => Err(Error::Start(failure.clone())),
+            Ok(Phase::Starting) | Err(_) => Err(Error::Ended),
+        }
+    }
+
+    /// What happens to the cluster, from the beginning.
+    pub fn events(&self) -> Events {
+        self.shared.events.clone()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &ClusterName {
+        &self.shared.plan.name
+    }
+
+    /// What was planned.
+    pub fn plan(&self) -> &Plan {
+        &self.shared.plan
+    }
+
+    /// The folder with its logs; it goes when the cluster goes.
+    pub fn folder(&self) -> &Path {
+        &self.shared.folder
+    }
+
+    /// A node, by number or name.
+    ///
+    /// # Errors
+    /// The cluster has no such node.
+    pub fn node(&self, node: impl IntoNodeId) -> Result<Node, Error> {
+        let id = node.into_node_id();
+        let known = id.as_ref().ok().filter(|id| self.shared.plan.node(**id).is_some());
+        match known {
+            Some(id) => Ok(Node::new(self.shared.clone(), *id)),
+            None => Err(Error::NoSuchNode {
+                asked: id.map_or_else(|asked| asked, |id| id.number().to_string()),
+                there: self.shared.plan.node_numbers(),
+            }),
+        }
+    }
+
+    /// All nodes, in the order in which they are started.
+    pub fn nodes(&self) -> Vec<Node> {
+        let ids = self.shared.plan.nodes.iter().map(|planned| planned.node.id);
+        ids.map(|id| Node::new(self.shared.clone(), id)).collect()
+    }
+
+    /// How the cluster is.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub async fn status(&self) -> Result<ClusterStatus, Error> {
+        self.shared.thread.call(async |state| state.status()).await
+    }
+
+    /// Runs a command on several nodes at the same time, and gives every result, in the order of the nodes.
+    pub async fn exec_on(&self, nodes: &[NodeId], command: impl Into<Command>) -> Vec<(NodeId, Result<Output, Error>)> {
+        let command = command.into();
+        let runs = nodes.iter().map(|id| {
+            let command = command.clone();
+            async move {
+                let output = match self.node(*id) {
+                    Ok(node) => node.exec(command).await,
+                    Err(error) => Err(error),
+                };
+                (*id, output)
+            }
+        });
+        join_all(runs).await
+    }
+
+    /// Stops every node and waits until nothing is left. Dropping the cluster does the same but cannot report.
+    ///
+    /// # Errors
+    /// Something could not be removed; the error says what.
+    pub async fn stop(self) -> Result<(), Error> {
+        self.end().await
+    }
+
+    /// The same, for an owner that others still hold handles of.
+    pub(crate) async fn end(&self) -> Result<(), Error> {
+        let stopped = self.shared.thread.call(undo::stop).await?;
+        self.shared.thread.end();
+        stopped
+    }
+}
+
+/// Quick, since killing processes is: what takes long, a backend's own removal, has deadlines of its own.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.shared.thread.end();
+    }
+}
+
+impl Shared {
+    /// Runs work on the cluster's thread.
+    pub(super) fn call<T: Send + 'static>(
+        &self,
+        work: impl AsyncFnOnce(Rc<State>) -> Result<T, Error> + Send + 'static,
+    ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
+        let answer = self.thread.call(work);
+        async move { answer.await? }
+    }
+}
+
+/// What names a node: a [`NodeId`], a number, or a text such as `vm-001`.
+pub trait IntoNodeId: sealed::Sealed {
+    /// The node, or what was asked for, if it is none.
+    #[doc(hidden)]
+    fn into_node_id(self) -> Result<NodeId, String>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! into_node_id {
+    ($($type:ty),*) => {$(
+        impl sealed::Sealed for $type {}
+
+        impl IntoNodeId for $type {
+            fn into_node_id(self) -> Result<NodeId, String> {
+                u16::try_from(self).ok().and_then(|n| NodeId::new(n).ok()).ok_or_else(|| self.to_string())
+            }
+        }
+    )*};
+}
+
+into_node_id!(u8, u16, u32, i32, usize);
+
+impl sealed::Sealed for NodeId {}
+
+impl IntoNodeId for NodeId {
+    fn into_node_id(self) -> Result<NodeId, String> {
+        Ok(self)
+    }
+}
+
+impl sealed::Sealed for &NodeId {}
+
+impl IntoNodeId for &NodeId {
+    fn into_node_id(self) -> Result<NodeId, String> {
+        Ok(*self)
+    }
+}
+
+impl sealed::Sealed for &String {}
+
+impl IntoNodeId for &String {
+    fn into_node_id(self) -> Result<NodeId, String> {
+        self.as_str().into_node_id()
+    }
+}
+
+impl sealed::Sealed for &str {}
+
+impl IntoNodeId for &str {
+    fn into_node_id(self) -> Result<NodeId, String> {
+        self.parse().map_err(|_| self.to_owned())
+    }
+}
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name().fmt(f)
+    }
+}

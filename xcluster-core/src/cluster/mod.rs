@@ -1,0 +1,34 @@
+//! A cluster that runs: started, used and stopped. The only room that decides the order of effects.
+//!
+//! * [`Builder`]: what to start.
+//! * [`Cluster`] and [`Node`]: what runs.
+//! * [`ClusterStatus`], [`Event`]: what is known of it, as data.
+//! * `thread`: each cluster has a thread of its own, on which everything below happens.
+//! * `start`, `boot`, `ready`, `undo`: the order of effects.
+//! * `machine`, `console`: one node's QEMU and its serial console.
+
+mod boot;
+mod builder;
+mod console;
+mod error;
+mod event;
+mod handle;
+mod machine;
+mod node;
+mod prepare;
+mod ready;
+mod start;
+mod state;
+mod status;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod undo;
+
+pub use builder::Builder;
+pub use console::{Console, ConsoleInput};
+pub use error::{Cause, Error, ErrorKind, NodeFailure, Refusal, StartFailure};
+pub use event::{Event, Events};
+pub use handle::{Cluster, IntoNodeId};
+pub use node::Node;
+pub use status::{ClusterState, ClusterStatus, NetStatus, NicStatus, NodeState, NodeStatus};

@@ -1,0 +1,172 @@
+//! A node of a running cluster, for those who use it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::console::Console;
+use super::error::Error;
+use super::handle::Shared;
+use super::status::NodeStatus;
+use crate::guest::Copied;
+use crate::guest::exec::{Command, Execution, Output};
+use crate::name::NodeId;
+
+/// A node of a running cluster. It may be cloned and kept; once the cluster has ended, every call says so.
+#[derive(Debug, Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+    id: NodeId,
+}
+
+impl Node {
+    pub(super) fn new(shared: Arc<Shared>, id: NodeId) -> Self {
+        Self { shared, id }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Its host name.
+    pub fn name(&self) -> String {
+        self.id.to_string()
+    }
+
+    /// Runs a command and collects what it says. A text is a line for the guest's shell.
+    ///
+    /// That the command ended badly is no error here: [`Output::ok`] makes it one.
+    ///
+    /// # Errors
+    /// The node cannot be used, or the command could not be run to its end.
+    pub async fn exec(&self, command: impl Into<Command>) -> Result<Output, Error> {
+        let execution = self.spawn(command).await?;
+        execution.output().await.map_err(|source| Error::Exec { node: self.id, source })
+    }
+
+    /// Starts a command, whose output can be followed and which can be written to.
+    ///
+    /// # Errors
+    /// The node cannot be used, or the command could not be started.
+    pub async fn spawn(&self, command: impl Into<Command>) -> Result<Execution, Error> {
+        let (id, command) = (self.id, command.into());
+        let started = self.shared.call(async move |state| {
+            let agent = state.node(id)?.agent()?;
+            agent.exec(&command).map_err(|source| Error::Exec { node: id, source })
+        });
+        started.await
+    }
+
+    /// Copies a file of this host to the node, with its permissions. A target that ends in `/` is a directory.
+    ///
+    /// # Errors
+    /// The node cannot be used, or the file did not arrive; then nothing of it is there.
+    pub async fn put(&self, local: impl AsRef<Path>, remote: impl AsRef<Path>) -> Result<Copied, Error> {
+        let (id, local, remote) = (self.id, local.as_ref().to_owned(), remote.as_ref().to_owned());
+        let copied = self.shared.call(async move |state| {
+            let agent = state.node(id)?.agent()?;
+            agent.copy_in(&local, &remote).await.map_err(|source| Error::Exec { node: id, source })
+        });
+        copied.await
+    }
+
+    /// Copies a file of the node to this host, with its permissions. A target that is a directory gets it under its name.
+    ///
+    /// # Errors
+    /// The node cannot be used, or the file did not arrive; then nothing of it is there.
+    pub async fn get(&self, remote: impl AsRef<Path>, local: impl AsRef<Path>) -> Result<Copied, Error> {
+        let (id, remote, local) = (self.id, remote.as_ref().to_owned(), local.as_ref().to_owned());
+        let copied = self.shared.call(async move |state| {
+            let agent = state.node(id)?.agent()?;
+            agent.copy_out(&remote, &local).await.map_err(|source| Error::Exec { node: id, source })
+        });
+        copied.await
+    }
+
+    /// Joins the node's serial console.
+    ///
+    /// # Errors
+    /// The node has not been started.
+    pub async fn console(&self) -> Result<Console, Error> {
+        let id = self.id;
+        let joined = self.shared.call(async move |state| {
+            let node = state.node(id)?;
+            let machine = node.machine.borrow().clone().ok_or_else(|| node.not_ready())?;
+            Ok(machine.console().join())
+        });
+        joined.await
+    }
+
+    /// What the console has shown, at most its last 256 KiB; more is in the log, `vm-001.console` in the cluster's folder.
+    /// Also of a node that has ended.
+    ///
+    /// # Errors
+    /// The node has not been started.
+    pub async fn console_text(&self) -> Result<String, Error> {
+        let id = self.id;
+        let text = self.shared.call(async move |state| {
+            let node = state.node(id)?;
+            let machine = node.machine.borrow().clone().ok_or_else(|| node.not_ready())?;
+            Ok(String::from_utf8_lossy(&machine.console().tail()).into_owned())
+        });
+        text.await
+    }
+
+    /// Where this host finds a TCP port of the node, if a backend gives it access: telnet is 23, ssh 22.
+    ///
+    /// # Errors
+    /// The cluster has ended.
+    pub async fn address(&self, port: u16) -> Result<Option<SocketAddr>, Error> {
+        let id = self.id;
+        self.shared.call(async move |state| Ok(state.node(id)?.address(port))).await
+    }
+
+    /// Connects to a TCP port of the node. The stream blocks, as one of the standard library does.
+    ///
+    /// # Errors
+    /// The host has no access to that port, or nobody accepts there within ten seconds.
+    pub async fn connect(&self, port: u16) -> Result<std::net::TcpStream, Error> {
+        let node = self.id;
+        let failed = move |source| Error::Connect { node, port, source };
+        let connected = self.shared.call(async move |state| {
+            let address = state.node(node)?.address(port);
+            let none =
+                || std::io::Error::new(std::io::ErrorKind::AddrNotAvailable, "no backend forwards it to this host");
+            let address = address.ok_or_else(|| failed(none()))?;
+            let connect = tokio::net::TcpStream::connect(address);
+            let stream = tokio::time::timeout(CONNECT, connect).await.map_err(|error| failed(error.into()))?;
+            stream.and_then(tokio::net::TcpStream::into_std).map_err(failed)
+        });
+        let stream = connected.await?;
+        stream.set_nonblocking(false).map_err(failed)?;
+        Ok(stream)
+    }
+
+    /// Gives the node's QEMU a command over its monitor (QMP) and waits for the answer, half a minute at most: `set_link`,
+    /// `query-block`…. Arguments are an object, or null for none.
+    ///
+    /// # Errors
+    /// The node does not run, or QEMU refused.
+    pub async fn qmp(&self, command: &str, arguments: serde_json::Value) -> Result<serde_json::Value, Error> {
+        let (id, command) = (self.id, command.to_owned());
+        let answered = self.shared.call(async move |state| {
+            let node = state.node(id)?;
+            let monitor = node.running()?.qmp().ok_or_else(|| node.not_ready())?;
+            monitor.execute(&command, arguments).await.map_err(|source| Error::Monitor { node: id, source })
+        });
+        answered.await
+    }
+
+    /// How the node is.
+    ///
+    /// # Errors
+    /// The cluster has ended.
+    pub async fn status(&self) -> Result<NodeStatus, Error> {
+        let id = self.id;
+        self.shared.call(async move |state| Ok(state.node(id)?.status())).await
+    }
+}
+
+/// How long a connection may take: it is to this host, or over one virtual wire.
+const CONNECT: std::time::Duration = std::time::Duration::from_secs(10);

@@ -1,0 +1,66 @@
+//! When a node counts as ready: an event for the agent and the console; for ssh there is none, so it is asked again and
+//! again.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::error::NodeFailure;
+use super::machine::RunningMachine;
+use crate::plan::Readiness;
+
+/// How often an ssh server is asked. Nothing tells when it begins to listen: a forwarded port accepts at once, whether
+/// the guest does or not.
+const SSH_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long an ssh server that accepted may take to greet.
+const SSH_GREETING: Duration = Duration::from_secs(5);
+
+/// What every ssh server says first (RFC 4253).
+const SSH_BANNER: &[u8; 4] = b"SSH-";
+
+/// Waits until the node is ready. The deadline is the caller's.
+pub(super) async fn wait(
+    readiness: &Readiness,
+    machine: &RunningMachine,
+    ssh: Option<SocketAddr>,
+) -> Result<(), NodeFailure> {
+    match readiness {
+        Readiness::Started => Ok(()),
+        Readiness::Agent => match machine.agent() {
+            Some(agent) => {
+                let ready = agent.ready().await.map_err(NodeFailure::Agent)?;
+                if ready.failed.is_empty() { Ok(()) } else { Err(NodeFailure::Scripts(ready.failed)) }
+            }
+            // The machine is always given an agent's port when its word is waited for.
+            None => Err(NodeFailure::Unreachable),
+        },
+        Readiness::Console(text) => {
+            if !machine.console().shows(text).await {
+                // The console has closed, so QEMU is about to be gone; who waits for that says so.
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        }
+        Readiness::Ssh => {
+            let address = ssh.ok_or(NodeFailure::Unreachable)?;
+            let mut tick = interval(SSH_INTERVAL);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tick.tick().await;
+                if timeout(SSH_GREETING, greets(address)).await.unwrap_or(false) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+async fn greets(address: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return false };
+    let mut banner = [0; SSH_BANNER.len()];
+    stream.read_exact(&mut banner).await.is_ok() && banner == *SSH_BANNER
+}

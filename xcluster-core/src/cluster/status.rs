@@ -1,0 +1,129 @@
+//! What is known of a running cluster, as plain data for people and scripts.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::addr::MacAddr;
+use crate::name::{ClusterName, NetId, NodeId, Role};
+use crate::net::Forward;
+use crate::topology::NetKind;
+
+/// A running cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ClusterStatus {
+    /// Its name.
+    pub name: ClusterName,
+    /// The process that owns it: the cluster ends when this process does.
+    pub owner: u32,
+    /// The folder with its logs.
+    pub folder: PathBuf,
+    /// The version of this library that runs it.
+    pub version: String,
+    /// How it is.
+    pub state: ClusterState,
+    /// How processors are virtualised and why, once that is known.
+    pub accel: Option<String>,
+    /// Whether everybody may log in by telnet and ssh.
+    pub login: bool,
+    /// Its nets.
+    pub nets: Vec<NetStatus>,
+    /// Its nodes, by number.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// How a cluster is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClusterState {
+    /// Nodes are being started.
+    Starting,
+    /// Every node was ready; single ones may have failed since.
+    Ready,
+    /// The start failed, and everything was undone.
+    Failed,
+}
+
+/// A net of a running cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NetStatus {
+    /// Its number.
+    pub id: NetId,
+    /// What it is for.
+    pub kind: NetKind,
+    /// Its MTU in bytes.
+    pub mtu: u16,
+    /// Who carries it.
+    pub backend: String,
+}
+
+/// A node of a running cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NodeStatus {
+    /// Its number.
+    pub id: NodeId,
+    /// Its host name.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+    /// How it is.
+    pub state: NodeState,
+    /// Why, if it failed.
+    pub reason: Option<String>,
+    /// The process id of its QEMU, while that runs.
+    pub pid: Option<u32>,
+    /// From QEMU's start until it was ready, in milliseconds.
+    pub boot_millis: Option<u64>,
+    /// Its NICs, eth0 first.
+    pub nics: Vec<NicStatus>,
+    /// Which of its TCP ports are found where on this host.
+    pub forwards: Vec<Forward>,
+}
+
+/// A NIC of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NicStatus {
+    /// Its name in the guest.
+    pub name: String,
+    /// Its net.
+    pub net: NetId,
+    /// Its hardware address.
+    pub mac: MacAddr,
+    /// IPv4 address with prefix length.
+    pub ipv4: String,
+    /// IPv6 address with prefix length.
+    pub ipv6: String,
+}
+
+/// How a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// Not started yet: others boot first.
+    Waiting,
+    /// QEMU runs and the guest boots.
+    Booting,
+    /// It can be used.
+    Ready,
+    /// It did not start, or has ended by itself.
+    Failed,
+    /// It was stopped.
+    Stopped,
+}
+
+impl fmt::Display for NodeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiting => "waiting",
+            Self::Booting => "booting",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        })
+    }
+}

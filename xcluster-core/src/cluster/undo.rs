@@ -1,0 +1,113 @@
+//! Taking a cluster down, whole or half-started: everything that was begun is undone, in reverse; what goes wrong is
+//! collected and the rest is done all the same.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::join_all;
+use tokio::time::timeout;
+
+use super::error::Error;
+use super::state::{NodeCell, State};
+use super::status::NodeState;
+use crate::net::{Net, NetError, Port};
+
+/// What was begun, and by which backend.
+#[derive(Debug, Default)]
+pub(super) struct Undo {
+    nets: Vec<(String, Net)>,
+    ports: Vec<(String, Port)>,
+}
+
+impl Undo {
+    /// A net is about to be made.
+    pub(super) fn net(&mut self, backend: &str, net: &Net) {
+        self.nets.push((backend.to_owned(), net.clone()));
+    }
+
+    /// A port is about to be wired.
+    pub(super) fn port(&mut self, backend: &str, port: &Port) {
+        self.ports.push((backend.to_owned(), port.clone()));
+    }
+}
+
+/// How long a killed process may take to go: one that waits for a broken disk or driver never does.
+const DEATH: Duration = Duration::from_secs(10);
+
+/// Stops every node and undoes every wiring. Returns what could not be undone, for people. Doing it again does nothing,
+/// but waits for who does it already.
+pub(super) async fn take_down(state: &Rc<State>) -> Vec<String> {
+    state.ending.set(true);
+    if let Some(starting) = state.starting.borrow_mut().take() {
+        starting.abort();
+    }
+    let _turn = state.turn.lock().await;
+    let mut leftovers: Vec<String> = join_all(state.nodes.values().map(|node| stop_node(node))).await.concat();
+
+    let Undo { nets, ports } = state.undo.take();
+    let site = state.site();
+    for (backend, port) in ports.iter().rev() {
+        if let Ok(backend) = state.backends.find(backend)
+            && let Err(why) = outcome(backend.teardown(&site, port)).await
+        {
+            leftovers.push(format!("{} on net {}: {why}", port.node, port.net.id));
+        }
+    }
+    for (backend, net) in nets.iter().rev() {
+        if let Ok(backend) = state.backends.find(backend)
+            && let Err(why) = outcome(backend.delete_net(&site, net)).await
+        {
+            leftovers.push(format!("net {}: {why}", net.id));
+        }
+    }
+    leftovers
+}
+
+/// Kills a node's QEMU. Returns what is left, if it does not go.
+async fn stop_node(node: &NodeCell) -> Vec<String> {
+    let machine = node.machine.borrow().clone();
+    if let Some(machine) = machine
+        && timeout(DEATH, machine.kill()).await.is_err()
+    {
+        return vec![format!("{}: QEMU, process {}, does not end", node.id(), machine.pid())];
+    }
+    if node.state.get() != NodeState::Failed {
+        node.state.set(NodeState::Stopped);
+    }
+    Vec::new()
+}
+
+/// How a backend's work went, also if it panicked: the rest is to be undone all the same.
+async fn outcome(work: impl Future<Output = Result<(), NetError>>) -> Result<(), String> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(result) => result.map_err(|error| chain(&error)),
+        Err(panic) => Err(format!("a panic: {}", message(panic.as_ref()))),
+    }
+}
+
+/// The end of a cluster, ordered by its owner.
+pub(super) async fn stop(state: Rc<State>) -> Result<(), Error> {
+    let leftovers = take_down(&state).await;
+    if leftovers.is_empty() { Ok(()) } else { Err(Error::Leftovers(leftovers)) }
+}
+
+/// An error with its causes on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// What somebody's panic said.
+pub(super) fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a word").to_owned()
+}

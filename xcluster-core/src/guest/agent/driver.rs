@@ -1,0 +1,250 @@
+//! The task that owns the descriptor: everything between frames and channels. It waits for bytes, requests and deadlines,
+//! and never for a user: what the guest may send is bounded by credits.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::Ready;
+use super::channel::Channel;
+use super::wire::{self, Decoder, FromGuest, Hello, MAGIC, ToGuest, VERSION};
+use crate::guest::exec::lane::Order;
+use crate::guest::exec::{ExecError, printable};
+
+/// Above this many bytes that the guest has not taken, no more requests are.
+const OUTBOX: usize = 256 * 1024;
+
+/// What the end of the stream means: QEMU holds the other end as long as it lives.
+const GONE: &str = "its VM has ended";
+
+/// What the handles ask for.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Begin a channel with this frame.
+    Open { id: u32, frame: Vec<u8>, channel: Channel },
+    /// Pass something on.
+    Order(u32, Order),
+}
+
+/// How far the guest is.
+#[derive(Debug)]
+pub(super) enum State {
+    /// It has not said anything yet.
+    Booting,
+    /// Its agent serves.
+    Ready(Ready),
+    /// It is lost, for this reason.
+    Ended(String),
+}
+
+/// The host's end of the descriptor.
+#[derive(Debug)]
+pub(super) struct Driver {
+    stream: UnixStream,
+    requests: mpsc::UnboundedReceiver<Request>,
+    state: watch::Sender<State>,
+    decoder: Decoder,
+    outbox: Vec<u8>,
+    channels: HashMap<u32, Channel>,
+    newest: u32,
+    session: u64,
+    /// Whether the guest has answered our last greeting.
+    greeted: bool,
+}
+
+impl Driver {
+    pub(super) fn new(
+        stream: UnixStream,
+        requests: mpsc::UnboundedReceiver<Request>,
+        state: watch::Sender<State>,
+    ) -> Self {
+        Self {
+            stream,
+            requests,
+            state,
+            decoder: Decoder::default(),
+            outbox: Vec::new(),
+            channels: HashMap::new(),
+            newest: 0,
+            // Unlike that of another host, when the guest is a clone of one that was spoken to before.
+            session: RandomState::new().hash_one("session") >> 1,
+            greeted: false,
+        }
+    }
+
+    /// Talks until the guest is gone or makes no sense, or nobody has a handle any more.
+    pub(super) async fn run(mut self) {
+        self.greet();
+        let reason = loop {
+            match self.turn().await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(reason) => break reason,
+            }
+        };
+        tracing::debug!(%reason, "a guest's agent is lost");
+        // First the state, so that who hears of the loss and asks again hears the same.
+        self.state.send_replace(State::Ended(reason.clone()));
+        self.requests.close();
+        while let Ok(request) = self.requests.try_recv() {
+            if let Request::Open { id, channel, .. } = request {
+                self.channels.insert(id, channel);
+            }
+        }
+        self.fail_all(&reason);
+    }
+
+    async fn turn(&mut self) -> Result<bool, String> {
+        let (idle, full) = (self.outbox.is_empty(), self.outbox.len() > OUTBOX);
+        let interest = if idle { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+        let deadline = self.channels.values().filter_map(Channel::expires).min();
+        tokio::select! {
+            ready = self.stream.ready(interest) => {
+                let ready = ready.map_err(|error| lost(&error))?;
+                if ready.is_writable() {
+                    self.write()?;
+                }
+                if ready.is_readable() {
+                    self.read()?;
+                }
+            }
+            request = self.requests.recv(), if !full => match request {
+                Some(request) => self.take(request),
+                None => return Ok(false),
+            },
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.expire(),
+        }
+        Ok(true)
+    }
+
+    fn write(&mut self) -> Result<(), String> {
+        match self.stream.try_write(&self.outbox) {
+            Ok(count) => drop(self.outbox.drain(..count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // What the guest said before it ended is still to be read; the end of that is the end.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.outbox.clear(),
+            Err(error) => return Err(lost(&error)),
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<(), String> {
+        let mut buffer = [0; 64 * 1024];
+        match self.stream.try_read(&mut buffer) {
+            Ok(0) => return Err(GONE.into()),
+            Ok(count) => self.decoder.push(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(lost(&error)),
+        }
+        loop {
+            match self.decoder.next() {
+                Ok(Some((id, message))) => self.hear(id, message)?,
+                Ok(None) => return Ok(()),
+                Err(malformed) => return Err(format!("its agent sent {malformed}")),
+            }
+        }
+    }
+
+    fn hear(&mut self, id: u32, message: FromGuest) -> Result<(), String> {
+        if let FromGuest::Hello(hello) = message {
+            return self.meet(hello);
+        }
+        match self.channels.get_mut(&id) {
+            Some(channel) => match channel.hear(message) {
+                Ok(false) => {}
+                Ok(true) => drop(self.channels.remove(&id)),
+                Err(problem) => return Err(format!("its agent sent {problem}")),
+            },
+            // What was under way when the channel was closed.
+            None if id <= self.newest && id > 0 => {}
+            None => return Err("its agent speaks of a command that was never given".into()),
+        }
+        Ok(())
+    }
+
+    /// The agent is there: for the first time, or once more after it was lost to the guest.
+    fn meet(&mut self, hello: Hello) -> Result<(), String> {
+        if hello.version != VERSION {
+            return Err(format!("its agent speaks version {} and this library {VERSION}", hello.version));
+        }
+        if hello.session == self.session {
+            self.greeted = true;
+            self.state.send_replace(State::Ready(ready(hello)));
+        } else if hello.session == 0 && self.greeted {
+            // It may come in any number, and answers must not pile up.
+            if self.outbox.len() > OUTBOX {
+                return Err("its agent starts again and again".into());
+            }
+            self.fail_all("its agent has started again");
+            self.session += 1;
+            self.greet();
+        }
+        Ok(())
+    }
+
+    fn greet(&mut self) {
+        self.greeted = false;
+        self.outbox.extend_from_slice(&MAGIC);
+        wire::encode(0, &ToGuest::Hello { version: VERSION, session: self.session }, &mut self.outbox);
+    }
+
+    fn take(&mut self, request: Request) {
+        match request {
+            Request::Open { id, frame, channel } => {
+                self.newest = self.newest.max(id);
+                self.outbox.extend_from_slice(&frame);
+                self.channels.insert(id, channel);
+            }
+            Request::Order(id, order) => {
+                let cancelled = matches!(order, Order::Cancel);
+                let Some(channel) = self.channels.get_mut(&id) else { return };
+                if let Some(message) = channel.obey(order) {
+                    wire::encode(id, &message, &mut self.outbox);
+                }
+                if cancelled {
+                    self.channels.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// Gives up what the guest should have finished.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        let overdue = |(id, channel): (&u32, &mut Channel)| Some((*id, channel.is_overdue(now)?));
+        let overdue: Vec<(u32, Duration)> = self.channels.iter_mut().filter_map(overdue).collect();
+        for (id, waited) in overdue {
+            if let Some(channel) = self.channels.remove(&id) {
+                channel.fail(ExecError::Unresponsive { waited });
+                wire::encode(id, &ToGuest::Cancel, &mut self.outbox);
+            }
+        }
+    }
+
+    fn fail_all(&mut self, reason: &str) {
+        for (_, channel) in self.channels.drain() {
+            channel.fail(ExecError::Lost { reason: reason.to_owned() });
+        }
+    }
+}
+
+fn lost(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset => GONE.into(),
+        _ => format!("its channel broke: {error}"),
+    }
+}
+
+fn ready(hello: Hello) -> Ready {
+    Ready {
+        hostname: printable(&hello.hostname),
+        uptime: Some(Duration::from_millis(hello.uptime_ms)),
+        failed: hello.failed.iter().map(|script| printable(script)).collect(),
+    }
+}

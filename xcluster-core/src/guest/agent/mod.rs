@@ -1,0 +1,120 @@
+//! Our own guest's agent: its program, and the host's end of its channel. What runs in the guest is `agent/main.rs` of this
+//! package; which chardev and which boot it comes with is the business of `qemu` and of the guest's image.
+
+mod channel;
+mod copy;
+mod driver;
+#[cfg(test)]
+mod tests;
+#[path = "../../../agent/wire/mod.rs"]
+pub(crate) mod wire;
+
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, watch};
+
+use self::channel::{Channel, Patience};
+use self::driver::{Driver, Request, State};
+use self::wire::{Exec, HEADER, MAX_BODY, ToGuest};
+use super::exec::lane::{Lane, Orders};
+use super::exec::{Command, ExecError, Execution, Stdin, StdinWriter};
+
+/// The agent's program, statically linked for the machine this library is built for.
+pub(crate) static BINARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/xcluster-agent"));
+
+/// What a guest says of itself when its agent is up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ready {
+    /// The guest's own name.
+    pub(crate) hostname: String,
+    /// From the guest's boot to the start of its agent, by the guest's clock, if it can tell.
+    pub(crate) uptime: Option<Duration>,
+    /// Init scripts that failed; none where nobody counts them.
+    pub(crate) failed: Vec<String>,
+}
+
+/// The host's end. It may be cloned and moved between threads; the channel is closed with the last clone and the last of
+/// the executions.
+#[derive(Debug, Clone)]
+pub(crate) struct Agent {
+    requests: mpsc::UnboundedSender<Request>,
+    state: watch::Receiver<State>,
+    newest: Arc<AtomicU32>,
+}
+
+impl Agent {
+    /// Begins to talk over the other end of QEMU's chardev, in a task of the current runtime.
+    pub(crate) fn new(stream: UnixStream) -> Self {
+        let (requests, received) = mpsc::unbounded_channel();
+        let (publish, state) = watch::channel(State::Booting);
+        tokio::spawn(Driver::new(stream, received, publish).run());
+        Self { requests, state, newest: Arc::new(AtomicU32::new(0)) }
+    }
+
+    /// Waits for the agent's word. The deadline is the caller's, who knows what the accelerator bears.
+    pub(crate) async fn ready(&self) -> Result<Ready, ExecError> {
+        let mut state = self.state.clone();
+        let state = state.wait_for(|state| !matches!(state, State::Booting)).await;
+        match state.as_deref() {
+            Ok(State::Ready(ready)) => Ok(ready.clone()),
+            Ok(State::Ended(reason)) => Err(ExecError::Lost { reason: reason.clone() }),
+            Ok(State::Booting) | Err(_) => Err(abandoned()),
+        }
+    }
+
+    /// Starts a command. Must be called within a runtime, like [`Agent::new`]; the execution needs none.
+    pub(crate) fn exec(&self, command: &Command) -> Result<Execution, ExecError> {
+        let exec = Exec {
+            argv: command.argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            env: command.env.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect(),
+            cwd: command.cwd.as_ref().map_or_else(Vec::new, |cwd| cwd.as_bytes().to_vec()),
+            stdin: command.stdin != Stdin::Null,
+            timeout_ms: command.timeout.map_or(0, millis),
+        };
+        let mut lane = self.open(&ToGuest::Exec(exec), Patience::Command(command.timeout))?;
+        match &command.stdin {
+            Stdin::Streamed => {}
+            Stdin::Null => drop(lane.take_input()),
+            Stdin::Bytes(bytes) => {
+                if let Some(input) = lane.take_input() {
+                    let (mut stdin, bytes) = (StdinWriter::new(input), bytes.clone());
+                    // A command that does not want all of its input is no error.
+                    tokio::spawn(async move { stdin.write_all(&bytes).await });
+                }
+            }
+        }
+        Ok(Execution::new(lane, command))
+    }
+
+    fn open(&self, opening: &ToGuest, patience: Patience) -> Result<Lane, ExecError> {
+        let id = self.newest.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let mut frame = Vec::new();
+        wire::encode(id, opening, &mut frame);
+        if frame.len() > HEADER + MAX_BODY {
+            return Err(ExecError::TooLong { bytes: frame.len() - HEADER, limit: MAX_BODY });
+        }
+        let (channel, (reports, credits)) = Channel::new(opening, patience);
+        let requests = self.requests.clone();
+        let orders = Orders::new(move |order| drop(requests.send(Request::Order(id, order))));
+        match self.requests.send(Request::Open { id, frame, channel }) {
+            Ok(()) => Ok(Lane::new(orders, reports, Some(credits))),
+            Err(_) => Err(match &*self.state.borrow() {
+                State::Ended(reason) => ExecError::Lost { reason: reason.clone() },
+                State::Booting | State::Ready(_) => abandoned(),
+            }),
+        }
+    }
+}
+
+fn abandoned() -> ExecError {
+    ExecError::Lost { reason: "its cluster has ended".into() }
+}
+
+/// At least one, since the guest takes zero for no limit.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}

@@ -1,0 +1,193 @@
+//! The folder in which built guests are kept: who may build at a time, and that nothing half-built or broken is ever
+//! found in it. What is built is not known here.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use tempfile::TempDir;
+
+use super::manifest::{Damage, Manifest};
+
+/// What a folder is called while it is built. Only the holder of the lock makes one, so whoever holds the lock and finds
+/// one that is not its own may remove it: its builder is dead.
+const BUILDING: &str = "building-";
+
+/// How long an entry that nobody uses stays.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// A download over a slow line may be in front of us.
+const PATIENCE: Duration = Duration::from_secs(20 * 60);
+
+/// Why the cache cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// Neither variable says where it is.
+    #[error("no folder for the cache: neither XDG_CACHE_HOME nor HOME is an absolute path")]
+    NoFolder,
+    /// Somebody else builds, and does not get done.
+    #[error("another process has been building in `{}` for {} s", .folder.display(), .waited.as_secs())]
+    Busy {
+        /// The cache.
+        folder: PathBuf,
+        /// For how long we have waited.
+        waited: Duration,
+    },
+    /// The operating system said no.
+    #[error("cannot {what} `{}`", .path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// What was said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl CacheError {
+    pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { what, path, source }
+    }
+}
+
+/// Where built guests are kept. Any number of threads and processes may use one folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    folder: PathBuf,
+    patience: Duration,
+}
+
+impl Cache {
+    /// In a folder, which is made when something is put into it.
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), patience: PATIENCE }
+    }
+
+    /// The user's: `$XDG_CACHE_HOME/xcluster`, else `~/.cache/xcluster`.
+    pub fn of_user() -> Result<Self, CacheError> {
+        Self::from(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME"))
+    }
+
+    fn from(cache: Option<OsString>, home: Option<OsString>) -> Result<Self, CacheError> {
+        // The XDG specification has relative paths ignored.
+        let absolute = |path: Option<OsString>| path.map(PathBuf::from).filter(|path| path.is_absolute());
+        let folder = absolute(cache).or_else(|| Some(absolute(home)?.join(".cache")));
+        Ok(Self::at(folder.ok_or(CacheError::NoFolder)?.join("xcluster")))
+    }
+
+    /// How long to wait for another builder.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The entry of that name, if it is there and whole.
+    pub(super) fn find(&self, name: &str) -> Result<Option<Entry>, Damage> {
+        let folder = self.folder.join(name);
+        let Some(manifest) = Manifest::read(&folder)? else { return Ok(None) };
+        manifest.check(&folder)?;
+        // Only for [`Locked::sweep`]; a cache that cannot be written serves all the same.
+        let _ = File::open(Manifest::path(&folder)).and_then(|file| file.set_modified(SystemTime::now()));
+        Ok(Some(Entry { folder, manifest }))
+    }
+
+    /// Waits until nobody else builds.
+    pub(super) fn lock(&self) -> Result<Locked<'_>, CacheError> {
+        let make = || fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
+        make().map_err(CacheError::io("create", &self.folder))?;
+        let path = self.folder.join("lock");
+        let file = File::create(&path).map_err(CacheError::io("create", &path))?;
+        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((file, Errno::EWOULDBLOCK)) => {
+                self.wait(file)?.map_err(|errno| CacheError::io("lock", &path)(errno.into()))?
+            }
+            Err((_, errno)) => return Err(CacheError::io("lock", &path)(errno.into())),
+        };
+        let locked = Locked { cache: self, _lock: lock };
+        locked.sweep().map_err(CacheError::io("tidy up", &self.folder))?;
+        Ok(locked)
+    }
+
+    fn wait(&self, file: File) -> Result<Result<Flock<File>, Errno>, CacheError> {
+        let (sender, receiver) = mpsc::channel();
+        // A lock has no deadline. A thread that gets it too late lets it go at once, as nobody receives it.
+        thread::spawn(move || sender.send(Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno)));
+        let busy = |_| CacheError::Busy { folder: self.folder.clone(), waited: self.patience };
+        receiver.recv_timeout(self.patience).map_err(busy)
+    }
+}
+
+/// Something in the cache that is whole.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) folder: PathBuf,
+    pub(super) manifest: Manifest,
+}
+
+/// The right to build in a cache, until it is dropped or this process ends.
+#[derive(Debug)]
+pub(super) struct Locked<'a> {
+    cache: &'a Cache,
+    _lock: Flock<File>,
+}
+
+impl Locked<'_> {
+    /// A folder to build in, gone when dropped.
+    pub(super) fn workshop(&self) -> Result<TempDir, CacheError> {
+        let folder = &self.cache.folder;
+        tempfile::Builder::new()
+            .prefix(BUILDING)
+            .tempdir_in(folder)
+            .map_err(CacheError::io("create a folder in", folder))
+    }
+
+    /// Makes what was built in a folder findable under a name, in place of what had it.
+    pub(super) fn publish(&self, built: TempDir, manifest: Manifest, name: &str) -> Result<Entry, CacheError> {
+        manifest.write(built.path()).map_err(CacheError::io("write", built.path()))?;
+        let folder = self.cache.folder.join(name);
+        let old = self.workshop()?;
+        match fs::rename(&folder, old.path().join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(CacheError::io("replace", &folder)(error));
+            }
+            _ => fs::rename(built.path(), &folder).map_err(CacheError::io("create", &folder))?,
+        }
+        // It is not there any more under the name by which it would be removed.
+        let _ = built.keep();
+        Ok(Entry { folder, manifest })
+    }
+
+    /// Removes what dead builders have left, and what nobody has used for long.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.cache.folder)? {
+            let path = entry?.path();
+            let dead = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(BUILDING));
+            if dead || is_forgotten(&path) {
+                fs::remove_dir_all(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_forgotten(folder: &Path) -> bool {
+    let used = fs::metadata(Manifest::path(folder)).and_then(|metadata| metadata.modified());
+    used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > KEEP))
+}

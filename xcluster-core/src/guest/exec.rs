@@ -1,0 +1,19 @@
+//! Commands in a guest as a user sees them: what to run, what comes back while it runs, how it ended. How a guest is
+//! reached is not known here; every agent hands out the same [`Execution`].
+
+mod command;
+mod error;
+mod execution;
+pub(crate) mod lane;
+mod output;
+mod status;
+
+pub use command::{Command, DEFAULT_MAX_OUTPUT, DEFAULT_TIMEOUT};
+pub use error::ExecError;
+pub use execution::{Event, Execution};
+pub use lane::StdinWriter;
+pub use output::Output;
+pub use status::Status;
+
+pub(crate) use command::Stdin;
+pub(crate) use output::printable;

@@ -1,0 +1,127 @@
+//! A command that runs.
+
+use std::io::{self, Write};
+
+use super::lane::{Lane, Report};
+use super::{Command, ExecError, Output, Status, StdinWriter};
+use crate::guest::agent::wire::Stream;
+
+const SIGKILL: i32 = 9;
+
+/// What happens while a command runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// It wrote to standard output; at most 32 KiB at a time.
+    Stdout(Vec<u8>),
+    /// It wrote to standard error.
+    Stderr(Vec<u8>),
+    /// It has ended, and all its output was seen.
+    Exited(Status),
+}
+
+/// A command that runs in a guest. Dropping it kills the command.
+///
+/// The guest keeps at most 256 KiB of output under way: a command whose output nobody reads waits, like one that writes
+/// into a full pipe, and other commands go on. The handle needs no runtime of its own and can be moved between threads.
+#[derive(Debug)]
+pub struct Execution {
+    lane: Lane,
+    command: String,
+    max_output: u64,
+}
+
+impl Execution {
+    pub(crate) fn new(lane: Lane, command: &Command) -> Self {
+        Self { lane, command: command.to_string(), max_output: command.max_output }
+    }
+
+    /// The next event; none after [`Event::Exited`]. Nothing is lost if the future is dropped.
+    pub async fn next(&mut self) -> Result<Option<Event>, ExecError> {
+        Ok(match self.lane.next().await? {
+            Some(Report::Data(Stream::Stdout, bytes)) => Some(Event::Stdout(bytes)),
+            Some(Report::Data(Stream::Stderr, bytes)) => Some(Event::Stderr(bytes)),
+            Some(Report::Ended(status)) => Some(Event::Exited(status)),
+            Some(Report::Opened { .. } | Report::Complete { .. }) => {
+                return Err(ExecError::Lost { reason: "its agent answered a command as if it were a file".into() });
+            }
+            None => None,
+        })
+    }
+
+    /// The command's input, once, if it was made with [`Command::stream_stdin`].
+    pub fn take_stdin(&mut self) -> Option<StdinWriter> {
+        self.lane.take_input().map(StdinWriter::new)
+    }
+
+    /// Sends a signal to the command's process group: 2 to let `tcpdump` finish its file.
+    pub fn signal(&self, number: i32) {
+        self.lane.signal(number);
+    }
+
+    /// Kills the command and all of its session at once. What it wrote before and its status still come.
+    pub fn kill(&self) {
+        self.signal(SIGKILL);
+    }
+
+    /// Waits for the end and collects the output, up to the limit of [`Command::max_output`]. Input that was not taken is
+    /// closed.
+    pub async fn output(self) -> Result<Output, ExecError> {
+        let (command, limit) = (self.command.clone(), self.max_output);
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let mut room = limit;
+        let status = self.each(|is_stderr, bytes| {
+            room = room.checked_sub(bytes.len() as u64).ok_or(ExecError::TooMuchOutput { limit })?;
+            if is_stderr {
+                stderr.extend_from_slice(bytes)
+            } else {
+                stdout.extend_from_slice(bytes)
+            }
+            Ok(())
+        });
+        let status = status.await?;
+        Ok(Output { command, status, stdout, stderr })
+    }
+
+    /// Waits for the end and passes the output on as it comes, of any size. The command is killed if a writer fails.
+    pub async fn copy_output(self, mut stdout: impl Write, mut stderr: impl Write) -> Result<Status, ExecError> {
+        let local = |source: io::Error| ExecError::Local { what: "cannot pass on the command's output".into(), source };
+        let status = self.each(|is_stderr, bytes| {
+            if is_stderr { stderr.write_all(bytes) } else { stdout.write_all(bytes) }.map_err(local)
+        });
+        let status = status.await?;
+        stdout.flush().and_then(|()| stderr.flush()).map_err(local)?;
+        Ok(status)
+    }
+
+    async fn each(mut self, mut sink: impl FnMut(bool, &[u8]) -> Result<(), ExecError>) -> Result<Status, ExecError> {
+        drop(self.take_stdin());
+        loop {
+            match self.next().await? {
+                Some(Event::Stdout(bytes)) => sink(false, &bytes)?,
+                Some(Event::Stderr(bytes)) => sink(true, &bytes)?,
+                Some(Event::Exited(status)) => return Ok(status),
+                // Only after `Exited` was taken by somebody else.
+                None => return Err(ExecError::Lost { reason: "the command's end was reported already".into() }),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Command, Execution};
+    use crate::guest::exec::StdinWriter;
+
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+
+    #[test]
+    fn executions_and_their_futures_can_go_to_other_threads() {
+        let _ = is_send::<Option<(Execution, StdinWriter, Command)>>(None);
+        let _ = |mut execution: Execution| is_send(async move { execution.next().await });
+        let _ = |execution: Execution| is_send(execution.output());
+        let _ = |execution: Execution| is_send(execution.copy_output(Vec::new(), Vec::new()));
+    }
+}

@@ -1,0 +1,83 @@
+//! All that a command gave, collected.
+
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+
+use super::{ExecError, Status};
+
+/// How much of a failed command's output its error shows, in bytes.
+const TAIL: usize = 1024;
+
+/// A command's result with its whole output. Serialised, the output is text, with U+FFFD for what is not UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Output {
+    /// What was run, for messages.
+    pub command: String,
+    /// How it ended.
+    pub status: Status,
+    /// What it wrote to standard output.
+    #[serde(serialize_with = "as_text")]
+    pub stdout: Vec<u8>,
+    /// What it wrote to standard error.
+    #[serde(serialize_with = "as_text")]
+    pub stderr: Vec<u8>,
+}
+
+impl Output {
+    /// The same if the command succeeded, else an error that shows the end of what it said.
+    pub fn ok(self) -> Result<Self, ExecError> {
+        if self.status.success() {
+            return Ok(self);
+        }
+        let said = if self.stderr.trim_ascii().is_empty() { &self.stdout } else { &self.stderr };
+        let tail = tail(said);
+        Err(ExecError::Unsuccessful { command: self.command, status: self.status, tail })
+    }
+
+    /// Standard output as text without the white space around it; U+FFFD stands for what is not UTF-8.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.stdout.trim_ascii())
+    }
+}
+
+fn tail(bytes: &[u8]) -> String {
+    let bytes = bytes.trim_ascii();
+    printable(&bytes[bytes.len().saturating_sub(TAIL)..])
+}
+
+/// Text from a guest that may go to somebody's terminal: without what would steer it.
+pub(crate) fn printable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
+fn as_text<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&String::from_utf8_lossy(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Output, Status};
+
+    fn output(status: Status, stdout: &str, stderr: &str) -> Output {
+        Output { command: "x".into(), status, stdout: stdout.into(), stderr: stderr.into() }
+    }
+
+    #[test]
+    fn a_failure_shows_the_end_of_what_the_command_said() {
+        let long = format!("{}\x1b[2Jno route\n", "noise ".repeat(1000));
+        let error = output(Status::Code(2), "some", &long).ok().unwrap_err().to_string();
+        assert!(error.starts_with("`x` exited with code 2: "), "{error}");
+        assert!(error.ends_with("[2Jno route") && !error.contains('\x1b') && error.len() < 1200, "{error}");
+        let error = output(Status::TimedOut, "half done\n", " ").ok().unwrap_err().to_string();
+        assert_eq!(error, "`x` was killed at its deadline: half done");
+    }
+
+    #[test]
+    fn output_is_text_in_json() {
+        let json = serde_json::to_value(output(Status::Signal(9), "a\n", "")).unwrap();
+        let expected = serde_json::json!({"command": "x", "status": {"signal": 9}, "stdout": "a\n", "stderr": ""});
+        assert_eq!(json, expected);
+    }
+}

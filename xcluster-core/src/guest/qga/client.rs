@@ -1,0 +1,105 @@
+//! One question after the other. After an answer that did not come, both sides first agree where they are.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::guest::exec::{ExecError, printable};
+use crate::qemu::json_lines::{LineError, LineReader, LineWriter, json_lines};
+
+/// Two streams of 16 MiB in base64, and what is around them.
+const LONGEST_LINE: usize = 48 << 20;
+
+/// The connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    reader: LineReader,
+    writer: LineWriter,
+    /// Whether the next thing to be read answers the next question.
+    in_step: bool,
+}
+
+impl Client {
+    pub(super) fn new(stream: UnixStream) -> Self {
+        let (reader, writer) = json_lines(stream, LONGEST_LINE);
+        Self { reader, writer, in_step: false }
+    }
+
+    /// Makes the next question begin with an agreement.
+    pub(super) fn doubt(&mut self) {
+        self.in_step = false;
+    }
+
+    /// Has the agent forget what it may have read half of, and reads what it still had to say.
+    pub(super) async fn synchronise(&mut self) -> Result<(), ExecError> {
+        // QEMU 7 takes 63 bits; a number that no earlier attempt had tells its late answers from this one's.
+        let id = RandomState::new().hash_one(0) >> 12;
+        let question = json!({ "execute": "guest-sync-delimited", "arguments": { "id": id } });
+        self.writer.send_anew(&question).await.map_err(lost)?;
+        loop {
+            match self.reader.next().await {
+                Ok(answer) if answer["return"] == id => break,
+                // A leftover, whole or not.
+                Ok(_) | Err(LineError::NotJson { .. }) => {}
+                Err(error) => return Err(lost(error)),
+            }
+        }
+        self.in_step = true;
+        Ok(())
+    }
+
+    /// Asks, and waits for the answer.
+    pub(super) async fn call(&mut self, command: &str, arguments: Value, within: Duration) -> Result<Value, ExecError> {
+        let asked = async {
+            if !self.in_step {
+                self.synchronise().await?;
+            }
+            // In case this future is dropped.
+            self.in_step = false;
+            let mut question = json!({ "execute": command });
+            if !arguments.is_null() {
+                question["arguments"] = arguments;
+            }
+            self.writer.send(&question).await.map_err(lost)?;
+            let mut answer = self.reader.next().await.map_err(lost)?;
+            self.in_step = true;
+            match answer["error"].take() {
+                Value::Null => Ok(answer["return"].take()),
+                error => Err(refusal(command, &error)),
+            }
+        };
+        timeout(within, asked).await.unwrap_or(Err(ExecError::Unresponsive { waited: within }))
+    }
+}
+
+fn refusal(command: &str, error: &Value) -> ExecError {
+    let reason = error["desc"].as_str().unwrap_or("it does not say why");
+    let source = std::io::Error::other(printable(reason.as_bytes()));
+    ExecError::Refused { what: format!("qemu-ga refused `{command}`"), source }
+}
+
+fn lost(error: LineError) -> ExecError {
+    let reason = match error {
+        LineError::Closed => "its VM has ended".into(),
+        error => format!("qemu-ga's channel broke: {error}"),
+    };
+    ExecError::Lost { reason }
+}
+
+/// Bytes as the agent takes them.
+pub(super) fn encode(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// Bytes as the agent gives them; none of them if there is nothing.
+pub(super) fn decode(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::Null => Some(Vec::new()),
+        value => STANDARD.decode(value.as_str()?.trim_ascii()).ok(),
+    }
+}

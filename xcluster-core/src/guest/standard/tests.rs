@@ -1,0 +1,189 @@
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::guest::build::BuildError;
+use crate::guest::initramfs::Tree;
+
+/// A cache, and what was said and made while images were asked of it.
+struct Lab {
+    _folder: TempDir,
+    cache: Cache,
+    said: Mutex<Vec<String>>,
+    made: AtomicUsize,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("cache"));
+        Self { _folder: folder, cache, said: Mutex::default(), made: AtomicUsize::new(0) }
+    }
+
+    /// What packages would give, another kernel each time.
+    fn make(&self) -> (Parts, Vec<Package>) {
+        let number = self.made.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut tree = Tree::default();
+        tree.file("bin/busybox", 0o755, "busybox");
+        let parts = Parts { kernel: format!("kernel {number}").into(), release: "6.1".into(), tree };
+        (parts, vec![Package { name: "busybox-static".into(), version: "1:1.35".into() }])
+    }
+
+    fn ask<T>(&self, agent: &str, make: &Make<'_>, ask: impl FnOnce(&Standard<'_>) -> T) -> T {
+        let progress = |text: &str| self.said.lock().unwrap().push(text.to_owned());
+        ask(&Standard { cache: &self.cache, agent: agent.as_bytes(), progress: &progress, make })
+    }
+
+    fn image(&self, agent: &str) -> Image {
+        self.ask(agent, &|_, _| Ok(self.make()), |standard| standard.image()).unwrap()
+    }
+
+    fn made(&self) -> usize {
+        self.made.load(Ordering::SeqCst)
+    }
+
+    /// What kinds of things lie in the cache.
+    fn entries(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.cache.folder()).unwrap();
+        let mut kinds: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .map(|name| name.split('-').next().unwrap_or_default().to_owned())
+            .collect();
+        kinds.sort();
+        kinds
+    }
+}
+
+fn kernel(image: &Image) -> String {
+    fs::read_to_string(&image.kernel).unwrap()
+}
+
+#[test]
+fn an_image_is_made_once_and_says_what_is_in_it() {
+    let lab = Lab::new();
+    let (first, second) = (lab.image("agent"), lab.image("agent"));
+    assert_eq!(first, second);
+    assert_eq!(lab.made(), 1);
+    assert_eq!(lab.entries(), ["image", "lock", "parts"]);
+    let manifest = first.manifest.unwrap();
+    assert_eq!((manifest.release.as_str(), manifest.packages[0].name.as_str()), ("6.1", "busybox-static"));
+}
+
+#[test]
+fn another_agent_is_another_image_of_the_same_packages() {
+    let lab = Lab::new();
+    let (one, other) = (lab.image("one"), lab.image("other"));
+    assert_ne!(one.key, other.key);
+    assert_eq!(lab.made(), 1);
+    // They share the kernel, the larger part of both.
+    assert_eq!(fs::metadata(&one.kernel).unwrap().ino(), fs::metadata(&other.kernel).unwrap().ino());
+}
+
+#[test]
+fn newer_packages_are_taken_when_asked_for() {
+    let lab = Lab::new();
+    lab.image("agent");
+    let newest = lab.ask("agent", &|_, _| Ok(lab.make()), |standard| standard.newest()).unwrap();
+    assert_eq!(kernel(&newest), "kernel 2");
+    assert_eq!(lab.image("agent"), newest);
+}
+
+#[test]
+fn a_damaged_file_is_noticed_and_made_again() {
+    for damage in [
+        |path: &Path| fs::write(path, "kernel X").unwrap(),
+        |path: &Path| fs::write(path, "").unwrap(),
+        |path: &Path| fs::remove_file(path).unwrap(),
+        |path: &Path| fs::write(path.with_file_name("manifest.json"), "{").unwrap(),
+    ] {
+        let lab = Lab::new();
+        damage(&lab.image("agent").kernel);
+        let image = lab.image("agent");
+        assert!(kernel(&image).starts_with("kernel ") && kernel(&image) != "kernel X");
+        let said = lab.said.lock().unwrap().join("\n");
+        assert!(said.contains("building the guest again: `"), "{said}");
+        assert!(!lab.entries().contains(&"building".to_owned()));
+    }
+}
+
+#[test]
+fn a_file_that_was_only_copied_or_touched_serves() {
+    let lab = Lab::new();
+    let image = lab.image("agent");
+    let copy = image.kernel.with_file_name("copy");
+    fs::copy(&image.kernel, &copy).unwrap();
+    fs::rename(&copy, &image.kernel).unwrap();
+    assert_eq!(lab.image("agent"), image);
+    assert_eq!(lab.made(), 1);
+}
+
+#[test]
+fn a_failed_build_leaves_nothing_and_says_why() {
+    let lab = Lab::new();
+    let fail = |workshop: &Path, _: &dyn Fn(&str)| {
+        fs::write(workshop.join("half"), "half").unwrap();
+        Err(BuildError::Lacks("program `ip`".into()).into())
+    };
+    let error = lab.ask("agent", &fail, |standard| standard.image()).unwrap_err();
+    assert_eq!(error.to_string(), "the packages have no program `ip`");
+    assert_eq!(lab.entries(), ["lock"]);
+    lab.image("agent");
+}
+
+#[test]
+fn what_a_killed_builder_left_is_swept_by_the_next() {
+    let lab = Lab::new();
+    fs::create_dir_all(lab.cache.folder().join("building-dead/root")).unwrap();
+    lab.image("agent");
+    assert_eq!(lab.entries(), ["image", "lock", "parts"]);
+}
+
+#[test]
+fn what_nobody_has_used_for_long_goes() {
+    let lab = Lab::new();
+    let old = lab.image("old");
+    let manifest = File::open(old.kernel.with_file_name("manifest.json")).unwrap();
+    manifest.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    lab.image("new");
+    assert!(!old.kernel.exists());
+}
+
+#[test]
+fn builders_wait_for_one_another_and_build_once() {
+    let lab = Lab::new();
+    let start = Barrier::new(4);
+    let images: Vec<Image> = thread::scope(|scope| {
+        let ask = || {
+            start.wait();
+            lab.image("agent")
+        };
+        let asking: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        asking.into_iter().map(|asking| asking.join().unwrap()).collect()
+    });
+    assert!(images.iter().all(|image| *image == images[0]));
+    assert_eq!(lab.made(), 1);
+}
+
+#[test]
+fn waiting_for_another_builder_has_an_end() {
+    let lab = Lab::new();
+    let _other = lab.cache.lock().unwrap();
+    let begin = Instant::now();
+    let cache = lab.cache.clone().with_patience(Duration::from_millis(50));
+    let error = cache.lock().unwrap_err();
+    assert!(matches!(error, CacheError::Busy { .. }), "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_named() {
+    let lab = Lab::new();
+    fs::write(lab.cache.folder(), "a file where the folder should be").unwrap();
+    let error = lab.ask("agent", &|_, _| Ok(lab.make()), |standard| standard.image()).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot create `{}`", lab.cache.folder().display()));
+}

@@ -1,0 +1,296 @@
+//! Numbers that the processes of a host share (ports, multicast groups, places to boot in), claimed until the claimant
+//! dies.
+//!
+//! A claim is a listening UNIX socket with an abstract name: the kernel gives a name once, frees it when the process
+//! ends however that happens, and keeps one set of names per network namespace, which is also where the ports are.
+//! Probing instead of claiming races, and two QEMUs may join one multicast group without an error. Who waits for a claim
+//! connects to it: the end of the holder closes the connection, which is an event.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, socket, sockopt,
+};
+use tokio::time::timeout;
+
+/// When to look again at a holder who cannot be connected to.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// Who holds a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// The process, as this one sees it; none if it cannot be told.
+    pub pid: Option<i32>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pid {
+            Some(pid) => write!(f, "process {pid}"),
+            None => f.write_str("another process"),
+        }
+    }
+}
+
+/// Why something could not be claimed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// Somebody has it.
+    #[error("{what} is claimed by {holder}")]
+    Taken {
+        /// What was asked for.
+        what: String,
+        /// Who has it.
+        holder: Holder,
+    },
+    /// Nothing became free in time.
+    #[error("no place of {what} became free within {} s", .waited.as_secs())]
+    Late {
+        /// What was waited for.
+        what: String,
+        /// For how long.
+        waited: Duration,
+    },
+    /// The name is too long, or the operating system said no.
+    #[error("cannot claim {what}")]
+    Io {
+        /// What was asked for.
+        what: String,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// One claimed thing; dropping it gives it free.
+#[derive(Debug)]
+pub struct Claim {
+    _socket: OwnedFd,
+}
+
+impl Claim {
+    /// Claims `what`: any text of at most 80 bytes that all who share the thing agree on, such as
+    /// `tcp/127.0.0.1:12001`.
+    ///
+    /// # Errors
+    /// Somebody has it, or the operating system said no.
+    pub fn take(what: &str) -> Result<Self, ClaimError> {
+        Self::take_if_free(what)?.ok_or_else(|| ClaimError::Taken { what: what.to_owned(), holder: holder(what) })
+    }
+
+    fn take_if_free(what: &str) -> Result<Option<Self>, ClaimError> {
+        let failed = |errno: nix::Error| ClaimError::Io { what: what.to_owned(), source: errno.into() };
+        let socket = stream().map_err(failed)?;
+        match bind(socket.as_raw_fd(), &address(what).map_err(failed)?) {
+            Ok(()) => {}
+            Err(nix::Error::EADDRINUSE) => return Ok(None),
+            Err(errno) => return Err(failed(errno)),
+        }
+        listen(&socket, Backlog::MAXCONN).map_err(failed)?;
+        Ok(Some(Self { _socket: socket }))
+    }
+
+    /// Claims one of `places` places of `what`, waiting for one to become free. Must run in a tokio runtime.
+    ///
+    /// # Errors
+    /// None became free within `limit`, or the operating system said no.
+    pub async fn take_one_of(what: &str, places: usize, limit: Duration) -> Result<Self, ClaimError> {
+        let late = |_| ClaimError::Late { what: what.to_owned(), waited: limit };
+        timeout(limit, Self::wait_for_one_of(what, places)).await.map_err(late)?
+    }
+
+    async fn wait_for_one_of(what: &str, places: usize) -> Result<Self, ClaimError> {
+        let mut ends = FuturesUnordered::new();
+        for name in (0..places).map(|place| format!("{what}/{place}")) {
+            match Self::take_if_free(&name)? {
+                Some(claim) => return Ok(claim),
+                None => ends.push(end_of_holder(name)),
+            }
+        }
+        // One connection per holder, kept: holders never accept any, so that each takes room in their queue until they end.
+        while let Some(name) = ends.next().await {
+            let name = name?;
+            match Self::take_if_free(&name)? {
+                Some(claim) => return Ok(claim),
+                None => ends.push(end_of_holder(name)),
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+/// The claims of one cluster, kept until it ends.
+#[derive(Debug, Default)]
+pub struct Claims {
+    held: Mutex<BTreeMap<String, Claim>>,
+}
+
+impl Claims {
+    /// No claims yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Claims all of `wanted` or none. What this value holds already stays held.
+    ///
+    /// # Errors
+    /// The first of them that somebody else has, or the operating system said no.
+    pub fn claim_all(&self, wanted: impl IntoIterator<Item = impl Into<String>>) -> Result<(), ClaimError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = BTreeMap::new();
+        for what in wanted {
+            let what = what.into();
+            if !held.contains_key(&what) && !taken.contains_key(&what) {
+                let claim = Claim::take(&what)?;
+                taken.insert(what, claim);
+            }
+        }
+        held.append(&mut taken);
+        Ok(())
+    }
+
+    /// Gives free those of `whats` that this value holds.
+    pub fn release(&self, whats: impl IntoIterator<Item = impl AsRef<str>>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for what in whats {
+            held.remove(what.as_ref());
+        }
+    }
+
+    /// Whether this value holds `what`.
+    pub fn holds(&self, what: &str) -> bool {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).contains_key(what)
+    }
+}
+
+fn stream() -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)
+}
+
+fn address(what: &str) -> nix::Result<UnixAddr> {
+    UnixAddr::new_abstract(format!("xcluster/{what}").as_bytes())
+}
+
+/// Whoever listens on the name; the kernel tells it to who connects.
+fn holder(what: &str) -> Holder {
+    let pid = || -> nix::Result<i32> {
+        let socket = stream()?;
+        connect(socket.as_raw_fd(), &address(what)?)?;
+        Ok(getsockopt(&socket, sockopt::PeerCredentials)?.pid())
+    };
+    Holder { pid: pid().ok().filter(|pid| *pid > 0) }
+}
+
+/// Completes with the name when whoever holds it gives it free or dies.
+async fn end_of_holder(what: String) -> Result<String, ClaimError> {
+    let failed = |source: io::Error| ClaimError::Io { what: what.clone(), source };
+    let socket = stream().map_err(|errno| failed(errno.into()))?;
+    match connect(socket.as_raw_fd(), &address(&what).map_err(|errno| failed(errno.into()))?) {
+        Ok(()) => {
+            let socket = tokio::net::UnixStream::from_std(socket.into()).map_err(failed)?;
+            // The holder never writes: readable means that it closed.
+            socket.readable().await.map_err(failed)?;
+        }
+        // It ended just now, or does not listen, or its queue is full: of the latter two nothing will tell.
+        Err(nix::Error::ECONNREFUSED | nix::Error::EAGAIN) => tokio::time::sleep(AGAIN).await,
+        Err(errno) => return Err(failed(errno.into())),
+    }
+    Ok(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unique(what: &str) -> String {
+        format!("test/{}/{what}", std::process::id())
+    }
+
+    #[test]
+    fn a_thing_is_claimed_once_and_free_again_after() {
+        let what = unique("once");
+        let claim = Claim::take(&what).unwrap();
+        let Err(ClaimError::Taken { holder, .. }) = Claim::take(&what) else { panic!("claimed twice") };
+        assert_eq!(holder.pid, Some(std::process::id() as i32));
+        drop(claim);
+        Claim::take(&what).unwrap();
+    }
+
+    #[test]
+    fn claims_are_all_or_none() {
+        let [a, b] = [unique("all-a"), unique("all-b")];
+        let (mine, other) = (Claims::new(), Claims::new());
+        other.claim_all([b.clone()]).unwrap();
+        mine.claim_all([a.clone(), b.clone()]).unwrap_err();
+        assert!(!mine.holds(&a));
+        other.claim_all([a.clone(), b.clone()]).unwrap();
+    }
+
+    #[test]
+    fn a_released_claim_is_free_for_others() {
+        let [a, b] = [unique("release-a"), unique("release-b")];
+        let (mine, other) = (Claims::new(), Claims::new());
+        mine.claim_all([a.clone(), b.clone()]).unwrap();
+        mine.release([&a, &unique("release-never-held")]);
+        other.claim_all([a.clone()]).unwrap();
+        other.claim_all([b.clone()]).unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn who_waits_gets_the_place_that_becomes_free() {
+        let what = unique("places");
+        let limit = Duration::from_secs(10);
+        let first = Claim::take_one_of(&what, 2, limit).await.unwrap();
+        let _second = Claim::take_one_of(&what, 2, limit).await.unwrap();
+        let waiting = tokio::spawn(async move { Claim::take_one_of(&what, 2, limit).await });
+        tokio::task::yield_now().await;
+        drop(first);
+        waiting.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_too_long_is_told() {
+        let what = unique("late");
+        let _held = Claim::take_one_of(&what, 1, Duration::from_secs(1)).await.unwrap();
+        let error = Claim::take_one_of(&what, 1, Duration::from_millis(20)).await.unwrap_err();
+        assert!(matches!(error, ClaimError::Late { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn many_who_wait_do_not_wear_out_who_holds() {
+        let what = unique("many");
+        let limit = Duration::from_secs(60);
+        let _holder = Claim::take_one_of(&what, 2, limit).await.unwrap();
+        let turns = (0..100).map(|_| async {
+            let claim = Claim::take_one_of(&what, 2, limit).await?;
+            tokio::task::yield_now().await;
+            drop(claim);
+            Ok::<(), ClaimError>(())
+        });
+        futures::future::try_join_all(turns).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_name_that_somebody_has_without_listening_is_waited_for_no_longer_than_any() {
+        let what = unique("squatted");
+        let squatter = stream().unwrap();
+        bind(squatter.as_raw_fd(), &address(&format!("{what}/0")).unwrap()).unwrap();
+        let error = Claim::take_one_of(&what, 1, Duration::from_millis(100)).await.unwrap_err();
+        assert!(matches!(error, ClaimError::Late { .. }), "{error}");
+        drop(squatter);
+        Claim::take_one_of(&what, 1, Duration::from_secs(10)).await.unwrap();
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_an_error() {
+        assert!(matches!(Claim::take(&"x".repeat(200)), Err(ClaimError::Io { .. })));
+    }
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+pub mod addr;
+pub mod blocking;
+pub mod cluster;
+pub mod guest;
+pub mod host;
+pub mod name;
+pub mod net;
+pub mod plan;
+pub mod qemu;
+pub mod remote;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod topology;
+
+pub use cluster::{
+    Builder, Cluster, ClusterState, ClusterStatus, Console, Error, ErrorKind, Event, Events, Node, NodeState,
+    NodeStatus,
+};
+pub use guest::exec::{Command, ExecError, Execution, Output, Status};

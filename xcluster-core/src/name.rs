@@ -1,0 +1,308 @@
+//! The names of things: nodes, nets, roles, clusters. Parsed once, valid ever after; no arithmetic on addresses.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Why a text or number is not a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// The number lies outside of every role's range.
+    #[error("`{0}` is not a node: 1–200 are nodes, 201–220 routers, 221–240 testers")]
+    Node(String),
+    /// The number does not fit a net.
+    #[error("`{0}` is not a net: nets are numbered 0–255")]
+    Net(String),
+    /// The text cannot name a cluster.
+    #[error("`{0}` cannot name a cluster: use 1–{max} of a–z, 0–9, `-` and `_`, a letter or digit first", max = ClusterName::MAX)]
+    Cluster(String),
+    /// The text is no role.
+    #[error("`{0}` is not a role: use `nodes`, `routers` or `testers`")]
+    Role(String),
+}
+
+/// So that what is a name already can be given where a text is turned into one.
+impl From<Infallible> for NameError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// What a node is for, which its number tells: the ranges are those of the shell version of xcluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A member of the cluster, 1–200.
+    Nodes,
+    /// A router between the cluster net and the external net, 201–220.
+    Routers,
+    /// A machine out in the world, 221–240.
+    Testers,
+}
+
+impl Role {
+    /// Every role, in the order of their numbers, which is also the order in which nodes are started.
+    pub const ALL: [Self; 3] = [Self::Nodes, Self::Routers, Self::Testers];
+
+    /// The smallest and the largest number of a node with this role.
+    pub const fn range(self) -> (u8, u8) {
+        match self {
+            Self::Nodes => (1, 200),
+            Self::Routers => (201, 220),
+            Self::Testers => (221, 240),
+        }
+    }
+
+    /// How many nodes can have this role.
+    pub const fn capacity(self) -> u8 {
+        let (first, last) = self.range();
+        last - first + 1
+    }
+
+    /// The node with index `index`, counted from zero, if the role has room for it.
+    pub fn node(self, index: u8) -> Option<NodeId> {
+        let (first, last) = self.range();
+        first.checked_add(index).filter(|n| *n <= last).map(NodeId)
+    }
+
+    /// The word for one of them: `node`, `router`, `tester`.
+    pub const fn singular(self) -> &'static str {
+        match self {
+            Self::Nodes => "node",
+            Self::Routers => "router",
+            Self::Testers => "tester",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}s", self.singular())
+    }
+}
+
+impl FromStr for Role {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::ALL.into_iter().find(|role| role.to_string() == text).ok_or_else(|| NameError::Role(text.to_owned()))
+    }
+}
+
+/// The number of a node, 1–240; it gives the node its role, name and addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "u16", into = "u16")]
+#[schemars(with = "u8")]
+pub struct NodeId(u8);
+
+impl NodeId {
+    /// The node with this number.
+    ///
+    /// # Errors
+    /// The number is not in 1–240.
+    pub fn new(number: u16) -> Result<Self, NameError> {
+        match u8::try_from(number) {
+            Ok(n @ 1..=240) => Ok(Self(n)),
+            _ => Err(NameError::Node(number.to_string())),
+        }
+    }
+
+    /// The number itself: the last byte of the node's addresses.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// What the node is for.
+    pub fn role(self) -> Role {
+        match self.0 {
+            0..=200 => Role::Nodes,
+            201..=220 => Role::Routers,
+            _ => Role::Testers,
+        }
+    }
+}
+
+/// The host name of the node: `vm-001`.
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "vm-{:03}", self.0)
+    }
+}
+
+/// Reads `7` and `vm-007`.
+impl FromStr for NodeId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        decimal(text.strip_prefix("vm-").unwrap_or(text))
+            .and_then(|number| Self::new(number).ok())
+            .ok_or_else(|| NameError::Node(text.to_owned()))
+    }
+}
+
+impl TryFrom<u16> for NodeId {
+    type Error = NameError;
+
+    fn try_from(number: u16) -> Result<Self, NameError> {
+        Self::new(number)
+    }
+}
+
+impl From<NodeId> for u16 {
+    fn from(node: NodeId) -> Self {
+        node.0.into()
+    }
+}
+
+/// The number of a net, 0–255. Net 0 is the internal one and always eth0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct NetId(u8);
+
+impl NetId {
+    /// The internal net, on which every node is reached.
+    pub const INTERNAL: Self = Self(0);
+    /// The cluster net: nodes and routers.
+    pub const CLUSTER: Self = Self(1);
+    /// The external net: routers and testers.
+    pub const EXTERNAL: Self = Self(2);
+
+    /// The net with this number.
+    pub const fn new(number: u8) -> Self {
+        Self(number)
+    }
+
+    /// The number itself.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for NetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for NetId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        decimal(text).and_then(|n| u8::try_from(n).ok()).map(Self).ok_or_else(|| NameError::Net(text.to_owned()))
+    }
+}
+
+impl From<u8> for NetId {
+    fn from(number: u8) -> Self {
+        Self(number)
+    }
+}
+
+/// The name of a running cluster, unique among those of one user. It names a folder, so it is short and plain.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct ClusterName(String);
+
+impl ClusterName {
+    /// The most characters of a name. The control socket's path must fit 108 bytes (`sun_path` in unix(7)), and the
+    /// folder before it may already be long.
+    pub const MAX: usize = 32;
+
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// The text is empty, too long, or has other characters than `a–z`, `0–9`, `-` and `_`.
+    pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
+        let text = text.into();
+        let first = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+        if first && plain && text.len() <= Self::MAX { Ok(Self(text)) } else { Err(NameError::Cluster(text)) }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for ClusterName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClusterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ClusterName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for ClusterName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl From<ClusterName> for String {
+    fn from(name: ClusterName) -> Self {
+        name.0
+    }
+}
+
+/// A decimal number without a sign: `u16::from_str` alone would take `+7`.
+fn decimal(text: &str) -> Option<u16> {
+    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_read_as_number_or_name() {
+        for text in ["7", "007", "vm-007"] {
+            assert_eq!(text.parse::<NodeId>().unwrap().to_string(), "vm-007");
+        }
+        for text in ["", "0", "241", "250", "vm-", "+7", "-1", "x", "vm-vm-1", "70000"] {
+            assert!(text.parse::<NodeId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_number_gives_the_role() {
+        let role = |n| NodeId::new(n).unwrap().role();
+        assert_eq!([role(1), role(200)], [Role::Nodes; 2]);
+        assert_eq!([role(201), role(220)], [Role::Routers; 2]);
+        assert_eq!([role(221), role(240)], [Role::Testers; 2]);
+    }
+
+    #[test]
+    fn a_role_ends_where_the_next_begins() {
+        assert_eq!(Role::Routers.node(0), NodeId::new(201).ok());
+        assert_eq!(Role::Routers.node(19), NodeId::new(220).ok());
+        assert_eq!(Role::Routers.node(20), None);
+        assert_eq!(Role::Nodes.node(255), None);
+    }
+
+    #[test]
+    fn a_cluster_name_is_plain_and_short() {
+        assert!(ClusterName::new("ci-7_a").is_ok());
+        for text in ["", "-a", "a/b", "..", "A", "ä", &"a".repeat(33)] {
+            assert!(ClusterName::new(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The trait of network backends, which is the contract between a backend's author and the cluster.
+
+use std::fmt;
+use std::path::Path;
+
+use async_trait::async_trait;
+
+use super::{Capabilities, Net, NetError, Port, Wired};
+use crate::host::{Claims, Store};
+use crate::name::ClusterName;
+use crate::topology::NetKind;
+
+/// Wires the NICs of VMs to networks: bridges and taps, sockets, a switch, a script.
+///
+/// The two parties are *the cluster*, which owns everything and decides the order, and *the backend*, which makes one
+/// data path. A backend is shared by all clusters of a process, so what belongs to one cluster is kept under the
+/// [`Site`] of the call, never in a global.
+///
+/// # Contract
+/// Each line is a test of the conformance suite, `xcluster_core::testing::conformance`, in the same words.
+///
+/// 1. A repeated setup answers the same words and access and makes nothing new.
+/// 2. Teardown of what is absent succeeds.
+/// 3. A durable backend can undo from the request alone in another process.
+/// 4. Only objects named after the request are touched, and a stranger's object of that name is a conflict, left as it
+///    was.
+/// 5. Ports of different nodes are set up concurrently.
+/// 6. A failed setup leaves nothing that teardown would not remove.
+/// 7. Real QEMU accepts the arguments.
+/// 8. After `delete_net` the host looks as before.
+/// 9. What the capabilities promise, traffic shows.
+///
+/// # Order of calls
+/// [`capabilities`](Self::capabilities) while planning; then per cluster [`preflight`](Self::preflight) once with all of
+/// the backend's nets, [`create_net`](Self::create_net) once per net, [`setup`](Self::setup) per node and net, at the
+/// same time for different nodes and in the order of the NICs for one. At the end [`teardown`](Self::teardown) of each
+/// port once its VM is gone, and [`delete_net`](Self::delete_net) of each net. After a failure the same undoing follows
+/// for everything that was begun. If the owner dies there are no calls at all: what a backend makes is then freed by the
+/// kernel, or found by its name and its owner mark.
+///
+/// # Errors
+/// The kinds of [`NetError`]. Messages say what was attempted; who asked and for which net is added by the cluster.
+/// Nothing may panic, and nothing may wait without a deadline.
+#[async_trait]
+pub trait NetBackend: fmt::Debug + Send + Sync {
+    /// The name that topologies and `--net` choose it by: lower case, unique in a [`Registry`](super::Registry).
+    fn name(&self) -> &str;
+
+    /// What it can do for nets of this kind. Pure: the same answer always, on any host.
+    fn capabilities(&self, kind: NetKind) -> Capabilities;
+
+    /// Whether this host can carry these nets with these ports. Changes nothing but [`Site::claims`]: shared numbers are
+    /// claimed here, so that a cluster that cannot have them has done nothing yet.
+    ///
+    /// # Errors
+    /// [`NetError::Unsupported`] if the host lacks something, [`NetError::InUse`] if a number that was asked for is
+    /// taken.
+    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError>;
+
+    /// Makes what the ports of a net share, such as a bridge.
+    ///
+    /// # Errors
+    /// [`NetError::Conflict`] if a stranger's object has its name.
+    async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError>;
+
+    /// Wires one port and says how QEMU takes it.
+    ///
+    /// # Errors
+    /// Any kind; nothing is left that [`teardown`](Self::teardown) would not remove.
+    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError>;
+
+    /// Removes what [`setup`](Self::setup) made for a port, if it is there.
+    ///
+    /// # Errors
+    /// What is there could not be removed.
+    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError>;
+
+    /// Removes what [`create_net`](Self::create_net) made, if it is there.
+    ///
+    /// # Errors
+    /// What is there could not be removed.
+    async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError>;
+}
+
+/// What a backend may use of the cluster it works for. The cluster owns all of it and lends it for the call.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Site<'a> {
+    /// The cluster's name: objects that need a name of their own derive it from this one.
+    pub cluster: &'a ClusterName,
+    /// The cluster's private folder, mode 0700. It goes when the cluster goes.
+    pub dir: &'a Path,
+    /// Numbers that clusters share, claimed for the cluster's life.
+    pub claims: &'a Claims,
+    /// What backends remember of this cluster from one call to the next.
+    pub store: &'a Store,
+}
+
+impl<'a> Site<'a> {
+    /// A site, for those who start nodes themselves or test a backend.
+    pub const fn new(cluster: &'a ClusterName, dir: &'a Path, claims: &'a Claims, store: &'a Store) -> Self {
+        Self { cluster, dir, claims, store }
+    }
+}

@@ -1,0 +1,40 @@
+//! What a backend can do, as data that a plan is checked against before anything is touched.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether and how VMs on the same net hear each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VmToVm {
+    /// They do not.
+    None,
+    /// Every frame goes to everyone, its sender included. Guests that bridge two such nets make a storm.
+    Hub,
+    /// Frames go where they belong.
+    Switch,
+}
+
+/// What a backend can do for a kind of net.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// The host reaches the nodes' TCP ports, and they reach the host's address on the net.
+    pub host_access: bool,
+    /// How VMs hear each other.
+    pub vm_to_vm: VmToVm,
+    /// The largest MTU that is carried, in bytes.
+    pub mtu_max: u16,
+    /// Checksums and segmentation may be left to the data path.
+    pub offloads: bool,
+    /// What is created outlives the process that created it, and can be removed by another from the request alone.
+    pub durable: bool,
+    /// A port can be added to a VM that runs.
+    pub hotplug: bool,
+}
+
+impl Capabilities {
+    /// A net that joins its VMs and nothing else: the rest is to be set by the backend that can do more.
+    pub const fn joining(vm_to_vm: VmToVm, mtu_max: u16) -> Self {
+        Self { host_access: false, vm_to_vm, mtu_max, offloads: false, durable: false, hotplug: false }
+    }
+}

@@ -1,0 +1,208 @@
+//! How QEMU takes a port: words of its command line and the descriptors they refer to. Knows the syntax of the network
+//! options, and nothing of who wires what.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Port;
+
+/// Words for QEMU's command line, exactly as it takes them, and what they refer to.
+///
+/// A word names a descriptor as `@name@` (`fd=@tap1@`): the number is only known where QEMU is started, and the same
+/// name serves when a descriptor is sent to a QEMU that runs already. All NICs of a node share one QEMU, so a name is
+/// derived from the port, as [`Port::netdev`] is, and none is `monitor`, `console`, `agent` or `initramfs`.
+///
+/// Nothing is stored twice: the netdevs and devices are found in the words.
+#[derive(Debug, Clone, Default)]
+pub struct KvmArgs {
+    words: Vec<String>,
+    descriptors: BTreeMap<String, Arc<OwnedFd>>,
+    netns: Option<PathBuf>,
+}
+
+impl KvmArgs {
+    /// No words at all.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A netdev and the NIC that uses it.
+    pub fn nic(netdev: &Netdev, nic: &Nic) -> Self {
+        Self::from_words(["-netdev".to_owned(), netdev.to_string(), "-device".to_owned(), nic.to_string()])
+    }
+
+    /// These words, as a script printed them for example.
+    pub fn from_words(words: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { words: words.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
+    /// The same with a descriptor that a word names as `@name@`. Duplicates of it go to QEMU; this one stays open as
+    /// long as the value lives.
+    #[must_use]
+    pub fn with_descriptor(mut self, name: impl Into<String>, descriptor: impl Into<Arc<OwnedFd>>) -> Self {
+        self.descriptors.insert(name.into(), descriptor.into());
+        self
+    }
+
+    /// The same, for a QEMU that must run in the network namespace of this file.
+    #[must_use]
+    pub fn in_netns(mut self, netns: impl Into<PathBuf>) -> Self {
+        self.netns = Some(netns.into());
+        self
+    }
+
+    /// All words, in order.
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    /// The descriptors by name.
+    pub const fn descriptors(&self) -> &BTreeMap<String, Arc<OwnedFd>> {
+        &self.descriptors
+    }
+
+    /// The network namespace that QEMU must run in, if any.
+    pub fn netns(&self) -> Option<&Path> {
+        self.netns.as_deref()
+    }
+
+    /// The values of `-netdev`: what exists before a NIC is plugged.
+    pub fn netdevs(&self) -> impl Iterator<Item = &str> {
+        self.values("-netdev")
+    }
+
+    /// The values of `-device`: what a VM that runs can be given.
+    pub fn devices(&self) -> impl Iterator<Item = &str> {
+        self.values("-device")
+    }
+
+    /// The words that are neither netdev nor device, such as a machine type that a script asks for.
+    pub fn rest(&self) -> impl Iterator<Item = &str> {
+        let paired = |index: usize| matches!(self.words[index].as_str(), "-netdev" | "-device");
+        let is_part_of_pair = move |index: usize| paired(index) || (index > 0 && paired(index - 1));
+        (0..self.words.len()).filter(move |index| !is_part_of_pair(*index)).map(|index| self.words[index].as_str())
+    }
+
+    /// Every name that a word refers to as `@name@` and that no descriptor has.
+    pub fn missing_descriptors(&self) -> Vec<String> {
+        let names = self.words.iter().flat_map(|word| references(word));
+        names.filter(|name| !self.descriptors.contains_key(*name)).map(str::to_owned).collect()
+    }
+
+    fn values(&self, option: &'static str) -> impl Iterator<Item = &str> {
+        let pairs = self.words.iter().zip(self.words.iter().skip(1));
+        pairs.filter(move |(word, _)| *word == option).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Equal words, descriptor names and namespace: two descriptors of one name are the same promise.
+impl PartialEq for KvmArgs {
+    fn eq(&self, other: &Self) -> bool {
+        self.words == other.words && self.netns == other.netns && self.descriptors.keys().eq(other.descriptors.keys())
+    }
+}
+
+/// The words as a shell would take them, for people.
+impl fmt::Display for KvmArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words.join(" "))
+    }
+}
+
+/// The names between `@` signs after `fd=`, `fds=` and `vhostfd=` (colon-separated where QEMU takes several).
+fn references(word: &str) -> impl Iterator<Item = &str> {
+    let values = word
+        .split(',')
+        .filter_map(|property| property.split_once('='))
+        .filter(|(key, _)| key.ends_with("fd") || key.ends_with("fds"));
+    let names = values.flat_map(|(_, value)| value.split(':'));
+    names.filter_map(|name| name.strip_prefix('@')?.strip_suffix('@'))
+}
+
+/// The value of a `-netdev` option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Netdev(String);
+
+impl Netdev {
+    /// A netdev of QEMU's type `kind` with the name that the port's NIC refers to.
+    pub fn new(kind: &str, port: &Port) -> Self {
+        Self(format!("{kind},id={}", port.netdev()))
+    }
+
+    /// The same with one more property. Commas in the value are doubled, as QEMU wants them.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl fmt::Display) -> Self {
+        append(&mut self.0, key, &value.to_string());
+        self
+    }
+}
+
+impl fmt::Display for Netdev {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The value of a NIC's `-device` option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nic(String);
+
+impl Nic {
+    /// A virtio NIC with the port's address and MTU.
+    ///
+    /// It has no option ROM, which costs time at each boot to no use. The guest takes the MTU over from the device,
+    /// before anything configures the NIC.
+    pub fn virtio(port: &Port) -> Self {
+        let nic = Self(format!("virtio-net-pci,netdev={},mac={}", port.netdev(), port.mac)).with("romfile", "");
+        // The property is absent at QEMU's default so that the usual command line stays short.
+        if port.net.mtu == crate::topology::Topology::MTU { nic } else { nic.with("host_mtu", port.net.mtu) }
+    }
+
+    /// The same with one more property.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl fmt::Display) -> Self {
+        append(&mut self.0, key, &value.to_string());
+        self
+    }
+}
+
+impl fmt::Display for Nic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn append(word: &mut String, key: &str, value: &str) {
+    word.push_str(&format!(",{key}={}", value.replace(',', ",,")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::{NetId, NodeId};
+    use crate::net::Net;
+
+    #[test]
+    fn netdev_device_and_rest_are_found_in_the_words() {
+        let args = KvmArgs::from_words(["-M", "q35", "-netdev", "tap,id=net1", "-device", "e1000,netdev=net1", "-s"]);
+        assert_eq!(args.netdevs().collect::<Vec<_>>(), ["tap,id=net1"]);
+        assert_eq!(args.devices().collect::<Vec<_>>(), ["e1000,netdev=net1"]);
+        assert_eq!(args.rest().collect::<Vec<_>>(), ["-M", "q35", "-s"]);
+    }
+
+    #[test]
+    fn a_name_without_a_descriptor_is_noticed() {
+        let args = KvmArgs::from_words(["-netdev", "tap,id=net1,fds=@a@:@b@,vhostfd=@c@,script=x@y@z"]);
+        assert_eq!(args.missing_descriptors(), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn commas_in_values_are_doubled() {
+        let port = Port::new(NodeId::new(3).unwrap(), Net::new(NetId::new(1)), 1);
+        assert_eq!(Netdev::new("user", &port).with("bootfile", "a,b").to_string(), "user,id=net1,bootfile=a,,b");
+        assert_eq!(Nic::virtio(&port).to_string(), "virtio-net-pci,netdev=net1,mac=00:00:00:01:01:03,romfile=");
+    }
+}

@@ -1,0 +1,23 @@
+//! The seam between a cluster and the networks under it. A backend implements [`NetBackend`]; nothing here knows one.
+//!
+//! * [`NetBackend`]: the contract; start here.
+//! * [`Net`] and [`Port`]: what a backend is asked for.
+//! * [`Wired`], [`KvmArgs`], [`HostAccess`]: what it answers.
+//! * [`Capabilities`]: what it can do at all, so that a plan can be refused before anything is touched.
+//! * [`Registry`]: backends by name.
+
+mod backend;
+mod capabilities;
+mod error;
+mod kvm;
+#[cfg(test)]
+pub(crate) mod paper;
+mod port;
+mod registry;
+
+pub use backend::{NetBackend, Site};
+pub use capabilities::{Capabilities, VmToVm};
+pub use error::NetError;
+pub use kvm::{KvmArgs, Netdev, Nic};
+pub use port::{Forward, HostAccess, Net, Port, Wired};
+pub use registry::{Registry, RegistryError};

@@ -1,0 +1,41 @@
+//! A backend on paper, for tests of what only asks for names and capabilities.
+
+use async_trait::async_trait;
+
+use super::{Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Port, Site, VmToVm, Wired};
+use crate::topology::NetKind;
+
+/// Switches, makes nothing, and wires with no words at all.
+#[derive(Debug)]
+pub(crate) struct Switch;
+
+#[async_trait]
+impl NetBackend for Switch {
+    fn name(&self) -> &str {
+        "switch"
+    }
+
+    fn capabilities(&self, _: NetKind) -> Capabilities {
+        Capabilities::joining(VmToVm::Switch, 9000)
+    }
+
+    async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+        Ok(())
+    }
+
+    async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+        Ok(())
+    }
+
+    async fn setup(&self, _: &Site<'_>, _: &Port) -> Result<Wired, NetError> {
+        Ok(Wired { kvm: KvmArgs::new(), access: HostAccess::None })
+    }
+
+    async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> {
+        Ok(())
+    }
+
+    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+        Ok(())
+    }
+}

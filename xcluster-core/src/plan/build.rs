@@ -1,0 +1,171 @@
+//! From what is wanted to what will be done, or to all the reasons why not.
+
+use super::{
+    GuestSource, Identity, K8S_PORTS, LOGIN_PORTS, Options, Plan, PlannedNet, PlannedNic, PlannedNode, Readiness,
+};
+use crate::addr::Addressing;
+use crate::name::{ClusterName, NetId};
+use crate::net::{Capabilities, Net, Port, Registry, VmToVm};
+use crate::topology::{NetKind, Node, Problems, Topology};
+
+/// The node that Kubernetes' ports belong to.
+const K8S_NODE: u8 = 1;
+
+impl Plan {
+    /// Plans a cluster on these backends.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the topology, or that a backend cannot carry, at once.
+    pub fn new(
+        name: ClusterName,
+        topology: &Topology,
+        options: Options,
+        backends: &Registry,
+    ) -> Result<Self, Problems> {
+        topology.check()?;
+        let addressing = Addressing { ipv6_prefix: topology.ipv6_prefix.clone() };
+        let mut problems = Problems::default();
+        let mut notes = Vec::new();
+        let nets = Nets { topology, options: &options, backends, addressing: &addressing };
+        let nets: Vec<(PlannedNet, Capabilities)> =
+            topology.net_ids().into_iter().filter_map(|net| nets.plan(net, &mut problems, &mut notes)).collect();
+        let nodes = topology.nodes();
+        check_hearing(&nets, &nodes, &mut problems);
+        check_bridging(&nets, &nodes, &mut problems);
+        check_guest(&options, &nodes, &mut problems);
+        problems.into_result()?;
+
+        let nets: Vec<PlannedNet> = nets.into_iter().map(|(net, _)| net).collect();
+        let nodes = nodes.into_iter().map(|node| plan_node(node, &nets, options.login)).collect();
+        Ok(Self { name, addressing, nets, nodes, options, notes })
+    }
+}
+
+/// What the plan of a net follows from.
+struct Nets<'a> {
+    topology: &'a Topology,
+    options: &'a Options,
+    backends: &'a Registry,
+    addressing: &'a Addressing,
+}
+
+impl Nets<'_> {
+    fn plan(&self, id: NetId, problems: &mut Problems, notes: &mut Vec<String>) -> Option<(PlannedNet, Capabilities)> {
+        let spec = self.topology.nets.get(&id).cloned().unwrap_or_default();
+        let backend = match spec.backend.as_ref().or(self.options.backend.as_ref()) {
+            Some(name) => self.backends.find(name).map_err(|error| error.to_string()),
+            None => self.backends.default_backend().ok_or_else(|| "no backend is registered to carry nets".to_owned()),
+        };
+        let backend = backend.map_err(|message| {
+            let place = if spec.backend.is_some() { format!("net.{id}.backend") } else { String::new() };
+            // The cluster's own backend is wrong once, not once for every net.
+            if !problems.iter().any(|p| p.place == place && p.message == message) {
+                problems.add(place, message);
+            }
+        });
+        let backend = backend.ok()?;
+        let kind = self.topology.kind(id);
+        let capabilities = backend.capabilities(kind);
+        let max = capabilities.mtu_max;
+        if let Some(asked) = spec.mtu.filter(|mtu| *mtu > max) {
+            let name = backend.name();
+            problems.add(format!("net.{id}.mtu"), format!("backend `{name}` carries at most {max} here, not {asked}"));
+        }
+        let mtu = spec.mtu.unwrap_or(self.topology.mtu);
+        if mtu > max {
+            notes
+                .push(format!("net {id} has MTU {max}, not {mtu}: backend `{}` carries no more there", backend.name()));
+        }
+        let net = Net { id, kind, mtu: mtu.min(max), addressing: self.addressing.clone() };
+        let planned = PlannedNet { net, backend: backend.name().to_owned(), host: capabilities.host_access };
+        Some((planned, capabilities))
+    }
+}
+
+/// A net that joins nobody is of no use, but for the internal one, which joins each node to the host.
+fn check_hearing(nets: &[(PlannedNet, Capabilities)], nodes: &[Node], problems: &mut Problems) {
+    for (planned, capabilities) in nets {
+        let id = planned.net.id;
+        let members = nodes.iter().filter(|node| node.nets.contains(&id)).count();
+        let internal = planned.net.kind == NetKind::Internal;
+        if !internal && members > 1 && capabilities.vm_to_vm == VmToVm::None {
+            problems.add(
+                format!("net.{id}.backend"),
+                format!("backend `{}` does not join VMs, and {members} are on this net", planned.backend),
+            );
+        }
+    }
+}
+
+fn check_bridging(nets: &[(PlannedNet, Capabilities)], nodes: &[Node], problems: &mut Problems) {
+    let is_hub = |id: &NetId| nets.iter().any(|(n, c)| n.net.id == *id && c.vm_to_vm == VmToVm::Hub);
+    for node in nodes {
+        for group in &node.bridges {
+            let hubs: Vec<String> = group.iter().filter(|id| is_hub(id)).map(ToString::to_string).collect();
+            if hubs.len() > 1 {
+                problems.add(
+                    format!("node.{}.bridges", node.id.number()),
+                    format!(
+                        "{} would bridge nets {}, whose backends send every frame back to its sender as well: \
+                         each frame would circle for ever. Choose a backend that switches",
+                        node.id,
+                        hubs.join(" and ")
+                    ),
+                );
+            }
+        }
+    }
+}
+
+/// What can never come true, whatever the guest is like inside.
+fn check_guest(options: &Options, nodes: &[Node], problems: &mut Problems) {
+    if options.readiness() == Readiness::Ssh && !options.login {
+        problems.add("", "nodes are ready when their ssh server greets, and logins are off: choose another sign");
+    }
+    if !matches!(options.guest, GuestSource::Disk { .. }) {
+        return;
+    }
+    // It brings its own boot loader, so nothing of ours is between QEMU and its kernel.
+    if !options.overlays.is_empty() {
+        problems.add("", "overlays go over an initramfs, and a disk image boots its own: put them into the image");
+    }
+    if options.identity == Identity::Kernel {
+        problems.add("", "a disk image boots its own kernel, which cannot be told a node's number");
+    }
+    // One stands for all: they often come from their role.
+    if let Some(node) = nodes.iter().find(|node| !node.kernel_args.is_empty()) {
+        let message = format!("a disk image boots its own kernel, which takes no arguments: {} has some", node.id);
+        problems.add("", message);
+    }
+}
+
+fn plan_node(node: Node, nets: &[PlannedNet], login: bool) -> PlannedNode {
+    let find = |id: &NetId| nets.iter().find(|planned| planned.net.id == *id);
+    let nics = node.nets.iter().filter_map(find).enumerate().map(|(index, planned)| {
+        let nic = u8::try_from(index).expect("a node has at most 24 NICs: the topology was checked");
+        let expose = if planned.net.kind == NetKind::Internal { exposed(&node, login) } else { Vec::new() };
+        let port = Port::new(node.id, planned.net.clone(), nic).exposing(expose);
+        PlannedNic {
+            name: format!("eth{index}"),
+            mac: port.mac,
+            ipv4: format!("{}/{}", port.ipv4(), Addressing::IPV4_LEN),
+            ipv6: format!("{}/{}", port.ipv6(), Addressing::IPV6_LEN),
+            backend: planned.backend.clone(),
+            port,
+        }
+    });
+    PlannedNode { name: node.id.to_string(), role: node.id.role(), nics: nics.collect(), node }
+}
+
+/// The ports that the host reaches on the internal net: logins, node 1's for Kubernetes, and what the topology adds.
+fn exposed(node: &Node, login: bool) -> Vec<u16> {
+    let logins = LOGIN_PORTS.iter().filter(|_| login);
+    let k8s = K8S_PORTS.iter().filter(|_| node.id.number() == K8S_NODE);
+    let mut ports: Vec<u16> = logins.chain(k8s).copied().collect();
+    for port in &node.expose {
+        if !ports.contains(port) {
+            ports.push(*port);
+        }
+    }
+    ports
+}

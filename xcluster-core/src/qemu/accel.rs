@@ -1,0 +1,307 @@
+//! Whether guests run on KVM here, found out by running one. That `/dev/kvm` is there and opens proves nothing: on hosts
+//! that are VMs themselves it may open, make a VM, and let a guest hang in its first second.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::command::{Accelerator, Boot, CONSOLE, Initramfs, MONITOR, Machine};
+use super::process::{Launch, Process, describe};
+use super::version::Qemu;
+use crate::host::Claim;
+use crate::plan::Accel;
+
+/// How long a guest on KVM may take to its first process. On hardware it is half a second.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+/// What the kernel prints when it hands over to user space, if it is not told to be quiet.
+const SIGN: &[u8] = b"Run /";
+
+/// How long a node may take to get ready on KVM, where it takes a second.
+const DEADLINE_KVM: Duration = Duration::from_secs(30);
+
+/// The same in software, where it takes three seconds of a core that may be shared by many.
+const DEADLINE_TCG: Duration = Duration::from_secs(120);
+
+/// How processors are virtualised here, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// The answer.
+    pub accelerator: Accelerator,
+    /// What is in the way of KVM, if it is not used though it was not refused.
+    pub obstacle: Option<String>,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.accelerator, &self.obstacle) {
+            (Accelerator::Kvm, _) => f.write_str("processors: KVM"),
+            (Accelerator::Tcg, None) => f.write_str("processors: emulated (TCG)"),
+            (Accelerator::Tcg, Some(why)) => write!(f, "processors: emulated (TCG), since {why}"),
+        }
+    }
+}
+
+/// KVM was asked for and cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("KVM was asked for, and {0}")]
+pub struct AccelError(String);
+
+/// A guest to try KVM with.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// Its kernel.
+    pub kernel: PathBuf,
+    /// Its initramfs.
+    pub initramfs: Option<PathBuf>,
+}
+
+/// Decides how processors are virtualised. A guest is only run where no verdict is remembered for this kernel, this boot
+/// of it and this QEMU; `sample` says which. Must run in a `LocalSet`, on a thread that outlives the call.
+///
+/// # Errors
+/// KVM was asked for and does not work.
+pub async fn choose(
+    qemu: &Qemu,
+    wanted: Accel,
+    sample: impl AsyncFnOnce() -> Option<Sample>,
+) -> Result<Verdict, AccelError> {
+    let emulated = |obstacle| Verdict { accelerator: Accelerator::Tcg, obstacle };
+    if wanted == Accel::Tcg {
+        return Ok(emulated(None));
+    }
+    match (obstacle(qemu, sample).await, wanted) {
+        (None, _) => Ok(Verdict { accelerator: Accelerator::Kvm, obstacle: None }),
+        (Some(why), Accel::Kvm) => Err(AccelError(why)),
+        (Some(why), _) => Ok(emulated(Some(why))),
+    }
+}
+
+/// How long a node may take to get ready.
+pub const fn boot_deadline(accelerator: Accelerator) -> Duration {
+    match accelerator {
+        Accelerator::Kvm => DEADLINE_KVM,
+        Accelerator::Tcg => DEADLINE_TCG,
+    }
+}
+
+/// How many nodes boot at the same time. A boot in software takes a whole core, so more than there are cores only take
+/// each other's time; on KVM a boot also waits for its devices.
+pub fn boots_at_once(accelerator: Accelerator) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    match accelerator {
+        Accelerator::Kvm => 2 * cores,
+        Accelerator::Tcg => cores,
+    }
+}
+
+/// What is in the way of KVM, if anything.
+async fn obstacle(qemu: &Qemu, sample: impl AsyncFnOnce() -> Option<Sample>) -> Option<String> {
+    if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+        return Some(format!("`/dev/kvm` cannot be opened: {error}"));
+    }
+    let key = key(qemu);
+    let memory = memory_path();
+    let known = || recall(memory.as_deref()?, &key);
+    if let Some(known) = known() {
+        return known;
+    }
+    // Only one process tries; the others find its verdict.
+    let what = format!("kvm-probe/{}", nix::unistd::Uid::effective());
+    let _turn = match Claim::take_one_of(&what, 1, 3 * SIGN_OF_LIFE).await {
+        Ok(turn) => turn,
+        // Nothing is known, and a guest on a broken KVM hangs.
+        Err(error) => return Some(format!("KVM cannot be tried: {error}")),
+    };
+    if let Some(known) = known() {
+        return known;
+    }
+    let Some(sample) = sample().await else {
+        return Some("there is no kernel at hand to try KVM with".to_owned());
+    };
+    let obstacle = match run(qemu, sample).await {
+        Ok(()) => None,
+        Err(Trouble::Guest(why)) => Some(why),
+        // This says nothing of KVM, so the next one may try again.
+        Err(Trouble::Trial(error)) => return Some(format!("a guest cannot be tried on KVM: {error}")),
+    };
+    if let Some(memory) = &memory
+        && let Err(error) = remember(memory, &key, obstacle.as_ref())
+    {
+        tracing::debug!(%error, "the verdict on KVM is not remembered");
+    }
+    obstacle
+}
+
+/// Why a guest did not come up on KVM.
+enum Trouble {
+    /// What it did instead.
+    Guest(String),
+    /// It was not even started.
+    Trial(io::Error),
+}
+
+/// Runs a guest on KVM to its first process.
+async fn run(qemu: &Qemu, sample: Sample) -> Result<(), Trouble> {
+    let failed = Trouble::Trial;
+    let (console, console_end) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+    let (_monitor, monitor_end) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+    console.set_nonblocking(true).map_err(failed)?;
+    let console = UnixStream::from_std(console).map_err(failed)?;
+    let machine = Machine {
+        name: "kvm-probe".to_owned(),
+        machine: "pc".to_owned(),
+        accel: Accelerator::Kvm,
+        memory: 128,
+        cpus: 2,
+        boot: Boot::Kernel {
+            kernel: sample.kernel,
+            initramfs: sample.initramfs.map(Initramfs::Path),
+            cmdline: "console=ttyS0 earlyprintk=ttyS0 ignore_loglevel panic=-1".to_owned(),
+        },
+        agent: None,
+        nics: Vec::new(),
+        extra: Vec::new(),
+    };
+    let ends = [(CONSOLE, console_end), (MONITOR, monitor_end)];
+    let descriptors: BTreeMap<_, _> = ends.into_iter().map(|(name, end)| (name.to_owned(), end.into())).collect();
+    let launch = Launch { program: qemu.path.clone(), words: machine.words(), descriptors, netns: None };
+    let mut process = Process::start(launch).map_err(failed)?;
+    let stderr = process.stderr();
+    let outcome = tokio::select! {
+        seen = timeout(SIGN_OF_LIFE, sign_of_life(console)) => match seen {
+            Ok(()) => Ok(()),
+            Err(_) => {
+                Err(Trouble::Guest(format!("a guest on KVM does not come up within {} s", SIGN_OF_LIFE.as_secs())))
+            }
+        },
+        ended = process.wait() => Err(match ended {
+            Ok(status) => Trouble::Guest(format!("with KVM QEMU {}: {}", describe(status), first_line(&stderr.text()))),
+            Err(error) => failed(error),
+        }),
+    };
+    process.kill().await;
+    outcome
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or("without a word")
+}
+
+/// Completes when the guest has come up. When the console closes it never will, but then QEMU's end tells more.
+async fn sign_of_life(mut console: UnixStream) {
+    let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+    while let Ok(count @ 1..) = console.read(&mut buffer).await {
+        seen.extend_from_slice(&buffer[..count]);
+        if seen.windows(SIGN.len()).any(|window| window == SIGN) {
+            return;
+        }
+        // Only what the sign could begin in is still of interest: a guest may say anything, at any length.
+        seen.drain(..seen.len().saturating_sub(SIGN.len()));
+    }
+    std::future::pending().await
+}
+
+/// What was found out, by everything that it depends on.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Memory {
+    key: String,
+    obstacle: Option<String>,
+}
+
+/// The kernel, this boot of it, and the QEMU: another of any of them may give another verdict.
+fn key(qemu: &Qemu) -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!("{kernel} {} {} {}", read("/proc/sys/kernel/random/boot_id"), qemu.path.display(), qemu.banner)
+}
+
+/// The verdict that is remembered, if one is: nothing in the way, or something.
+#[expect(clippy::option_option, reason = "the outer says whether there is a verdict, the inner is the verdict")]
+fn recall(path: &Path, key: &str) -> Option<Option<String>> {
+    let file = File::open(path).ok()?;
+    let memory: Memory = serde_json::from_reader(io::BufReader::new(file)).ok()?;
+    (memory.key == key).then_some(memory.obstacle)
+}
+
+fn remember(path: &Path, key: &str, obstacle: Option<&String>) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(dir)?;
+    let memory = Memory { key: key.to_owned(), obstacle: obstacle.cloned() };
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(&serde_json::to_vec(&memory)?)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn memory_path() -> Option<PathBuf> {
+    Some(crate::host::folder::cache()?.join("kvm.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use tempfile::TempDir;
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::qemu::version::OLDEST;
+
+    /// What comes of trying KVM with a QEMU that does this: what is in the way, if anything.
+    async fn tried(does: &str) -> Option<String> {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("qemu");
+        std::fs::write(&path, format!("#!/bin/sh\n{does}\n")).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
+        let qemu = Qemu { path, version: OLDEST, banner: String::new() };
+        let sample = Sample { kernel: PathBuf::from("/no/kernel"), initramfs: None };
+        match LocalSet::new().run_until(run(&qemu, sample)).await {
+            Ok(()) => None,
+            Err(Trouble::Guest(why)) => Some(why),
+            Err(Trouble::Trial(error)) => panic!("{error}"),
+        }
+    }
+
+    /// The clock goes on by itself when nothing else does.
+    #[tokio::test(start_paused = true)]
+    async fn a_guest_that_hangs_on_kvm_is_in_its_way() {
+        assert_eq!(tried("exec sleep 1000").await.unwrap(), "a guest on KVM does not come up within 10 s");
+    }
+
+    #[tokio::test]
+    async fn a_qemu_that_ends_on_kvm_is_quoted() {
+        let said = tried("echo 'error: failed to set MSR 0x10a' >&2; kill -ABRT $$").await.unwrap();
+        assert_eq!(said, "with KVM QEMU was killed by SIGABRT: error: failed to set MSR 0x10a");
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_reaches_its_first_process_shows_that_kvm_works() {
+        // The console is one of the two descriptors that QEMU gets.
+        assert_eq!(tried("for fd in 3 4; do echo 'Run /init' >&$fd; done; exec sleep 1000").await, None);
+    }
+
+    #[test]
+    fn a_verdict_holds_for_the_kernel_and_the_qemu_that_it_was_found_with() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("cache/kvm.json");
+        assert_eq!(recall(&path, "this"), None);
+        remember(&path, "this", Some(&"it hangs".to_owned())).unwrap();
+        assert_eq!(recall(&path, "this"), Some(Some("it hangs".to_owned())));
+        assert_eq!(recall(&path, "that"), None);
+        remember(&path, "that", None).unwrap();
+        assert_eq!((recall(&path, "this"), recall(&path, "that")), (None, Some(None)));
+        std::fs::write(&path, "garbage").unwrap();
+        assert_eq!(recall(&path, "that"), None);
+    }
+}

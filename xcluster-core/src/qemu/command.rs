@@ -1,0 +1,211 @@
+//! QEMU's command line for one node. Pure, and the only place that spells QEMU's options, but for the network words that
+//! backends answer with.
+
+use std::path::PathBuf;
+
+use crate::net::KvmArgs;
+
+/// The descriptor that QEMU's monitor (QMP) listens on, by name.
+pub const MONITOR: &str = "monitor";
+/// The descriptor of the node's serial console, by name.
+pub const CONSOLE: &str = "console";
+/// The descriptor of the guest's agent, by name.
+pub const AGENT: &str = "agent";
+/// The descriptor of an initramfs that has no path, by name.
+pub const INITRAMFS: &str = "initramfs";
+
+/// The names of descriptors that no backend can use.
+pub const OURS: [&str; 4] = [MONITOR, CONSOLE, AGENT, INITRAMFS];
+
+/// One QEMU, as data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Machine {
+    /// The node's host name; it shows in the list of processes.
+    pub name: String,
+    /// QEMU's machine type, with properties if need be.
+    pub machine: String,
+    /// How processors are virtualised.
+    pub accel: Accelerator,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Virtual processors.
+    pub cpus: u8,
+    /// What it boots.
+    pub boot: Boot,
+    /// The name of the virtio port of the guest's agent, if it has one.
+    pub agent: Option<&'static str>,
+    /// The words of its NICs, in order: eth0 first.
+    pub nics: Vec<KvmArgs>,
+    /// Further words, at the end, where they win over ours.
+    pub extra: Vec<String>,
+}
+
+/// How processors are virtualised, once that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// By the kernel of the host.
+    Kvm,
+    /// In software.
+    Tcg,
+}
+
+impl std::fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        })
+    }
+}
+
+/// What a QEMU boots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Boot {
+    /// A kernel and an initramfs.
+    Kernel {
+        /// The kernel.
+        kernel: PathBuf,
+        /// The initramfs, a path or a descriptor's `/dev/fd` name.
+        initramfs: Option<Initramfs>,
+        /// The kernel's command line.
+        cmdline: String,
+    },
+    /// A disk image, by its own boot loader. What the node writes is gone with it.
+    Disk {
+        /// The image.
+        image: PathBuf,
+    },
+}
+
+/// Where an initramfs is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Initramfs {
+    /// In a file.
+    Path(PathBuf),
+    /// Behind the descriptor named [`INITRAMFS`].
+    Descriptor,
+}
+
+impl Machine {
+    /// The words after QEMU's name. Descriptors stand in them as `@name@`.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = Words::default();
+        words.option("-name", format!("{},debug-threads=on", self.name));
+        words.option("-machine", &self.machine);
+        match self.accel {
+            Accelerator::Kvm => words.option("-accel", "kvm").option("-cpu", "host"),
+            Accelerator::Tcg => words.option("-accel", "tcg").option("-cpu", "max"),
+        };
+        words.option("-m", self.memory.to_string());
+        words.option("-smp", self.cpus.to_string());
+        // Nothing that was not asked for: no VGA, no floppy, no NIC of QEMU's own choice, no configuration of the host.
+        words.flag("-nodefaults").flag("-no-user-config").option("-display", "none");
+        // A guest that reboots has ended: tests want to see that, not a fresh start.
+        words.flag("-no-reboot");
+        self.boot(&mut words);
+        channel(&mut words, MONITOR).option("-mon", format!("chardev={MONITOR},mode=control"));
+        channel(&mut words, CONSOLE).option("-serial", format!("chardev:{CONSOLE}"));
+        // Entropy at once: an ssh server waits for it.
+        words.option("-device", "virtio-rng-pci");
+        if let Some(port) = self.agent {
+            words.option("-device", "virtio-serial-pci,max_ports=2");
+            channel(&mut words, AGENT).option("-device", format!("virtserialport,chardev={AGENT},name={port}"));
+        }
+        for nic in &self.nics {
+            words.0.extend(nic.words().iter().cloned());
+        }
+        words.0.extend(self.extra.iter().cloned());
+        words.0
+    }
+
+    fn boot(&self, words: &mut Words) {
+        match &self.boot {
+            Boot::Kernel { kernel, initramfs, cmdline } => {
+                words.option("-kernel", kernel.display().to_string());
+                match initramfs {
+                    Some(Initramfs::Path(path)) => words.option("-initrd", path.display().to_string()),
+                    Some(Initramfs::Descriptor) => words.option("-initrd", format!("/proc/self/fd/@{INITRAMFS}@")),
+                    None => words,
+                }
+                .option("-append", cmdline);
+            }
+            Boot::Disk { image } => {
+                // QEMU writes to an overlay of its own that it unlinks as soon as it is open.
+                let file = image.display().to_string().replace(',', ",,");
+                words.option("-drive", format!("file={file},if=virtio,snapshot=on,cache=unsafe"));
+            }
+        }
+    }
+}
+
+/// A character device on a descriptor that only the owner has the other end of: there is no path to attack or to leak.
+fn channel<'a>(words: &'a mut Words, name: &str) -> &'a mut Words {
+    words.option("-chardev", format!("socket,id={name},fd=@{name}@"))
+}
+
+#[derive(Debug, Default)]
+struct Words(Vec<String>);
+
+impl Words {
+    fn flag(&mut self, word: &str) -> &mut Self {
+        self.0.push(word.to_owned());
+        self
+    }
+
+    fn option(&mut self, option: &str, value: impl Into<String>) -> &mut Self {
+        self.0.push(option.to_owned());
+        self.0.push(value.into());
+        self
+    }
+}
+
+/// Replaces `@name@` by what the descriptor of that name is numbered. Other text between `@` signs is left alone.
+pub fn number_descriptors<'a>(word: &str, numbers: impl IntoIterator<Item = (&'a str, i32)>) -> String {
+    let named = |word: String, (name, number): (&str, i32)| word.replace(&format!("@{name}@"), &number.to_string());
+    numbers.into_iter().fold(word.to_owned(), named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::{NetId, NodeId};
+    use crate::net::{Net, Netdev, Nic, Port};
+
+    fn machine(boot: Boot) -> Machine {
+        let port = Port::new(NodeId::new(7).unwrap(), Net::new(NetId::INTERNAL), 0);
+        Machine {
+            name: "vm-007".to_owned(),
+            machine: "pc".to_owned(),
+            accel: Accelerator::Tcg,
+            memory: 128,
+            cpus: 2,
+            boot,
+            agent: Some("xcluster.agent"),
+            nics: vec![KvmArgs::nic(&Netdev::new("user", &port), &Nic::virtio(&port))],
+            extra: vec!["-s".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_kernel_is_booted_with_these_words() {
+        let boot = Boot::Kernel {
+            kernel: "/k/vmlinuz".into(),
+            initramfs: Some(Initramfs::Descriptor),
+            cmdline: "console=ttyS0".to_owned(),
+        };
+        insta::assert_snapshot!(machine(boot).words().join("\n"));
+    }
+
+    #[test]
+    fn a_disk_is_booted_with_these_words() {
+        let words =
+            Machine { accel: Accelerator::Kvm, agent: None, ..machine(Boot::Disk { image: "/i,1.qcow2".into() }) };
+        insta::assert_snapshot!(words.words().join("\n"));
+    }
+
+    #[test]
+    fn only_names_that_exist_are_numbered() {
+        assert_eq!(number_descriptors("fd=@tap1@,x=@b@", [("tap1", 7)]), "fd=7,x=@b@");
+    }
+}

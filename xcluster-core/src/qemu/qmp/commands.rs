@@ -1,0 +1,94 @@
+//! The commands that are used often enough to have types.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{Qmp, QmpError};
+
+/// QEMU's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Version {
+    /// The 7 of 7.2.22.
+    pub major: u32,
+    /// The 2.
+    pub minor: u32,
+    /// The 22.
+    pub micro: u32,
+}
+
+/// What the VM is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RunState {
+    /// Whether its processors run.
+    pub running: bool,
+    /// QEMU's word: `running`, `paused`, `prelaunch`, `shutdown`, `guest-panicked`…
+    pub status: String,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
+    }
+}
+
+impl Qmp {
+    /// Whether the VM runs, and why not.
+    pub async fn query_status(&self) -> Result<RunState, QmpError> {
+        self.ask("query-status").await
+    }
+
+    /// Asks QEMU once more what it is; [`Qmp::version`] knows it from the greeting.
+    pub async fn query_version(&self) -> Result<Version, QmpError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            qemu: Version,
+        }
+        self.ask::<Answer>("query-version").await.map(|answer| answer.qemu)
+    }
+
+    /// Presses the VM's power button; whether the guest cares is its business.
+    pub async fn system_powerdown(&self) -> Result<(), QmpError> {
+        self.tell("system_powerdown", Value::Null).await
+    }
+
+    /// Stops the VM's processors.
+    pub async fn stop(&self) -> Result<(), QmpError> {
+        self.tell("stop", Value::Null).await
+    }
+
+    /// Lets them run again.
+    pub async fn cont(&self) -> Result<(), QmpError> {
+        self.tell("cont", Value::Null).await
+    }
+
+    /// Ends QEMU. That it is gone before it has answered is a success.
+    pub async fn quit(&self) -> Result<(), QmpError> {
+        match self.tell("quit", Value::Null).await {
+            Err(QmpError::Closed) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Gives QEMU a descriptor, which `fd=NAME` then refers to.
+    pub async fn getfd(&self, name: &str, fd: OwnedFd) -> Result<(), QmpError> {
+        self.execute_within("getfd", json!({ "fdname": name }), Some(fd), super::client::WITHIN).await.map(drop)
+    }
+
+    /// Plugs a device, given as an object with its `driver` and properties.
+    pub async fn device_add(&self, device: Value) -> Result<(), QmpError> {
+        self.tell("device_add", device).await
+    }
+
+    async fn tell(&self, command: &str, arguments: Value) -> Result<(), QmpError> {
+        self.execute(command, arguments).await.map(drop)
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, command: &str) -> Result<T, QmpError> {
+        let answer = self.execute(command, Value::Null).await?;
+        serde_json::from_value(answer).map_err(|source| QmpError::Answer { command: command.into(), source })
+    }
+}

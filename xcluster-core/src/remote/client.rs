@@ -1,0 +1,249 @@
+//! The asker's side: a cluster that another process of this user owns.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::execution;
+use super::message::{Answer, Request, SOCKET, VERSION, Verb, receive, send};
+use crate::cluster::{ClusterStatus, Error, Event};
+use crate::guest::Copied;
+use crate::guest::exec::{Command, Execution, Output};
+use crate::host::folder;
+use crate::name::{ClusterName, NodeId};
+use crate::plan::Plan;
+
+/// How long an owner may take to answer what it knows. Commands, copies and the end of a cluster take what they take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A cluster that another process of this user owns. Every call is a connection of its own. Must be used in a tokio
+/// runtime.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    name: ClusterName,
+    socket: PathBuf,
+}
+
+/// The clusters of this user that live. What owners that were killed have left is removed.
+///
+/// # Errors
+/// The folder of clusters cannot be read.
+pub fn running() -> Result<Vec<ClusterName>, Error> {
+    Ok(folder::running(&folder::base())?)
+}
+
+impl Remote {
+    /// Finds a cluster by name.
+    ///
+    /// # Errors
+    /// No cluster of that name lives.
+    pub fn attach(name: &ClusterName) -> Result<Self, Error> {
+        Self::attach_under(&folder::base(), name)
+    }
+
+    /// Finds a cluster whose folder is under `base`.
+    ///
+    /// # Errors
+    /// No cluster of that name lives there.
+    pub fn attach_under(base: &Path, name: &ClusterName) -> Result<Self, Error> {
+        if !folder::running(base)?.contains(name) {
+            return Err(Error::NotRunning(name.clone()));
+        }
+        Ok(Self { name: name.clone(), socket: base.join(name.as_str()).join(SOCKET) })
+    }
+
+    /// The cluster's name.
+    pub fn name(&self) -> &ClusterName {
+        &self.name
+    }
+
+    /// How the cluster is.
+    ///
+    /// # Errors
+    /// Its owner does not answer.
+    pub async fn status(&self) -> Result<ClusterStatus, Error> {
+        self.quick(Verb::Status).await
+    }
+
+    /// What was planned.
+    ///
+    /// # Errors
+    /// Its owner does not answer.
+    pub async fn plan(&self) -> Result<Plan, Error> {
+        self.quick(Verb::Plan).await
+    }
+
+    /// Stops the cluster and waits until nothing is left.
+    ///
+    /// # Errors
+    /// Its owner cannot be reached, or not everything could be removed.
+    pub async fn stop(&self) -> Result<(), Error> {
+        match self.ask(Verb::Stop).await {
+            // Somebody else had asked before, and the owner is gone now.
+            Err(Error::Ended) => Ok(()),
+            other => other.map(|(_, ())| ()),
+        }
+    }
+
+    /// Runs a command on a node and collects what it says.
+    ///
+    /// # Errors
+    /// The node cannot be used, or the command could not be run to its end.
+    pub async fn exec(&self, node: NodeId, command: impl Into<Command>) -> Result<Output, Error> {
+        let execution = self.spawn(node, command).await?;
+        execution.output().await.map_err(|source| Error::Exec { node, source })
+    }
+
+    /// Starts a command on a node. It is killed when the execution is dropped or this process ends.
+    ///
+    /// # Errors
+    /// The node cannot be used, or the command could not be started.
+    pub async fn spawn(&self, node: NodeId, command: impl Into<Command>) -> Result<Execution, Error> {
+        let command = command.into();
+        let (stream, ()) = self.ask(Verb::Exec { node, command: command.clone() }).await?;
+        Ok(execution::follow(stream, &command))
+    }
+
+    /// Copies a file of this host to a node.
+    ///
+    /// # Errors
+    /// The node cannot be used, or the file did not arrive; then nothing of it is there.
+    pub async fn put(&self, node: NodeId, local: &Path, remote: &Path) -> Result<Copied, Error> {
+        let verb = Verb::Put { node, local: absolute(local)?, remote: remote.to_owned() };
+        self.ask(verb).await.map(|(_, copied)| copied)
+    }
+
+    /// Copies a file of a node to this host.
+    ///
+    /// # Errors
+    /// The node cannot be used, or the file did not arrive; then nothing of it is there.
+    pub async fn get(&self, node: NodeId, remote: &Path, local: &Path) -> Result<Copied, Error> {
+        let verb = Verb::Get { node, remote: remote.to_owned(), local: absolute(local)? };
+        self.ask(verb).await.map(|(_, copied)| copied)
+    }
+
+    /// Joins a node's serial console.
+    ///
+    /// # Errors
+    /// The node has not been started.
+    pub async fn console(&self, node: NodeId) -> Result<RemoteConsole, Error> {
+        let (stream, ()) = self.ask(Verb::Console { node }).await?;
+        Ok(RemoteConsole { stream })
+    }
+
+    /// What a node's console has shown, at most its last 256 KiB.
+    ///
+    /// # Errors
+    /// The node has not been started.
+    pub async fn console_text(&self, node: NodeId) -> Result<String, Error> {
+        self.quick(Verb::ConsoleText { node }).await
+    }
+
+    /// Passes every event of the cluster to `each`, from the beginning, until the cluster ends or `each` says that it has
+    /// seen enough by returning false.
+    ///
+    /// # Errors
+    /// The owner cannot be reached.
+    pub async fn follow(&self, mut each: impl FnMut(Event) -> bool) -> Result<(), Error> {
+        let (mut stream, ()) = self.ask(Verb::Events).await?;
+        // An end without a last event: the owner was killed.
+        while let Ok(event) = receive(&mut stream).await {
+            if !each(event) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn quick<T: DeserializeOwned>(&self, verb: Verb) -> Result<T, Error> {
+        let late = |error: tokio::time::error::Elapsed| self.unreachable(error.into());
+        timeout(PATIENCE, self.ask(verb)).await.map_err(late)?.map(|(_, value)| value)
+    }
+
+    /// Sends a request and reads the answer; what follows it can be read from the stream.
+    async fn ask<T: DeserializeOwned>(&self, verb: Verb) -> Result<(UnixStream, T), Error> {
+        let mut stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(error))?;
+        let request = Request { version: VERSION, verb };
+        let answer = match send(&mut stream, &request).await {
+            Ok(()) => receive(&mut stream).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(Answer::Ok(value)) => Ok((stream, value)),
+            Ok(Answer::Error(refusal)) => Err(Error::Owner(refusal)),
+            Err(error) if hung_up(&error) => Err(Error::Ended),
+            Err(error) => Err(self.unreachable(error)),
+        }
+    }
+
+    fn unreachable(&self, source: io::Error) -> Error {
+        Error::io(format!("talk to the owner of cluster `{}`", self.name), source)
+    }
+}
+
+/// Whether the owner has ended meanwhile, before or after it took the connection.
+fn hung_up(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    let absolute = std::path::absolute(path);
+    let absolute = absolute.map_err(|source| Error::io(format!("use the path `{}`", path.display()), source))?;
+    // `absolute` drops a slash at the end, which says that a folder is meant.
+    let folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    Ok(if folder { absolute.join("") } else { absolute })
+}
+
+/// A joined console of a node of another process's cluster. What the console showed before comes first.
+///
+/// As a stream it ends when the node or its owner has ended; it cannot be closed in one direction.
+#[derive(Debug)]
+pub struct RemoteConsole {
+    stream: UnixStream,
+}
+
+impl RemoteConsole {
+    /// What the console shows next, or none when the node or its owner has ended.
+    pub async fn next(&mut self) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; 4096];
+        let count = self.stream.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
+        buffer.truncate(count);
+        Some(buffer)
+    }
+
+    /// Types on the console. False if the node has ended.
+    pub async fn send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+}
+
+impl AsyncRead for RemoteConsole {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for RemoteConsole {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut task::Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(context)
+    }
+}

@@ -1,0 +1,88 @@
+//! Trials of the calls and their answers: numbers 1, 2, 5 and 6.
+
+use futures::future::try_join_all;
+
+use super::scene::{Scene, look};
+use super::{Subject, Trial};
+use crate::name::NodeId;
+use crate::net::{Net, NetError, Port, Wired};
+use crate::testing::{Failed, ensure};
+
+pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
+    trials.push(Trial::new(subject, 1, "", repeated_setup));
+    trials.push(Trial::new(subject, 2, "", teardown_of_what_is_absent));
+    trials.push(Trial::new(subject, 5, "", setups_at_the_same_time));
+    trials.push(Trial::new(subject, 6, "without what comes before it", |subject| async {
+        failed_setup(subject, |_, _| {}, false).await
+    }));
+    trials.push(Trial::new(subject, 6, "with more MTU than is carried", |subject| async {
+        failed_setup(subject, |net, max| net.mtu = max.saturating_add(1), true).await
+    }));
+}
+
+async fn repeated_setup(subject: Subject) -> Result<(), Failed> {
+    let scene = Scene::new(&subject, "repeated")?;
+    let first = scene.begin().await?;
+    let before = look(&subject);
+    // A cluster that is extended asks again for everything.
+    scene.create().await.map_err(|error| Failed::from(error).during("asked again"))?;
+    let second = scene.set_up().await.map_err(|error| Failed::from(error).during("asked again"))?;
+    for ((port, first), second) in scene.ports.iter().zip(&first).zip(&second) {
+        same(port, first, second)?;
+    }
+    look(&subject).same_as(&before).map_err(|failed| failed.during("after the second setup"))
+}
+
+fn same(port: &Port, first: &Wired, second: &Wired) -> Result<(), Failed> {
+    let what = || format!("{} on net {}", port.node, port.net.id);
+    ensure(first.kvm == second.kvm, || format!("{}: first `{}`, then `{}`", what(), first.kvm, second.kvm))?;
+    ensure(first.access == second.access, || format!("{}: first {:?}, then {:?}", what(), first.access, second.access))
+}
+
+async fn teardown_of_what_is_absent(subject: Subject) -> Result<(), Failed> {
+    let scene = Scene::new(&subject, "absent")?;
+    scene.end().await.map_err(|error| Failed::from(error).during("before any setup"))?;
+    scene.begin().await?;
+    scene.end().await?;
+    scene.end().await.map_err(|error| Failed::from(error).during("a second time"))
+}
+
+/// Many nodes begin at once, and each gets a NIC of its own.
+async fn setups_at_the_same_time(subject: Subject) -> Result<(), Failed> {
+    let mut scene = Scene::new(&subject, "crowd")?;
+    let nodes = (1..=20).map(NodeId::new).collect::<Result<Vec<_>, _>>()?;
+    let ports =
+        nodes.iter().flat_map(|node| (0..).zip(&scene.nets).map(|(nic, net)| Port::new(*node, net.clone(), nic)));
+    scene.ports = ports.collect();
+    scene.create().await?;
+    let site = scene.stage.site();
+    let together = try_join_all(scene.ports.iter().map(|port| scene.backend.setup(&site, port))).await?;
+    for (port, wired) in scene.ports.iter().zip(&together) {
+        let mac = format!("mac={}", port.mac);
+        let own = wired.kvm.devices().any(|device| device.split(',').any(|property| property == mac));
+        ensure(own, || format!("{} on net {} gets `{}`, not `{mac}`", port.node, port.net.id, wired.kvm))?;
+    }
+    Ok(scene.end().await?)
+}
+
+/// A setup that should fail, at whatever place it does. What it made until then goes with the usual undoing.
+async fn failed_setup(subject: Subject, spoil: impl Fn(&mut Net, u16), create: bool) -> Result<(), Failed> {
+    let mut nets = subject.nets.clone();
+    for net in &mut nets {
+        let max = subject.capabilities(net).mtu_max;
+        spoil(net, max);
+    }
+    let scene = Scene::on(&subject, "failed", nets)?;
+    let before = look(&subject);
+    let begun = async {
+        if create {
+            scene.create().await?;
+        }
+        scene.set_up().await
+    };
+    let begun: Result<Vec<Wired>, NetError> = begun.await;
+    let words = if begun.is_ok() { "a setup that should have failed" } else { "a failed setup" };
+    scene.end().await.map_err(|error| Failed::from(error).during(format!("undoing {words}")))?;
+    drop(scene);
+    look(&subject).same_as(&before).map_err(|failed| failed.during(format!("after {words} and its teardown")))
+}

@@ -1,0 +1,265 @@
+//! The contract of [`NetBackend`], number by number, as trials that any backend can be put to. It starts no cluster and no
+//! guest; that takes QEMU, and no privilege.
+//!
+//! A backend's own test is, in a target with `harness = false`:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use std::sync::Arc;
+//!
+//! use xcluster_core::net::NetBackend;
+//! use xcluster_core::testing::{conformance, harness};
+//!
+//! # fn my_backend() -> Arc<dyn NetBackend> { unimplemented!() }
+//! fn main() -> ExitCode {
+//!     let subject = conformance::Subject::new(my_backend);
+//!     harness::main(conformance::trials(&subject).into_iter().map(conformance::Trial::into_test).collect())
+//! }
+//! ```
+//!
+//! Which trials there are follows from the backend's capabilities: what it does not promise is not tried.
+
+mod host;
+mod life;
+mod objects;
+mod scene;
+mod traffic;
+mod words;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::LocalBoxFuture;
+
+use super::traffic::{Frames, Traffic};
+use super::{Failed, harness};
+use crate::name::NetId;
+use crate::net::{Capabilities, Net, NetBackend};
+
+/// The contract, in the words of [`NetBackend`]; the first is number 1.
+pub const CONTRACT: [&str; 9] = [
+    "A repeated setup answers the same words and access and makes nothing new.",
+    "Teardown of what is absent succeeds.",
+    "A durable backend can undo from the request alone in another process.",
+    "Only objects named after the request are touched, and a stranger's object of that name is a conflict, left as it was.",
+    "Ports of different nodes are set up concurrently.",
+    "A failed setup leaves nothing that teardown would not remove.",
+    "Real QEMU accepts the arguments.",
+    "After `delete_net` the host looks as before.",
+    "What the capabilities promise, traffic shows.",
+];
+
+/// How long a trial may take.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A backend that is put to the trials, and what is to be known about it.
+#[derive(Clone)]
+pub struct Subject {
+    make: Arc<dyn Fn() -> Arc<dyn NetBackend> + Send + Sync>,
+    nets: Vec<Net>,
+    folders: Vec<PathBuf>,
+    stranger: Option<Arc<dyn Stranger>>,
+    traffic: Arc<dyn Traffic>,
+}
+
+/// Puts objects into a backend's way that are not the cluster's.
+pub trait Stranger: fmt::Debug + Send + Sync {
+    /// Makes an object that has the name of what the backend would make for this net of this cluster.
+    ///
+    /// # Errors
+    /// It could not be made.
+    fn plant(&self, cluster: &crate::name::ClusterName, net: &Net) -> Result<(), Failed>;
+
+    /// Whether it is as it was made; then removes it.
+    ///
+    /// # Errors
+    /// It was changed, or it is gone.
+    fn remove_intact(&self, cluster: &crate::name::ClusterName, net: &Net) -> Result<(), Failed>;
+}
+
+impl Subject {
+    /// A backend. `make` gives a new one at each call, as another process would have it.
+    pub fn new(make: impl Fn() -> Arc<dyn NetBackend> + Send + Sync + 'static) -> Self {
+        Self {
+            make: Arc::new(make),
+            nets: [NetId::INTERNAL, NetId::CLUSTER, NetId::EXTERNAL].map(Net::new).into(),
+            folders: Vec::new(),
+            stranger: None,
+            traffic: Arc::new(Frames::default()),
+        }
+    }
+
+    /// The same on these nets instead of the internal, the cluster and the external one.
+    #[must_use]
+    pub fn on(mut self, nets: impl Into<Vec<Net>>) -> Self {
+        self.nets = nets.into();
+        self
+    }
+
+    /// The same for a backend that leaves its mark in a folder of the host.
+    #[must_use]
+    pub fn watching(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folders.push(folder.into());
+        self
+    }
+
+    /// The same for a backend whose objects have names that a stranger may take first.
+    #[must_use]
+    pub fn with_stranger(mut self, stranger: impl Stranger + 'static) -> Self {
+        self.stranger = Some(Arc::new(stranger));
+        self
+    }
+
+    /// The same with other guests than those of [`Frames`].
+    #[must_use]
+    pub fn with_traffic(mut self, traffic: impl Traffic + 'static) -> Self {
+        self.traffic = Arc::new(traffic);
+        self
+    }
+
+    fn backend(&self) -> Arc<dyn NetBackend> {
+        (self.make)()
+    }
+
+    fn capabilities(&self, net: &Net) -> Capabilities {
+        self.backend().capabilities(net.kind)
+    }
+
+    /// Whether a capability is promised for one of the nets.
+    fn promises(&self, capability: impl Fn(&Capabilities) -> bool) -> bool {
+        self.nets.iter().any(|net| capability(&self.capabilities(net)))
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").field("backend", &self.backend()).finish_non_exhaustive()
+    }
+}
+
+/// One number of the contract, or a part of one, to be tried on a backend.
+pub struct Trial {
+    /// The number, from 1.
+    pub number: u8,
+    /// The number's words in the contract and, where it has several trials, which part this is.
+    pub name: String,
+    run: Box<dyn FnOnce() -> LocalBoxFuture<'static, Result<(), Failed>> + Send>,
+}
+
+impl Trial {
+    fn new<F>(subject: &Subject, number: u8, part: &str, run: impl FnOnce(Subject) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<(), Failed>> + 'static,
+    {
+        let words = CONTRACT[usize::from(number) - 1].trim_end_matches('.');
+        let name = if part.is_empty() { words.to_owned() } else { format!("{words}: {part}") };
+        let subject = subject.clone();
+        Self { number, name, run: Box::new(move || Box::pin(run(subject))) }
+    }
+
+    /// Runs it, within a [`LocalSet`](tokio::task::LocalSet).
+    ///
+    /// # Errors
+    /// The backend does not keep this number, or it took longer than two minutes.
+    pub async fn run(self) -> Result<(), Failed> {
+        let late = |_| Failed::new(format!("it took longer than {} s", DEADLINE.as_secs()));
+        tokio::time::timeout(DEADLINE, (self.run)()).await.map_err(late)?
+    }
+
+    /// The trial as a test of its own.
+    pub fn into_test(self) -> harness::Test {
+        let words: Vec<String> = self
+            .name
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .filter(|w| !w.is_empty())
+            .map(str::to_lowercase)
+            .collect();
+        harness::test(format!("contract_{}_{}", self.number, words.join("_")), || self.run())
+    }
+}
+
+impl fmt::Debug for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}. {}", self.number, self.name)
+    }
+}
+
+/// The trials for a backend, in the order of the contract.
+pub fn trials(subject: &Subject) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    life::add(subject, &mut trials);
+    objects::add(subject, &mut trials);
+    words::add(subject, &mut trials);
+    traffic::add(subject, &mut trials);
+    trials.sort_by_key(|trial| trial.number);
+    trials
+}
+
+/// Puts a backend to all trials, one after the other, within a [`LocalSet`](tokio::task::LocalSet).
+pub async fn check(subject: &Subject) -> Report {
+    let mut outcomes = Vec::new();
+    for trial in trials(subject) {
+        let (number, name) = (trial.number, trial.name.clone());
+        outcomes.push(Outcome { number, name, failure: trial.run().await.err() });
+    }
+    Report(outcomes)
+}
+
+/// How the trials went.
+#[derive(Debug)]
+pub struct Report(pub Vec<Outcome>);
+
+/// How one trial went.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The number in the contract.
+    pub number: u8,
+    /// The words.
+    pub name: String,
+    /// Why it failed, if it did.
+    pub failure: Option<Failed>,
+}
+
+impl Report {
+    /// The trials that failed.
+    pub fn failed(&self) -> impl Iterator<Item = &Outcome> {
+        self.0.iter().filter(|outcome| outcome.failure.is_some())
+    }
+
+    /// Passes if every trial did.
+    ///
+    /// # Errors
+    /// Every number that is not kept, and why.
+    pub fn into_result(self) -> Result<(), Failed> {
+        super::ensure(self.failed().next().is_none(), || format!("the contract is not kept:\n{self}"))
+    }
+}
+
+/// The trials that failed, a line for each.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Outcome { number, name, failure } in &self.0 {
+            if let Some(failure) = failure {
+                writeln!(f, "{number}. {name}: {failure}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trials_have_the_words_of_the_trait() {
+        let doc = include_str!("../../net/backend.rs");
+        let lines: Vec<&str> = doc.lines().filter_map(|line| line.strip_prefix("///")).map(str::trim).collect();
+        let doc = lines.join(" ");
+        for (number, words) in (1..).zip(CONTRACT) {
+            assert!(doc.contains(&format!("{number}. {words}")), "{number}. {words}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! A cluster as far as a backend sees one: who is on which net, and the calls in their order. Judges nothing.
+
+use std::sync::Arc;
+
+use super::Subject;
+use crate::name::NodeId;
+use crate::net::{Net, NetBackend, NetError, Port, Wired};
+use crate::testing::leftovers::{Snapshot, Watch};
+use crate::testing::{Failed, Stage};
+
+/// Two nodes, and a router that is on the same nets.
+const NODES: [u16; 3] = [1, 2, 201];
+
+/// A backend, a cluster that it works for, and the ports of that cluster.
+#[derive(Debug)]
+pub(super) struct Scene {
+    pub(super) stage: Stage,
+    pub(super) backend: Arc<dyn NetBackend>,
+    pub(super) nets: Vec<Net>,
+    pub(super) ports: Vec<Port>,
+}
+
+impl Scene {
+    /// A cluster of this name on all nets. Each trial has a name of its own, so that one that fails does not spoil others.
+    pub(super) fn new(subject: &Subject, cluster: &str) -> Result<Self, Failed> {
+        Self::on(subject, cluster, subject.nets.clone())
+    }
+
+    pub(super) fn on(subject: &Subject, cluster: &str, nets: Vec<Net>) -> Result<Self, Failed> {
+        let nodes = NODES.iter().map(|number| NodeId::new(*number)).collect::<Result<Vec<_>, _>>()?;
+        let ports = nodes.iter().flat_map(|node| (0..).zip(&nets).map(|(nic, net)| port(*node, net, nic)));
+        let ports = ports.collect();
+        Ok(Self { stage: Stage::new(cluster)?, backend: subject.backend(), nets, ports })
+    }
+
+    /// Everything that comes before the first setup.
+    pub(super) async fn create(&self) -> Result<(), NetError> {
+        let site = self.stage.site();
+        self.backend.preflight(&site, &self.nets, &self.ports).await?;
+        for net in &self.nets {
+            self.backend.create_net(&site, net).await?;
+        }
+        Ok(())
+    }
+
+    /// That, and every setup.
+    pub(super) async fn begin(&self) -> Result<Vec<Wired>, NetError> {
+        self.create().await?;
+        self.set_up().await
+    }
+
+    /// Every setup, one after the other.
+    pub(super) async fn set_up(&self) -> Result<Vec<Wired>, NetError> {
+        let site = self.stage.site();
+        let mut wired = Vec::new();
+        for port in &self.ports {
+            wired.push(self.backend.setup(&site, port).await?);
+        }
+        Ok(wired)
+    }
+
+    /// The undoing of everything.
+    pub(super) async fn end(&self) -> Result<(), NetError> {
+        let site = self.stage.site();
+        for port in &self.ports {
+            self.backend.teardown(&site, port).await?;
+        }
+        for net in &self.nets {
+            self.backend.delete_net(&site, net).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the host has now, as far as backends have anything to do with it.
+pub(super) fn look(subject: &Subject) -> Snapshot {
+    subject.folders.iter().fold(Watch::new(), Watch::folder).look()
+}
+
+/// The logins of every node, and one more port that has no number of its own on any host.
+fn port(node: NodeId, net: &Net, nic: u8) -> Port {
+    Port::new(node, net.clone(), nic).exposing([23, 22, 4711])
+}

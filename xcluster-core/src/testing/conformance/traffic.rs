@@ -1,0 +1,215 @@
+//! Trials of what is carried: number 9. Whose guests talk is the subject's choice.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::host::{HostEcho, ask};
+use super::scene::Scene;
+use super::{Subject, Trial};
+use crate::net::{Net, Port, VmToVm, Wired};
+use crate::testing::traffic::{ECHO, Guest, Protocol};
+use crate::testing::{Failed, ensure};
+
+/// More than a megabyte, and no multiple of any buffer.
+const BULK: usize = 1_500_001;
+/// How long something is waited for that shall not, after something that took the same way has arrived.
+const GRACE: Duration = Duration::from_millis(200);
+/// Headers of UDP over IPv4 and over IPv6.
+const HEADERS: [usize; 2] = [20 + 8, 40 + 8];
+
+pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
+    for net in &subject.nets {
+        let capabilities = subject.capabilities(net);
+        let mut add =
+            |part: &str, run: fn(Subject, Net) -> futures::future::LocalBoxFuture<'static, Result<(), Failed>>| {
+                let (net, part) = (net.clone(), format!("{part} {} {}", net.kind, net.id));
+                trials.push(Trial::new(subject, 9, &part, move |subject| run(subject, net)));
+            };
+        if capabilities.host_access {
+            add("the host and nodes reach each other on net", |s, n| Box::pin(host_access(s, n)));
+        }
+        match capabilities.vm_to_vm {
+            VmToVm::None => add("nodes do not hear each other on net", |s, n| Box::pin(no_vm_to_vm(s, n))),
+            VmToVm::Hub | VmToVm::Switch => {
+                add("nodes reach each other on net", |s, n| Box::pin(vm_to_vm(s, n)));
+                add("frames go where they are said to on net", |s, n| Box::pin(echo(s, n)));
+                add("the largest MTU is carried on net", |s, n| Box::pin(largest_mtu(s, n)));
+                add("two clusters do not hear each other on net", |s, n| Box::pin(two_clusters(s, n)));
+            }
+        }
+    }
+    if joined(subject).len() > 1 {
+        trials.push(Trial::new(subject, 9, "nets do not hear each other", two_nets));
+    }
+}
+
+/// The nets on which VMs hear each other.
+fn joined(subject: &Subject) -> Vec<Net> {
+    let joins = |net: &&Net| subject.capabilities(net).vm_to_vm != VmToVm::None;
+    subject.nets.iter().filter(joins).cloned().collect()
+}
+
+/// A cluster on some nets, and guests on its ports.
+struct Cast {
+    subject: Subject,
+    scene: Scene,
+    wired: Vec<Wired>,
+}
+
+impl Cast {
+    async fn new(subject: &Subject, cluster: &str, nets: Vec<Net>) -> Result<Self, Failed> {
+        let scene = Scene::on(subject, cluster, nets)?;
+        let wired = scene.begin().await?;
+        Ok(Self { subject: subject.clone(), scene, wired })
+    }
+
+    /// The port of the node with index `node` on a net.
+    fn port(&self, net: &Net, node: usize) -> Result<(&Port, &Wired), Failed> {
+        let mut ports = self.scene.ports.iter().zip(&self.wired).filter(|(port, _)| port.net.id == net.id);
+        ports.nth(node).ok_or_else(|| Failed::new("there is no such port"))
+    }
+
+    async fn guest(&self, net: &Net, node: usize) -> Result<Box<dyn Guest>, Failed> {
+        let (port, wired) = self.port(net, node)?;
+        self.subject.traffic.guest(wired, port).await
+    }
+
+    /// Addresses of a node, of both IP versions.
+    fn addresses(&self, net: &Net, node: usize) -> Result<[IpAddr; 2], Failed> {
+        let (port, _) = self.port(net, node)?;
+        Ok([port.ipv4().into(), port.ipv6().into()])
+    }
+
+    async fn end(self) -> Result<(), Failed> {
+        Ok(self.scene.end().await?)
+    }
+}
+
+async fn vm_to_vm(subject: Subject, net: Net) -> Result<(), Failed> {
+    let cast = Cast::new(&subject, "talkers", vec![net.clone()]).await?;
+    let mut first = cast.guest(&net, 0).await?;
+    let _second = cast.guest(&net, 1).await?;
+    exchange(&mut *first, cast.addresses(&net, 1)?, net.mtu, ECHO, ECHO).await?;
+    cast.end().await
+}
+
+/// Datagrams that fill the MTU, a megabyte and more of them.
+async fn largest_mtu(subject: Subject, mut net: Net) -> Result<(), Failed> {
+    net.mtu = subject.capabilities(&net).mtu_max;
+    let cast = Cast::new(&subject, "large", vec![net.clone()]).await?;
+    let mut first = cast.guest(&net, 0).await?;
+    let _second = cast.guest(&net, 1).await?;
+    for _ in 0..BULK / usize::from(net.mtu) {
+        for (ip, headers) in cast.addresses(&net, 1)?.into_iter().zip(HEADERS) {
+            let to = SocketAddr::new(ip, ECHO);
+            let full = pattern(usize::from(net.mtu) - headers);
+            compare(&mut *first, Protocol::Udp, to, &full).await?;
+        }
+    }
+    cast.end().await
+}
+
+/// Bulk over TCP, and datagrams, small and filling the MTU, over both IP versions.
+async fn exchange(guest: &mut dyn Guest, to: [IpAddr; 2], mtu: u16, tcp: u16, udp: u16) -> Result<(), Failed> {
+    for (ip, headers) in to.into_iter().zip(HEADERS) {
+        let datagrams = SocketAddr::new(ip, udp);
+        compare(guest, Protocol::Udp, datagrams, &pattern(64)).await?;
+        compare(guest, Protocol::Udp, datagrams, &pattern(usize::from(mtu) - headers)).await?;
+        compare(guest, Protocol::Tcp, SocketAddr::new(ip, tcp), &pattern(BULK)).await?;
+    }
+    Ok(())
+}
+
+async fn compare(guest: &mut dyn Guest, protocol: Protocol, to: SocketAddr, question: &[u8]) -> Result<(), Failed> {
+    let answer = guest.ask(protocol, to, question).await;
+    let compared = answer.and_then(|answer| same_content(question, &answer));
+    compared.map_err(|failed| failed.during(format!("{} bytes by {protocol} to {to}", question.len())))
+}
+
+/// What was sent came back, byte by byte.
+fn same_content(question: &[u8], answer: &[u8]) -> Result<(), Failed> {
+    ensure(question.len() == answer.len(), || format!("{} bytes came back of {}", answer.len(), question.len()))?;
+    let different = question.iter().zip(answer).position(|(q, a)| q != a);
+    ensure(different.is_none(), || format!("byte {} came back different", different.unwrap_or_default()))
+}
+
+/// Bytes that do not repeat where a buffer begins again.
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|index| ((index % 251) ^ (index / 251 % 256)) as u8).collect()
+}
+
+/// A hub echoes and a switch does not; either way, the others hear.
+async fn echo(subject: Subject, net: Net) -> Result<(), Failed> {
+    let cast = Cast::new(&subject, "echoes", vec![net.clone()]).await?;
+    let soon = subject.traffic.patience();
+    let (mut first, mut second) = (cast.guest(&net, 0).await?, cast.guest(&net, 1).await?);
+    first.shout("to everyone").await?;
+    ensure(second.hears("to everyone", soon).await?, || "a frame to everyone does not arrive".to_owned())?;
+    let echoes = first.hears("to everyone", GRACE).await?;
+    match subject.capabilities(&net).vm_to_vm {
+        VmToVm::Hub => {
+            ensure(echoes, || "it is said to be a hub, and does not send a frame back to its sender".to_owned())?
+        }
+        _ => ensure(!echoes, || "it is said to be no hub, and sends a frame back to its sender".to_owned())?,
+    }
+    cast.end().await
+}
+
+async fn no_vm_to_vm(subject: Subject, net: Net) -> Result<(), Failed> {
+    let cast = Cast::new(&subject, "mute", vec![net.clone()]).await?;
+    let (mut first, mut second) = (cast.guest(&net, 0).await?, cast.guest(&net, 1).await?);
+    first.shout("is anybody there").await?;
+    ensure(!second.hears("is anybody there", GRACE).await?, || "a node hears another one".to_owned())?;
+    cast.end().await
+}
+
+/// A frame of one net is heard there, and on no other.
+async fn two_nets(subject: Subject) -> Result<(), Failed> {
+    let (nets, soon) = (joined(&subject), subject.traffic.patience());
+    let cast = Cast::new(&subject, "two-nets", nets.clone()).await?;
+    for net in &nets {
+        let mut speaker = cast.guest(net, 0).await?;
+        let mut neighbour = cast.guest(net, 1).await?;
+        for other in nets.iter().filter(|other| other.id != net.id) {
+            let mut stranger = cast.guest(other, 2).await?;
+            let text = format!("from net {} not to net {}", net.id, other.id);
+            speaker.shout(&text).await?;
+            ensure(neighbour.hears(&text, soon).await?, || format!("net {} carries nothing", net.id))?;
+            ensure(!stranger.hears(&text, GRACE).await?, || format!("net {} hears net {}", other.id, net.id))?;
+        }
+    }
+    cast.end().await
+}
+
+async fn two_clusters(subject: Subject, net: Net) -> Result<(), Failed> {
+    let cast = Cast::new(&subject, "insiders", vec![net.clone()]).await?;
+    let other = Cast::new(&subject, "outsiders", vec![net.clone()]).await?;
+    let (mut speaker, mut neighbour) = (cast.guest(&net, 0).await?, cast.guest(&net, 1).await?);
+    let mut stranger = other.guest(&net, 2).await?;
+    let soon = subject.traffic.patience();
+    speaker.shout("among us").await?;
+    ensure(neighbour.hears("among us", soon).await?, || "a frame to everyone does not arrive".to_owned())?;
+    ensure(!stranger.hears("among us", GRACE).await?, || "another cluster hears this one".to_owned())?;
+    cast.end().await?;
+    other.end().await
+}
+
+/// The host reaches every exposed port, and a node reaches the host at its address on the net.
+async fn host_access(subject: Subject, net: Net) -> Result<(), Failed> {
+    let cast = Cast::new(&subject, "hosted", vec![net.clone()]).await?;
+    for node in 0..2 {
+        let (port, wired) = cast.port(&net, node)?;
+        let mut guest = cast.guest(&net, node).await?;
+        for number in &port.expose {
+            let at = wired.access.tcp(*number).ok_or_else(|| Failed::new(format!("port {number} has no address")))?;
+            let answer = ask(at, pattern(BULK), subject.traffic.patience()).await;
+            let answer = answer.map_err(|failed| failed.during(format!("the host asks port {number} at {at}")))?;
+            same_content(&pattern(BULK), &answer)?;
+        }
+        let host = HostEcho::start().await?;
+        let to = [net.host_ipv4().into(), net.host_ipv6().into()];
+        let asked = exchange(&mut *guest, to, net.mtu, host.tcp, host.udp).await;
+        asked.map_err(|failed| failed.during("a node asks the host"))?;
+    }
+    cast.end().await
+}

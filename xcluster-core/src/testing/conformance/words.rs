@@ -1,0 +1,63 @@
+//! Trials of the words for QEMU: number 7.
+
+use std::collections::BTreeMap;
+
+use super::scene::Scene;
+use super::{Subject, Trial};
+use crate::net::{KvmArgs, Port, Wired};
+use crate::testing::qemu::Qemu;
+use crate::testing::{Failed, ensure};
+
+/// A machine as a node has it. It does not run: its guest would only cost time.
+const MACHINE: [&str; 3] = ["-S", "-M", "pc"];
+
+pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
+    trials.push(Trial::new(subject, 7, "at its start", at_the_start));
+    if subject.promises(|capabilities| capabilities.hotplug) {
+        trials.push(Trial::new(subject, 7, "while it runs", while_it_runs));
+    }
+}
+
+/// A node with all of its NICs.
+async fn at_the_start(subject: Subject) -> Result<(), Failed> {
+    let scene = Scene::new(&subject, "started")?;
+    let wired = scene.begin().await?;
+    for node in nodes(&scene.ports, &wired) {
+        for (port, kvm) in &node {
+            complete(port, kvm)?;
+        }
+        let nics: Vec<&KvmArgs> = node.iter().map(|(_, kvm)| *kvm).collect();
+        Qemu::start(&MACHINE, &nics, BTreeMap::new()).await?.end().await;
+    }
+    Ok(scene.end().await?)
+}
+
+async fn while_it_runs(subject: Subject) -> Result<(), Failed> {
+    let scene = Scene::new(&subject, "plugged")?;
+    let wired = scene.begin().await?;
+    for node in nodes(&scene.ports, &wired) {
+        let qemu = Qemu::start(&MACHINE, &[], BTreeMap::new()).await?;
+        let mut plugged = Ok(());
+        for (port, kvm) in node {
+            if plugged.is_ok() && subject.capabilities(&port.net).hotplug {
+                plugged = qemu.plug(kvm).await;
+            }
+        }
+        qemu.end().await;
+        plugged?;
+    }
+    Ok(scene.end().await?)
+}
+
+/// The NICs, node by node.
+fn nodes<'a>(ports: &'a [Port], wired: &'a [Wired]) -> Vec<Vec<(&'a Port, &'a KvmArgs)>> {
+    let nics: Vec<(&Port, &KvmArgs)> = ports.iter().zip(wired.iter().map(|wired| &wired.kvm)).collect();
+    nics.chunk_by(|(a, _), (b, _)| a.node == b.node).map(<[_]>::to_vec).collect()
+}
+
+fn complete(port: &Port, kvm: &KvmArgs) -> Result<(), Failed> {
+    let missing = kvm.missing_descriptors();
+    let what = || format!("{} on net {}: `{kvm}`", port.node, port.net.id);
+    ensure(missing.is_empty(), || format!("{} has no descriptor for {}", what(), missing.join(", ")))?;
+    ensure(kvm.devices().next().is_some(), || format!("{} has no device", what()))
+}

@@ -1,0 +1,53 @@
+//! Why a test did not pass, for people. Knows of no kinds: nobody treats one failure differently from another.
+
+use std::fmt;
+
+/// Why a trial or a test did not pass.
+pub struct Failed(String);
+
+impl Failed {
+    /// A failure with this text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The same, with what was being done before it.
+    #[must_use]
+    pub fn during(self, what: impl fmt::Display) -> Self {
+        Self(format!("{what}: {}", self.0))
+    }
+}
+
+/// Fails with a text unless something holds.
+///
+/// # Errors
+/// It does not hold.
+pub fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Failed> {
+    if holds { Ok(()) } else { Err(Failed(otherwise())) }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// As it is displayed: this is what `unwrap` shows.
+impl fmt::Debug for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The whole chain of an error. (`Failed` is for that reason no error itself.)
+impl<E: std::error::Error> From<E> for Failed {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Self(text)
+    }
+}

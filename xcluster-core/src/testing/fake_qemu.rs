@@ -1,0 +1,119 @@
+//! A program that behaves like QEMU, or as badly as a test wants: for tests of what a cluster does about it. The program
+//! is a binary of this package, `fake-qemu`; here it is told what to do, and what it was told is read.
+
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::name::NodeId;
+
+/// The file that says how a node's QEMU behaves; before the point is the node's name, or [`EVERYBODY`].
+const BEHAVIOUR: &str = "behaviour";
+/// The file with the words that a node's QEMU was started with, one on a line.
+const WORDS: &str = "words";
+const EVERYBODY: &str = "everybody";
+
+/// How a QEMU behaves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Behaviour {
+    /// As it should: the monitor answers, the console says [`Behaviour::UP`], the agent is there. Ours runs its commands
+    /// on this host; of qemu-ga there is no more than that it is there.
+    #[default]
+    Boot,
+    /// It says something on standard error and ends.
+    Die {
+        /// What it says.
+        stderr: String,
+        /// With which code.
+        code: u8,
+        /// Milliseconds for which it behaves as it should; none if it does not even greet.
+        after: Option<u64>,
+    },
+    /// Its monitor does not greet.
+    Mute,
+    /// It greets, and that was all.
+    Hang,
+    /// It talks nonsense on its monitor.
+    Babble,
+}
+
+impl Behaviour {
+    /// What a guest that is up says on its console.
+    pub const UP: &str = "the fake guest is up";
+}
+
+/// A folder with a program that behaves like QEMU.
+#[derive(Debug)]
+pub struct FakeQemu {
+    folder: TempDir,
+}
+
+impl FakeQemu {
+    /// `program` is the binary: `env!("CARGO_BIN_EXE_fake-qemu")` in a test of this package.
+    ///
+    /// # Errors
+    /// There is no folder to be had for it.
+    pub fn new(program: impl AsRef<Path>) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("xcluster-fake-qemu-").tempdir()?;
+        symlink(program, folder.path().join("qemu"))?;
+        Ok(Self { folder })
+    }
+
+    /// What is to be run in place of QEMU. The program finds its folder by the name that it is run by.
+    pub fn program(&self) -> PathBuf {
+        self.folder.path().join("qemu")
+    }
+
+    /// From its next start on, this node's QEMU behaves so.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn behave(&self, node: NodeId, behaviour: &Behaviour) -> io::Result<()> {
+        self.write(&node.to_string(), behaviour)
+    }
+
+    /// The same for every QEMU that was told nothing of its own.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn behave_all(&self, behaviour: &Behaviour) -> io::Result<()> {
+        self.write(EVERYBODY, behaviour)
+    }
+
+    fn write(&self, whose: &str, behaviour: &Behaviour) -> io::Result<()> {
+        std::fs::write(file(self.folder.path(), whose, BEHAVIOUR), serde_json::to_vec(behaviour)?)
+    }
+
+    /// The words that this node's QEMU was last started with; none if it was not.
+    pub fn words(&self, node: NodeId) -> Option<Vec<String>> {
+        let text = std::fs::read_to_string(file(self.folder.path(), &node.to_string(), WORDS)).ok()?;
+        Some(text.lines().map(str::to_owned).collect())
+    }
+}
+
+/// For the program itself: how the QEMU of this name shall behave.
+#[doc(hidden)]
+pub fn behaviour(folder: &Path, name: &str) -> Behaviour {
+    let read = |whose| std::fs::read(file(folder, whose, BEHAVIOUR)).ok();
+    let text = read(name).or_else(|| read(EVERYBODY));
+    text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+/// For the program itself: remembers the words that it was started with.
+#[doc(hidden)]
+pub fn record(folder: &Path, name: &str, words: &[String]) -> io::Result<()> {
+    std::fs::write(file(folder, name, WORDS), words.join("\n"))
+}
+
+/// For the program itself: the guest's agent.
+#[doc(hidden)]
+pub fn agent_program() -> &'static [u8] {
+    crate::guest::agent::BINARY
+}
+
+fn file(folder: &Path, whose: &str, what: &str) -> PathBuf {
+    folder.join(format!("{whose}.{what}"))
+}

@@ -1,0 +1,158 @@
+//! What a host has before and after: processes, links, sockets, files. It compares; what may stay is for the caller to
+//! know.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Failed, ensure, netns};
+
+/// What is looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Watch {
+    folders: Vec<PathBuf>,
+    sessions: Vec<i32>,
+}
+
+impl Watch {
+    /// Processes that descend from this one, links, and the names that clusters claim. In a network namespace of the
+    /// calling thread's own it is the processes in there instead, and also every port that is listened on.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Also everything in this folder.
+    #[must_use]
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folders.push(folder.into());
+        self
+    }
+
+    /// Also the processes of this session (setsid(2)), such as those that a detached owner left.
+    #[must_use]
+    pub fn session(mut self, leader: i32) -> Self {
+        self.sessions.push(leader);
+        self
+    }
+
+    /// What there is now.
+    pub fn look(&self) -> Snapshot {
+        let mut things = BTreeSet::new();
+        things.extend(self.processes().into_iter().map(|process| format!("process {process}")));
+        things.extend(column(&proc_net("dev"), 0).filter_map(|c| Some(format!("link {}", c.strip_suffix(':')?))));
+        things
+            .extend(column(&proc_net("unix"), 7).filter(|c| c.starts_with("@xcluster/")).map(|c| format!("claim {c}")));
+        if is_private() {
+            things.extend(listeners());
+        }
+        for folder in &self.folders {
+            files(folder, &mut things);
+        }
+        Snapshot(things)
+    }
+
+    fn processes(&self) -> Vec<String> {
+        let all: BTreeMap<i32, Process> = pids().filter_map(|pid| Some((pid, Process::read(pid)?))).collect();
+        let me = std::process::id().cast_signed();
+        let here = netns::current().filter(|_| is_private());
+        let ours = |pid: i32, process: &Process| {
+            let near = match here {
+                Some(here) => netns::inode(&format!("/proc/{pid}/ns/net")) == Some(here),
+                None => descends(pid, me, &all),
+            };
+            near || self.sessions.contains(&process.session)
+        };
+        let found = all.iter().filter(|(pid, process)| **pid != me && ours(**pid, process));
+        found.map(|(pid, process)| format!("{pid} ({})", process.name)).collect()
+    }
+}
+
+/// What there was at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot(BTreeSet<String>);
+
+impl Snapshot {
+    /// Whether an earlier one showed the same.
+    ///
+    /// # Errors
+    /// What came and what went, in words.
+    pub fn same_as(&self, before: &Self) -> Result<(), Failed> {
+        let new = self.0.difference(&before.0).map(|thing| format!("{thing} is new"));
+        let gone = before.0.difference(&self.0).map(|thing| format!("{thing} is gone"));
+        let differences: Vec<String> = new.chain(gone).collect();
+        ensure(differences.is_empty(), || differences.join(", "))
+    }
+}
+
+#[derive(Debug)]
+struct Process {
+    name: String,
+    parent: i32,
+    session: i32,
+}
+
+impl Process {
+    /// From /proc/PID/stat: `pid (name) state parent group session …`, where a name may contain anything.
+    fn read(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (head, tail) = stat.rsplit_once(')')?;
+        let mut fields = tail.split_whitespace().skip(1);
+        let parent = fields.next()?.parse().ok()?;
+        let session = fields.nth(1)?.parse().ok()?;
+        Some(Self { name: head.split_once('(')?.1.to_owned(), parent, session })
+    }
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// Whether a process is a child of `ancestor`, or a child's child. A list that changed under our hands may have a cycle,
+/// so no chain is followed further than the list is long.
+fn descends(pid: i32, ancestor: i32, all: &BTreeMap<i32, Process>) -> bool {
+    let parent = |pid: &i32| all.get(pid).map(|process| process.parent);
+    std::iter::successors(parent(&pid), parent).take(all.len()).any(|pid| pid == ancestor)
+}
+
+/// Whether the calling thread has a network namespace that the process's first thread is not in.
+fn is_private() -> bool {
+    netns::current() != netns::of_process()
+}
+
+/// A table of the calling thread's network namespace.
+fn proc_net(table: &str) -> String {
+    fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap_or_default()
+}
+
+fn column(table: &str, index: usize) -> impl Iterator<Item = &str> {
+    table.lines().filter_map(move |line| line.split_whitespace().nth(index))
+}
+
+/// The ports that somebody has, as the kernel writes them: `0100007F:2EE1`.
+fn listeners() -> Vec<String> {
+    let ports = |table: &'static str, states: &'static [&str]| {
+        let lines: Vec<String> = proc_net(table).lines().map(str::to_owned).collect();
+        lines.into_iter().filter_map(move |line| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            let listens = states.contains(columns.get(3)?);
+            listens.then(|| format!("{table} port {}", columns[1]))
+        })
+    };
+    // LISTEN; and a UDP socket that is bound has the state that TCP calls CLOSE.
+    ports("tcp", &["0A"])
+        .chain(ports("tcp6", &["0A"]))
+        .chain(ports("udp", &["07"]))
+        .chain(ports("udp6", &["07"]))
+        .collect()
+}
+
+fn files(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        found.insert(format!("file {}", path.display()));
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            files(&path, found);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A QEMU for the suites: no guest in it, but the network words of a backend and a monitor. Knows nothing of clusters.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::Failed;
+use crate::net::KvmArgs;
+use crate::qemu::process::{Launch, Process, find_program};
+use crate::qemu::qmp::Qmp;
+
+const PROGRAM: &str = "qemu-system-x86_64";
+/// The words of every machine here.
+const COMMON: &str = "-accel tcg -nodefaults -no-user-config -display none \
+                      -chardev socket,id=monitor,fd=@monitor@ -mon chardev=monitor,mode=control";
+/// How long QEMU may take to start, or to say why it does not, on a busy host.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A QEMU without a guest. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct Qemu {
+    process: Process,
+    monitor: Qmp,
+}
+
+impl Qemu {
+    /// Starts it with these network words and waits until it has taken them all, which its monitor's greeting says.
+    /// `machine` are words that come before them, and `descriptors` what the words refer to besides.
+    pub(super) async fn start(
+        machine: &[&str],
+        nics: &[&KvmArgs],
+        mut descriptors: BTreeMap<String, OwnedFd>,
+    ) -> Result<Self, Failed> {
+        let program = find_program(PROGRAM.as_ref()).ok_or_else(|| Failed::new(format!("there is no {PROGRAM}")))?;
+        let (ours, theirs) = StdUnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        descriptors.insert("monitor".to_owned(), theirs.into());
+        let mut words: Vec<String> = machine.iter().copied().chain(COMMON.split(' ')).map(str::to_owned).collect();
+        for nic in nics {
+            words.extend(nic.words().iter().cloned());
+            for (name, descriptor) in nic.descriptors() {
+                descriptors.insert(name.clone(), descriptor.try_clone()?);
+            }
+        }
+        let netns = nics.iter().find_map(|nic| nic.netns()).map(ToOwned::to_owned);
+        let mut process = Process::start(Launch { program, words, descriptors, netns })?;
+        match Qmp::connect(UnixStream::from_std(ours)?, PATIENCE).await {
+            Ok((monitor, _)) => Ok(Self { process, monitor }),
+            Err(error) => Err(why_it_ended(&mut process).await.unwrap_or_else(|| error.into())),
+        }
+    }
+
+    /// Plugs a NIC into it, as one would into a VM that runs.
+    pub(super) async fn plug(&self, nic: &KvmArgs) -> Result<(), Failed> {
+        for (name, descriptor) in nic.descriptors() {
+            self.monitor.getfd(name, descriptor.try_clone()?).await?;
+        }
+        // A descriptor that was sent is known by its name, where an inherited one has a number.
+        let by_name =
+            |word: &str| nic.descriptors().keys().fold(word.to_owned(), |w, n| w.replace(&format!("@{n}@"), n));
+        for netdev in nic.netdevs() {
+            self.type_in(&format!("netdev_add {}", by_name(netdev))).await?;
+        }
+        for device in nic.devices() {
+            self.type_in(&format!("device_add {}", by_name(device))).await?;
+        }
+        Ok(())
+    }
+
+    /// Types a line into the monitor for people, which takes the same words as the command line, and says nothing when
+    /// all is well.
+    async fn type_in(&self, line: &str) -> Result<(), Failed> {
+        let said = self.monitor.execute("human-monitor-command", json!({ "command-line": line })).await?;
+        match said.as_str().map(str::trim) {
+            Some("") => Ok(()),
+            said => Err(Failed::new(format!("QEMU answers `{}` to `{line}`", said.unwrap_or_default()))),
+        }
+    }
+
+    /// Ends it and waits until it is gone.
+    pub(super) async fn end(mut self) {
+        self.process.kill().await;
+    }
+}
+
+/// What QEMU said last, if it has ended.
+async fn why_it_ended(process: &mut Process) -> Option<Failed> {
+    let stderr = process.stderr();
+    timeout(PATIENCE, process.wait()).await.ok()?.ok()?;
+    Some(Failed::new(format!("QEMU ended: {}", stderr.text())))
+}

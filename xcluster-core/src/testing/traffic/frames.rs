@@ -1,0 +1,183 @@
+//! Guests without VMs: a QEMU has the netdev, and what comes out of it is a TCP/IP stack here. So frames take the way that
+//! they would take from a VM, in a tenth of a second and without booting anything.
+//!
+//! QEMU joins the netdev by a hub of its own to a socket that we have the other end of. The NIC, which would need a guest
+//! that drives it, stays away.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::device::{HEADER, Wire};
+use super::stack::Stack;
+use super::{Guest, Protocol, Traffic};
+use crate::net::{KvmArgs, Port, Wired};
+use crate::testing::Failed;
+use crate::testing::qemu::Qemu;
+
+/// The type of a frame that carries a text: one that IEEE keeps for experiments.
+const SHOUT: [u8; 2] = [0x88, 0xb5];
+/// Where nothing is due, this is soon enough to look again.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Makes guests of frames. Must be used within a [`LocalSet`](tokio::task::LocalSet).
+#[derive(Debug, Clone, Copy)]
+pub struct Frames {
+    /// How long an answer may take.
+    pub patience: Duration,
+}
+
+/// Half a minute of patience: a megabyte takes a tenth of a second, but not on a host that is busy with other tests.
+impl Default for Frames {
+    fn default() -> Self {
+        Self { patience: Duration::from_secs(30) }
+    }
+}
+
+#[async_trait(?Send)]
+impl Traffic for Frames {
+    async fn guest(&self, wired: &Wired, port: &Port) -> Result<Box<dyn Guest>, Failed> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let words = hub_words(&wired.kvm, port)?;
+        let descriptors = BTreeMap::from([("peer".to_owned(), theirs.into())]);
+        let qemu = Qemu::start(&["-M", "none"], &[&words], descriptors).await?;
+        let wire = Wire::new(UnixStream::from_std(ours)?);
+        let (orders, received) = mpsc::unbounded_channel();
+        let (publish, heard) = watch::channel(BTreeSet::new());
+        let run = run(wire, Stack::new(port), received, publish);
+        let task = tokio::task::spawn_local(async move {
+            // An error means that QEMU has ended, which everybody who waits for an answer notices.
+            let _ = run.await;
+        });
+        Ok(Box::new(FrameGuest { _qemu: qemu, task, orders, heard, mac: port.mac.0, patience: self.patience }))
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+}
+
+/// The netdev without its NIC, joined to a peer on the descriptor `@peer@`.
+fn hub_words(kvm: &KvmArgs, port: &Port) -> Result<KvmArgs, Failed> {
+    let netdev = kvm.netdevs().next().ok_or_else(|| Failed::new("there is no netdev among the words"))?;
+    let hub = |id: &str, of: &str| format!("hubport,id={id},hubid=0,netdev={of}");
+    let values =
+        [netdev.to_owned(), "socket,id=peer,fd=@peer@".to_owned(), hub("hub0", &port.netdev()), hub("hub1", "peer")];
+    let words = values.into_iter().flat_map(|value| ["-netdev".to_owned(), value]);
+    let descriptors = kvm.descriptors().iter();
+    let words = descriptors.fold(KvmArgs::from_words(words), |w, (name, fd)| w.with_descriptor(name, fd.clone()));
+    Ok(match kvm.netns() {
+        Some(netns) => words.in_netns(netns),
+        None => words,
+    })
+}
+
+/// What a guest is told to do.
+enum Order {
+    Ask { protocol: Protocol, to: SocketAddr, question: Vec<u8>, answer: oneshot::Sender<Vec<u8>> },
+    Send(Vec<u8>),
+}
+
+struct FrameGuest {
+    _qemu: Qemu,
+    task: JoinHandle<()>,
+    orders: mpsc::UnboundedSender<Order>,
+    heard: watch::Receiver<BTreeSet<String>>,
+    mac: [u8; 6],
+    patience: Duration,
+}
+
+impl std::fmt::Debug for FrameGuest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FrameGuest").field("mac", &self.mac).finish_non_exhaustive()
+    }
+}
+
+impl Drop for FrameGuest {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl FrameGuest {
+    fn order(&self, order: Order) -> Result<(), Failed> {
+        self.orders.send(order).map_err(|_| gone())
+    }
+}
+
+#[async_trait(?Send)]
+impl Guest for FrameGuest {
+    async fn ask(&mut self, protocol: Protocol, to: SocketAddr, question: &[u8]) -> Result<Vec<u8>, Failed> {
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::Ask { protocol, to, question: question.to_vec(), answer })?;
+        let late = |_| Failed::new(format!("no complete answer within {} s", self.patience.as_secs()));
+        timeout(self.patience, answered).await.map_err(late)?.map_err(|_| gone())
+    }
+
+    async fn shout(&mut self, text: &str) -> Result<(), Failed> {
+        let frame = [&[0xff; 6], &self.mac[..], &SHOUT, text.as_bytes()].concat();
+        self.order(Order::Send(frame))
+    }
+
+    async fn hears(&mut self, text: &str, within: Duration) -> Result<bool, Failed> {
+        match timeout(within, self.heard.wait_for(|heard| heard.contains(text))).await {
+            Ok(Ok(_)) => Ok(true),
+            Ok(Err(_)) => Err(gone()),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+fn gone() -> Failed {
+    Failed::new("the guest's QEMU has ended")
+}
+
+/// The life of a guest, until QEMU ends.
+async fn run(
+    mut wire: Wire,
+    mut stack: Stack,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    heard: watch::Sender<BTreeSet<String>>,
+) -> std::io::Result<()> {
+    let mut waiting: Option<oneshot::Sender<Vec<u8>>> = None;
+    loop {
+        let due = stack.turn().unwrap_or(IDLE);
+        if let Some(answer) = stack.answer() {
+            // Who asked may have given up.
+            let _ = waiting.take().map(|waiting| waiting.send(answer));
+        }
+        tokio::select! {
+            order = orders.recv() => match order {
+                Some(Order::Ask { protocol, to, question, answer }) => {
+                    stack.ask(protocol, to, question);
+                    waiting = Some(answer);
+                }
+                Some(Order::Send(frame)) => stack.nic.to_send.push_back(frame),
+                None => return Ok(()),
+            },
+            turned = wire.turn(&mut stack.nic.to_send) => turned?,
+            () = sleep(due) => {}
+        }
+        while let Some(frame) = wire.next() {
+            match shouted(&frame) {
+                Some(text) => heard.send_modify(|heard| _ = heard.insert(text)),
+                None => stack.nic.received.push_back(frame),
+            }
+        }
+    }
+}
+
+/// The text that a frame carries, if it is one that carries a text. Short frames are padded with zeros.
+fn shouted(frame: &[u8]) -> Option<String> {
+    let (header, text) = frame.split_at_checked(HEADER)?;
+    let text = header.ends_with(&SHOUT).then(|| String::from_utf8_lossy(text))?;
+    Some(text.trim_end_matches('\0').to_owned())
+}

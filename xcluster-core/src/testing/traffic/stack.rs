@@ -1,0 +1,233 @@
+//! The TCP/IP stack of a guest without a VM: it echoes, and it asks one question at a time. Where its frames come from is
+//! not its business.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::socket::{tcp, udp};
+use smoltcp::time::Instant as StackInstant;
+use smoltcp::wire::{EthernetAddress, IpCidr};
+
+use super::device::Nic;
+use super::{ECHO, Protocol};
+use crate::addr::Addressing;
+use crate::net::Port;
+
+/// The first port that questions are asked from (RFC 6335).
+const FIRST_OWN_PORT: u16 = 49152;
+/// How long an answer to a datagram is waited for before it is sent again: hubs may lose it.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How many datagrams a socket holds.
+const DATAGRAMS: usize = 8;
+
+/// A stack with the addresses of a port.
+pub(super) struct Stack {
+    pub(super) nic: Nic,
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    echo: SocketHandle,
+    /// The ports that are served, each with the socket that listens on it.
+    listening: Vec<(u16, SocketHandle)>,
+    serving: Vec<SocketHandle>,
+    asking: Option<Asking>,
+    own_port: u16,
+    begin: Instant,
+}
+
+/// A question and what came back so far.
+struct Asking {
+    protocol: Protocol,
+    to: SocketAddr,
+    socket: SocketHandle,
+    question: Vec<u8>,
+    sent: usize,
+    sent_at: Option<Instant>,
+    answer: Vec<u8>,
+}
+
+impl Stack {
+    pub(super) fn new(port: &Port) -> Self {
+        let mut nic = Nic { received: Default::default(), to_send: Default::default(), mtu: port.net.mtu };
+        let mut config = Config::new(EthernetAddress(port.mac.0).into());
+        config.random_seed = port.mac.0.iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        let mut interface = Interface::new(config, &mut nic, StackInstant::ZERO);
+        interface.update_ip_addrs(|addresses| {
+            // There is room for two.
+            let _ = addresses.push(IpCidr::new(port.ipv4().into(), Addressing::IPV4_LEN));
+            let _ = addresses.push(IpCidr::new(port.ipv6().into(), Addressing::IPV6_LEN));
+        });
+        let mut sockets = SocketSet::new(Vec::new());
+        let mut echo = datagrams(nic.mtu);
+        // It fails for a port that is 0 or a socket that is bound.
+        let _ = echo.bind(ECHO);
+        let echo = sockets.add(echo);
+        let mut stack = Self {
+            nic,
+            interface,
+            sockets,
+            echo,
+            listening: Vec::new(),
+            serving: Vec::new(),
+            asking: None,
+            own_port: FIRST_OWN_PORT,
+            begin: Instant::now(),
+        };
+        for number in port.expose.iter().copied().chain([ECHO]) {
+            stack.listen(number);
+        }
+        stack
+    }
+
+    /// Asks; an earlier question is forgotten.
+    pub(super) fn ask(&mut self, protocol: Protocol, to: SocketAddr, question: Vec<u8>) {
+        if let Some(earlier) = self.asking.take() {
+            self.sockets.remove(earlier.socket);
+        }
+        self.own_port = self.own_port.checked_add(1).unwrap_or(FIRST_OWN_PORT);
+        // The addresses and ports are valid and the sockets new: neither `bind` nor `connect` can fail.
+        let socket = match protocol {
+            Protocol::Udp => {
+                let mut socket = datagrams(self.nic.mtu);
+                let _ = socket.bind(self.own_port);
+                self.sockets.add(socket)
+            }
+            Protocol::Tcp => {
+                let mut socket = stream(self.nic.mtu);
+                let _ = socket.connect(self.interface.context(), to, self.own_port);
+                self.sockets.add(socket)
+            }
+        };
+        let (sent, sent_at, answer) = (0, None, Vec::new());
+        self.asking = Some(Asking { protocol, to, socket, question, sent, sent_at, answer });
+    }
+
+    /// The answer, once it is complete; then the question is over.
+    pub(super) fn answer(&mut self) -> Option<Vec<u8>> {
+        let asking = self.asking.take_if(|asking| asking.answer.len() >= asking.question.len())?;
+        self.sockets.remove(asking.socket);
+        Some(asking.answer)
+    }
+
+    /// Does what can be done now, and says when there will be more to do though nothing arrives.
+    pub(super) fn turn(&mut self) -> Option<Duration> {
+        let now = StackInstant::from_micros_const(self.begin.elapsed().as_micros().try_into().unwrap_or(i64::MAX));
+        self.interface.poll(now, &mut self.nic, &mut self.sockets);
+        self.accept();
+        self.echo_streams();
+        self.echo_datagrams();
+        if let Some(asking) = &mut self.asking {
+            match asking.protocol {
+                Protocol::Tcp => asking.stream(self.sockets.get_mut(asking.socket)),
+                Protocol::Udp => asking.datagram(self.sockets.get_mut(asking.socket)),
+            }
+        }
+        let delay = self.interface.poll_delay(now, &self.sockets).map(Duration::from);
+        let again = self.asking.as_ref().and_then(|asking| asking.sent_at).map(|_| AGAIN);
+        [delay, again].into_iter().flatten().min()
+    }
+
+    fn listen(&mut self, port: u16) {
+        let mut socket = stream(self.nic.mtu);
+        // It fails for port 0 only, which nobody can connect to.
+        let _ = socket.listen(port);
+        self.listening.push((port, self.sockets.add(socket)));
+    }
+
+    /// A socket that somebody connected to serves, and another one listens in its place.
+    fn accept(&mut self) {
+        let sockets = &self.sockets;
+        let taken = |(_, handle): &mut (u16, SocketHandle)| !sockets.get::<tcp::Socket>(*handle).is_listening();
+        let taken: Vec<(u16, SocketHandle)> = self.listening.extract_if(.., taken).collect();
+        for (port, handle) in taken {
+            self.serving.push(handle);
+            self.listen(port);
+        }
+    }
+
+    fn echo_streams(&mut self) {
+        let sockets = &mut self.sockets;
+        self.serving.retain(|handle| {
+            let socket = sockets.get_mut::<tcp::Socket>(*handle);
+            echo_stream(socket);
+            let open = socket.is_open();
+            if !open {
+                sockets.remove(*handle);
+            }
+            open
+        });
+    }
+
+    fn echo_datagrams(&mut self) {
+        let socket = self.sockets.get_mut::<udp::Socket>(self.echo);
+        while socket.can_send() {
+            let Ok((question, from)) = socket.recv().map(|(bytes, from)| (bytes.to_vec(), from)) else { break };
+            // Who asks from port 0 gets no answer.
+            let _ = socket.send_slice(&question, from);
+        }
+    }
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stack").field("addresses", &self.interface.ip_addrs()).finish_non_exhaustive()
+    }
+}
+
+impl Asking {
+    fn stream(&mut self, socket: &mut tcp::Socket<'_>) {
+        if socket.can_send() && self.sent < self.question.len() {
+            self.sent += socket.send_slice(&self.question[self.sent..]).unwrap_or_default();
+            if self.sent == self.question.len() {
+                socket.close();
+            }
+        }
+        while socket.can_recv() {
+            let all = |bytes: &mut [u8]| (bytes.len(), bytes.to_vec());
+            self.answer.extend(socket.recv(all).unwrap_or_default());
+        }
+    }
+
+    fn datagram(&mut self, socket: &mut udp::Socket<'_>) {
+        if self.sent_at.is_none_or(|at| at.elapsed() >= AGAIN) {
+            // Too long for the MTU shows as no answer.
+            let _ = socket.send_slice(&self.question, self.to);
+            self.sent_at = Some(Instant::now());
+        }
+        if let Ok((bytes, _)) = socket.recv() {
+            self.answer = bytes.to_vec();
+        }
+    }
+}
+
+fn echo_stream(socket: &mut tcp::Socket<'_>) {
+    while socket.can_recv() && socket.can_send() {
+        let room = socket.send_capacity() - socket.send_queue();
+        let take = |bytes: &mut [u8]| {
+            let count = bytes.len().min(room);
+            (count, bytes[..count].to_vec())
+        };
+        let bytes = socket.recv(take).unwrap_or_default();
+        let _ = socket.send_slice(&bytes);
+    }
+    // The other end has said all, and has been told all.
+    if socket.state() == tcp::State::CloseWait && socket.recv_queue() == 0 {
+        socket.close();
+    }
+}
+
+/// Room for a few segments of this MTU. What both ends may have under way at once, and a hub sends back to its sender as
+/// well, must fit what the kernel keeps for a socket that is not read just now, 208 KiB: this stack has no congestion
+/// control, and without losses needs none.
+fn stream(mtu: u16) -> tcp::Socket<'static> {
+    let room = usize::from(mtu).saturating_mul(2).max(32 * 1024);
+    tcp::Socket::new(tcp::SocketBuffer::new(vec![0; room]), tcp::SocketBuffer::new(vec![0; room]))
+}
+
+fn datagrams(mtu: u16) -> udp::Socket<'static> {
+    let buffer = || {
+        let room = usize::from(mtu) * DATAGRAMS;
+        udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; DATAGRAMS], vec![0; room])
+    };
+    udp::Socket::new(buffer(), buffer())
+}

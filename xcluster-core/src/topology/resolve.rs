@@ -1,0 +1,159 @@
+//! The topology with every default filled in: who exists, on which nets, with which routes. Judges nothing; a topology
+//! with mistakes resolves to something, and `check` says what is wrong with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{Destination, Hop, NetKind, NodeSpec, RoleSpec, Topology, Who};
+use crate::name::{NetId, NodeId, Role};
+
+/// A node with everything that its role and its own specification say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Node {
+    /// Its number.
+    pub id: NodeId,
+    /// Its nets, in the order that makes eth0, eth1….
+    pub nets: Vec<NetId>,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Virtual processors.
+    pub cpus: u8,
+    /// Words added to the kernel's command line.
+    pub kernel_args: String,
+    /// Whether it forwards packets.
+    pub forward: bool,
+    /// Groups of nets that it joins with a bridge of its own.
+    pub bridges: Vec<Vec<NetId>>,
+    /// TCP ports that the host shall reach, besides telnet and ssh.
+    pub expose: Vec<u16>,
+    /// Its routes.
+    pub routes: Vec<NodeRoute>,
+    /// Nets whose traffic takes on this node's address when it leaves by eth0.
+    pub masquerade: Vec<NetId>,
+}
+
+impl Node {
+    /// The name of its NIC on a net, if it is on it: `eth1`.
+    pub fn nic(&self, net: NetId) -> Option<String> {
+        self.nets.iter().position(|n| *n == net).map(|index| format!("eth{index}"))
+    }
+}
+
+/// A route of one node, with its hops found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NodeRoute {
+    /// Where it leads.
+    pub to: Destination,
+    /// The neighbours: net and node. More than one is multipath.
+    pub via: Vec<(NetId, NodeId)>,
+}
+
+impl Topology {
+    /// Every node, by number, with all defaults filled in.
+    pub fn nodes(&self) -> Vec<Node> {
+        let on: BTreeMap<NodeId, Vec<NetId>> = self.members().map(|id| (id, self.nets_of(id))).collect();
+        on.keys().map(|id| self.node(*id, &on)).collect()
+    }
+
+    /// Every net that somebody is on or that is specified, with its kind and the MTU asked for.
+    pub fn net_ids(&self) -> BTreeSet<NetId> {
+        let used = self.members().flat_map(|id| self.nets_of(id));
+        used.chain(self.nets.keys().copied()).collect()
+    }
+
+    /// What a net is for.
+    pub fn kind(&self, net: NetId) -> NetKind {
+        self.nets.get(&net).and_then(|spec| spec.kind).unwrap_or(NetKind::usual(net))
+    }
+
+    /// The numbers of all nodes, in order.
+    pub(super) fn members(&self) -> impl Iterator<Item = NodeId> {
+        let mut ids: Vec<NodeId> = Role::ALL.into_iter().flat_map(|role| self.role_members(role)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.into_iter()
+    }
+
+    fn role_members(&self, role: Role) -> Vec<NodeId> {
+        let spec = self.full_role(role);
+        match spec.ids {
+            Some(ids) => ids.into_iter().filter(|id| id.role() == role).collect(),
+            None => (0..spec.count.unwrap_or_default()).map_while(|index| role.node(index)).collect(),
+        }
+    }
+
+    /// A role's specification over the shell version's defaults.
+    fn full_role(&self, role: Role) -> RoleSpec {
+        let spec = self.role(role).clone();
+        let (count, nets): (u8, &[u8]) = match role {
+            Role::Nodes => (4, &[0, 1]),
+            Role::Routers => (2, &[0, 1, 2]),
+            Role::Testers => (0, &[0, 2]),
+        };
+        RoleSpec {
+            count: spec.count.or(Some(count)),
+            nets: spec.nets.or_else(|| Some(nets.iter().copied().map(NetId::new).collect())),
+            memory: spec.memory.or(Some(128)),
+            cpus: spec.cpus.or(Some(2)),
+            forward: spec.forward.or(Some(role == Role::Routers)),
+            ..spec
+        }
+    }
+
+    fn nets_of(&self, id: NodeId) -> Vec<NetId> {
+        let own = self.nodes.get(&id).and_then(|spec| spec.nets.clone());
+        own.or(self.full_role(id.role()).nets).unwrap_or_default()
+    }
+
+    fn node(&self, id: NodeId, on: &BTreeMap<NodeId, Vec<NetId>>) -> Node {
+        let role = self.full_role(id.role());
+        let own = self.nodes.get(&id).cloned().unwrap_or_default();
+        let NodeSpec { nets, memory, cpus, kernel_args, forward, bridges, expose } = own;
+        Node {
+            id,
+            nets: nets.or(role.nets).unwrap_or_default(),
+            memory: memory.or(role.memory).unwrap_or_default(),
+            cpus: cpus.or(role.cpus).unwrap_or_default(),
+            kernel_args: kernel_args.or(role.kernel_args).unwrap_or_default(),
+            forward: forward.or(role.forward).unwrap_or_default(),
+            bridges: bridges.or(role.bridges).unwrap_or_default(),
+            expose: expose.or(role.expose).unwrap_or_default(),
+            routes: self.routes_of(id, on),
+            masquerade: self.masquerade_of(id, on),
+        }
+    }
+
+    fn routes_of(&self, id: NodeId, on: &BTreeMap<NodeId, Vec<NetId>>) -> Vec<NodeRoute> {
+        let routes = self.routes.iter().filter(|route| covers(route.on, id)).map(|route| NodeRoute {
+            to: route.to,
+            via: route.via.iter().flat_map(|hop| neighbours(*hop, id, on)).collect(),
+        });
+        routes.filter(|route| !route.via.is_empty()).collect()
+    }
+
+    fn masquerade_of(&self, id: NodeId, on: &BTreeMap<NodeId, Vec<NetId>>) -> Vec<NetId> {
+        let asked = self.masquerades.iter().filter(|m| covers(m.on, id)).flat_map(|m| m.nets.iter().copied());
+        let nets: BTreeSet<NetId> = asked.filter(|net| on[&id].contains(net)).collect();
+        nets.into_iter().collect()
+    }
+}
+
+fn covers(who: Who, id: NodeId) -> bool {
+    match who {
+        Who::Role(role) => id.role() == role,
+        Who::Node(node) => id == node,
+    }
+}
+
+/// The neighbours that a hop means for `id`: both must be on the hop's net, and nobody is its own neighbour.
+fn neighbours(hop: Hop, id: NodeId, on: &BTreeMap<NodeId, Vec<NetId>>) -> Vec<(NetId, NodeId)> {
+    if !on[&id].contains(&hop.net) {
+        return Vec::new();
+    }
+    let others =
+        on.iter().filter(|(other, nets)| **other != id && covers(hop.node, **other) && nets.contains(&hop.net));
+    others.map(|(other, _)| (hop.net, *other)).collect()
+}

@@ -1,0 +1,247 @@
+//! A backend whose objects on the host are files in a folder, with an owner mark in each: like bridges, but nobody needs
+//! privilege to make them. It keeps the contract, unless it is told to breach it in one place.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use xcluster_core::name::ClusterName;
+use xcluster_core::net::{
+    Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Netdev, Nic, Port, Site, VmToVm, Wired,
+};
+use xcluster_core::testing::conformance::Stranger;
+use xcluster_core::testing::{Failed, ensure};
+use xcluster_core::topology::NetKind;
+
+/// What the file of an object of ours says.
+const MARK: &str = "made by the paper backend";
+/// What UDP carries, without an Ethernet header.
+const MTU: u16 = 65507 - 14;
+
+/// The place where the contract is breached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Breach {
+    None,
+    OtherWords,
+    Duplicates,
+    AbsentIsAnError,
+    NeedsMemory,
+    TouchesOthers,
+    Overwrites,
+    OneAtATime,
+    LeavesDebris,
+    UnknownWord,
+    Forgets,
+    JoinsNobody,
+    CalledASwitch,
+    TooMuchMtu,
+    OneNetForAll,
+    OneClusterForAll,
+    NoHost,
+}
+
+/// The backend.
+#[derive(Debug)]
+pub(crate) struct Paper {
+    host: PathBuf,
+    breach: Breach,
+    busy: AtomicBool,
+    /// How often a net was created: for those breaches that show at the second time only.
+    created: AtomicU32,
+    torn_down: Mutex<BTreeSet<String>>,
+}
+
+impl Paper {
+    /// A new backend whose files are in this folder.
+    pub(crate) fn shared(host: &Path, breach: Breach) -> Arc<dyn NetBackend> {
+        let (busy, created, torn_down) = Default::default();
+        Arc::new(Self { host: host.to_owned(), breach, busy, created, torn_down })
+    }
+
+    fn breaches(&self, breach: Breach) -> bool {
+        self.breach == breach
+    }
+
+    fn net_file(&self, site: &Site<'_>, net: &Net) -> PathBuf {
+        self.host.join(net_name(site.cluster, net))
+    }
+
+    fn port_file(&self, site: &Site<'_>, port: &Port) -> PathBuf {
+        self.host.join(format!("{}-{}", net_name(site.cluster, &port.net), port.node))
+    }
+
+    /// The UDP port of the cluster's groups: chosen once, and claimed.
+    fn udp_port(&self, site: &Site<'_>) -> Result<u16, NetError> {
+        if self.breaches(Breach::OneClusterForAll) {
+            return Ok(30000);
+        }
+        if let Some(port) = site.store.find::<u16>("paper") {
+            return Ok(*port);
+        }
+        let port = (30000..31000).find(|port| site.claims.claim_all([format!("paper/{port}")]).is_ok());
+        let port = port.ok_or_else(|| NetError::Unsupported("all ports are claimed".to_owned()))?;
+        site.store.put("paper", port);
+        Ok(port)
+    }
+
+    fn netdev(&self, site: &Site<'_>, port: &Port) -> Result<Netdev, NetError> {
+        let (net, node) = (port.net.id.number(), port.node.number());
+        let group = match self.breach {
+            Breach::OneNetForAll => "239.0.0.1".to_owned(),
+            Breach::JoinsNobody => format!("239.1.{net}.{node}"),
+            _ => format!("239.0.0.{net}"),
+        };
+        let netdev = Netdev::new("socket", port).with("mcast", format!("{group}:{}", self.udp_port(site)?));
+        Ok(netdev.with("localaddr", "127.0.0.1"))
+    }
+
+    fn nic(&self, port: &Port) -> Nic {
+        let nic = Nic::virtio(port);
+        match self.breach {
+            Breach::OtherWords if self.created.load(Ordering::Relaxed) > 2 => nic.with("tx", "timer"),
+            Breach::UnknownWord => nic.with("speed_of_light", "on"),
+            _ => nic,
+        }
+    }
+
+    async fn wire(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
+        let file = self.port_file(site, port);
+        if !self.net_file(site, &port.net).exists() {
+            if self.breaches(Breach::LeavesDebris) {
+                write(&file.with_extension("half"))?;
+            }
+            return Err(NetError::Refused("there is no such net".to_owned()));
+        }
+        if port.net.mtu > self.capabilities(port.net.kind).mtu_max {
+            return Err(NetError::Refused(format!("MTU {} is too much", port.net.mtu)));
+        }
+        // Other nodes have their turn here, as they do where a backend waits for the kernel.
+        tokio::task::yield_now().await;
+        if self.breaches(Breach::Duplicates) && file.exists() {
+            write(&file.with_extension("duplicate"))?;
+        }
+        if self.breaches(Breach::Forgets) {
+            write(&self.host.join("something"))?;
+        }
+        site.store.put(&file.display().to_string(), ());
+        write(&file)
+    }
+}
+
+#[async_trait]
+impl NetBackend for Paper {
+    fn name(&self) -> &str {
+        "paper"
+    }
+
+    fn capabilities(&self, _: NetKind) -> Capabilities {
+        let (vm_to_vm, mtu) = match self.breach {
+            Breach::CalledASwitch => (VmToVm::Switch, MTU),
+            Breach::TooMuchMtu => (VmToVm::Hub, u16::MAX),
+            _ => (VmToVm::Hub, MTU),
+        };
+        let mut capabilities = Capabilities::joining(vm_to_vm, mtu);
+        // What is forgotten is not there to be undone by another either: that is not the point of this breach.
+        capabilities.durable = !self.breaches(Breach::Forgets);
+        capabilities.hotplug = true;
+        capabilities.host_access = self.breaches(Breach::NoHost);
+        capabilities
+    }
+
+    async fn preflight(&self, site: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+        self.udp_port(site).map(drop)
+    }
+
+    async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
+        self.created.fetch_add(1, Ordering::Relaxed);
+        let file = self.net_file(site, net);
+        if file.exists() && !is_ours(&file) && !self.breaches(Breach::Overwrites) {
+            return Err(NetError::Conflict { object: file.display().to_string() });
+        }
+        write(&file)
+    }
+
+    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
+        if self.breaches(Breach::OneAtATime) && self.busy.swap(true, Ordering::Relaxed) {
+            return Err(NetError::Refused("busy".to_owned()));
+        }
+        let wired = self.wire(site, port).await;
+        self.busy.store(false, Ordering::Relaxed);
+        wired?;
+        Ok(Wired { kvm: KvmArgs::nic(&self.netdev(site, port)?, &self.nic(port)), access: HostAccess::None })
+    }
+
+    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
+        let file = self.port_file(site, port);
+        let name = file.display().to_string();
+        if self.breaches(Breach::NeedsMemory) && site.store.find::<()>(&name).is_none() {
+            return Ok(());
+        }
+        if self.breaches(Breach::AbsentIsAnError) {
+            let first = self.torn_down.lock().expect("nobody panics").insert(name.clone());
+            if !first && !file.exists() {
+                return Err(NetError::io(format!("remove {name}"), io::Error::from(io::ErrorKind::NotFound)));
+            }
+        }
+        remove(&file.with_extension("duplicate"))?;
+        remove(&file)
+    }
+
+    async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
+        if self.breaches(Breach::TouchesOthers) {
+            for entry in fs::read_dir(&self.host).map_err(|error| NetError::io("read", error))?.flatten() {
+                remove(&entry.path())?;
+            }
+        }
+        let file = self.net_file(site, net);
+        if is_ours(&file) { remove(&file) } else { Ok(()) }
+    }
+}
+
+/// Somebody who has a file of that name for reasons of his own.
+#[derive(Debug)]
+pub(crate) struct PlantedPaper(PathBuf);
+
+impl PlantedPaper {
+    pub(crate) fn new(host: &Path) -> Self {
+        Self(host.to_owned())
+    }
+}
+
+impl Stranger for PlantedPaper {
+    fn plant(&self, cluster: &ClusterName, net: &Net) -> Result<(), Failed> {
+        Ok(fs::write(self.0.join(net_name(cluster, net)), "mine")?)
+    }
+
+    fn remove_intact(&self, cluster: &ClusterName, net: &Net) -> Result<(), Failed> {
+        let file = self.0.join(net_name(cluster, net));
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        ensure(text == "mine", || format!("{} is not as it was", file.display()))?;
+        Ok(fs::remove_file(file)?)
+    }
+}
+
+fn net_name(cluster: &ClusterName, net: &Net) -> String {
+    format!("{cluster}-{}", net.id)
+}
+
+fn is_ours(file: &Path) -> bool {
+    fs::read_to_string(file).is_ok_and(|text| text == MARK)
+}
+
+fn write(file: &Path) -> Result<(), NetError> {
+    fs::write(file, MARK).map_err(|error| NetError::io(format!("write {}", file.display()), error))
+}
+
+fn remove(file: &Path) -> Result<(), NetError> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(NetError::io(format!("remove {}", file.display()), error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,210 @@
+//! What a cluster does when its QEMUs behave badly, and what is left of it in any case: nothing. The QEMUs are fake ones,
+//! so that they do it at will and at once.
+
+mod marks;
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use xcluster_core::name::NodeId;
+use xcluster_core::plan::{Accel, GuestSource, Options, Readiness, Step};
+use xcluster_core::testing::leftovers::{Snapshot, Watch};
+use xcluster_core::testing::{Behaviour, Failed, FakeQemu, ensure};
+use xcluster_core::{Builder, Cluster, Event, NodeState};
+
+use marks::Marks;
+
+xcluster_core::harness![
+    a_cluster_starts_and_stops_and_leaves_nothing,
+    a_dropped_cluster_leaves_nothing,
+    every_node_gets_its_nics_in_order,
+    a_node_that_dies_at_once_fails_the_start_with_its_last_words,
+    a_node_that_dies_before_it_is_ready_fails_the_start_with_its_last_words,
+    a_node_that_does_not_greet_fails_the_start_at_the_deadline,
+    a_node_that_hangs_fails_the_start_at_the_deadline,
+    a_node_that_babbles_fails_the_start,
+    a_node_that_dies_later_is_noticed_and_the_others_go_on,
+    the_console_can_be_what_tells_that_a_node_is_ready,
+    a_cluster_that_boots_one_at_a_time_waits_for_other_clusters,
+];
+
+/// A host with fake QEMUs, and a folder for everything that a cluster leaves there.
+struct Host {
+    qemu: FakeQemu,
+    folder: TempDir,
+}
+
+impl Host {
+    fn new() -> Result<Self, Failed> {
+        let folder = tempfile::tempdir()?;
+        for name in ["marks", "clusters"] {
+            // Others must have no access to the folders of clusters, which would be refused.
+            DirBuilder::new().mode(0o700).create(folder.path().join(name))?;
+        }
+        fs::write(folder.path().join("kernel"), "no kernel")?;
+        Ok(Self { qemu: FakeQemu::new(env!("CARGO_BIN_EXE_fake-qemu"))?, folder })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Two nodes and a router, which boot what no QEMU would.
+    fn cluster(&self) -> Builder {
+        self.cluster_with(Options::default())
+    }
+
+    fn cluster_with(&self, mut options: Options) -> Builder {
+        options.qemu = self.qemu.program();
+        options.guest = GuestSource::Kernel { kernel: Some(self.path("kernel")), initramfs: Some(self.path("kernel")) };
+        options.accel = Accel::Tcg;
+        Cluster::builder()
+            .options(options)
+            .backend(Marks::in_folder(&self.path("marks")))
+            .folder(self.path("clusters"))
+            .nodes(2)
+            .routers(1)
+    }
+
+    /// What there is now.
+    fn look(&self) -> Snapshot {
+        Watch::new().folder(self.path("marks")).folder(self.path("clusters")).look()
+    }
+
+    /// What is said of a start that fails: its causes on the first line, then as a test that gives up shows it. Nothing is
+    /// left of it.
+    async fn failure(&self, builder: Builder) -> Result<String, Failed> {
+        let before = self.look();
+        let Err(error) = Cluster::start(builder).await else { return Err(Failed::new("the start did not fail")) };
+        self.look().same_as(&before)?;
+        Ok(format!("{}\n{error:?}", Failed::from(&error)))
+    }
+}
+
+fn node(number: u16) -> NodeId {
+    NodeId::new(number).expect("the number of a node")
+}
+
+fn has(text: &str, part: &str) -> Result<(), Failed> {
+    ensure(text.contains(part), || format!("`{part}` is not in: {text}"))
+}
+
+async fn a_cluster_starts_and_stops_and_leaves_nothing() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let before = host.look();
+    let cluster = Cluster::start(host.cluster()).await?;
+    let states: Vec<NodeState> = cluster.status().await?.nodes.iter().map(|node| node.state).collect();
+    ensure(states == [NodeState::Ready; 3], || format!("{states:?}"))?;
+    cluster.stop().await?;
+    host.look().same_as(&before)
+}
+
+async fn a_dropped_cluster_leaves_nothing() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let before = host.look();
+    drop(Cluster::start(host.cluster()).await?);
+    host.look().same_as(&before)
+}
+
+async fn every_node_gets_its_nics_in_order() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let cluster = Cluster::start(host.cluster()).await?;
+    let words = host.qemu.words(node(201)).unwrap_or_default();
+    let netdevs: Vec<&str> = words.iter().filter(|word| word.starts_with("user,")).map(String::as_str).collect();
+    let expected = ["user,id=net0,restrict=on", "user,id=net1,restrict=on", "user,id=net2,restrict=on"];
+    ensure(netdevs == expected, || format!("{netdevs:?}"))?;
+    Ok(cluster.stop().await?)
+}
+
+async fn a_node_that_dies_at_once_fails_the_start_with_its_last_words() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let stderr = "fake-qemu: cannot set up guest memory".to_owned();
+    host.qemu.behave(node(2), &Behaviour::Die { stderr, code: 1, after: None })?;
+    let said = host.failure(host.cluster()).await?;
+    has(&said, "cannot start vm-002: QEMU ended with code 1\n")?;
+    has(&said, "cannot set up guest memory")
+}
+
+async fn a_node_that_dies_before_it_is_ready_fails_the_start_with_its_last_words() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let stderr = "fake-qemu: the disk is on fire".to_owned();
+    host.qemu.behave(node(2), &Behaviour::Die { stderr, code: 3, after: Some(50) })?;
+    let never = Readiness::Console("what nobody says".to_owned());
+    let said = host.failure(host.cluster().ready_when(never)).await?;
+    has(&said, "cannot start vm-002")?;
+    has(&said, "ended with code 3")?;
+    has(&said, "the disk is on fire")
+}
+
+async fn a_node_that_does_not_greet_fails_the_start_at_the_deadline() -> Result<(), Failed> {
+    late(&Behaviour::Mute).await
+}
+
+async fn a_node_that_hangs_fails_the_start_at_the_deadline() -> Result<(), Failed> {
+    late(&Behaviour::Hang).await
+}
+
+async fn late(behaviour: &Behaviour) -> Result<(), Failed> {
+    let host = Host::new()?;
+    host.qemu.behave(node(1), behaviour)?;
+    let said = host.failure(host.cluster().deadline(Duration::from_secs(3))).await?;
+    has(&said, "cannot start vm-001")
+}
+
+async fn a_node_that_babbles_fails_the_start() -> Result<(), Failed> {
+    let host = Host::new()?;
+    host.qemu.behave(node(1), &Behaviour::Babble)?;
+    let said = host.failure(host.cluster()).await?;
+    has(&said, "cannot start vm-001")?;
+    has(&said, "QEMU's monitor does not answer")
+}
+
+async fn a_node_that_dies_later_is_noticed_and_the_others_go_on() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let cluster = Cluster::start(host.cluster()).await?;
+    let mut events = cluster.events();
+    let pid = cluster.node(2)?.status().await?.pid.ok_or_else(|| Failed::new("no pid"))?;
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)?;
+    let reason = loop {
+        match events.next().await {
+            Some(Event::Exited { node: exited, reason }) if exited == node(2) => break reason,
+            Some(_) => {}
+            None => return Err(Failed::new("the events ended without it")),
+        }
+    };
+    has(&reason, "SIGKILL")?;
+    let states: Vec<NodeState> = cluster.status().await?.nodes.iter().map(|node| node.state).collect();
+    ensure(states == [NodeState::Ready, NodeState::Failed, NodeState::Ready], || format!("{states:?}"))?;
+    cluster.node(1)?.qmp("query-status", serde_json::Value::Null).await?;
+    Ok(cluster.stop().await?)
+}
+
+async fn the_console_can_be_what_tells_that_a_node_is_ready() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let builder = host.cluster().ready_when(Readiness::Console(Behaviour::UP.to_owned()));
+    let cluster = Cluster::start(builder).await?;
+    let text = cluster.node(1)?.console_text().await?;
+    has(&text, Behaviour::UP)?;
+    Ok(cluster.stop().await?)
+}
+
+async fn a_cluster_that_boots_one_at_a_time_waits_for_other_clusters() -> Result<(), Failed> {
+    let (first, second) = (Host::new()?, Host::new()?);
+    let mut options = Options::default();
+    options.boots = Some(1);
+    let alone = |host: &Host| host.cluster_with(options.clone()).nodes(1).routers(0);
+    first.qemu.behave(node(1), &Behaviour::Hang)?;
+    let hangs = Cluster::begin(&alone(&first).deadline(Duration::from_secs(3)))?;
+    let mut events = hangs.events();
+    while !matches!(events.next().await, Some(Event::Begin { step: Step::Boot { .. } }) | None) {}
+    let begun = Instant::now();
+    let cluster = Cluster::start(alone(&second)).await?;
+    // Its own boot takes a moment; the other one's turn ends with its deadline.
+    ensure(begun.elapsed() > Duration::from_secs(2), || format!("ready after {:?}", begun.elapsed()))?;
+    Ok(cluster.stop().await?)
+}

@@ -1,0 +1,102 @@
+//! The backend itself: which of its parts serves which call. No state of its own; a cluster's numbers are in its store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use xcluster_core::net::{Capabilities, Forward, HostAccess, Net, NetBackend, NetError, Port, Site, VmToVm, Wired};
+use xcluster_core::topology::NetKind;
+
+use crate::choose::Chosen;
+use crate::config::UserConfig;
+use crate::error::{Target, refuse};
+use crate::wanted::{self, is_internal};
+use crate::words;
+
+/// QEMU's user-space networking: no root, no preparation, nothing on the host but sockets of the QEMUs.
+#[derive(Debug, Clone, Default)]
+pub struct UserBackend {
+    config: UserConfig,
+}
+
+impl UserBackend {
+    /// The name that it is chosen by.
+    pub const NAME: &str = "user";
+    /// The MTU of the internal net: that of QEMU's own TCP/IP.
+    pub const INTERNAL_MTU: u16 = 1500;
+    /// The largest MTU of the other nets. A frame travels as one UDP datagram, which carries 65507 bytes; 14 are the
+    /// Ethernet header and 4 a VLAN tag.
+    pub const MCAST_MTU: u16 = 65507 - 14 - 4;
+
+    /// The backend with these numbers.
+    pub const fn new(config: UserConfig) -> Self {
+        Self { config }
+    }
+
+    fn internal(port: &Port, chosen: &Chosen) -> Result<Wired, NetError> {
+        let forward = |target: Target| Some(Forward { port: target.port, host: chosen.forward(&target)? });
+        let forwards = wanted::targets(port).map(forward).collect::<Option<Vec<_>>>().ok_or_else(|| unseen(port))?;
+        Ok(Wired { kvm: words::user(port, &forwards), access: HostAccess::Forwarded(forwards) })
+    }
+
+    fn joined(port: &Port, chosen: &Chosen) -> Result<Wired, NetError> {
+        let group = chosen.group(port.net.id).ok_or_else(|| unseen(port))?;
+        Ok(Wired { kvm: words::mcast(port, group), access: HostAccess::None })
+    }
+}
+
+#[async_trait]
+impl NetBackend for UserBackend {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn capabilities(&self, kind: NetKind) -> Capabilities {
+        let mut capabilities = match kind {
+            NetKind::Internal => Capabilities::joining(VmToVm::None, Self::INTERNAL_MTU),
+            _ => Capabilities::joining(VmToVm::Hub, Self::MCAST_MTU),
+        };
+        capabilities.host_access = kind == NetKind::Internal;
+        capabilities.hotplug = true;
+        capabilities
+    }
+
+    /// Chooses the numbers. What was chosen for this cluster before stays, so that nodes can be added.
+    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
+        let (families, groups) = match (wanted::forwards(&self.config, ports), wanted::groups(&self.config, nets)) {
+            (Ok(families), Ok(groups)) => (families, groups),
+            (families, groups) => {
+                let problems = families.err().into_iter().chain(groups.err()).flatten();
+                return Err(refuse(problems));
+            }
+        };
+        let chosen = chosen(site).extended(site.claims, families, &groups)?;
+        site.store.put(Self::NAME, chosen);
+        Ok(())
+    }
+
+    async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+        Ok(())
+    }
+
+    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
+        let chosen = chosen(site);
+        if is_internal(&port.net) { Self::internal(port, &chosen) } else { Self::joined(port, &chosen) }
+    }
+
+    async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> {
+        Ok(())
+    }
+
+    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+        Ok(())
+    }
+}
+
+fn chosen(site: &Site<'_>) -> Arc<Chosen> {
+    site.store.find(UserBackend::NAME).unwrap_or_default()
+}
+
+fn unseen(port: &Port) -> NetError {
+    let message = format!("no numbers were chosen for {} on net {}: preflight did not name it", port.node, port.net.id);
+    NetError::Other { message, source: None }
+}

@@ -1,0 +1,22 @@
+//! What is claimed of clusters on user-space networking, checked with real VMs and real traffic.
+//!
+//! A scenario is a cluster and a list of claims about it: booting is what costs time, so a cluster serves many claims.
+//! Needed are QEMU and the standard guest, which is built on first use. Everything runs as an ordinary user.
+
+mod lab;
+
+// Scenarios.
+mod bare;
+mod default_cluster;
+mod failures;
+mod five_nets;
+mod neighbours;
+mod own_guest;
+mod owner;
+
+// Claims that are checked on the default cluster.
+mod commands;
+mod console;
+mod internal_net;
+mod overlays;
+mod routing;
