@@ -12,13 +12,13 @@ use super::error::{Cause, NodeFailure};
 use super::event::Event;
 use super::machine::{MachineLaunch, RunningMachine};
 use super::prepare::Prepared;
-use super::ready;
 use super::start::{Failed, step};
 use super::state::{NodeCell, State};
 use super::status::NodeState;
+use super::{reach, ready};
 use crate::host::{Claim, ClaimError};
 use crate::net::KvmArgs;
-use crate::plan::{LOGIN_PORTS, PlannedNic, Step};
+use crate::plan::{PlannedNic, SSH_PORT, Step};
 use crate::qemu::command::OURS;
 
 /// Whose turn it is to boot: within a cluster in the order of the nodes, between clusters whoever is there first.
@@ -75,7 +75,7 @@ async fn wire(state: &Rc<State>, node: &Rc<NodeCell>, nic: &PlannedNic, before: 
         return Err(Cause::Descriptors(missing));
     }
     fits(&wired.kvm, before)?;
-    node.access.borrow_mut().push(wired.access);
+    node.wired(&wired);
     Ok(wired.kvm)
 }
 
@@ -104,10 +104,9 @@ async fn run(state: &Rc<State>, prepared: &Prepared, node: &Rc<NodeCell>, nics: 
     tokio::task::spawn_local(watch(state.clone(), node.clone(), machine.clone()));
 
     let readiness = state.plan.options.readiness();
-    let ssh = node.address(LOGIN_PORTS[1]);
     let up = async {
         machine.greet().await?;
-        ready::wait(&readiness, &machine, ssh).await
+        ready::wait(&readiness, &machine, || reach::connect(state, node, SSH_PORT)).await
     };
     let late = |_| NodeFailure::Late { waited: prepared.deadline, readiness: readiness.clone() };
     timeout(prepared.deadline, or_exit(&machine, up)).await.map_err(late)??;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::host::Netns;
 use crate::name::{ClusterName, Role};
 use crate::net::{NetBackend, Registry};
 use crate::plan::{Accel, GuestSource, Options, Plan, Readiness};
@@ -20,6 +21,8 @@ pub struct Builder {
     backends: Registry,
     name: Option<ClusterName>,
     folder: Option<PathBuf>,
+    /// What people should know of the choice of backend.
+    choice: Option<String>,
     mistakes: Problems,
 }
 
@@ -41,6 +44,24 @@ impl Builder {
     /// Uses these backends.
     pub fn backends(mut self, backends: Registry) -> Self {
         self.backends = backends;
+        self
+    }
+
+    /// Prefers the backends in the order in which they were added: the first that this host can use carries every net that
+    /// names no other, and if it is not the first of all, a note of the plan says why.
+    ///
+    /// Asks the host, which [`plan`](Self::plan) does not. To be called when all backends are added.
+    pub fn usable_first(mut self) -> Self {
+        let (backends, passed) = self.backends.usable_first();
+        self.backends = backends;
+        self.choice = passed.map(|passed| format!("nets have {passed}"));
+        self
+    }
+
+    /// Makes bridges and the like in this network namespace, where a backend needs one; by default in one of the cluster's
+    /// own.
+    pub fn netns(mut self, netns: Netns) -> Self {
+        self.options.netns = netns;
         self
     }
 
@@ -132,7 +153,11 @@ impl Builder {
         let name = self.name.clone().unwrap_or_else(fresh_name);
         let mut problems = self.mistakes.clone();
         match Plan::new(name, &self.topology, self.options.clone(), &self.backends) {
-            Ok(plan) => problems.into_result().map(|()| plan),
+            Ok(mut plan) => {
+                problems.into_result()?;
+                plan.notes.extend(self.choice.clone());
+                Ok(plan)
+            }
             Err(found) => {
                 problems.extend(found);
                 Err(problems)

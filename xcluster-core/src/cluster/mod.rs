@@ -5,6 +5,7 @@
 //! * [`ClusterStatus`], [`Event`]: what is known of it, as data.
 //! * `thread`: each cluster has a thread of its own, on which everything below happens.
 //! * `start`, `boot`, `ready`, `undo`: the order of effects.
+//! * `reach`: how the host gets at a TCP port of a node.
 //! * `machine`, `console`: one node's QEMU and its serial console.
 
 mod boot;
@@ -16,6 +17,7 @@ mod handle;
 mod machine;
 mod node;
 mod prepare;
+mod reach;
 mod ready;
 mod start;
 mod state;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::console::Console;
 use super::error::Error;
 use super::handle::Shared;
+use super::reach;
 use super::status::NodeStatus;
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
@@ -113,7 +114,8 @@ impl Node {
         text.await
     }
 
-    /// Where this host finds a TCP port of the node, if a backend gives it access: telnet is 23, ssh 22.
+    /// Where anybody on this host finds a TCP port of the node, if there is such a place: telnet is 23, ssh 22. Without one,
+    /// [`connect`](Self::connect) may still have a way.
     ///
     /// # Errors
     /// The cluster has ended.
@@ -122,7 +124,8 @@ impl Node {
         self.shared.call(async move |state| Ok(state.node(id)?.address(port))).await
     }
 
-    /// Connects to a TCP port of the node. The stream blocks, as one of the standard library does.
+    /// Connects to a TCP port of the node, on whichever net the host reaches it: from this process, which may be in another
+    /// network namespace than the node's networks. The stream blocks, as one of the standard library does.
     ///
     /// # Errors
     /// The host has no access to that port, or nobody accepts there within ten seconds.
@@ -130,11 +133,9 @@ impl Node {
         let node = self.id;
         let failed = move |source| Error::Connect { node, port, source };
         let connected = self.shared.call(async move |state| {
-            let address = state.node(node)?.address(port);
-            let none =
-                || std::io::Error::new(std::io::ErrorKind::AddrNotAvailable, "no backend forwards it to this host");
-            let address = address.ok_or_else(|| failed(none()))?;
-            let connect = tokio::net::TcpStream::connect(address);
+            let cell = state.node(node)?;
+            cell.running()?;
+            let connect = reach::connect(&state, cell, port);
             let stream = tokio::time::timeout(CONNECT, connect).await.map_err(|error| failed(error.into()))?;
             stream.and_then(tokio::net::TcpStream::into_std).map_err(failed)
         });

@@ -1,7 +1,7 @@
 //! When a node counts as ready: an event for the agent and the console; for ssh there is none, so it is asked again and
 //! again.
 
-use std::net::SocketAddr;
+use std::io;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -22,11 +22,11 @@ const SSH_GREETING: Duration = Duration::from_secs(5);
 /// What every ssh server says first (RFC 4253).
 const SSH_BANNER: &[u8; 4] = b"SSH-";
 
-/// Waits until the node is ready. The deadline is the caller's.
+/// Waits until the node is ready; `ssh` connects to its ssh server. The deadline is the caller's.
 pub(super) async fn wait(
     readiness: &Readiness,
     machine: &RunningMachine,
-    ssh: Option<SocketAddr>,
+    ssh: impl AsyncFn() -> io::Result<TcpStream>,
 ) -> Result<(), NodeFailure> {
     match readiness {
         Readiness::Started => Ok(()),
@@ -46,21 +46,25 @@ pub(super) async fn wait(
             Ok(())
         }
         Readiness::Ssh => {
-            let address = ssh.ok_or(NodeFailure::Unreachable)?;
             let mut tick = interval(SSH_INTERVAL);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tick.tick().await;
-                if timeout(SSH_GREETING, greets(address)).await.unwrap_or(false) {
-                    return Ok(());
+                match timeout(SSH_GREETING, greets(&ssh)).await {
+                    Ok(Ok(true)) => return Ok(()),
+                    Ok(Err(error)) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                        return Err(NodeFailure::Unreachable);
+                    }
+                    _ => {}
                 }
             }
         }
     }
 }
 
-async fn greets(address: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect(address).await else { return false };
+async fn greets(ssh: &impl AsyncFn() -> io::Result<TcpStream>) -> io::Result<bool> {
+    let mut stream = ssh().await?;
     let mut banner = [0; SSH_BANNER.len()];
-    stream.read_exact(&mut banner).await.is_ok() && banner == *SSH_BANNER
+    stream.read_exact(&mut banner).await?;
+    Ok(banner == *SSH_BANNER)
 }

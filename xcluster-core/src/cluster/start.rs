@@ -2,6 +2,7 @@
 //! everything is called off and undone.
 
 use std::future::Future;
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use super::prepare::{Prepared, prepare};
 use super::state::{NodeCell, Phase, State};
 use super::status::NodeState;
 use super::undo::{chain, message, take_down};
-use crate::net::{Net, Port};
+use crate::host::{Namespace, Netns};
+use crate::net::{Net, NetError, Port};
 use crate::plan::Step;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
@@ -54,11 +56,14 @@ pub(super) fn begin(state: &Rc<State>) {
 }
 
 async fn start(state: &Rc<State>) -> Result<(), Failed> {
-    let prepared = Rc::new(step(state, Step::Guest, prepare(state)).await?);
+    if let Some(netns) = &state.plan.netns {
+        step(state, Step::Netns { netns: netns.clone() }, open_netns(state, netns)).await?;
+    }
     for backend in state.plan.backends() {
         let preflight = Step::Preflight { backend: backend.to_owned() };
         step(state, preflight, preflight_of(state, backend)).await?;
     }
+    let prepared = Rc::new(step(state, Step::Guest, prepare(state)).await?);
     for planned in &state.plan.nets {
         let (net, name) = (&planned.net, &planned.backend);
         let create = Step::CreateNet { net: net.id, backend: name.clone() };
@@ -76,6 +81,15 @@ async fn boot_all(state: &Rc<State>, prepared: &Rc<Prepared>) -> Result<(), Fail
         booted?;
     }
     Ok(())
+}
+
+async fn open_netns(state: &Rc<State>, netns: &Netns) -> Result<(), Cause> {
+    // It takes a child of a few system calls, so there is nothing to wait for.
+    let namespace = Namespace::open(netns).map_err(NetError::from)?;
+    state
+        .namespace
+        .set(namespace)
+        .map_err(|_| Cause::io("make a second network namespace", io::ErrorKind::AlreadyExists))
 }
 
 async fn preflight_of(state: &Rc<State>, name: &str) -> Result<(), Cause> {

@@ -1,6 +1,6 @@
 //! What a cluster's thread knows. Only that thread sees it, so there is nothing to lock.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use super::machine::RunningMachine;
 use super::status::{ClusterState, ClusterStatus, NetStatus, NicStatus, NodeState, NodeStatus};
 use super::undo::Undo;
 use crate::guest::AnyAgent;
-use crate::host::{Claims, Folder, Store};
+use crate::host::{Claims, Folder, Namespace, Store};
 use crate::name::NodeId;
-use crate::net::{Forward, HostAccess, Registry, Site};
+use crate::net::{Forward, HostAccess, Registry, Site, Wired};
 use crate::plan::{Plan, PlannedNode};
 
 /// How far a cluster has come.
@@ -50,6 +50,9 @@ pub(super) struct State {
     pub(super) ending: Cell<bool>,
     pub(super) claims: Claims,
     pub(super) store: Store,
+    /// Where the networks are, once it is there, if a backend needs one. After what backends remember, which may hold
+    /// things in it.
+    pub(super) namespace: OnceCell<Namespace>,
     /// Last, so that the name is free only when everything else is gone.
     pub(super) folder: Folder,
 }
@@ -76,13 +79,18 @@ impl State {
             ending: Cell::new(false),
             claims: Claims::new(),
             store: Store::new(),
+            namespace: OnceCell::new(),
             folder,
         }
     }
 
     /// What backends may use.
     pub(super) fn site(&self) -> Site<'_> {
-        Site::new(&self.plan.name, self.folder.path(), &self.claims, &self.store)
+        let site = Site::new(&self.plan.name, self.folder.path(), &self.claims, &self.store);
+        match self.namespace.get() {
+            Some(namespace) => site.in_namespace(namespace),
+            None => site,
+        }
     }
 
     /// A node of the cluster.
@@ -112,6 +120,7 @@ impl State {
             state,
             accel: self.accel.borrow().clone(),
             login: self.plan.options.login,
+            netns: self.plan.netns.clone(),
             nets: nets.collect(),
             nodes: self.nodes.values().map(|node| node.status()).collect(),
         }
@@ -128,6 +137,8 @@ pub(super) struct NodeCell {
     pub(super) machine: RefCell<Option<Rc<RunningMachine>>>,
     /// How the host reaches it, NIC by NIC.
     pub(super) access: RefCell<Vec<HostAccess>>,
+    /// The netdevs that QEMU can add forwards to, by name.
+    pub(super) forwarders: RefCell<Vec<String>>,
 }
 
 impl NodeCell {
@@ -139,6 +150,7 @@ impl NodeCell {
             boot_millis: Cell::default(),
             machine: RefCell::default(),
             access: RefCell::default(),
+            forwarders: RefCell::default(),
         }
     }
 
@@ -163,6 +175,12 @@ impl NodeCell {
 
     pub(super) fn not_ready(&self) -> Error {
         Error::NotReady { node: self.id(), state: self.state.get(), why: self.reason.borrow().clone() }
+    }
+
+    /// A NIC is wired.
+    pub(super) fn wired(&self, wired: &Wired) {
+        self.access.borrow_mut().push(wired.access.clone());
+        self.forwarders.borrow_mut().extend(wired.kvm.user_netdevs().map(str::to_owned));
     }
 
     /// Where this host finds a TCP port of the node.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::addr::MacAddr;
+use crate::host::Netns;
 use crate::name::{ClusterName, NetId, NodeId, Role};
 use crate::net::Forward;
 use crate::topology::NetKind;
@@ -28,6 +29,9 @@ pub struct ClusterStatus {
     pub accel: Option<String>,
     /// Whether everybody may log in by telnet and ssh.
     pub login: bool,
+    /// The network namespace that its networks are in, if they are in one.
+    #[serde(default)]
+    pub netns: Option<Netns>,
     /// Its nets.
     pub nets: Vec<NetStatus>,
     /// Its nodes, by number.

@@ -1,14 +1,17 @@
-//! What touches this machine: claims on shared numbers, the folders of clusters, memory, descriptors. Knows nothing of
-//! QEMU, guests or what a cluster does.
+//! What touches this machine: claims on shared numbers, the folders of clusters, network namespaces, memory, descriptors.
+//! Knows nothing of QEMU, guests or what a cluster does.
 
 mod claims;
 mod descriptors;
 pub mod folder;
 mod memory;
+pub mod namespace;
+pub mod passing;
 mod store;
 
 pub use claims::{Claim, ClaimError, Claims, Holder};
 pub use descriptors::allow_descriptors;
 pub use folder::{Folder, FolderError};
 pub use memory::available_memory;
+pub use namespace::{Namespace, NamespaceError, Netns};
 pub use store::Store;

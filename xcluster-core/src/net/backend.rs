@@ -6,7 +6,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use super::{Capabilities, Net, NetError, Port, Wired};
-use crate::host::{Claims, Store};
+use crate::host::{Claims, Namespace, Store};
 use crate::name::ClusterName;
 use crate::topology::NetKind;
 
@@ -48,6 +48,15 @@ pub trait NetBackend: fmt::Debug + Send + Sync {
 
     /// What it can do for nets of this kind. Pure: the same answer always, on any host.
     fn capabilities(&self, kind: NetKind) -> Capabilities;
+
+    /// Whether this host can carry nets with this backend at all: asked where nobody has chosen one, before there is a
+    /// cluster. Quick, and changes nothing. What it does not find out, [`preflight`](Self::preflight) does.
+    ///
+    /// # Errors
+    /// [`NetError::Unsupported`], with what the host lacks.
+    fn usable(&self) -> Result<(), NetError> {
+        Ok(())
+    }
 
     /// Whether this host can carry these nets with these ports. Changes nothing but [`Site::claims`]: shared numbers are
     /// claimed here, so that a cluster that cannot have them has done nothing yet.
@@ -94,11 +103,31 @@ pub struct Site<'a> {
     pub claims: &'a Claims,
     /// What backends remember of this cluster from one call to the next.
     pub store: &'a Store,
+    /// The network namespace of the cluster, which all of its backends share. There is one if any of them needs it.
+    pub namespace: Option<&'a Namespace>,
 }
 
 impl<'a> Site<'a> {
     /// A site, for those who start nodes themselves or test a backend.
     pub const fn new(cluster: &'a ClusterName, dir: &'a Path, claims: &'a Claims, store: &'a Store) -> Self {
-        Self { cluster, dir, claims, store }
+        Self { cluster, dir, claims, store, namespace: None }
+    }
+
+    /// The same with a network namespace.
+    #[must_use]
+    pub const fn in_namespace(mut self, namespace: &'a Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    /// The cluster's network namespace, for a backend whose capabilities say that it needs one.
+    ///
+    /// # Errors
+    /// The cluster has none.
+    pub fn needed_namespace(&self) -> Result<&'a Namespace, NetError> {
+        self.namespace.ok_or_else(|| NetError::Other {
+            message: "the cluster has no network namespace, and none was said to be needed".to_owned(),
+            source: None,
+        })
     }
 }

@@ -30,11 +30,21 @@ pub struct Capabilities {
     pub durable: bool,
     /// A port can be added to a VM that runs.
     pub hotplug: bool,
+    /// The cluster's network namespace is needed: [`Site::namespace`](super::Site::namespace).
+    pub needs_namespace: bool,
 }
 
 impl Capabilities {
     /// A net that joins its VMs and nothing else: the rest is to be set by the backend that can do more.
     pub const fn joining(vm_to_vm: VmToVm, mtu_max: u16) -> Self {
-        Self { host_access: false, vm_to_vm, mtu_max, offloads: false, durable: false, hotplug: false }
+        Self {
+            host_access: false,
+            vm_to_vm,
+            mtu_max,
+            offloads: false,
+            durable: false,
+            hotplug: false,
+            needs_namespace: false,
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! What can go wrong at the seam, in the few kinds that a caller treats differently.
 
+use std::error::Error as _;
 use std::io;
+
+use crate::host::NamespaceError;
 
 /// Why a backend could not do what it was asked to. Its text reads after "cannot set up net 1: ".
 ///
@@ -9,8 +12,13 @@ use std::io;
 #[non_exhaustive]
 pub enum NetError {
     /// This host lacks something that the backend needs.
-    #[error("this host cannot do it: {0}")]
-    Unsupported(String),
+    #[error("{what}")]
+    Unsupported {
+        /// What it lacks, in words that stand alone: "cannot open `/dev/net/tun`: permission denied".
+        what: String,
+        /// The command that helps, if there is one: `sudo chmod 0666 /dev/net/tun`.
+        remedy: Option<String>,
+    },
     /// The backend cannot carry such a net or port anywhere.
     #[error("{0}")]
     Refused(String),
@@ -52,5 +60,26 @@ impl NetError {
     /// An error of the operating system, with what was attempted.
     pub fn io(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io { action: action.into(), source: source.into() }
+    }
+
+    /// What the host lacks, where no command is known that helps.
+    pub fn unsupported(what: impl Into<String>) -> Self {
+        Self::Unsupported { what: what.into(), remedy: None }
+    }
+
+    /// The command that helps, where there is one.
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::Unsupported { remedy, .. } => remedy.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// What a host does not give is what it lacks.
+impl From<NamespaceError> for NetError {
+    fn from(error: NamespaceError) -> Self {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        Self::Unsupported { what: format!("{error}{cause}"), remedy: error.remedy() }
     }
 }

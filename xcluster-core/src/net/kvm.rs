@@ -74,6 +74,12 @@ impl KvmArgs {
         self.values("-netdev")
     }
 
+    /// The names of the netdevs that are QEMU's own TCP/IP, which takes further forwards while it runs.
+    pub fn user_netdevs(&self) -> impl Iterator<Item = &str> {
+        let users = self.netdevs().filter_map(|value| value.strip_prefix("user,"));
+        users.filter_map(|properties| properties.split(',').find_map(|property| property.strip_prefix("id=")))
+    }
+
     /// The values of `-device`: what a VM that runs can be given.
     pub fn devices(&self) -> impl Iterator<Item = &str> {
         self.values("-device")
@@ -191,6 +197,12 @@ mod tests {
         assert_eq!(args.netdevs().collect::<Vec<_>>(), ["tap,id=net1"]);
         assert_eq!(args.devices().collect::<Vec<_>>(), ["e1000,netdev=net1"]);
         assert_eq!(args.rest().collect::<Vec<_>>(), ["-M", "q35", "-s"]);
+    }
+
+    #[test]
+    fn a_netdev_that_takes_forwards_is_known_by_its_kind() {
+        let args = KvmArgs::from_words(["-netdev", "user,id=net0,net=10.0.0.0/8", "-netdev", "tap,id=net1,fd=3"]);
+        assert_eq!(args.user_netdevs().collect::<Vec<_>>(), ["net0"]);
     }
 
     #[test]

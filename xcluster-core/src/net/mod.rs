@@ -20,4 +20,4 @@ pub use capabilities::{Capabilities, VmToVm};
 pub use error::NetError;
 pub use kvm::{KvmArgs, Netdev, Nic};
 pub use port::{Forward, HostAccess, Net, Port, Wired};
-pub use registry::{Registry, RegistryError};
+pub use registry::{Passed, Registry, RegistryError};

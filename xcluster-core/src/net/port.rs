@@ -117,15 +117,25 @@ pub enum HostAccess {
     Forwarded(Vec<Forward>),
     /// Every port, at the node's own address.
     Direct(IpAddr),
+    /// Every port, at the node's own address, from within the cluster's network namespace.
+    Inside(IpAddr),
 }
 
 impl HostAccess {
-    /// Where the host finds a TCP port of the node.
+    /// Where this host finds a TCP port of the node, without going anywhere.
     pub fn tcp(&self, port: u16) -> Option<SocketAddr> {
         match self {
-            Self::None => None,
             Self::Forwarded(forwards) => forwards.iter().find(|f| f.port == port).map(|f| f.host),
             Self::Direct(ip) => Some(SocketAddr::new(*ip, port)),
+            Self::None | Self::Inside(_) => None,
+        }
+    }
+
+    /// Where a TCP port of the node is found from within the cluster's network namespace.
+    pub fn tcp_inside(&self, port: u16) -> Option<SocketAddr> {
+        match self {
+            Self::Inside(ip) => Some(SocketAddr::new(*ip, port)),
+            _ => None,
         }
     }
 }

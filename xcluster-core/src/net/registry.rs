@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::NetBackend;
+use super::{NetBackend, NetError};
 
 /// The backends that a cluster can choose from; the first is the default.
 #[derive(Debug, Clone, Default)]
@@ -62,9 +62,48 @@ impl Registry {
         self.backends.first()
     }
 
+    /// Moves the first backend that this host can use to the front, and says which it is and why those before it are not.
+    /// Nothing moves where none can be used: then the first one says why.
+    #[must_use]
+    pub fn usable_first(mut self) -> (Self, Option<Passed>) {
+        let mut passed = Vec::new();
+        let mut found = None;
+        for (place, backend) in self.backends.iter().enumerate() {
+            match backend.usable() {
+                Ok(()) => {
+                    found = Some(place);
+                    break;
+                }
+                Err(error) => passed.push((backend.name().to_owned(), error)),
+            }
+        }
+        let Some(place) = found.filter(|place| *place > 0) else { return (self, None) };
+        self.backends[..=place].rotate_right(1);
+        let chosen = self.backends[0].name().to_owned();
+        (self, Some(Passed { chosen, passed }))
+    }
+
     /// The names, in the order of registration.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.backends.iter().map(|backend| backend.name())
+    }
+}
+
+/// A choice among backends that was not the first.
+#[derive(Debug)]
+pub struct Passed {
+    /// The backend that was chosen.
+    pub chosen: String,
+    /// Those that would have been preferred, and why they cannot be used.
+    pub passed: Vec<(String, NetError)>,
+}
+
+/// For people: "backend `user`, since `bridge` cannot be used here: …".
+impl std::fmt::Display for Passed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let why: Vec<String> =
+            self.passed.iter().map(|(name, error)| format!("`{name}` cannot be used here: {error}")).collect();
+        write!(f, "backend `{}`, since {}", self.chosen, why.join("; "))
     }
 }
 

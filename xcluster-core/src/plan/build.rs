@@ -35,9 +35,10 @@ impl Plan {
         check_guest(&options, &nodes, &mut problems);
         problems.into_result()?;
 
+        let netns = nets.iter().any(|(_, capabilities)| capabilities.needs_namespace).then(|| options.netns.clone());
         let nets: Vec<PlannedNet> = nets.into_iter().map(|(net, _)| net).collect();
         let nodes = nodes.into_iter().map(|node| plan_node(node, &nets, options.login)).collect();
-        Ok(Self { name, addressing, nets, nodes, options, notes })
+        Ok(Self { name, addressing, nets, nodes, netns, options, notes })
     }
 }
 

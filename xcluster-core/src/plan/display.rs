@@ -50,6 +50,9 @@ impl Plan {
         writeln!(f, "accelerator: {accel}, machine {}", options.machine)?;
         let login = if options.login { "open to everybody on the internal net, without a password" } else { "off" };
         writeln!(f, "telnet and ssh: {login}")?;
+        if let Some(netns) = &self.netns {
+            writeln!(f, "network namespace: {netns}")?;
+        }
         if !options.configures() {
             writeln!(f, "nets other than the internal one are left unconfigured in the guests")?;
         }

@@ -13,6 +13,7 @@ mod step;
 use serde::{Deserialize, Serialize};
 
 use crate::addr::{Addressing, MacAddr};
+use crate::host::Netns;
 use crate::name::{ClusterName, NodeId, Role};
 use crate::net::{Net, Port};
 use crate::topology::Node;
@@ -20,8 +21,14 @@ use crate::topology::Node;
 pub use options::{Accel, GuestSource, Identity, Options, Readiness};
 pub use step::Step;
 
+/// The TCP port of telnet.
+pub const TELNET_PORT: u16 = 23;
+
+/// The TCP port of ssh.
+pub const SSH_PORT: u16 = 22;
+
 /// TCP ports that the standard guest listens on on the internal net: telnet and ssh.
-pub const LOGIN_PORTS: [u16; 2] = [23, 22];
+pub const LOGIN_PORTS: [u16; 2] = [TELNET_PORT, SSH_PORT];
 
 /// Ports of node 1 that the shell version forwards for Kubernetes: a web server and the API server.
 pub const K8S_PORTS: [u16; 2] = [8080, 6443];
@@ -38,6 +45,8 @@ pub struct Plan {
     pub nets: Vec<PlannedNet>,
     /// The nodes, in the order in which they are started.
     pub nodes: Vec<PlannedNode>,
+    /// The network namespace of the cluster, if a backend needs one.
+    pub netns: Option<Netns>,
     /// What was asked for beyond the topology.
     pub options: Options,
     /// What differs from what was asked, and why: people should know before they wonder.

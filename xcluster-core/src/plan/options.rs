@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::Netns;
+
 /// What is wanted of a cluster beyond its topology.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -12,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub struct Options {
     /// The backend of nets that name none; by default the first that is registered.
     pub backend: Option<String>,
+    /// The network namespace that bridges and the like are made in, where a backend needs one.
+    pub netns: Netns,
     /// What the nodes boot.
     pub guest: GuestSource,
     /// When a node counts as ready; by default the agent's word, or for a disk image ssh.
@@ -42,6 +46,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             backend: None,
+            netns: Netns::Private,
             guest: GuestSource::Standard,
             ready: None,
             identity: Identity::Mac,

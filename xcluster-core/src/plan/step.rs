@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
+use crate::host::Netns;
 use crate::name::{NetId, NodeId};
 
 /// One thing that a start does. A plan lists them; a start reports them as they begin and end.
@@ -12,6 +13,11 @@ use crate::name::{NetId, NodeId};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Step {
+    /// Make or open the network namespace.
+    Netns {
+        /// Which one.
+        netns: Netns,
+    },
     /// Find or build the guest, and find out how processors are virtualised here.
     Guest,
     /// Ask a backend whether this host can carry its nets, and claim the numbers that are shared.
@@ -56,7 +62,9 @@ impl Plan {
             });
             setups.chain([Step::Boot { node }])
         });
-        [Step::Guest].into_iter().chain(preflights).chain(nets).chain(nodes).collect()
+        let netns = self.netns.iter().map(|netns| Step::Netns { netns: netns.clone() });
+        // What is quick to find out comes first: a guest may have to be built.
+        netns.chain(preflights).chain([Step::Guest]).chain(nets).chain(nodes).collect()
     }
 }
 
@@ -64,6 +72,9 @@ impl Plan {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Netns { netns: Netns::Private } => f.write_str("make a private network namespace"),
+            Self::Netns { netns: Netns::Here } => f.write_str("use the network namespace we are in"),
+            Self::Netns { netns: Netns::Named(name) } => write!(f, "use network namespace `{name}`"),
             Self::Guest => f.write_str("prepare QEMU and the guest"),
             Self::Preflight { backend } => write!(f, "use backend `{backend}`"),
             Self::CreateNet { net, backend } => write!(f, "set up net {net} with backend `{backend}`"),

@@ -83,7 +83,7 @@ impl Paper {
             return Ok(*port);
         }
         let port = (30000..31000).find(|port| site.claims.claim_all([format!("paper/{port}")]).is_ok());
-        let port = port.ok_or_else(|| NetError::Unsupported("all ports are claimed".to_owned()))?;
+        let port = port.ok_or_else(|| NetError::unsupported("all ports are claimed"))?;
         site.store.put("paper", port);
         Ok(port)
     }

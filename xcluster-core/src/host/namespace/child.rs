@@ -1,0 +1,295 @@
+//! What a process cannot do for itself is done by a child that lives for a few system calls: it enters namespaces, which a
+//! process with threads may not, opens what is wanted there, sends it back and is gone. Knows nothing of what it is for.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, write};
+
+use crate::host::passing::{self, BATCH_MAX};
+
+/// How long a child may take: its system calls wait for nothing, but a host may be busy.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where the child goes.
+#[derive(Debug)]
+pub(super) enum Place<'a> {
+    /// Into these namespaces, the user's first, whose owner may then enter the other.
+    Existing {
+        /// The user namespace, if it is another than ours.
+        user: Option<BorrowedFd<'a>>,
+        /// The network namespace.
+        net: BorrowedFd<'a>,
+    },
+    /// Into a new network namespace, in a new user namespace in which everybody is who they were.
+    Fresh(&'a IdMaps),
+    /// Into a new network namespace. Only the privileged may.
+    FreshNet,
+}
+
+/// The texts that map a user and a group to themselves (user_namespaces(7)), made before the fork.
+#[derive(Debug)]
+pub(super) struct IdMaps {
+    user: CString,
+    group: CString,
+}
+
+impl IdMaps {
+    pub(super) fn identity() -> Self {
+        let line = |id: u32| CString::new(format!("{id} {id} 1")).unwrap_or_default();
+        Self { user: line(nix::unistd::geteuid().as_raw()), group: line(nix::unistd::getegid().as_raw()) }
+    }
+}
+
+/// What the child opens there.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Open {
+    /// The network namespace and the user namespace.
+    Namespaces,
+    /// A socket: family, type, protocol.
+    Socket(i32, i32, i32),
+    /// So many `/dev/net/tun`, [`BATCH_MAX`] at most.
+    Tuns(usize),
+}
+
+/// What the child was doing when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Stage {
+    /// Nothing yet: it could not be made, or did not answer.
+    Child = 0,
+    /// Making a user namespace.
+    NewUser,
+    /// Making a network namespace.
+    NewNet,
+    /// Saying who is who in the user namespace.
+    Maps,
+    /// Bringing the loopback up, which is the first thing that takes a privilege.
+    Loopback,
+    /// Entering the user namespace.
+    EnterUser,
+    /// Entering the network namespace.
+    EnterNet,
+    /// Opening what was asked for.
+    Open,
+}
+
+impl Stage {
+    const ALL: [Self; 8] = [
+        Self::Child,
+        Self::NewUser,
+        Self::NewNet,
+        Self::Maps,
+        Self::Loopback,
+        Self::EnterUser,
+        Self::EnterNet,
+        Self::Open,
+    ];
+}
+
+/// Why there are no descriptors.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) stage: Stage,
+    pub(super) source: io::Error,
+}
+
+impl From<io::Error> for Failure {
+    fn from(source: io::Error) -> Self {
+        Self { stage: Stage::Child, source }
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        io::Error::from(errno).into()
+    }
+}
+
+/// Has a child go to `place` and open `what`. The descriptors are close-on-exec: one that leaked into an unrelated program
+/// would keep the namespace alive.
+pub(super) fn fetch(place: &Place<'_>, what: Open) -> Result<Vec<OwnedFd>, Failure> {
+    let (ours, theirs) = UnixDatagram::pair()?;
+    let answer_to = theirs.as_raw_fd();
+    // SAFETY: the child makes system calls on values that exist already, and ends by `_exit`: nothing there allocates,
+    // locks, or runs a destructor.
+    let child = match unsafe { fork() }? {
+        ForkResult::Child => work(place, what, answer_to),
+        ForkResult::Parent { child } => child,
+    };
+    drop(theirs);
+    let answer = receive(&ours);
+    end(child);
+    answer
+}
+
+/// Makes sure that the child is gone. It has answered or never will; either way there is nothing to wait for.
+fn end(child: Pid) {
+    let _ = kill(child, Signal::SIGKILL);
+    // A program that reaps whatever ends may have been faster.
+    while waitpid(child, None) == Err(Errno::EINTR) {}
+}
+
+fn receive(socket: &UnixDatagram) -> Result<Vec<OwnedFd>, Failure> {
+    wait_readable(socket)?;
+    let mut word = [0; 5];
+    let (length, descriptors) = passing::receive(socket, &mut word)?;
+    let [stage, errno @ ..] = word;
+    let stage = Stage::ALL.get(usize::from(stage)).copied().unwrap_or(Stage::Child);
+    match (length, i32::from_ne_bytes(errno)) {
+        (5, 0) => Ok(descriptors),
+        (5, errno) => Err(Failure { stage, source: io::Error::from_raw_os_error(errno) }),
+        _ => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+    }
+}
+
+/// Waits until the child has answered or ended.
+fn wait_readable(socket: &UnixDatagram) -> Result<(), Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], left) {
+            Err(Errno::EINTR) => {}
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// All of the child.
+fn work(place: &Place<'_>, what: Open, answer_to: RawFd) -> ! {
+    let mut opened = [-1; BATCH_MAX];
+    let answer = go(place).and_then(|()| open_all(what, &mut opened).map_err(|errno| (Stage::Open, errno)));
+    match answer {
+        Ok(count) => send(answer_to, Stage::Child, 0, &opened[..count]),
+        Err((stage, errno)) => send(answer_to, stage, errno as i32, &[]),
+    }
+    // SAFETY: it ends this process, as is wanted.
+    unsafe { libc::_exit(0) }
+}
+
+fn go(place: &Place<'_>) -> Result<(), (Stage, Errno)> {
+    let at = |stage| move |errno| (stage, errno);
+    match place {
+        Place::Existing { user, net } => {
+            if let Some(user) = user {
+                setns(user, CloneFlags::CLONE_NEWUSER).map_err(at(Stage::EnterUser))?;
+            }
+            setns(net, CloneFlags::CLONE_NEWNET).map_err(at(Stage::EnterNet))
+        }
+        Place::Fresh(maps) => {
+            unshare(CloneFlags::CLONE_NEWUSER).map_err(at(Stage::NewUser))?;
+            unshare(CloneFlags::CLONE_NEWNET).map_err(at(Stage::NewNet))?;
+            // Without this, an unprivileged process may not map a group.
+            put(c"/proc/self/setgroups", b"deny").map_err(at(Stage::Maps))?;
+            put(c"/proc/self/uid_map", maps.user.to_bytes()).map_err(at(Stage::Maps))?;
+            put(c"/proc/self/gid_map", maps.group.to_bytes()).map_err(at(Stage::Maps))?;
+            raise_loopback().map_err(at(Stage::Loopback))
+        }
+        Place::FreshNet => {
+            unshare(CloneFlags::CLONE_NEWNET).map_err(at(Stage::NewNet))?;
+            raise_loopback().map_err(at(Stage::Loopback))
+        }
+    }
+}
+
+fn put(file: &CStr, text: &[u8]) -> nix::Result<()> {
+    let file = open(file, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    write(file, text).map(drop)
+}
+
+/// `ip link set lo up` by its ioctl (netdevice(7)).
+fn raise_loopback() -> nix::Result<()> {
+    // SAFETY: plain system calls on a structure of this frame, which zeros are a valid value of.
+    unsafe {
+        let socket = Errno::result(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))?;
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l'.cast_signed();
+        request.ifr_name[1] = b'o'.cast_signed();
+        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        let raised = Errno::result(libc::ioctl(socket, libc::SIOCSIFFLAGS, &request));
+        libc::close(socket);
+        raised.map(drop)
+    }
+}
+
+/// Opens what is wanted where this process is, without a child.
+pub(super) fn open_here(what: Open) -> io::Result<Vec<OwnedFd>> {
+    let mut opened = [-1; BATCH_MAX];
+    let count = open_all(what, &mut opened)?;
+    // SAFETY: they were opened just now, and nobody else knows their numbers.
+    Ok(opened[..count].iter().map(|number| unsafe { OwnedFd::from_raw_fd(*number) }).collect())
+}
+
+/// Opens what is wanted. Returns how many descriptors that gave: all, or none.
+fn open_all(what: Open, opened: &mut [RawFd; BATCH_MAX]) -> nix::Result<usize> {
+    let file = |path: &CStr, how: OFlag| open(path, how | OFlag::O_CLOEXEC, Mode::empty()).map(IntoRawFd::into_raw_fd);
+    match what {
+        Open::Namespaces => {
+            opened[0] = file(c"/proc/self/ns/net", OFlag::O_RDONLY)?;
+            opened[1] = file(c"/proc/self/ns/user", OFlag::O_RDONLY)?;
+            Ok(2)
+        }
+        Open::Socket(family, kind, protocol) => {
+            // SAFETY: a system call without pointers.
+            opened[0] = Errno::result(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) })?;
+            Ok(1)
+        }
+        Open::Tuns(count) => {
+            let count = count.min(BATCH_MAX);
+            for (index, place) in opened.iter_mut().enumerate().take(count) {
+                match file(c"/dev/net/tun", OFlag::O_RDWR) {
+                    Ok(tun) => *place = tun,
+                    // Some are better than none: a process may have only so many.
+                    Err(Errno::EMFILE | Errno::ENFILE) if index > 0 => return Ok(index),
+                    Err(errno) => return Err(errno),
+                }
+            }
+            Ok(count)
+        }
+    }
+}
+
+/// Sends the answer: the stage, the error or 0, and the descriptors. By hand, since a library would allocate.
+fn send(to: RawFd, stage: Stage, errno: i32, descriptors: &[RawFd]) {
+    let mut word = [0; 5];
+    word[0] = stage as u8;
+    word[1..].copy_from_slice(&errno.to_ne_bytes());
+    /// Room for a control message, aligned as one.
+    #[repr(C, align(8))]
+    struct Room([u8; 24 + 4 * BATCH_MAX]);
+    let mut room = Room([0; 24 + 4 * BATCH_MAX]);
+    let length = u32::try_from(size_of_val(descriptors)).unwrap_or(0);
+    // SAFETY: every pointer is to a value of this frame, of the length that is said beside it; the room is aligned and
+    // large enough for the header and the most descriptors that there are.
+    unsafe {
+        let mut part = libc::iovec { iov_base: word.as_mut_ptr().cast(), iov_len: word.len() };
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        if !descriptors.is_empty() {
+            message.msg_control = room.0.as_mut_ptr().cast();
+            message.msg_controllen = libc::CMSG_SPACE(length) as usize;
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(length) as usize;
+            std::ptr::copy_nonoverlapping(descriptors.as_ptr().cast(), libc::CMSG_DATA(header), length as usize);
+        }
+        // Who cannot hear this has gone.
+        libc::sendmsg(to, &raw const message, 0);
+    }
+}

@@ -1,0 +1,129 @@
+//! Why a network namespace cannot be had or used, and the command that helps. Shows nothing to anybody.
+
+use std::fs;
+use std::io;
+
+use nix::errno::Errno;
+
+use super::child::Stage;
+use super::wanted::NamedNetns;
+
+/// Why a network namespace cannot be had or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NamespaceError {
+    /// The host forbids user namespaces, altogether or to this user.
+    #[error("this host does not let its users make user namespaces: {why}")]
+    Forbidden {
+        /// Which setting forbids it, as far as it can be told.
+        why: String,
+        /// The command that allows it, if it is known.
+        remedy: Option<&'static str>,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Taps cannot be made, since their file cannot be opened.
+    #[error("cannot open `/dev/net/tun`")]
+    Tun(#[source] io::Error),
+    /// There is no namespace of that name.
+    #[error("there is no network namespace `{0}`")]
+    Absent(NamedNetns),
+    /// It belongs to somebody else.
+    #[error("the network namespace `{0}` was not made for you")]
+    NotYours(NamedNetns),
+    /// It cannot be used.
+    #[error("cannot use the network namespace `{name}`")]
+    Named {
+        /// Its name.
+        name: NamedNetns,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The operating system said no.
+    #[error("cannot make a network namespace")]
+    Io(#[source] io::Error),
+}
+
+/// What Debian's kernels know, and 0 forbids.
+const USERNS_CLONE: &str = "/proc/sys/kernel/unprivileged_userns_clone";
+/// What every kernel knows, and 0 forbids.
+const USERNS_MAX: &str = "/proc/sys/user/max_user_namespaces";
+/// What Ubuntu's kernels know, and 1 forbids.
+const APPARMOR: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
+
+impl NamespaceError {
+    /// The command that helps, where there is one.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Forbidden { remedy, .. } => remedy.map(str::to_owned),
+            Self::Tun(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("sudo chmod 0666 /dev/net/tun".to_owned())
+            }
+            Self::Tun(_) => Some("sudo modprobe tun".to_owned()),
+            Self::Absent(_) | Self::NotYours(_) => Some("sudo xcluster nsadd 1".to_owned()),
+            Self::Named { .. } | Self::Io(_) => None,
+        }
+    }
+
+    /// What a child met on its way into a new namespace.
+    pub(super) fn forbidden(stage: Stage, source: io::Error) -> Self {
+        if matches!(stage, Stage::Child | Stage::Open | Stage::EnterUser | Stage::EnterNet) {
+            return Self::Io(source);
+        }
+        let setting = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+        let (why, remedy) = why(stage, &source, setting);
+        Self::Forbidden { why, remedy, source }
+    }
+}
+
+/// Which of a host's settings explains the refusal, and the command against it.
+fn why(stage: Stage, source: &io::Error, setting: impl Fn(&str) -> Option<String>) -> (String, Option<&'static str>) {
+    let is = |path: &str, value: &str| setting(path).as_deref() == Some(value);
+    if is(USERNS_CLONE, "0") {
+        let remedy = "sudo sysctl -w kernel.unprivileged_userns_clone=1";
+        return ("`kernel.unprivileged_userns_clone` is 0".to_owned(), Some(remedy));
+    }
+    if is(USERNS_MAX, "0") {
+        let remedy = "sudo sysctl -w user.max_user_namespaces=10000";
+        return ("`user.max_user_namespaces` is 0".to_owned(), Some(remedy));
+    }
+    if is(APPARMOR, "1") {
+        let remedy = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
+        return ("AppArmor restricts what may be done in one".to_owned(), Some(remedy));
+    }
+    match (stage, Errno::from_raw(source.raw_os_error().unwrap_or_default())) {
+        (_, Errno::ENOSPC) => {
+            let remedy = "sudo sysctl -w user.max_user_namespaces=10000 user.max_net_namespaces=10000";
+            ("there are as many as may be".to_owned(), Some(remedy))
+        }
+        (_, Errno::EINVAL | Errno::ENOSYS) => ("its kernel has none".to_owned(), None),
+        (Stage::Loopback, _) => ("what is made there has no privilege in it".to_owned(), None),
+        _ => ("a container or a security module forbids it".to_owned(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The explanation on a host where `path` is `value`.
+    fn check(stage: Stage, errno: Errno, path: &str, value: &str, expected: &str, remedy: Option<&str>) {
+        let setting = |asked: &str| (asked == path).then(|| value.to_owned());
+        let (text, command) = why(stage, &errno.into(), setting);
+        assert_eq!((text.as_str(), command), (expected, remedy));
+    }
+
+    #[test]
+    fn the_setting_that_forbids_it_is_named_with_the_command_against_it() {
+        let debian = Some("sudo sysctl -w kernel.unprivileged_userns_clone=1");
+        check(Stage::NewUser, Errno::EPERM, USERNS_CLONE, "0", "`kernel.unprivileged_userns_clone` is 0", debian);
+        let none = Some("sudo sysctl -w user.max_user_namespaces=10000");
+        check(Stage::NewUser, Errno::ENOSPC, USERNS_MAX, "0", "`user.max_user_namespaces` is 0", none);
+        let ubuntu = Some("sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0");
+        check(Stage::Loopback, Errno::EPERM, APPARMOR, "1", "AppArmor restricts what may be done in one", ubuntu);
+        check(Stage::NewUser, Errno::EPERM, USERNS_CLONE, "1", "a container or a security module forbids it", None);
+        check(Stage::Loopback, Errno::EPERM, APPARMOR, "0", "what is made there has no privilege in it", None);
+    }
+}
