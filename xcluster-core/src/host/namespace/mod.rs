@@ -12,6 +12,8 @@
 mod child;
 mod enter;
 mod error;
+#[cfg(test)]
+mod tests;
 mod wanted;
 
 use std::fs::File;

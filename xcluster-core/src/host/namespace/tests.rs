@@ -1,0 +1,90 @@
+//! Claims about namespaces, made by whoever runs the tests.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::process::Command;
+
+use super::*;
+
+/// The namespace of the calling thread, as the kernel numbers it.
+fn ours() -> u64 {
+    Namespace::here().id().unwrap()
+}
+
+#[test]
+fn many_private_namespaces_are_had_at_once_and_ours_is_never_left() {
+    let before = ours();
+    let ids: Vec<u64> = std::thread::scope(|scope| {
+        let opened: Vec<_> = (0..20).map(|_| scope.spawn(Namespace::private)).collect();
+        let namespaces: Vec<Namespace> = opened.into_iter().map(|opened| opened.join().unwrap().unwrap()).collect();
+        namespaces.iter().map(|namespace| namespace.id().unwrap()).collect()
+    });
+    let mut different = ids.clone();
+    different.sort_unstable();
+    different.dedup();
+    assert_eq!((different.len(), ids.contains(&before)), (20, false));
+    assert_eq!(ours(), before);
+}
+
+#[test]
+fn descriptors_of_a_namespace_are_closed_when_a_program_is_executed() {
+    let namespace = Namespace::private().unwrap();
+    let opened = [namespace.tun().unwrap(), namespace.netlink().unwrap()];
+    let (user, net) = namespace.descriptors().unwrap();
+    for descriptor in opened.iter().map(AsFd::as_fd).chain([net]).chain(user) {
+        let flags = nix::fcntl::fcntl(descriptor, nix::fcntl::FcntlArg::F_GETFD).unwrap();
+        assert_ne!(flags & libc::FD_CLOEXEC, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_socket_connects_where_it_was_opened() {
+    let namespace = Namespace::private().unwrap();
+    let socket = namespace.socket(libc::AF_INET, libc::SOCK_STREAM, 0).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 7001));
+    let listener = listen_on(socket, address);
+    let mut connected = namespace.connect(address).await.unwrap().into_std().unwrap();
+    connected.set_nonblocking(false).unwrap();
+    connected.write_all(b"within").unwrap();
+    drop(connected);
+    let mut heard = String::new();
+    listener.accept().unwrap().0.read_to_string(&mut heard).unwrap();
+    assert_eq!(heard, "within");
+    // The loopback of another namespace is another one.
+    let elsewhere = Namespace::private().unwrap().connect(address).await.unwrap_err();
+    assert_eq!(elsewhere.kind(), io::ErrorKind::ConnectionRefused);
+}
+
+/// A listener made of a socket of some namespace.
+fn listen_on(socket: OwnedFd, address: SocketAddr) -> TcpListener {
+    use nix::sys::socket::{Backlog, SockaddrStorage, bind, listen};
+    bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &SockaddrStorage::from(address)).unwrap();
+    listen(&socket, Backlog::new(1).unwrap()).unwrap();
+    socket.into()
+}
+
+/// The program's own user, and every privilege in there: what `id -u` and its status in /proc say.
+#[test]
+fn a_program_inside_has_privileges_and_is_who_it_was() {
+    let namespace = Namespace::private().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "id -u; readlink /proc/self/ns/net; grep CapAmb /proc/self/status; ls /proc/self/fd"]);
+    namespace.inside().unwrap().unwrap().enter(&mut command);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let mut lines = said.lines();
+    assert_eq!(lines.next(), Some(nix::unistd::geteuid().to_string().as_str()));
+    assert_eq!(lines.next(), Some(format!("net:[{}]", namespace.id().unwrap()).as_str()));
+    let ambient = lines.next().and_then(|line| line.split_whitespace().nth(1)).unwrap();
+    // CAP_NET_ADMIN is number 12 (linux/capability.h).
+    assert_ne!(u64::from_str_radix(ambient, 16).unwrap() & (1 << 12), 0, "{said}");
+}
+
+#[test]
+fn a_name_that_nobody_prepared_is_told() {
+    let name = NamedNetns::new("nobody_xcluster99").unwrap();
+    let error = Namespace::open(&Netns::Named(name)).unwrap_err();
+    assert_eq!(error.to_string(), "there is no network namespace `nobody_xcluster99`");
+    assert_eq!(error.remedy().as_deref(), Some("sudo xcluster nsadd 1"));
+}
