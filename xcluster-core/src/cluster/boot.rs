@@ -18,7 +18,7 @@ use super::status::NodeState;
 use super::{reach, ready};
 use crate::host::{Claim, ClaimError};
 use crate::net::KvmArgs;
-use crate::plan::{PlannedNic, SSH_PORT, Step};
+use crate::plan::{PlannedNic, Readiness, SSH_PORT, Step};
 use crate::qemu::command::OURS;
 
 /// Whose turn it is to boot: within a cluster in the order of the nodes, between clusters whoever is there first.
@@ -98,21 +98,54 @@ async fn run(state: &Rc<State>, prepared: &Prepared, node: &Rc<NodeCell>, nics: 
         initramfs: prepared.initramfs.clone(),
         console_log: state.folder.path().join(format!("{}.console", node.planned.name)),
     };
-    let machine = Rc::new(RunningMachine::start(launch)?);
-    *node.machine.borrow_mut() = Some(machine.clone());
-    node.state.set(NodeState::Booting);
-    tokio::task::spawn_local(watch(state.clone(), node.clone(), machine.clone()));
-
     let readiness = state.plan.options.readiness();
-    let up = async {
-        machine.greet().await?;
-        ready::wait(&readiness, &machine, || reach::connect(state, node, SSH_PORT)).await
-    };
     let late = |_| NodeFailure::Late { waited: prepared.deadline, readiness: readiness.clone() };
-    timeout(prepared.deadline, or_exit(&machine, up)).await.map_err(late)??;
+    let up = bring_up(state, node, &launch, &readiness);
+    let machine = timeout(prepared.deadline, up).await.map_err(late)??;
     node.boot_millis.set(Some(begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX)));
     node.state.set(NodeState::Ready);
+    tokio::task::spawn_local(watch(state.clone(), node.clone(), machine));
     Ok(())
+}
+
+/// Starts QEMU, and once more if it crashes before the node is ready: QEMU has rare races of its own, and what the
+/// backends have wired is still there.
+async fn bring_up(
+    state: &State,
+    node: &NodeCell,
+    launch: &MachineLaunch,
+    readiness: &Readiness,
+) -> Result<Rc<RunningMachine>, NodeFailure> {
+    let machine = begin(node, launch)?;
+    match until_ready(state, node, &machine, readiness).await {
+        Err(NodeFailure::Exited(how)) if machine.crashed() => {
+            let text = format!("{}: {}; it is started once more", node.planned.name, end_of(&machine, &how));
+            state.events.note(Event::Note { text });
+        }
+        outcome => return outcome.map(|()| machine),
+    }
+    let machine = begin(node, launch)?;
+    until_ready(state, node, &machine, readiness).await.map(|()| machine)
+}
+
+fn begin(node: &NodeCell, launch: &MachineLaunch) -> Result<Rc<RunningMachine>, NodeFailure> {
+    let machine = Rc::new(RunningMachine::start(launch.clone())?);
+    *node.machine.borrow_mut() = Some(machine.clone());
+    node.state.set(NodeState::Booting);
+    Ok(machine)
+}
+
+async fn until_ready(
+    state: &State,
+    node: &NodeCell,
+    machine: &RunningMachine,
+    readiness: &Readiness,
+) -> Result<(), NodeFailure> {
+    let up = async {
+        machine.greet().await?;
+        ready::wait(readiness, machine, || reach::connect(state, node, SSH_PORT)).await
+    };
+    or_exit(machine, up).await
 }
 
 /// What `up` gives, unless QEMU ends first: then that is what happened, whatever `up` made of it.
@@ -138,18 +171,20 @@ async fn or_exit(
 /// How long after the last word of a process its end may come.
 const EXIT_LAG: Duration = Duration::from_secs(1);
 
-/// Notes when a node ends although nobody stopped it.
+/// Notes when a node that was ready ends although nobody stopped it.
 async fn watch(state: Rc<State>, node: Rc<NodeCell>, machine: Rc<RunningMachine>) {
     let how = machine.exited().await;
     if state.ending.get() {
         return;
     }
-    let said = machine.stderr();
-    let reason = if said.is_empty() { format!("QEMU {how}") } else { format!("QEMU {how}: {said}") };
-    let was = node.state.replace(NodeState::Failed);
+    let reason = end_of(&machine, &how);
+    node.state.set(NodeState::Failed);
     *node.reason.borrow_mut() = Some(reason.clone());
-    // Of a node that was still booting, the start reports the failure.
-    if was == NodeState::Ready {
-        state.events.note(Event::Exited { node: node.id(), reason });
-    }
+    state.events.note(Event::Exited { node: node.id(), reason });
+}
+
+/// How a QEMU ended, with what it said.
+fn end_of(machine: &RunningMachine, how: &str) -> String {
+    let said = machine.stderr();
+    if said.is_empty() { format!("QEMU {how}") } else { format!("QEMU {how}: {said}") }
 }

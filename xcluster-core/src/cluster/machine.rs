@@ -18,14 +18,14 @@ use crate::guest::AGENT_PORT;
 use crate::guest::AnyAgent;
 use crate::net::KvmArgs;
 use crate::qemu::command::{AGENT, CONSOLE, INITRAMFS, MONITOR, Machine};
-use crate::qemu::process::{Launch, Process, Stderr, describe};
+use crate::qemu::process::{Launch, Process, Stderr, describe, is_crash};
 use crate::qemu::qmp::Qmp;
 
 /// How long QEMU may take to greet on its monitor. It does so before it loads anything, but a host may be busy.
 const GREETING: Duration = Duration::from_secs(30);
 
-/// What is to run.
-#[derive(Debug)]
+/// What is to run; it can be run again.
+#[derive(Debug, Clone)]
 pub(super) struct MachineLaunch {
     pub(super) program: PathBuf,
     pub(super) machine: Machine,
@@ -45,8 +45,16 @@ pub(super) struct RunningMachine {
     stderr: Stderr,
     /// Why QEMU shut the guest down, in its own words: `guest-panic`, `guest-shutdown`….
     last_word: Rc<RefCell<Option<String>>>,
-    exit: watch::Receiver<Option<String>>,
+    exit: watch::Receiver<Option<Exit>>,
     kill: Rc<Notify>,
+}
+
+/// The end of a QEMU.
+#[derive(Debug, Clone)]
+struct Exit {
+    how: String,
+    /// By a fault of its own.
+    crashed: bool,
 }
 
 impl RunningMachine {
@@ -124,11 +132,16 @@ impl RunningMachine {
         self.stderr.text()
     }
 
+    /// Whether it has ended by a fault of its own, such as SIGSEGV.
+    pub(super) fn crashed(&self) -> bool {
+        self.exit.borrow().as_ref().is_some_and(|exit| exit.crashed)
+    }
+
     /// Waits for its end and says how it was.
     pub(super) async fn exited(&self) -> String {
         let mut exit = self.exit.clone();
         let how = match exit.wait_for(Option::is_some).await {
-            Ok(how) => how.clone().unwrap_or_default(),
+            Ok(exit) => exit.as_ref().map(|exit| exit.how.clone()).unwrap_or_default(),
             Err(_) => "ended".to_owned(),
         };
         match self.last_word.borrow().as_deref() {
@@ -144,18 +157,18 @@ impl RunningMachine {
     }
 }
 
-async fn supervise(mut process: Process, kill: Rc<Notify>, exited: watch::Sender<Option<String>>) {
-    let how = tokio::select! {
+async fn supervise(mut process: Process, kill: Rc<Notify>, exited: watch::Sender<Option<Exit>>) {
+    let exit = tokio::select! {
         status = process.wait() => match status {
-            Ok(status) => describe(status),
-            Err(error) => format!("cannot be waited for: {error}"),
+            Ok(status) => Exit { how: describe(status), crashed: is_crash(status) },
+            Err(error) => Exit { how: format!("cannot be waited for: {error}"), crashed: false },
         },
         () = kill.notified() => {
             process.kill().await;
-            "was stopped".to_owned()
+            Exit { how: "was stopped".to_owned(), crashed: false }
         }
     };
-    exited.send_replace(Some(how));
+    exited.send_replace(Some(exit));
 }
 
 /// A stream for us and the descriptor of its other end for QEMU.

@@ -163,6 +163,13 @@ pub fn describe(status: ExitStatus) -> String {
     }
 }
 
+/// Whether a process was ended by a fault of its own: a signal that the kernel or `abort` sends for one, and not what
+/// people or the kernel send to whatever process is in their way.
+pub fn is_crash(status: ExitStatus) -> bool {
+    let signal = status.signal().and_then(|number| Signal::try_from(number).ok());
+    matches!(signal, Some(Signal::SIGSEGV | Signal::SIGBUS | Signal::SIGILL | Signal::SIGFPE | Signal::SIGABRT))
+}
+
 /// Finds a program as a shell does: a name with a slash is a path, any other is looked up in `PATH`.
 pub fn find_program(name: &Path) -> Option<PathBuf> {
     let executable = |path: &Path| {

@@ -1,7 +1,8 @@
 //! A program that behaves like QEMU, or as badly as a test wants: for tests of what a cluster does about it. The program
 //! is a binary of this package, `fake-qemu`; here it is told what to do, and what it was told is read.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,8 @@ use crate::name::NodeId;
 const BEHAVIOUR: &str = "behaviour";
 /// The file with the words that a node's QEMU was started with, one on a line.
 const WORDS: &str = "words";
+/// The file with a byte for each start of a node's QEMU.
+const STARTS: &str = "starts";
 const EVERYBODY: &str = "everybody";
 
 /// How a QEMU behaves.
@@ -31,6 +34,13 @@ pub enum Behaviour {
         code: u8,
         /// Milliseconds for which it behaves as it should; none if it does not even greet.
         after: Option<u64>,
+    },
+    /// It greets, and a signal ends it, as one of the kernel or somebody's `kill` would.
+    Killed {
+        /// The signal's number.
+        signal: i32,
+        /// How many of its starts end so. Later ones go as they should.
+        times: usize,
     },
     /// Its monitor does not greet.
     Mute,
@@ -92,6 +102,11 @@ impl FakeQemu {
         let text = std::fs::read_to_string(file(self.folder.path(), &node.to_string(), WORDS)).ok()?;
         Some(text.lines().map(str::to_owned).collect())
     }
+
+    /// How often this node's QEMU was started.
+    pub fn starts(&self, node: NodeId) -> usize {
+        starts(self.folder.path(), &node.to_string())
+    }
 }
 
 /// For the program itself: how the QEMU of this name shall behave.
@@ -102,10 +117,17 @@ pub fn behaviour(folder: &Path, name: &str) -> Behaviour {
     text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
-/// For the program itself: remembers the words that it was started with.
+/// For the program itself: remembers the words that it was started with, and that it was started.
 #[doc(hidden)]
 pub fn record(folder: &Path, name: &str, words: &[String]) -> io::Result<()> {
+    OpenOptions::new().create(true).append(true).open(file(folder, name, STARTS))?.write_all(b".")?;
     std::fs::write(file(folder, name, WORDS), words.join("\n"))
+}
+
+/// For the program itself: how often the QEMU of this name was started, this time included.
+#[doc(hidden)]
+pub fn starts(folder: &Path, name: &str) -> usize {
+    std::fs::read(file(folder, name, STARTS)).map_or(0, |bytes| bytes.len())
 }
 
 /// For the program itself: the guest's agent.

@@ -28,6 +28,10 @@ xcluster_core::harness![
     a_node_that_does_not_greet_fails_the_start_at_the_deadline,
     a_node_that_hangs_fails_the_start_at_the_deadline,
     a_node_that_babbles_fails_the_start,
+    a_node_whose_qemu_crashes_is_started_once_more_and_that_is_told,
+    a_node_whose_qemu_crashes_twice_fails_the_start_with_the_signal,
+    a_node_whose_qemu_is_killed_is_not_started_again,
+    a_node_that_is_stopped_while_it_boots_is_not_started_again,
     a_node_that_dies_later_is_noticed_and_the_others_go_on,
     the_console_can_be_what_tells_that_a_node_is_ready,
     a_cluster_that_boots_one_at_a_time_waits_for_other_clusters,
@@ -162,6 +166,62 @@ async fn a_node_that_babbles_fails_the_start() -> Result<(), Failed> {
     let said = host.failure(host.cluster()).await?;
     has(&said, "cannot start vm-001")?;
     has(&said, "QEMU's monitor does not answer")
+}
+
+fn killed(signal: Signal, times: usize) -> Behaviour {
+    Behaviour::Killed { signal: signal as i32, times }
+}
+
+async fn a_node_whose_qemu_crashes_is_started_once_more_and_that_is_told() -> Result<(), Failed> {
+    let host = Host::new()?;
+    host.qemu.behave(node(2), &killed(Signal::SIGSEGV, 1))?;
+    let cluster = Cluster::start(host.cluster()).await?;
+    let mut events = cluster.events();
+    let told = "vm-002: QEMU was killed by SIGSEGV; it is started once more";
+    loop {
+        match events.next().await {
+            Some(Event::Note { text }) if text == told => break,
+            Some(Event::Ready) | None => return Err(Failed::new("it was not told before the cluster was ready")),
+            Some(_) => {}
+        }
+    }
+    let starts = [1, 2, 201].map(|number| host.qemu.starts(node(number)));
+    ensure(starts == [1, 2, 1], || format!("started {starts:?} times"))?;
+    let states: Vec<NodeState> = cluster.status().await?.nodes.iter().map(|node| node.state).collect();
+    ensure(states == [NodeState::Ready; 3], || format!("{states:?}"))?;
+    cluster.node(2)?.qmp("query-status", serde_json::Value::Null).await?;
+    Ok(cluster.stop().await?)
+}
+
+async fn a_node_whose_qemu_crashes_twice_fails_the_start_with_the_signal() -> Result<(), Failed> {
+    let host = Host::new()?;
+    host.qemu.behave(node(2), &killed(Signal::SIGSEGV, usize::MAX))?;
+    let said = host.failure(host.cluster()).await?;
+    has(&said, "cannot start vm-002: QEMU was killed by SIGSEGV\n")?;
+    ensure(host.qemu.starts(node(2)) == 2, || format!("started {} times", host.qemu.starts(node(2))))
+}
+
+async fn a_node_whose_qemu_is_killed_is_not_started_again() -> Result<(), Failed> {
+    let host = Host::new()?;
+    host.qemu.behave(node(2), &killed(Signal::SIGKILL, 1))?;
+    let said = host.failure(host.cluster()).await?;
+    has(&said, "cannot start vm-002: QEMU was killed by SIGKILL\n")?;
+    ensure(host.qemu.starts(node(2)) == 1, || format!("started {} times", host.qemu.starts(node(2))))
+}
+
+async fn a_node_that_is_stopped_while_it_boots_is_not_started_again() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let before = host.look();
+    host.qemu.behave(node(1), &Behaviour::Hang)?;
+    let cluster = Cluster::begin(&host.cluster().nodes(1).routers(0))?;
+    let mut events = cluster.events();
+    while !matches!(events.next().await, Some(Event::Begin { step: Step::Boot { .. } }) | None) {}
+    cluster.stop().await?;
+    while let Some(event) = events.next().await {
+        ensure(!matches!(&event, Event::Note { text } if text.contains("once more")), || format!("{event:?}"))?;
+    }
+    host.look().same_as(&before)?;
+    ensure(host.qemu.starts(node(1)) <= 1, || format!("started {} times", host.qemu.starts(node(1))))
 }
 
 async fn a_node_that_dies_later_is_noticed_and_the_others_go_on() -> Result<(), Failed> {
