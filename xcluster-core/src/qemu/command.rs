@@ -95,7 +95,9 @@ impl Machine {
         words.option("-machine", &self.machine);
         match self.accel {
             Accelerator::Kvm => words.option("-accel", "kvm").option("-cpu", "host"),
-            Accelerator::Tcg => words.option("-accel", "tcg").option("-cpu", "max"),
+            // One thread for all processors: with one each, a processor that changes the map of memory (a PCI device's
+            // registers, as at every boot) makes another one read from the wrong device, or QEMU crash (seen with 7.2).
+            Accelerator::Tcg => words.option("-accel", "tcg,thread=single").option("-cpu", "max"),
         };
         words.option("-m", self.memory.to_string());
         words.option("-smp", self.cpus.to_string());
