@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::guest::exec::ExecError;
 use crate::guest::{ImageError, OverlayError};
-use crate::host::{ClaimError, FolderError};
+use crate::host::{ClaimError, FolderError, UplinkError};
 use crate::name::{ClusterName, NodeId};
 use crate::net::NetError;
 use crate::plan::{Readiness, Step};
@@ -291,6 +291,9 @@ pub enum Cause {
     /// A backend failed.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// The network namespace got no way to the world.
+    #[error(transparent)]
+    Uplink(#[from] UplinkError),
     /// A claim on something shared failed.
     #[error(transparent)]
     Claim(#[from] ClaimError),

@@ -15,11 +15,13 @@ use super::prepare::{Prepared, prepare};
 use super::state::{NodeCell, Phase, State};
 use super::status::NodeState;
 use super::undo::{chain, message, take_down};
-use crate::host::{Namespace, Netns};
+use crate::host::{Namespace, Netns, Uplink};
 use crate::net::{Net, NetError, Port};
 use crate::plan::Step;
+use crate::qemu::process::describe;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use tokio::sync::oneshot;
 
 /// How much of a failed node's console is shown, in lines: a kernel that panics says why some 35 lines before its last.
 const CONSOLE_LINES: usize = 40;
@@ -58,6 +60,9 @@ pub(super) fn begin(state: &Rc<State>) {
 async fn start(state: &Rc<State>) -> Result<(), Failed> {
     if let Some(netns) = &state.plan.netns {
         step(state, Step::Netns { netns: netns.clone() }, open_netns(state, netns)).await?;
+        if state.plan.options.uplink {
+            step(state, Step::Uplink, open_uplink(state)).await?;
+        }
     }
     for backend in state.plan.backends() {
         let preflight = Step::Preflight { backend: backend.to_owned() };
@@ -90,6 +95,26 @@ async fn open_netns(state: &Rc<State>, netns: &Netns) -> Result<(), Cause> {
         .namespace
         .set(namespace)
         .map_err(|_| Cause::io("make a second network namespace", io::ErrorKind::AlreadyExists))
+}
+
+async fn open_uplink(state: &Rc<State>) -> Result<(), Cause> {
+    let Some(namespace) = state.namespace.get() else { return Ok(()) };
+    let mut uplink = Uplink::open(namespace, state.folder.path()).await?;
+    let (close, closing) = oneshot::channel();
+    let told = Rc::downgrade(state);
+    let watch = tokio::task::spawn_local(async move {
+        let ended = tokio::select! {
+            // Also when nobody is left who could say so.
+            _ = closing => return uplink.close().await,
+            ended = uplink.ended() => ended,
+        };
+        if let Some(state) = told.upgrade() {
+            let how = ended.map_or_else(|error| error.to_string(), describe);
+            state.events.note(Event::Note { text: format!("the way to the world is gone: `pasta` {how}") });
+        }
+    });
+    *state.uplink.borrow_mut() = Some((close, watch));
+    Ok(())
 }
 
 async fn preflight_of(state: &Rc<State>, name: &str) -> Result<(), Cause> {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::{Mutex, oneshot, watch};
+use tokio::task::{AbortHandle, JoinHandle};
 
 use super::error::{Error, StartFailure};
 use super::event::EventLog;
@@ -53,6 +53,8 @@ pub(super) struct State {
     /// Where the networks are, once it is there, if a backend needs one. After what backends remember, which may hold
     /// things in it.
     pub(super) namespace: OnceCell<Namespace>,
+    /// What carries the namespace's packets to the world: how to close it, and the task that then ends.
+    pub(super) uplink: RefCell<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
     /// Last, so that the name is free only when everything else is gone.
     pub(super) folder: Folder,
 }
@@ -80,6 +82,7 @@ impl State {
             claims: Claims::new(),
             store: Store::new(),
             namespace: OnceCell::new(),
+            uplink: RefCell::default(),
             folder,
         }
     }

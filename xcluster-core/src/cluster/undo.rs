@@ -48,6 +48,12 @@ pub(super) async fn take_down(state: &Rc<State>) -> Vec<String> {
     let _turn = state.turn.lock().await;
     let mut leftovers: Vec<String> = join_all(state.nodes.values().map(|node| stop_node(node))).await.concat();
 
+    let uplink = state.uplink.borrow_mut().take();
+    if let Some((close, closed)) = uplink {
+        drop(close);
+        // An error means that it broke off, and with it what it owned.
+        let _ = closed.await;
+    }
     let Undo { nets, ports } = state.undo.take();
     let site = state.site();
     for (backend, port) in ports.iter().rev() {

@@ -8,6 +8,7 @@ mod memory;
 pub mod namespace;
 pub mod passing;
 mod store;
+mod uplink;
 
 pub use claims::{Claim, ClaimError, Claims, Holder};
 pub use descriptors::allow_descriptors;
@@ -15,3 +16,4 @@ pub use folder::{Folder, FolderError};
 pub use memory::available_memory;
 pub use namespace::{Namespace, NamespaceError, Netns};
 pub use store::Store;
+pub use uplink::{Uplink, UplinkError};

@@ -4,6 +4,7 @@ use super::{
     GuestSource, Identity, K8S_PORTS, LOGIN_PORTS, Options, Plan, PlannedNet, PlannedNic, PlannedNode, Readiness,
 };
 use crate::addr::Addressing;
+use crate::host::Netns;
 use crate::name::{ClusterName, NetId};
 use crate::net::{Capabilities, Net, Port, Registry, VmToVm};
 use crate::topology::{NetKind, Node, Problems, Topology};
@@ -33,9 +34,10 @@ impl Plan {
         check_hearing(&nets, &nodes, &mut problems);
         check_bridging(&nets, &nodes, &mut problems);
         check_guest(&options, &nodes, &mut problems);
+        let netns = nets.iter().any(|(_, capabilities)| capabilities.needs_namespace).then(|| options.netns.clone());
+        check_uplink(&options, netns.as_ref(), &mut problems);
         problems.into_result()?;
 
-        let netns = nets.iter().any(|(_, capabilities)| capabilities.needs_namespace).then(|| options.netns.clone());
         let nets: Vec<PlannedNet> = nets.into_iter().map(|(net, _)| net).collect();
         let nodes = nodes.into_iter().map(|node| plan_node(node, &nets, options.login)).collect();
         Ok(Self { name, addressing, nets, nodes, netns, options, notes })
@@ -137,6 +139,16 @@ fn check_guest(options: &Options, nodes: &[Node], problems: &mut Problems) {
     if let Some(node) = nodes.iter().find(|node| !node.kernel_args.is_empty()) {
         let message = format!("a disk image boots its own kernel, which takes no arguments: {} has some", node.id);
         problems.add("", message);
+    }
+}
+
+/// Only a namespace of the cluster's own lacks a way to the world, and can be given one.
+fn check_uplink(options: &Options, netns: Option<&Netns>, problems: &mut Problems) {
+    match netns {
+        Some(Netns::Private) => {}
+        _ if !options.uplink => {}
+        Some(_) => problems.add("", "only a private network namespace gets an uplink: this one has its own"),
+        None => problems.add("", "an uplink is for a network namespace of the cluster's own, and no backend has one"),
     }
 }
 

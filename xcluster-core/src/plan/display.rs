@@ -51,7 +51,8 @@ impl Plan {
         let login = if options.login { "open to everybody on the internal net, without a password" } else { "off" };
         writeln!(f, "telnet and ssh: {login}")?;
         if let Some(netns) = &self.netns {
-            writeln!(f, "network namespace: {netns}")?;
+            let uplink = if self.options.uplink { ", with a way to the world" } else { "" };
+            writeln!(f, "network namespace: {netns}{uplink}")?;
         }
         if !options.configures() {
             writeln!(f, "nets other than the internal one are left unconfigured in the guests")?;

@@ -16,6 +16,8 @@ pub struct Options {
     pub backend: Option<String>,
     /// The network namespace that bridges and the like are made in, where a backend needs one.
     pub netns: Netns,
+    /// Whether a private network namespace gets a way to the world, by `pasta`.
+    pub uplink: bool,
     /// What the nodes boot.
     pub guest: GuestSource,
     /// When a node counts as ready; by default the agent's word, or for a disk image ssh.
@@ -47,6 +49,7 @@ impl Default for Options {
         Self {
             backend: None,
             netns: Netns::Private,
+            uplink: false,
             guest: GuestSource::Standard,
             ready: None,
             identity: Identity::Mac,

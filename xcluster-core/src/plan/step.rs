@@ -18,6 +18,8 @@ pub enum Step {
         /// Which one.
         netns: Netns,
     },
+    /// Give the network namespace a way to the world.
+    Uplink,
     /// Find or build the guest, and find out how processors are virtualised here.
     Guest,
     /// Ask a backend whether this host can carry its nets, and claim the numbers that are shared.
@@ -64,6 +66,7 @@ impl Plan {
         });
         let netns = self.netns.iter().map(|netns| Step::Netns { netns: netns.clone() });
         // What is quick to find out comes first: a guest may have to be built.
+        let netns = netns.chain(self.options.uplink.then_some(Step::Uplink));
         netns.chain(preflights).chain([Step::Guest]).chain(nets).chain(nodes).collect()
     }
 }
@@ -75,6 +78,7 @@ impl fmt::Display for Step {
             Self::Netns { netns: Netns::Private } => f.write_str("make a private network namespace"),
             Self::Netns { netns: Netns::Here } => f.write_str("use the network namespace we are in"),
             Self::Netns { netns: Netns::Named(name) } => write!(f, "use network namespace `{name}`"),
+            Self::Uplink => f.write_str("give the network namespace a way to the world"),
             Self::Guest => f.write_str("prepare QEMU and the guest"),
             Self::Preflight { backend } => write!(f, "use backend `{backend}`"),
             Self::CreateNet { net, backend } => write!(f, "set up net {net} with backend `{backend}`"),

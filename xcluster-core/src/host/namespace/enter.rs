@@ -14,8 +14,8 @@ use super::Namespace;
 /// The way into a namespace for a program that is about to be executed. Owns its descriptors, which are close-on-exec.
 #[derive(Debug)]
 pub struct Inside {
-    user: Option<OwnedFd>,
-    net: OwnedFd,
+    pub(super) user: Option<OwnedFd>,
+    pub(super) net: OwnedFd,
 }
 
 impl Namespace {
@@ -76,7 +76,7 @@ const CAP_VERSION: u32 = 0x2008_0522;
 const CAPS: libc::c_ulong = 64;
 
 /// Makes the capabilities of this process ambient: others vanish when a program is executed by anybody but root.
-fn keep_privileges() -> io::Result<()> {
+pub(super) fn keep_privileges() -> io::Result<()> {
     let mut header = CapHeader { version: CAP_VERSION, pid: 0 };
     let mut data = [CapData::default(); 2];
     // SAFETY: both structures are as capget(2) wants them and outlive the calls.

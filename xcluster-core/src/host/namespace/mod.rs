@@ -10,6 +10,7 @@
 //! * [`NamespaceError`]: why there is none, and which command helps.
 
 mod child;
+mod contain;
 mod enter;
 mod error;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::host::passing::BATCH_MAX;
 
 use child::{IdMaps, Open, Place, Stage};
 
+pub use contain::ContainedNet;
 pub use enter::Inside;
 pub use error::NamespaceError;
 pub use wanted::{NamedNetns, Netns, NetnsNameError};

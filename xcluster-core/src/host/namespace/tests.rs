@@ -88,3 +88,64 @@ fn a_name_that_nobody_prepared_is_told() {
     assert_eq!(error.to_string(), "there is no network namespace `nobody_xcluster99`");
     assert_eq!(error.remedy().as_deref(), Some("sudo xcluster nsadd 1"));
 }
+
+/// A program that starts another in the background, which says its number outside, and stays.
+fn household(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
+    Namespace::private().unwrap().inside().unwrap().unwrap().contain(&mut command, ContainedNet::Entered).unwrap();
+    command
+}
+
+/// Who has a standard output that this is the other end of: it ends when all of them have.
+fn ends(mut output: impl Read) -> String {
+    let mut said = String::new();
+    output.read_to_string(&mut said).unwrap();
+    said
+}
+
+#[test]
+fn a_contained_program_ends_as_it_would_elsewhere() {
+    for (script, code) in [("exit 7", 7), ("kill -9 $$", 128 + 9), ("true", 0)] {
+        assert_eq!(household(script).status().unwrap().code(), Some(code), "{script}");
+    }
+}
+
+#[test]
+fn what_a_contained_program_started_ends_with_it() {
+    let mut child = household("sleep 1000 & echo $$").spawn().unwrap();
+    let output = child.stdout.take().unwrap();
+    assert!(child.wait().unwrap().success());
+    // It comes to an end although the sleeper has it open.
+    assert_eq!(ends(output), "2\n");
+}
+
+#[test]
+fn what_a_contained_program_started_ends_when_its_process_is_killed() {
+    let mut child = household("setsid sleep 1000 & echo here; wait").spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    output.read_exact(&mut [0; 5]).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(ends(output), "");
+}
+
+#[test]
+fn what_a_contained_program_started_ends_with_the_thread_that_started_it() {
+    let starter = std::thread::spawn(|| {
+        let mut child = household("setsid sleep 1000 & echo here; wait").spawn().unwrap();
+        let mut output = child.stdout.take().unwrap();
+        output.read_exact(&mut [0; 5]).unwrap();
+        (child, output)
+    });
+    let (mut child, output) = starter.join().unwrap();
+    assert_eq!(ends(output), "");
+    assert!(!child.wait().unwrap().success());
+}
+
+#[test]
+fn a_contained_program_that_is_not_there_is_an_error_at_once() {
+    let mut command = Command::new("/nonexistent/program");
+    Namespace::private().unwrap().inside().unwrap().unwrap().contain(&mut command, ContainedNet::Entered).unwrap();
+    assert_eq!(command.spawn().unwrap_err().kind(), io::ErrorKind::NotFound);
+}

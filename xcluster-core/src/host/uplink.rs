@@ -1,0 +1,207 @@
+//! The way of a private namespace to the world: `pasta` (package passt) carries what leaves it by sockets of the host, so that
+//! it takes no privilege. Knows nothing of the nets behind it.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::libc::O_NONBLOCK;
+use nix::sys::stat::Mode;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::process::Child;
+use tokio::time::timeout;
+
+use super::Namespace;
+use super::namespace::{ContainedNet, Inside};
+
+/// The name of the link in the namespace.
+const LINK: &str = "uplink";
+
+/// Its address there and that of its gateway. Far from those of nets, and of what `nsadd` uses; nobody else sees them.
+const ADDRESSES: [&str; 8] = ["-a", "172.30.255.2", "-n", "30", "-g", "172.30.255.1", "-m", "65520"];
+const ADDRESSES_6: [&str; 4] = ["-a", "fd00:1723:ffff::2", "-g", "fd00:1723:ffff::1"];
+
+/// No port of the host leads into the namespace by itself, none of the namespace to the host's loopback.
+const CLOSED: [&str; 9] = ["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"];
+
+/// How long it may take to be there: some system calls, on a busy host.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What makes the namespace a router: whatever leaves by the link has the link's address.
+const ROUTER: &str = "echo 1 >/proc/sys/net/ipv4/ip_forward && \
+    { [ ! -e /proc/sys/net/ipv6 ] || echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; } && exec nft -f -";
+const RULES: &str = "table inet xcluster_uplink {
+	chain postrouting {
+		type nat hook postrouting priority srcnat;
+		oifname \"uplink\" masquerade
+	}
+}
+";
+
+/// Why there is no way to the world.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UplinkError {
+    /// A program is not installed.
+    #[error("there is no program `{program}`")]
+    Missing {
+        /// Its name.
+        program: &'static str,
+        /// The package that has it.
+        package: &'static str,
+    },
+    /// A program ended, with what it said last.
+    #[error("`{program}` says: {said}")]
+    Failed {
+        /// Its name.
+        program: &'static str,
+        /// The end of its standard error.
+        said: String,
+    },
+    /// It is not there in time.
+    #[error("`pasta` is not ready within {} s", PATIENCE.as_secs())]
+    Late,
+    /// The operating system said no.
+    #[error("cannot {action}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl UplinkError {
+    /// The command that helps, where there is one.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Missing { package, .. } => Some(format!("sudo apt-get install --no-install-recommends {package}")),
+            _ => None,
+        }
+    }
+}
+
+/// A way to the world. Dropping it closes it.
+#[derive(Debug)]
+pub struct Uplink {
+    pasta: Child,
+}
+
+impl Uplink {
+    /// Gives a namespace that is not ours a way to the world. `dir` is a private folder. Ends with the calling *thread*, which
+    /// must be in a tokio runtime.
+    ///
+    /// # Errors
+    /// A program is missing, or fails.
+    pub async fn open(namespace: &Namespace, dir: &Path) -> Result<Self, UplinkError> {
+        let inside = || namespace.inside().and_then(|inside| inside.ok_or_else(|| io::ErrorKind::Unsupported.into()));
+        let inside = || inside().map_err(io_error("give a way out to the namespace that we are in"));
+        let pasta = pasta(inside()?, dir).await?;
+        route(inside()?).await?;
+        Ok(Self { pasta })
+    }
+
+    /// Closes it and waits until its processes are gone.
+    pub async fn close(mut self) {
+        // An error means that it has ended already.
+        let _ = self.pasta.kill().await;
+    }
+
+    /// Waits for its end, which nobody wants.
+    ///
+    /// # Errors
+    /// It cannot be waited for.
+    pub async fn ended(&mut self) -> io::Result<ExitStatus> {
+        self.pasta.wait().await
+    }
+}
+
+/// Starts pasta and waits until the link is configured, which is when it writes its number.
+async fn pasta(inside: Inside, dir: &Path) -> Result<Child, UplinkError> {
+    let fifo = dir.join("pasta.pid");
+    let mut written = fifo_at(&fifo).map_err(io_error("make a fifo"))?;
+    let mut command = Command::new("pasta");
+    command.args(["--foreground", "--config-net", "--no-netns-quit", "--netns-only", "-I", LINK]).arg("-P").arg(&fifo);
+    command.args(ADDRESSES).args(ADDRESSES_6).args(CLOSED);
+    // Some versions close what they inherit, so a descriptor does not serve.
+    let netns = dir.join("pasta.netns");
+    std::fs::File::create(&netns).map_err(io_error("make a file"))?;
+    command.arg("--netns").arg(&netns).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    inside.contain(&mut command, ContainedNet::ShownAt(&netns)).map_err(io_error("contain a program"))?;
+    let mut child = spawn(command, "pasta", "passt")?;
+    let mut stderr = child.stderr.take();
+    let ready = async {
+        let mut number = [0; 16];
+        tokio::select! {
+            read = written.read(&mut number) => read.map(drop).map_err(io_error("read a fifo")),
+            _ = child.wait() => Err(failed("pasta", &mut stderr).await),
+        }
+    };
+    let outcome = timeout(PATIENCE, ready).await.unwrap_or(Err(UplinkError::Late));
+    // An error means that somebody has removed them already.
+    let _ = [fifo, netns].map(std::fs::remove_file);
+    outcome.map(|()| child)
+}
+
+fn fifo_at(path: &PathBuf) -> io::Result<pipe::Receiver> {
+    nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    // For writing as well, so that there is no end of it before somebody writes.
+    let file = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(path)?;
+    pipe::Receiver::from_owned_fd_unchecked(file.into())
+}
+
+/// Makes the namespace forward, and masquerade.
+async fn route(inside: Inside) -> Result<(), UplinkError> {
+    let rules = || -> io::Result<std::fs::File> {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(RULES.as_bytes())?;
+        io::Seek::rewind(&mut file)?;
+        Ok(file)
+    };
+    let mut command = Command::new("sh");
+    command.args(["-c", ROUTER]).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.stdin(rules().map_err(io_error("write rules"))?);
+    inside.enter(&mut command);
+    let child = spawn(command, "sh", "dash")?;
+    let output = timeout(PATIENCE, child.wait_with_output()).await.map_err(|_| UplinkError::Late)?;
+    let output = output.map_err(io_error("wait for `nft`"))?;
+    match output.status.code() {
+        Some(0) => Ok(()),
+        Some(127) => Err(UplinkError::Missing { program: "nft", package: "nftables" }),
+        _ => Err(UplinkError::Failed { program: "nft", said: last_line(&output.stderr) }),
+    }
+}
+
+fn spawn(mut command: Command, program: &'static str, package: &'static str) -> Result<Child, UplinkError> {
+    // Where an ordinary user's path lacks the system's programs.
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    let child = tokio::process::Command::from(command).kill_on_drop(true).spawn();
+    child.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => UplinkError::Missing { program, package },
+        _ => UplinkError::Io { action: "start a program in a namespace", source: error },
+    })
+}
+
+async fn failed(program: &'static str, stderr: &mut Option<tokio::process::ChildStderr>) -> UplinkError {
+    let mut said = Vec::new();
+    if let Some(stderr) = stderr {
+        // What there is of it is shown.
+        let _ = timeout(Duration::from_secs(1), stderr.take(64 * 1024).read_to_end(&mut said)).await;
+    }
+    UplinkError::Failed { program, said: last_line(&said) }
+}
+
+fn last_line(said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said);
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing").trim().to_owned()
+}
+
+fn io_error(action: &'static str) -> impl Fn(io::Error) -> UplinkError {
+    move |source| UplinkError::Io { action, source }
+}
