@@ -1,0 +1,53 @@
+//! Addresses on links. Which ones belong there is not known here.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use nix::errno::Errno;
+use rtnetlink::AddressMessageBuilder;
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+
+use super::{Failure, Netlink};
+
+/// An address with the length of its net's prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) ip: IpAddr,
+    pub(crate) prefix: u8,
+}
+
+impl Netlink {
+    /// Gives a link an address. It may be used at once: nobody is asked whether they have it. Returns whether the link did
+    /// not have it before.
+    pub(crate) async fn add_address(&self, link: u32, address: Address) -> Result<bool, Failure> {
+        let mut message = address.message(link);
+        if address.ip.is_ipv6() {
+            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
+        let action = || format!("add address {}/{}", address.ip, address.prefix);
+        match self.act(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL, action).await {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.is(Errno::EEXIST) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Takes an address from a link. One that is not there counts as taken.
+    pub(crate) async fn remove_address(&self, link: u32, address: Address) -> Result<(), Failure> {
+        let action = || format!("remove address {}/{}", address.ip, address.prefix);
+        match self.act(RouteNetlinkMessage::DelAddress(address.message(link)), 0, action).await {
+            Err(failure) if matches!(failure.errno(), Some(Errno::EADDRNOTAVAIL | Errno::ENODEV)) => Ok(()),
+            outcome => outcome,
+        }
+    }
+}
+
+impl Address {
+    fn message(&self, link: u32) -> AddressMessage {
+        match self.ip {
+            IpAddr::V4(ip) => AddressMessageBuilder::<Ipv4Addr>::new().index(link).address(ip, self.prefix).build(),
+            IpAddr::V6(ip) => AddressMessageBuilder::<Ipv6Addr>::new().index(link).address(ip, self.prefix).build(),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Why the kernel did not do what it was asked to: what was attempted, and its errno. Says nothing of what that means.
+
+use std::io;
+
+use nix::errno::Errno;
+use xcluster_core::net::NetError;
+
+/// What was attempted, and what the kernel said.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action}")]
+pub(crate) struct Failure {
+    action: String,
+    source: io::Error,
+}
+
+impl Failure {
+    pub(crate) fn new(action: impl Into<String>, source: io::Error) -> Self {
+        Self { action: action.into(), source }
+    }
+
+    /// The kernel's word for it, if it was the kernel's.
+    pub(crate) fn errno(&self) -> Option<Errno> {
+        self.source.raw_os_error().map(Errno::from_raw)
+    }
+
+    /// Whether it is this word.
+    pub(crate) fn is(&self, errno: Errno) -> bool {
+        self.errno() == Some(errno)
+    }
+}
+
+/// The seam's kind for what has no better one.
+impl From<Failure> for NetError {
+    fn from(failure: Failure) -> Self {
+        Self::io(failure.action, failure.source)
+    }
+}
