@@ -155,6 +155,11 @@ impl Addressing {
         MacAddr([0, 0, 0, 1, net.number(), node.number()])
     }
 
+    /// The MAC address of the host on a net, `00:00:00:01:<net>:fa`.
+    pub fn host_mac(&self, net: NetId) -> MacAddr {
+        MacAddr([0, 0, 0, 1, net.number(), HOST])
+    }
+
     /// The IPv4 address of a node on a net, `192.168.<net>.<node>`.
     pub fn ipv4(&self, net: NetId, node: NodeId) -> Ipv4Addr {
         member(net, node.number())

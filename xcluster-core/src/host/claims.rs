@@ -15,10 +15,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use nix::libc;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, socket, sockopt,
 };
 use tokio::time::timeout;
+
+use super::Namespace;
 
 /// When to look again at a holder who cannot be connected to.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -83,12 +86,30 @@ impl Claim {
     /// # Errors
     /// Somebody has it, or the operating system said no.
     pub fn take(what: &str) -> Result<Self, ClaimError> {
-        Self::take_if_free(what)?.ok_or_else(|| ClaimError::Taken { what: what.to_owned(), holder: holder(what) })
+        Self::take_where(what, &stream)
+    }
+
+    /// Claims `what` among those who use a network namespace: a name or a number that is another thing in another one.
+    ///
+    /// # Errors
+    /// Somebody has it, or the operating system said no.
+    pub fn take_in(namespace: &Namespace, what: &str) -> Result<Self, ClaimError> {
+        Self::take_where(what, &|| namespace.socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0))
+    }
+
+    /// A name belongs to the namespace that its socket was opened in.
+    fn take_where(what: &str, open: &dyn Fn() -> io::Result<OwnedFd>) -> Result<Self, ClaimError> {
+        let failed = |source| ClaimError::Io { what: what.to_owned(), source };
+        let taken = || ClaimError::Taken { what: what.to_owned(), holder: holder(what, open) };
+        Self::listen(what, open().map_err(failed)?)?.ok_or_else(taken)
     }
 
     fn take_if_free(what: &str) -> Result<Option<Self>, ClaimError> {
+        Self::listen(what, stream().map_err(|source| ClaimError::Io { what: what.to_owned(), source })?)
+    }
+
+    fn listen(what: &str, socket: OwnedFd) -> Result<Option<Self>, ClaimError> {
         let failed = |errno: nix::Error| ClaimError::Io { what: what.to_owned(), source: errno.into() };
-        let socket = stream().map_err(failed)?;
         match bind(socket.as_raw_fd(), &address(what).map_err(failed)?) {
             Ok(()) => {}
             Err(nix::Error::EADDRINUSE) => return Ok(None),
@@ -144,12 +165,32 @@ impl Claims {
     /// # Errors
     /// The first of them that somebody else has, or the operating system said no.
     pub fn claim_all(&self, wanted: impl IntoIterator<Item = impl Into<String>>) -> Result<(), ClaimError> {
+        self.take_all(wanted, Claim::take)
+    }
+
+    /// The same among those who use a network namespace; see [`Claim::take_in`].
+    ///
+    /// # Errors
+    /// The first of them that somebody else has, or the operating system said no.
+    pub fn claim_all_in(
+        &self,
+        namespace: &Namespace,
+        wanted: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<(), ClaimError> {
+        self.take_all(wanted, |what| Claim::take_in(namespace, what))
+    }
+
+    fn take_all(
+        &self,
+        wanted: impl IntoIterator<Item = impl Into<String>>,
+        take: impl Fn(&str) -> Result<Claim, ClaimError>,
+    ) -> Result<(), ClaimError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = BTreeMap::new();
         for what in wanted {
             let what = what.into();
             if !held.contains_key(&what) && !taken.contains_key(&what) {
-                let claim = Claim::take(&what)?;
+                let claim = take(&what)?;
                 taken.insert(what, claim);
             }
         }
@@ -171,8 +212,9 @@ impl Claims {
     }
 }
 
-fn stream() -> nix::Result<OwnedFd> {
-    socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)
+fn stream() -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    Ok(socket(AddressFamily::Unix, SockType::Stream, flags, None)?)
 }
 
 fn address(what: &str) -> nix::Result<UnixAddr> {
@@ -180,9 +222,9 @@ fn address(what: &str) -> nix::Result<UnixAddr> {
 }
 
 /// Whoever listens on the name; the kernel tells it to who connects.
-fn holder(what: &str) -> Holder {
-    let pid = || -> nix::Result<i32> {
-        let socket = stream()?;
+fn holder(what: &str, open: &dyn Fn() -> io::Result<OwnedFd>) -> Holder {
+    let pid = || -> io::Result<i32> {
+        let socket = open()?;
         connect(socket.as_raw_fd(), &address(what)?)?;
         Ok(getsockopt(&socket, sockopt::PeerCredentials)?.pid())
     };
@@ -192,7 +234,7 @@ fn holder(what: &str) -> Holder {
 /// Completes with the name when whoever holds it gives it free or dies.
 async fn end_of_holder(what: String) -> Result<String, ClaimError> {
     let failed = |source: io::Error| ClaimError::Io { what: what.clone(), source };
-    let socket = stream().map_err(|errno| failed(errno.into()))?;
+    let socket = stream().map_err(failed)?;
     match connect(socket.as_raw_fd(), &address(&what).map_err(|errno| failed(errno.into()))?) {
         Ok(()) => {
             let socket = tokio::net::UnixStream::from_std(socket.into()).map_err(failed)?;
@@ -207,90 +249,4 @@ async fn end_of_holder(what: String) -> Result<String, ClaimError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn unique(what: &str) -> String {
-        format!("test/{}/{what}", std::process::id())
-    }
-
-    #[test]
-    fn a_thing_is_claimed_once_and_free_again_after() {
-        let what = unique("once");
-        let claim = Claim::take(&what).unwrap();
-        let Err(ClaimError::Taken { holder, .. }) = Claim::take(&what) else { panic!("claimed twice") };
-        assert_eq!(holder.pid, Some(std::process::id() as i32));
-        drop(claim);
-        Claim::take(&what).unwrap();
-    }
-
-    #[test]
-    fn claims_are_all_or_none() {
-        let [a, b] = [unique("all-a"), unique("all-b")];
-        let (mine, other) = (Claims::new(), Claims::new());
-        other.claim_all([b.clone()]).unwrap();
-        mine.claim_all([a.clone(), b.clone()]).unwrap_err();
-        assert!(!mine.holds(&a));
-        other.claim_all([a.clone(), b.clone()]).unwrap();
-    }
-
-    #[test]
-    fn a_released_claim_is_free_for_others() {
-        let [a, b] = [unique("release-a"), unique("release-b")];
-        let (mine, other) = (Claims::new(), Claims::new());
-        mine.claim_all([a.clone(), b.clone()]).unwrap();
-        mine.release([&a, &unique("release-never-held")]);
-        other.claim_all([a.clone()]).unwrap();
-        other.claim_all([b.clone()]).unwrap_err();
-    }
-
-    #[tokio::test]
-    async fn who_waits_gets_the_place_that_becomes_free() {
-        let what = unique("places");
-        let limit = Duration::from_secs(10);
-        let first = Claim::take_one_of(&what, 2, limit).await.unwrap();
-        let _second = Claim::take_one_of(&what, 2, limit).await.unwrap();
-        let waiting = tokio::spawn(async move { Claim::take_one_of(&what, 2, limit).await });
-        tokio::task::yield_now().await;
-        drop(first);
-        waiting.await.unwrap().unwrap();
-    }
-
-    #[tokio::test]
-    async fn who_waits_too_long_is_told() {
-        let what = unique("late");
-        let _held = Claim::take_one_of(&what, 1, Duration::from_secs(1)).await.unwrap();
-        let error = Claim::take_one_of(&what, 1, Duration::from_millis(20)).await.unwrap_err();
-        assert!(matches!(error, ClaimError::Late { .. }), "{error}");
-    }
-
-    #[tokio::test]
-    async fn many_who_wait_do_not_wear_out_who_holds() {
-        let what = unique("many");
-        let limit = Duration::from_secs(60);
-        let _holder = Claim::take_one_of(&what, 2, limit).await.unwrap();
-        let turns = (0..100).map(|_| async {
-            let claim = Claim::take_one_of(&what, 2, limit).await?;
-            tokio::task::yield_now().await;
-            drop(claim);
-            Ok::<(), ClaimError>(())
-        });
-        futures::future::try_join_all(turns).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_name_that_somebody_has_without_listening_is_waited_for_no_longer_than_any() {
-        let what = unique("squatted");
-        let squatter = stream().unwrap();
-        bind(squatter.as_raw_fd(), &address(&format!("{what}/0")).unwrap()).unwrap();
-        let error = Claim::take_one_of(&what, 1, Duration::from_millis(100)).await.unwrap_err();
-        assert!(matches!(error, ClaimError::Late { .. }), "{error}");
-        drop(squatter);
-        Claim::take_one_of(&what, 1, Duration::from_secs(10)).await.unwrap();
-    }
-
-    #[test]
-    fn a_name_that_is_too_long_is_an_error() {
-        assert!(matches!(Claim::take(&"x".repeat(200)), Err(ClaimError::Io { .. })));
-    }
-}
+mod tests;
