@@ -1,6 +1,17 @@
 #![doc = include_str!("../README.md")]
 
+mod backend;
+mod bridge;
+mod config;
+mod error;
+mod names;
 mod netlink;
+mod probe;
+mod tap;
+mod vhost;
+mod wiring;
+mod words;
 
-/// The alias of a bridge that `xcluster nsadd` made: clusters use it as it is, and never remove it.
-pub const PREPARED_MARK: &str = "xcluster: nsadd";
+pub use backend::BridgeBackend;
+pub use config::{BridgeConfig, Vhost};
+pub use names::PREPARED_MARK;

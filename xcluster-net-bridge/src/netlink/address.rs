@@ -18,6 +18,18 @@ pub(crate) struct Address {
 }
 
 impl Netlink {
+    /// The addresses of a link.
+    pub(crate) async fn addresses(&self, link: u32) -> Result<Vec<Address>, Failure> {
+        let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let found = self.list(message, || "list the addresses".to_owned()).await?;
+        let address = |message| match message {
+            // The kernel says those of all links.
+            RouteNetlinkMessage::NewAddress(message) if message.header.index == link => read(&message),
+            _ => None,
+        };
+        Ok(found.into_iter().filter_map(address).collect())
+    }
+
     /// Gives a link an address. It may be used at once: nobody is asked whether they have it. Returns whether the link did
     /// not have it before.
     pub(crate) async fn add_address(&self, link: u32, address: Address) -> Result<bool, Failure> {
@@ -50,4 +62,12 @@ impl Address {
             IpAddr::V6(ip) => AddressMessageBuilder::<Ipv6Addr>::new().index(link).address(ip, self.prefix).build(),
         }
     }
+}
+
+fn read(message: &AddressMessage) -> Option<Address> {
+    let ip = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Address(ip) => Some(*ip),
+        _ => None,
+    })?;
+    Some(Address { ip, prefix: message.header.prefix_len })
 }

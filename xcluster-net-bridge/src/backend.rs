@@ -1,0 +1,141 @@
+//! The backend itself: which of its parts serves which call. No state of its own; what a cluster has is in its store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use nix::unistd::getuid;
+use xcluster_core::net::{Capabilities, HostAccess, Net, NetBackend, NetError, Port, Site, VmToVm, Wired};
+use xcluster_core::topology::NetKind;
+
+use crate::config::BridgeConfig;
+use crate::netlink::Netlink;
+use crate::netlink::link::{Change, Which};
+use crate::tap::{self, NewTap};
+use crate::wiring::Wiring;
+use crate::{bridge, error, names, probe, vhost, words};
+
+/// The index of `lo`, the first link of every network namespace.
+const LOOPBACK: u32 = 1;
+
+/// Linux bridges with a tap for each NIC, in the cluster's network namespace. No root, and nothing that outlives the owner
+/// where that namespace is private.
+#[derive(Debug, Clone, Default)]
+pub struct BridgeBackend {
+    config: BridgeConfig,
+}
+
+impl BridgeBackend {
+    /// The name that it is chosen by.
+    pub const NAME: &str = "bridge";
+    /// The largest MTU. A tap takes frames of 65535 bytes (`MAX_MTU` of drivers/net/tun.c), of which 14 are the Ethernet
+    /// header; a bridge would take more.
+    pub const MTU_MAX: u16 = 65535 - 14;
+
+    /// The backend with this configuration.
+    pub const fn new(config: BridgeConfig) -> Self {
+        Self { config }
+    }
+
+    async fn wire(&self, site: &Site<'_>, port: &Port, wiring: &Wiring) -> Result<Wired, NetError> {
+        let bridge = wiring.bridge(port.net.id).ok_or_else(|| error::too_early("setup"))?;
+        let vhosts = vhost::open(self.config.vhost, self.config.queues.into())?;
+        let tap = NewTap {
+            name: &names::tap(port.net.id, port.node),
+            mark: &names::tap_mark(port.net.id, port.node, site.cluster, getuid().as_raw()),
+            mtu: port.net.mtu,
+            bridge: bridge.index,
+            queues: self.config.queues,
+        };
+        let queues = tap::make(site.needed_namespace()?, &wiring.netlink, &tap).await?;
+        Ok(Wired { kvm: words::tap(port, &queues, &vhosts), access: HostAccess::Inside(port.ipv4().into()) })
+    }
+}
+
+#[async_trait]
+impl NetBackend for BridgeBackend {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    /// Not durable: bridges go with their namespace. In one that has a name they may outlive an owner who is killed; then
+    /// the next cluster there knows them by their mark, and that nobody has claimed them, and makes them anew.
+    fn capabilities(&self, _: NetKind) -> Capabilities {
+        let mut capabilities = Capabilities::joining(VmToVm::Switch, Self::MTU_MAX);
+        capabilities.host_access = true;
+        capabilities.offloads = true;
+        capabilities.hotplug = true;
+        capabilities.needs_namespace = true;
+        capabilities
+    }
+
+    fn usable(&self) -> Result<(), NetError> {
+        probe::probe()
+    }
+
+    /// Claims the nets in the namespace: whoever has a net's bridge has it alone.
+    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
+        if let Some(refusal) = error::refusal(&self.config, nets) {
+            return Err(refusal);
+        }
+        let namespace = site.needed_namespace()?;
+        vhost::open(self.config.vhost, 1)?;
+        let wiring = match Wiring::of(site) {
+            Some(wiring) => wiring,
+            None => Wiring::begin(site, Netlink::connect(namespace)?),
+        };
+        // A change of nothing is refused as any would be.
+        let permitted = wiring.netlink.change(Which::Index(LOOPBACK), &Change::default()).await;
+        permitted.map_err(|failure| error::refused(failure, namespace.wanted()))?;
+        let new = ports.iter().filter(|port| wiring.wired(port).is_none()).count();
+        namespace.expect_tuns(1 + new * usize::from(self.config.queues));
+        namespace.tun()?;
+        let claims = nets.iter().map(|net| names::claim(net.id));
+        site.claims.claim_all_in(namespace, claims).map_err(error::not_claimed)
+    }
+
+    async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
+        let wiring = claimed(site, net).ok_or_else(|| error::too_early("create_net"))?;
+        if wiring.bridge(net.id).is_some() {
+            return Ok(());
+        }
+        let (netlink, netns) = (&wiring.netlink, site.needed_namespace()?.wanted());
+        let bridge = bridge::find_or_make(netlink, netns, net).await?;
+        wiring.begin_bridge(net.id, bridge.clone());
+        bridge::finish(netlink, netns, site.cluster, net, &bridge).await?;
+        wiring.finish_bridge(net.id);
+        Ok(())
+    }
+
+    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
+        let wiring = claimed(site, &port.net).ok_or_else(|| error::too_early("setup"))?;
+        if let Some(wired) = wiring.wired(port) {
+            return Ok(wired);
+        }
+        let wired = self.wire(site, port, &wiring).await?;
+        wiring.keep(port, wired.clone());
+        Ok(wired)
+    }
+
+    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
+        let Some(wiring) = claimed(site, &port.net) else { return Ok(()) };
+        if let Some(wired) = wiring.forget(port) {
+            // With its last descriptor the tap goes; what is left of it is held by somebody who should not.
+            drop(wired);
+            tap::remove(&wiring.netlink, &names::tap(port.net.id, port.node)).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
+        let Some(wiring) = claimed(site, net) else { return Ok(()) };
+        let bridge = wiring.forget_bridge(net.id);
+        bridge::remove(&wiring.netlink, net, bridge.as_ref()).await?;
+        site.claims.release([names::claim(net.id)]);
+        Ok(())
+    }
+}
+
+/// What is remembered of a cluster whose net this is.
+fn claimed(site: &Site<'_>, net: &Net) -> Option<Arc<Wiring>> {
+    Wiring::of(site).filter(|_| site.claims.holds(&names::claim(net.id)))
+}

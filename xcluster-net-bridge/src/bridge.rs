@@ -1,0 +1,111 @@
+//! The bridge of a net: made and removed, or found prepared, borrowed and given back as it was. Whoever calls has claimed
+//! the net, so that what clusters left of that name is nobody's.
+
+use xcluster_core::addr::Addressing;
+use xcluster_core::host::Netns;
+use xcluster_core::name::ClusterName;
+use xcluster_core::net::{Net, NetError};
+
+use crate::error;
+use crate::names::{self, GROUP, Owner};
+use crate::netlink::address::Address;
+use crate::netlink::link::{Change, Link, NewBridge, Which};
+use crate::netlink::{Failure, Netlink};
+
+/// The addresses 01:80:c2:00:00:0E alone, which are those of LLDP: a bridge would keep such frames to itself.
+pub(crate) const FORWARD_LLDP: u16 = 1 << 0xe;
+
+/// A bridge that is there.
+#[derive(Debug, Clone)]
+pub(crate) struct Bridge {
+    pub(crate) index: u32,
+    /// What is to be given back, if it is not ours.
+    borrowed: Option<Borrowed>,
+}
+
+/// What a prepared bridge was like.
+#[derive(Debug, Clone)]
+struct Borrowed {
+    mtu: u32,
+    /// Addresses that it did not have.
+    added: Vec<Address>,
+}
+
+/// Finds the bridge of a net, or makes it. What clusters left is removed first.
+///
+/// A bridge is not ready before it was [finished](finish): so that whoever is interrupted knows what there is to undo.
+pub(crate) async fn find_or_make(netlink: &Netlink, netns: &Netns, net: &Net) -> Result<Bridge, NetError> {
+    let name = names::bridge(net.id);
+    match netlink.link(&name).await? {
+        Some(link) => match Owner::of(&link) {
+            Owner::Prepared => return Ok(borrow(netlink, &link, net).await?),
+            Owner::Cluster => netlink.remove(Which::Index(link.index)).await?,
+            Owner::Stranger => return Err(NetError::Conflict { object: name }),
+        },
+        None => {}
+    }
+    let bridge = NewBridge {
+        name: &name,
+        group: GROUP,
+        address: net.addressing.host_mac(net.id).0,
+        forward_link_local: FORWARD_LLDP,
+    };
+    netlink.make_bridge(&bridge).await.map_err(|failure| error::no_bridge(failure, &name, netns))?;
+    let link = netlink.link(&name).await?.ok_or(NetError::Conflict { object: name })?;
+    Ok(Bridge { index: link.index, borrowed: None })
+}
+
+async fn borrow(netlink: &Netlink, link: &Link, net: &Net) -> Result<Bridge, Failure> {
+    let there = netlink.addresses(link.index).await?;
+    let added = host_addresses(net).into_iter().filter(|address| !there.contains(address)).collect();
+    Ok(Bridge { index: link.index, borrowed: Some(Borrowed { mtu: link.mtu, added }) })
+}
+
+/// Gives a bridge its mark, its MTU and the host's addresses.
+pub(crate) async fn finish(
+    netlink: &Netlink,
+    netns: &Netns,
+    cluster: &ClusterName,
+    net: &Net,
+    bridge: &Bridge,
+) -> Result<(), NetError> {
+    let mark = names::bridge_mark(net.id, cluster, nix::unistd::getuid().as_raw());
+    let (alias, addresses) = match &bridge.borrowed {
+        Some(borrowed) => (None, borrowed.added.clone()),
+        None => (Some(mark.as_str()), host_addresses(net).into()),
+    };
+    let change = Change { alias, mtu: Some(net.mtu), up: Some(true), ..Change::default() };
+    let finished = async {
+        netlink.change(Which::Index(bridge.index), &change).await?;
+        for address in addresses {
+            netlink.add_address(bridge.index, address).await?;
+        }
+        Ok(())
+    };
+    finished.await.map_err(|failure| error::refused(failure, netns))
+}
+
+/// Removes the bridge of a net, or gives it back. What is not there, or a stranger's, is left alone.
+pub(crate) async fn remove(netlink: &Netlink, net: &Net, bridge: Option<&Bridge>) -> Result<(), Failure> {
+    let Some(link) = netlink.link(&names::bridge(net.id)).await? else { return Ok(()) };
+    match (Owner::of(&link), bridge.and_then(|bridge| bridge.borrowed.as_ref())) {
+        (Owner::Cluster, _) => netlink.remove(Which::Index(link.index)).await,
+        (Owner::Prepared, Some(borrowed)) => give_back(netlink, link.index, borrowed).await,
+        (Owner::Prepared | Owner::Stranger, _) => Ok(()),
+    }
+}
+
+async fn give_back(netlink: &Netlink, index: u32, borrowed: &Borrowed) -> Result<(), Failure> {
+    for address in &borrowed.added {
+        netlink.remove_address(index, *address).await?;
+    }
+    let mtu = u16::try_from(borrowed.mtu).ok();
+    netlink.change(Which::Index(index), &Change { mtu, ..Change::default() }).await
+}
+
+fn host_addresses(net: &Net) -> [Address; 2] {
+    [
+        Address { ip: net.host_ipv4().into(), prefix: Addressing::IPV4_LEN },
+        Address { ip: net.host_ipv6().into(), prefix: Addressing::IPV6_LEN },
+    ]
+}

@@ -1,0 +1,57 @@
+//! What a user can set about taps. Opens none.
+
+use std::ops::RangeInclusive;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How QEMU works on its taps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct BridgeConfig {
+    /// Pairs of queues per NIC, from 1 to 16. More than one lets a guest with several CPUs send and receive on all of them,
+    /// and makes a tap much slower to bring up; what is gained shows with KVM and vhost alone. Default: 1.
+    pub queues: u8,
+    /// Whether the kernel moves the frames between tap and guest, instead of QEMU. Default: where the kernel can.
+    pub vhost: Vhost,
+}
+
+/// Whether the kernel moves the frames between tap and guest: `/dev/vhost-net`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Vhost {
+    /// Where the file can be opened.
+    #[default]
+    Auto,
+    /// Always: without the file, clusters do not start.
+    On,
+    /// Never.
+    Off,
+}
+
+impl BridgeConfig {
+    /// How many pairs of queues a NIC may have. The kernel allows 256 per tap (`MAX_TAP_QUEUES` of drivers/net/tap.c); each
+    /// takes a descriptor or two of QEMU and of the owner.
+    pub const QUEUES: RangeInclusive<u8> = 1..=16;
+
+    /// The same with so many pairs of queues per NIC; see [`queues`](Self::queues).
+    #[must_use]
+    pub const fn with_queues(mut self, queues: u8) -> Self {
+        self.queues = queues;
+        self
+    }
+
+    /// The same with the kernel moving frames, or not; see [`vhost`](Self::vhost).
+    #[must_use]
+    pub const fn with_vhost(mut self, vhost: Vhost) -> Self {
+        self.vhost = vhost;
+        self
+    }
+}
+
+impl Default for BridgeConfig {
+    fn default() -> Self {
+        Self { queues: 1, vhost: Vhost::Auto }
+    }
+}

@@ -1,0 +1,39 @@
+//! Whether this host has what bridges and taps take, found out by making some where nobody notices.
+
+use std::io;
+
+use xcluster_core::host::{Namespace, Netns};
+use xcluster_core::net::NetError;
+
+use crate::error;
+use crate::names::GROUP;
+use crate::netlink::Netlink;
+use crate::netlink::link::{NewBridge, Which};
+use crate::tap::{self, NewTap};
+
+const BRIDGE: &str = "xcbr0";
+const TAP: &str = "xcbr0_t1";
+
+/// Makes a bridge with a tap in a namespace of its own, which goes with them.
+pub(crate) fn probe() -> Result<(), NetError> {
+    let namespace = Namespace::private()?;
+    // A runtime of its own, in a thread of its own: whoever asks may be in one, and is not made to wait for itself.
+    let probed = std::thread::scope(|scope| scope.spawn(|| in_runtime(&namespace)).join());
+    probed.unwrap_or_else(|_| Err(NetError::Other { message: "the probe panicked".to_owned(), source: None }))
+}
+
+fn in_runtime(namespace: &Namespace) -> Result<(), NetError> {
+    let no_runtime = |error: io::Error| NetError::io("make a runtime", error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)?;
+    runtime.block_on(make_both(namespace))
+}
+
+async fn make_both(namespace: &Namespace) -> Result<(), NetError> {
+    let netlink = Netlink::connect(namespace)?;
+    let bridge = NewBridge { name: BRIDGE, group: GROUP, address: [0, 0, 0, 1, 0, 250], forward_link_local: 0 };
+    netlink.make_bridge(&bridge).await.map_err(|failure| error::no_bridge(failure, BRIDGE, &Netns::Private))?;
+    let link = netlink.link(BRIDGE).await?.ok_or(NetError::Conflict { object: BRIDGE.to_owned() })?;
+    let tap = NewTap { name: TAP, mark: "xcluster: probe", mtu: 1500, bridge: link.index, queues: 1 };
+    tap::make(namespace, &netlink, &tap).await?;
+    Ok(netlink.remove(Which::Index(link.index)).await?)
+}

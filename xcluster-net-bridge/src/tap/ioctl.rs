@@ -1,0 +1,50 @@
+//! What the kernel takes by ioctl alone: it makes no taps through netlink. Knows nothing of what a tap is for.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// What every tap is: frames with nothing before them but the header that says what is left to do about checksums and
+/// segments.
+const TAP: libc::c_int = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+
+nix::ioctl_write_ptr_bad!(
+    /// `TUNSETIFF` of linux/if_tun.h, which says `int` and takes a `struct ifreq`.
+    tun_set_iff,
+    nix::request_code_write!(b'T', 202, size_of::<libc::c_int>()),
+    libc::ifreq
+);
+
+/// What there is of the name before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// Nothing: the tap is made, and this is its only queue.
+    Only,
+    /// Nothing: the tap is made, and this is its first queue of several.
+    First,
+    /// The tap, which gets a further queue.
+    Further,
+}
+
+/// Makes an open `/dev/net/tun` a queue of the tap of this name, in the namespace that it was opened in. The tap lives as long
+/// as one of its queues is open.
+pub(super) fn become_tap(tun: &OwnedFd, name: &str, queue: Queue) -> Result<(), Errno> {
+    let flags = match queue {
+        Queue::Only => TAP | libc::IFF_TUN_EXCL,
+        Queue::First => TAP | libc::IFF_MULTI_QUEUE | libc::IFF_TUN_EXCL,
+        Queue::Further => TAP | libc::IFF_MULTI_QUEUE,
+    };
+    // SAFETY: zeros are a valid value of this structure.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if name.len() >= request.ifr_name.len() {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *place = byte.cast_signed();
+    }
+    // The flag of an exclusive tap is the sign of the kernel's short number.
+    request.ifr_ifru.ifru_flags = (flags as u16).cast_signed();
+    // SAFETY: the descriptor is open, and the structure is what the request takes.
+    unsafe { tun_set_iff(tun.as_raw_fd(), &raw const request) }.map(drop)
+}
