@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::refusal::Refusal;
 use crate::guest::exec::ExecError;
 use crate::guest::{ImageError, OverlayError};
 use crate::host::{ClaimError, FolderError, UplinkError};
@@ -124,9 +125,18 @@ impl Error {
             Self::NotRunning(_) => ErrorKind::NotRunning,
             Self::NotReady { .. } | Self::NoAgent(_) => ErrorKind::Node,
             Self::Exec { .. } => ErrorKind::Exec,
-            Self::Owner(refusal) => refusal.kind,
+            Self::Owner(refusal) => refusal.kind(),
             Self::Connect { .. } | Self::Monitor { .. } => ErrorKind::Node,
             Self::Ended | Self::Leftovers(_) | Self::Io { .. } => ErrorKind::Other,
+        }
+    }
+
+    /// The command that gives this host what it lacks, if that is why and one is known: `sudo chmod 0666 /dev/net/tun`.
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::Start(failure) => failure.cause.remedy(),
+            Self::Owner(refusal) => refusal.remedy(),
+            _ => None,
         }
     }
 }
@@ -168,64 +178,6 @@ pub enum ErrorKind {
     Exec,
     /// Anything else.
     Other,
-}
-
-/// An error that came from another process: its kind and its texts, with its causes as they were there.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Refusal {
-    kind: ErrorKind,
-    message: String,
-    cause: Option<Box<Refusal>>,
-}
-
-impl Refusal {
-    /// An error of this kind with these texts, outermost first.
-    pub fn new(kind: ErrorKind, chain: impl IntoIterator<Item = String, IntoIter: DoubleEndedIterator>) -> Self {
-        let wrap = |cause: Option<Box<Self>>, message| Some(Box::new(Self { kind, message, cause }));
-        let outermost = chain.into_iter().rev().fold(None, wrap);
-        outermost.map_or_else(|| Self { kind, message: String::new(), cause: None }, |refusal| *refusal)
-    }
-
-    /// Any error, to be sent to another process.
-    pub fn of(kind: ErrorKind, error: &dyn std::error::Error) -> Self {
-        let chain: Vec<String> =
-            std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
-        Self::new(kind, chain)
-    }
-
-    /// What kind of error it was there.
-    pub const fn kind(&self) -> ErrorKind {
-        self.kind
-    }
-
-    /// Its texts, outermost first.
-    pub(crate) fn into_chain(self) -> Vec<String> {
-        let mut chain = vec![self.message];
-        let mut cause = self.cause;
-        while let Some(refusal) = cause {
-            chain.push(refusal.message);
-            cause = refusal.cause;
-        }
-        chain
-    }
-}
-
-impl From<&Error> for Refusal {
-    fn from(error: &Error) -> Self {
-        Self::of(error.kind(), error)
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Refusal {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_ref().map(|cause| &**cause as &(dyn std::error::Error + 'static))
-    }
 }
 
 /// A start that failed, with all that helps to see why. Its debug form has all of it.
@@ -334,6 +286,14 @@ pub enum Cause {
 impl Cause {
     pub(crate) fn io(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io { action: action.into(), source: source.into() }
+    }
+
+    /// The command that gives this host what it lacks, if that is why and one is known.
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::Net(error) => error.remedy(),
+            _ => None,
+        }
     }
 
     fn kind(&self) -> ErrorKind {

@@ -19,6 +19,7 @@ mod node;
 mod prepare;
 mod reach;
 mod ready;
+mod refusal;
 mod start;
 mod state;
 mod status;
@@ -29,8 +30,9 @@ mod undo;
 
 pub use builder::Builder;
 pub use console::{Console, ConsoleInput};
-pub use error::{Cause, Error, ErrorKind, NodeFailure, Refusal, StartFailure};
+pub use error::{Cause, Error, ErrorKind, NodeFailure, StartFailure};
 pub use event::{Event, Events};
 pub use handle::{Cluster, IntoNodeId};
 pub use node::Node;
+pub use refusal::Refusal;
 pub use status::{ClusterState, ClusterStatus, NetStatus, NicStatus, NodeState, NodeStatus};

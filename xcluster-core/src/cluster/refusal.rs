@@ -1,0 +1,95 @@
+//! An error on its way from one process to another: texts, and what a caller decides by. What it means is said by
+//! whoever shows it.
+
+use std::fmt;
+
+use super::error::{Error, ErrorKind};
+
+/// An error that came from another process: its kind and its texts, with its causes as they were there.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Refusal {
+    kind: ErrorKind,
+    message: String,
+    /// Of the outermost one alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+    cause: Option<Box<Refusal>>,
+}
+
+impl Refusal {
+    /// An error of this kind with these texts, outermost first.
+    pub fn new(kind: ErrorKind, chain: impl IntoIterator<Item = String, IntoIter: DoubleEndedIterator>) -> Self {
+        let wrap = |cause, message| Some(Box::new(Self { kind, message, remedy: None, cause }));
+        let outermost = chain.into_iter().rev().fold(None, wrap);
+        outermost.map_or_else(|| Self { kind, message: String::new(), remedy: None, cause: None }, |refusal| *refusal)
+    }
+
+    /// Any error, to be sent to another process.
+    pub fn of(kind: ErrorKind, error: &dyn std::error::Error) -> Self {
+        let chain: Vec<String> =
+            std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+        Self::new(kind, chain)
+    }
+
+    /// What kind of error it was there.
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The command that gives the host what it lacks, as [`Error::remedy`] has it.
+    pub fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+
+    /// Its texts, outermost first.
+    pub(crate) fn into_chain(self) -> Vec<String> {
+        let mut chain = vec![self.message];
+        let mut cause = self.cause;
+        while let Some(refusal) = cause {
+            chain.push(refusal.message);
+            cause = refusal.cause;
+        }
+        chain
+    }
+}
+
+impl From<&Error> for Refusal {
+    fn from(error: &Error) -> Self {
+        Self { remedy: error.remedy().map(str::to_owned), ..Self::of(error.kind(), error) }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| &**cause as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::cluster::{Cause, StartFailure};
+    use crate::net::NetError;
+    use crate::plan::Step;
+
+    #[test]
+    fn an_error_arrives_with_its_causes_and_with_what_helps() {
+        let remedy = Some("sudo chmod 0666 /dev/net/tun".to_owned());
+        let cause = Cause::Net(NetError::Unsupported { what: "cannot open `/dev/net/tun`".to_owned(), remedy });
+        let (console, stderr) = (None, None);
+        let failure = StartFailure { step: Step::Guest, cause, console, stderr, stopped: 0, leftovers: Vec::new() };
+        let sent = Refusal::from(&Error::Start(Arc::new(failure)));
+        let came: Refusal = serde_json::from_str(&serde_json::to_string(&sent).unwrap()).unwrap();
+        let error = Error::Owner(came.clone());
+        assert_eq!((error.kind(), error.remedy()), (ErrorKind::Host, Some("sudo chmod 0666 /dev/net/tun")));
+        assert_eq!(came.into_chain(), ["cannot prepare QEMU and the guest", "cannot open `/dev/net/tun`"]);
+    }
+}
