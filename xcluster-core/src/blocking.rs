@@ -18,6 +18,7 @@ use futures::executor::block_on;
 use crate::cluster::{self, Builder, ClusterStatus, Console, Error, Event, IntoNodeId, NodeStatus};
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
+use crate::host::namespace::Inside;
 use crate::name::{ClusterName, NodeId};
 use crate::plan::Plan;
 
@@ -90,6 +91,14 @@ impl Cluster {
     /// It has ended.
     pub fn status(&self) -> Result<ClusterStatus, Error> {
         block_on(self.0.status())
+    }
+
+    /// The way for a program of this host into the cluster's network namespace.
+    ///
+    /// # Errors
+    /// As [`cluster::Cluster::inside`].
+    pub fn inside(&self) -> Result<Option<Inside>, Error> {
+        block_on(self.0.inside())
     }
 
     /// Runs a command on several nodes at the same time, and gives every result, in the order of the nodes.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,9 +19,13 @@ use super::status::ClusterStatus;
 use super::thread::ClusterThread;
 use super::{start, undo};
 use crate::guest::exec::{Command, Output};
-use crate::host::{Folder, folder};
+use crate::host::namespace::Inside;
+use crate::host::{Folder, Netns, folder};
 use crate::name::{ClusterName, NodeId};
 use crate::plan::Plan;
+
+/// What [`Cluster::inside`] is about.
+const ENTER: &str = "enter the cluster's network namespace";
 
 /// A running cluster. It lives as long as this value and the process that holds it, whichever ends first: dropping it, a
 /// panic, a signal, `kill -9` of the process all end every node, and nothing is left.
@@ -149,6 +154,24 @@ impl Cluster {
     /// It has ended.
     pub async fn status(&self) -> Result<ClusterStatus, Error> {
         self.shared.thread.call(async |state| state.status()).await
+    }
+
+    /// The way for a program of this host into the network namespace that the cluster's networks are in, where it has every
+    /// privilege: `tcpdump` on a bridge, `nft`, `curl` to a node's address. None if the cluster has no namespace of its own
+    /// because no backend needs one, or is in the one that its owner is in.
+    ///
+    /// # Errors
+    /// The start has not come to it yet, or the cluster has ended.
+    pub async fn inside(&self) -> Result<Option<Inside>, Error> {
+        let inside = self.shared.call(async |state| {
+            let namespace = match (state.namespace.get(), &state.plan.netns) {
+                (Some(namespace), _) => namespace,
+                (None, None | Some(Netns::Here)) => return Ok(None),
+                (None, Some(_)) => return Err(Error::io(ENTER, io::Error::other("it is not made yet"))),
+            };
+            namespace.inside().map_err(|error| Error::io(ENTER, error))
+        });
+        inside.await
     }
 
     /// Runs a command on several nodes at the same time, and gives every result, in the order of the nodes.

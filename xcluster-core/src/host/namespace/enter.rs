@@ -1,7 +1,7 @@
 //! Programs that run in a namespace: they have every privilege in it and are still who they were. Starts none.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -34,6 +34,11 @@ impl Inside {
     /// A way by these descriptors: of the user namespace, if it is another than ours, and of the network's.
     pub const fn new(user: Option<OwnedFd>, net: OwnedFd) -> Self {
         Self { user, net }
+    }
+
+    /// What it goes by, for those who pass it on: of the user namespace, if it is another than ours, and of the network's.
+    pub fn descriptors(&self) -> (Option<BorrowedFd<'_>>, BorrowedFd<'_>) {
+        (self.user.as_ref().map(AsFd::as_fd), self.net.as_fd())
     }
 
     /// Has a program enter before it is executed: a shell, `tcpdump`, `nft`. There it has every privilege; of the host it has
