@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc};
@@ -14,7 +15,8 @@ use crate::guest::agent::wire::{Stream, WINDOW, cost};
 use crate::guest::exec::lane::{Lane, Order, Orders, Report};
 use crate::guest::exec::{Command, Event, ExecError, Execution, StdinWriter};
 
-/// The owner's end: passes on what happens until the command has ended or nobody follows it any more.
+/// The owner's end: passes on what happens until the command has ended or nobody follows it any more. Who does not read what
+/// the command says is heard all the same: that is when somebody sends it a signal.
 pub(super) async fn serve(stream: UnixStream, mut execution: Execution) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut frames = Reader::new(reader);
@@ -24,22 +26,17 @@ pub(super) async fn serve(stream: UnixStream, mut execution: Execution) -> io::R
     if let Some(stdin) = execution.take_stdin() {
         tokio::spawn(feed(stdin, inputs, taken));
     }
-    loop {
+    let mut pending = Vec::new();
+    let mut ended = false;
+    while !(ended && pending.is_empty()) {
         tokio::select! {
-            event = execution.next() => {
-                let (frame, last) = match event {
-                    Ok(Some(Event::Stdout(bytes))) => (Frame::Stdout(bytes), false),
-                    Ok(Some(Event::Stderr(bytes))) => (Frame::Stderr(bytes), false),
-                    Ok(Some(Event::Exited(status))) => (Frame::Exited(serde_json::to_vec(&status)?), true),
-                    Ok(None) => return Ok(()),
-                    Err(error) => (Frame::Failed(serde_json::to_vec(&Refusal::of(ErrorKind::Exec, &error))?), true),
-                };
-                frame::write(&mut writer, frame).await?;
-                if last {
-                    return Ok(());
-                }
+            written = writer.write(&pending), if !pending.is_empty() => drop(pending.drain(..written?)),
+            event = execution.next(), if pending.is_empty() && !ended => {
+                let (frame, last) = told(event)?;
+                ended = last;
+                frame.map_or(Ok(()), |frame| frame::encode(frame, &mut pending))?;
             }
-            Some(frame) = credits.recv() => frame::write(&mut writer, frame).await?,
+            Some(frame) = credits.recv() => frame::encode(frame, &mut pending)?,
             frame = frames.next() => match frame? {
                 Some(Frame::Stdin(bytes)) => {
                     // The command may have ended its input already.
@@ -52,6 +49,18 @@ pub(super) async fn serve(stream: UnixStream, mut execution: Execution) -> io::R
             },
         }
     }
+    Ok(())
+}
+
+/// The frame that tells an event, and whether it is the last.
+fn told(event: Result<Option<Event>, ExecError>) -> io::Result<(Option<Frame>, bool)> {
+    Ok(match event {
+        Ok(Some(Event::Stdout(bytes))) => (Some(Frame::Stdout(bytes)), false),
+        Ok(Some(Event::Stderr(bytes))) => (Some(Frame::Stderr(bytes)), false),
+        Ok(Some(Event::Exited(status))) => (Some(Frame::Exited(serde_json::to_vec(&status)?)), true),
+        Ok(None) => (None, true),
+        Err(error) => (Some(Frame::Failed(serde_json::to_vec(&Refusal::of(ErrorKind::Exec, &error))?)), true),
+    })
 }
 
 /// Writes input to the command and says what it took.
@@ -166,11 +175,28 @@ fn refused(refusal: Refusal) -> ExecError {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
-
     use super::*;
     use crate::guest::agent::wire::CHUNK;
     use crate::guest::exec::Status;
+
+    #[tokio::test]
+    async fn a_signal_is_heard_from_somebody_who_does_not_read() {
+        let (asker, owner) = UnixStream::pair().unwrap();
+        let (reports, reported) = mpsc::unbounded_channel();
+        let (order, mut orders) = mpsc::unbounded_channel();
+        let orders_of = Orders::new(move |given| drop(order.send(given)));
+        let execution = Execution::new(Lane::new(orders_of, reported, None), &Command::shell("yes"));
+        // More than any socket holds.
+        for _ in 0..1000 {
+            reports.send(Ok(Report::Data(Stream::Stdout, vec![b'y'; CHUNK]))).unwrap();
+        }
+        let served = tokio::spawn(serve(owner, execution));
+        asker.readable().await.unwrap();
+        let (_unread, mut writer) = asker.into_split();
+        frame::write(&mut writer, Frame::Signal(2)).await.unwrap();
+        while !matches!(orders.recv().await, Some(Order::Signal(2))) {}
+        served.abort();
+    }
 
     #[tokio::test]
     async fn a_result_is_not_lost_when_the_owner_hangs_up_before_all_input_was_sent() {

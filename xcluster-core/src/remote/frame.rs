@@ -67,14 +67,21 @@ impl Frame {
 
 /// Sends a frame.
 pub(super) async fn write(stream: &mut (impl AsyncWrite + Unpin), frame: Frame) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    encode(frame, &mut bytes)?;
+    stream.write_all(&bytes).await
+}
+
+/// Puts a frame behind bytes that are to be sent.
+pub(super) fn encode(frame: Frame, bytes: &mut Vec<u8>) -> io::Result<()> {
     let (kind, body) = frame.parts();
     let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= BODY_MAX);
     let length = length.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a frame that is too long"))?;
-    let mut bytes = Vec::with_capacity(HEADER + body.len());
+    bytes.reserve(HEADER + body.len());
     bytes.push(kind);
     bytes.extend(length.to_le_bytes());
     bytes.extend(body);
-    stream.write_all(&bytes).await
+    Ok(())
 }
 
 /// Reads frames; a read that is dropped half-way loses nothing.
