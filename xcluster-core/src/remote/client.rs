@@ -1,22 +1,22 @@
 //! The asker's side: a cluster that another process of this user owns.
 
 use std::io;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{self, Poll};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::execution;
-use super::message::{Answer, Request, SOCKET, VERSION, Verb, receive, send};
+use super::console::RemoteConsole;
+use super::message::{Answer, Request, SOCKET, VERSION, Verb, Way, receive, send};
+use super::{descriptors, execution};
 use crate::cluster::{ClusterStatus, Error, Event};
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
 use crate::host::folder;
+use crate::host::namespace::Inside;
 use crate::name::{ClusterName, NodeId};
 use crate::plan::Plan;
 
@@ -135,7 +135,7 @@ impl Remote {
     /// The node has not been started.
     pub async fn console(&self, node: NodeId) -> Result<RemoteConsole, Error> {
         let (stream, ()) = self.ask(Verb::Console { node }).await?;
-        Ok(RemoteConsole { stream })
+        Ok(RemoteConsole::new(stream))
     }
 
     /// What a node's console has shown, at most its last 256 KiB.
@@ -144,6 +144,32 @@ impl Remote {
     /// The node has not been started.
     pub async fn console_text(&self, node: NodeId) -> Result<String, Error> {
         self.quick(Verb::ConsoleText { node }).await
+    }
+
+    /// Connects to a TCP port of a node, on whichever net the owner reaches it. The owner connects and hands the connection
+    /// over, so that it has no part in what is said on it. The stream blocks, as one of the standard library does.
+    ///
+    /// # Errors
+    /// The owner has no access to that port, or nobody accepts there within ten seconds.
+    pub async fn connect(&self, node: NodeId, port: u16) -> Result<TcpStream, Error> {
+        let connected = async {
+            let (stream, ()) = self.ask(Verb::Connect { node, port }).await?;
+            descriptors::take_stream(&stream).await.map_err(|error| self.unreachable(error))
+        };
+        timeout(PATIENCE, connected).await.map_err(|error| self.unreachable(error.into()))?
+    }
+
+    /// The way for a program of this host into the network namespace that the cluster's networks are in, as
+    /// [`Cluster::inside`](crate::Cluster::inside) has it.
+    ///
+    /// # Errors
+    /// The start has not come to it yet, or the owner does not answer.
+    pub async fn inside(&self) -> Result<Option<Inside>, Error> {
+        let asked = async {
+            let (stream, way) = self.ask::<Way>(Verb::Namespace).await?;
+            descriptors::take_inside(&stream, way).await.map_err(|error| self.unreachable(error))
+        };
+        timeout(PATIENCE, asked).await.map_err(|error| self.unreachable(error.into()))?
     }
 
     /// Passes every event of the cluster to `each`, from the beginning, until the cluster ends or `each` says that it has
@@ -199,51 +225,4 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
     // `absolute` drops a slash at the end, which says that a folder is meant.
     let folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
     Ok(if folder { absolute.join("") } else { absolute })
-}
-
-/// A joined console of a node of another process's cluster. What the console showed before comes first.
-///
-/// As a stream it ends when the node or its owner has ended; it cannot be closed in one direction.
-#[derive(Debug)]
-pub struct RemoteConsole {
-    stream: UnixStream,
-}
-
-impl RemoteConsole {
-    /// What the console shows next, or none when the node or its owner has ended.
-    pub async fn next(&mut self) -> Option<Vec<u8>> {
-        let mut buffer = vec![0; 4096];
-        let count = self.stream.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
-        buffer.truncate(count);
-        Some(buffer)
-    }
-
-    /// Types on the console. False if the node has ended.
-    pub async fn send(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).await.is_ok()
-    }
-}
-
-impl AsyncRead for RemoteConsole {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut task::Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for RemoteConsole {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut task::Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_flush(context)
-    }
 }

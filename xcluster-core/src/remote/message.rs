@@ -51,6 +51,22 @@ pub(super) enum Verb {
     Console { node: NodeId },
     /// What a node's console has shown.
     ConsoleText { node: NodeId },
+    /// A connection to a TCP port of a node; its descriptor follows.
+    Connect { node: NodeId, port: u16 },
+    /// The cluster's network namespace; the descriptors that the answer names follow.
+    Namespace,
+}
+
+/// Which descriptors of a network namespace follow an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Way {
+    /// None: there is nowhere to go.
+    Nowhere,
+    /// The network's.
+    Net,
+    /// The network's, then that of the user namespace that it belongs to.
+    NetAndUser,
 }
 
 /// An answer: the value asked for, or why not.

@@ -3,14 +3,22 @@
 //!
 //! * [`serve`]: the owner's side.
 //! * [`Remote`]: the other side, with the same verbs as [`Cluster`](crate::Cluster).
-//! * `message`, `frame`: the language between them: a request and an answer, each a piece of JSON, and for a command or a
-//!   console the bytes that follow.
+//! * `conversation`: a request and what comes of it, at the owner's end.
+//! * `message`, `frame`, `descriptors`: the language between them: a request and an answer, each a piece of JSON, and what
+//!   follows: of a command or a console bytes, of a connection or a namespace descriptors.
+//! * `execution`, `console`: a command and a console at both ends, or at the asker's.
 
 mod client;
+mod console;
+mod conversation;
+mod descriptors;
 mod execution;
 mod frame;
 mod message;
 mod server;
+#[cfg(test)]
+mod tests;
 
-pub use client::{Remote, RemoteConsole, running};
+pub use client::{Remote, running};
+pub use console::RemoteConsole;
 pub use server::serve;

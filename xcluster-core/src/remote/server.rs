@@ -1,23 +1,18 @@
-//! The owner's side: answers requests on the cluster's socket until it is told to stop.
+//! The owner's side: listens on the cluster's socket until it is told to stop. What is said there is `conversation`'s affair.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::execution;
-use super::message::{Answer, Request, SOCKET, VERSION, Verb, receive, send};
-use crate::cluster::{Cluster, Console, Error, ErrorKind, Refusal};
-
-/// How long a request may take to arrive once somebody has connected.
-const PATIENCE: Duration = Duration::from_secs(10);
+use super::conversation::{answer, converse};
+use super::message::{SOCKET, send};
+use crate::cluster::{Cluster, Error};
 
 /// When to try again to accept a connection.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -69,117 +64,4 @@ pub async fn serve(cluster: impl Into<Arc<Cluster>>, until: impl Future<Output =
     // They see the end of the cluster by themselves, and pass it on; but for those whose other end does not listen.
     let _ = timeout(FAREWELL, async { while conversations.join_next().await.is_some() {} }).await;
     stopped
-}
-
-async fn converse(mut stream: UnixStream, cluster: &Cluster, stop: mpsc::Sender<UnixStream>) -> io::Result<()> {
-    let request: Request = timeout(PATIENCE, receive(&mut stream)).await??;
-    if request.version != VERSION {
-        let chain = vec![format!(
-            "the cluster is owned by xcluster {}, which speaks another language than you",
-            env!("CARGO_PKG_VERSION")
-        )];
-        return send(&mut stream, &Answer::<()>::Error(Refusal::new(ErrorKind::Other, chain))).await;
-    }
-    match request.verb {
-        Verb::Status => send(&mut stream, &answer(cluster.status().await.as_ref())).await,
-        Verb::Plan => send(&mut stream, &Answer::Ok(cluster.plan())).await,
-        Verb::Stop => {
-            // The channel is only full when somebody else has asked already; the connection then closes at the end.
-            let _ = stop.send(stream).await;
-            Ok(())
-        }
-        Verb::Events => {
-            send(&mut stream, &Answer::Ok(())).await?;
-            let mut events = cluster.events();
-            while let Some(event) = events.next().await {
-                send(&mut stream, &event).await?;
-            }
-            Ok(())
-        }
-        Verb::Exec { node, command } => match spawn(cluster, node, command).await {
-            Ok(execution) => {
-                send(&mut stream, &Answer::Ok(())).await?;
-                execution::serve(stream, execution).await
-            }
-            Err(error) => refuse(&mut stream, &error).await,
-        },
-        Verb::Put { node, local, remote } => {
-            let copied = match cluster.node(node) {
-                Ok(node) => node.put(local, remote).await,
-                Err(error) => Err(error),
-            };
-            send(&mut stream, &answer(copied.as_ref())).await
-        }
-        Verb::Get { node, remote, local } => {
-            let copied = match cluster.node(node) {
-                Ok(node) => node.get(remote, local).await,
-                Err(error) => Err(error),
-            };
-            send(&mut stream, &answer(copied.as_ref())).await
-        }
-        Verb::Console { node } => {
-            let console = match cluster.node(node) {
-                Ok(node) => node.console().await,
-                Err(error) => Err(error),
-            };
-            match console {
-                Ok(console) => {
-                    send(&mut stream, &Answer::Ok(())).await?;
-                    join(stream, console).await
-                }
-                Err(error) => refuse(&mut stream, &error).await,
-            }
-        }
-        Verb::ConsoleText { node } => {
-            let text = match cluster.node(node) {
-                Ok(node) => node.console_text().await,
-                Err(error) => Err(error),
-            };
-            send(&mut stream, &answer(text.as_ref())).await
-        }
-    }
-}
-
-async fn spawn(
-    cluster: &Cluster,
-    node: crate::name::NodeId,
-    command: crate::guest::exec::Command,
-) -> Result<crate::guest::exec::Execution, Error> {
-    cluster.node(node)?.spawn(command).await
-}
-
-fn answer<T: Serialize>(result: Result<T, &Error>) -> Answer<T> {
-    match result {
-        Ok(value) => Answer::Ok(value),
-        Err(error) => Answer::Error(error.into()),
-    }
-}
-
-async fn refuse(stream: &mut UnixStream, error: &Error) -> io::Result<()> {
-    send(stream, &Answer::<()>::Error(error.into())).await
-}
-
-/// Passes a console's bytes on, both ways, until either side has ended.
-async fn join(stream: UnixStream, mut console: Console) -> io::Result<()> {
-    let (mut reader, mut writer) = stream.into_split();
-    let input = console.input();
-    let typing = async {
-        let mut buffer = [0; 4096];
-        loop {
-            let count = reader.read(&mut buffer).await?;
-            if count == 0 || !input.send(&buffer[..count]).await {
-                return Ok(());
-            }
-        }
-    };
-    let showing = async {
-        while let Some(bytes) = console.next().await {
-            writer.write_all(&bytes).await?;
-        }
-        Ok(())
-    };
-    tokio::select! {
-        result = typing => result,
-        result = showing => result,
-    }
 }

@@ -2,6 +2,7 @@
 //! so that they do it at will and at once.
 
 mod marks;
+mod remote;
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -18,6 +19,10 @@ use xcluster_core::testing::{Behaviour, Failed, FakeQemu, ensure};
 use xcluster_core::{Builder, Cluster, Event, NodeState};
 
 use marks::Marks;
+use remote::{
+    a_cluster_without_a_namespace_has_no_way_into_it, a_connection_of_another_processs_cluster_outlives_its_owner,
+    a_port_that_nobody_listens_on_is_told_by_the_owner, a_program_runs_in_the_namespace_of_another_processs_cluster,
+};
 
 xcluster_core::harness![
     a_cluster_starts_and_stops_and_leaves_nothing,
@@ -35,6 +40,10 @@ xcluster_core::harness![
     a_node_that_dies_later_is_noticed_and_the_others_go_on,
     the_console_can_be_what_tells_that_a_node_is_ready,
     a_cluster_that_boots_one_at_a_time_waits_for_other_clusters,
+    a_connection_of_another_processs_cluster_outlives_its_owner,
+    a_port_that_nobody_listens_on_is_told_by_the_owner,
+    a_program_runs_in_the_namespace_of_another_processs_cluster,
+    a_cluster_without_a_namespace_has_no_way_into_it,
 ];
 
 /// A host with fake QEMUs, and a folder for everything that a cluster leaves there.
@@ -63,16 +72,19 @@ impl Host {
         self.cluster_with(Options::default())
     }
 
-    fn cluster_with(&self, mut options: Options) -> Builder {
+    fn cluster_with(&self, options: Options) -> Builder {
+        self.cluster_of(options, Marks::in_folder(&self.path("marks")))
+    }
+
+    fn cluster_on(&self, backend: Marks) -> Builder {
+        self.cluster_of(Options::default(), backend)
+    }
+
+    fn cluster_of(&self, mut options: Options, backend: Marks) -> Builder {
         options.qemu = self.qemu.program();
         options.guest = GuestSource::Kernel { kernel: Some(self.path("kernel")), initramfs: Some(self.path("kernel")) };
         options.accel = Accel::Tcg;
-        Cluster::builder()
-            .options(options)
-            .backend(Marks::in_folder(&self.path("marks")))
-            .folder(self.path("clusters"))
-            .nodes(2)
-            .routers(1)
+        Cluster::builder().options(options).backend(backend).folder(self.path("clusters")).nodes(2).routers(1)
     }
 
     /// What there is now.

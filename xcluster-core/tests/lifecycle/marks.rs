@@ -11,19 +11,35 @@ use xcluster_core::net::{
 use xcluster_core::topology::NetKind;
 
 #[derive(Debug)]
-pub(crate) struct Marks(PathBuf);
+pub(crate) struct Marks {
+    folder: PathBuf,
+    /// How the host reaches the nodes on the internal net.
+    access: HostAccess,
+    /// Whether it asks for a network namespace.
+    namespace: bool,
+}
 
 impl Marks {
     pub(crate) fn in_folder(folder: &Path) -> Self {
-        Self(folder.to_owned())
+        Self { folder: folder.to_owned(), access: HostAccess::None, namespace: false }
+    }
+
+    /// The host reaches the nodes so.
+    pub(crate) fn reached(self, access: HostAccess) -> Self {
+        Self { access, ..self }
+    }
+
+    /// The cluster gets a network namespace, in which nothing is made.
+    pub(crate) fn in_a_namespace(self) -> Self {
+        Self { namespace: true, ..self }
     }
 
     fn net(&self, net: &Net) -> PathBuf {
-        self.0.join(format!("net{}", net.id))
+        self.folder.join(format!("net{}", net.id))
     }
 
     fn port(&self, port: &Port) -> PathBuf {
-        self.0.join(format!("net{}-{}", port.net.id, port.node))
+        self.folder.join(format!("net{}-{}", port.net.id, port.node))
     }
 }
 
@@ -34,7 +50,9 @@ impl NetBackend for Marks {
     }
 
     fn capabilities(&self, _: NetKind) -> Capabilities {
-        Capabilities::joining(VmToVm::Switch, u16::MAX)
+        let mut capabilities = Capabilities::joining(VmToVm::Switch, u16::MAX);
+        capabilities.needs_namespace = self.namespace;
+        capabilities
     }
 
     async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
@@ -48,7 +66,8 @@ impl NetBackend for Marks {
     async fn setup(&self, _: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
         mark(&self.port(port))?;
         let netdev = Netdev::new("user", port).with("restrict", "on");
-        Ok(Wired { kvm: KvmArgs::nic(&netdev, &Nic::virtio(port)), access: HostAccess::None })
+        let access = if port.net.kind == NetKind::Internal { self.access.clone() } else { HostAccess::None };
+        Ok(Wired { kvm: KvmArgs::nic(&netdev, &Nic::virtio(port)), access })
     }
 
     async fn teardown(&self, _: &Site<'_>, port: &Port) -> Result<(), NetError> {
