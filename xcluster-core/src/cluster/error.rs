@@ -14,6 +14,7 @@ use crate::name::{ClusterName, NodeId};
 use crate::net::NetError;
 use crate::plan::{Readiness, Step};
 use crate::qemu::accel::AccelError;
+use crate::qemu::disk::DiskError;
 use crate::qemu::qmp::QmpError;
 use crate::qemu::version::QemuError;
 use crate::topology::Problems;
@@ -234,6 +235,9 @@ pub enum Cause {
     /// An overlay could not be read.
     #[error(transparent)]
     Overlay(#[from] OverlayError),
+    /// A disk image is none.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// There is no QEMU that can be used.
     #[error(transparent)]
     Qemu(#[from] QemuError),
@@ -299,7 +303,7 @@ impl Cause {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Net(NetError::InUse { .. } | NetError::Conflict { .. }) => ErrorKind::InUse,
-            Self::Net(NetError::Refused(_)) | Self::Overlay(_) => ErrorKind::Invalid,
+            Self::Net(NetError::Refused(_)) | Self::Overlay(_) | Self::Disk(_) => ErrorKind::Invalid,
             Self::Node(_) | Self::Claim(_) => ErrorKind::Node,
             Self::Panicked(_) | Self::Descriptors(_) | Self::DescriptorsTwice(_) => ErrorKind::Other,
             Self::TwoNamespaces => ErrorKind::Invalid,

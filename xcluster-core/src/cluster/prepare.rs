@@ -20,6 +20,7 @@ use crate::host::{allow_descriptors, available_memory};
 use crate::plan::{GuestSource, Identity, Plan, PlannedNode, Readiness};
 use crate::qemu::accel::{self, Sample};
 use crate::qemu::command::{Accelerator, Boot, Initramfs, Machine};
+use crate::qemu::disk;
 use crate::qemu::version::{self, Qemu};
 
 /// Descriptors that a node takes in its owner, with room for commands and connections.
@@ -150,10 +151,10 @@ async fn boot_files(state: &Rc<State>) -> Result<(Option<Image>, bool), Cause> {
             let initramfs = initramfs.as_ref().or(standard.initramfs.as_ref());
             Ok((Some(Image::given(kernel, initramfs.map(PathBuf::as_path))?), own_guest))
         }
-        GuestSource::Disk { image } => match File::open(image) {
-            Ok(_) => Ok((None, false)),
-            Err(error) => Err(Cause::io(format!("read the disk image `{}`", image.display()), error)),
-        },
+        GuestSource::Disk { image } => {
+            disk::check(image)?;
+            Ok((None, false))
+        }
     }
 }
 

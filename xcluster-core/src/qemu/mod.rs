@@ -2,12 +2,14 @@
 //!
 //! * [`command`]: the only place that spells QEMU's options; pure.
 //! * [`version`]: which QEMU there is.
+//! * [`disk`]: whether a file can be a disk that boots.
 //! * [`accel`]: KVM or not, found out by running a guest.
 //! * [`process`]: a QEMU that dies with the thread that started it.
 //! * [`qmp`]: what it is told over its monitor; `json_lines` is the way there, and to qemu-ga.
 
 pub mod accel;
 pub mod command;
+pub mod disk;
 pub mod json_lines;
 pub mod process;
 pub mod qmp;
