@@ -3,7 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use crate::host::Namespace;
 
 use super::{Failed, ensure, netns};
 
@@ -12,6 +17,7 @@ use super::{Failed, ensure, netns};
 pub struct Watch {
     folders: Vec<PathBuf>,
     sessions: Vec<i32>,
+    namespaces: Vec<Arc<Namespace>>,
 }
 
 impl Watch {
@@ -35,13 +41,22 @@ impl Watch {
         self
     }
 
+    /// Also the links and the claims of this network namespace. It is kept for as long as it is watched.
+    #[must_use]
+    pub fn namespace(mut self, namespace: Arc<Namespace>) -> Self {
+        self.namespaces.push(namespace);
+        self
+    }
+
     /// What there is now.
     pub fn look(&self) -> Snapshot {
         let mut things = BTreeSet::new();
         things.extend(self.processes().into_iter().map(|process| format!("process {process}")));
-        things.extend(column(&proc_net("dev"), 0).filter_map(|c| Some(format!("link {}", c.strip_suffix(':')?))));
-        things
-            .extend(column(&proc_net("unix"), 7).filter(|c| c.starts_with("@xcluster/")).map(|c| format!("claim {c}")));
+        things.extend(named(&proc_net("dev"), &proc_net("unix")));
+        for namespace in &self.namespaces {
+            let inside = |table| proc_net_inside(namespace, table).unwrap_or_else(|error| format!("{error}:"));
+            things.extend(named(&inside("dev"), &inside("unix")).map(|thing| format!("{thing} in the namespace")));
+        }
         if is_private() {
             things.extend(listeners());
         }
@@ -123,6 +138,23 @@ fn is_private() -> bool {
 /// A table of the calling thread's network namespace.
 fn proc_net(table: &str) -> String {
     fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap_or_default()
+}
+
+/// A table of another network namespace: who is in it reads it, and here nobody may be.
+fn proc_net_inside(namespace: &Namespace, table: &str) -> io::Result<String> {
+    let mut command = Command::new("cat");
+    command.arg(format!("/proc/self/net/{table}"));
+    if let Some(inside) = namespace.inside()? {
+        inside.enter(&mut command);
+    }
+    Ok(String::from_utf8_lossy(&command.output()?.stdout).into_owned())
+}
+
+/// Links, and the names that clusters claim, in the kernel's tables of them.
+fn named(links: &str, sockets: &str) -> impl Iterator<Item = String> + use<> {
+    let links = column(links, 0).filter_map(|c| Some(format!("link {}", c.strip_suffix(':')?)));
+    let claims = column(sockets, 7).filter(|c| c.starts_with("@xcluster/")).map(|c| format!("claim {c}"));
+    links.chain(claims).collect::<Vec<_>>().into_iter()
 }
 
 fn column(table: &str, index: usize) -> impl Iterator<Item = &str> {

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -60,14 +60,16 @@ impl Qemu {
         for (name, descriptor) in nic.descriptors() {
             self.monitor.getfd(name, descriptor.try_clone()?).await?;
         }
-        // A descriptor that was sent is known by its name, where an inherited one has a number.
-        let by_name =
-            |word: &str| nic.descriptors().keys().fold(word.to_owned(), |w, n| w.replace(&format!("@{n}@"), n));
         for netdev in nic.netdevs() {
-            self.type_in(&format!("netdev_add {}", by_name(netdev))).await?;
+            if nic.descriptors().is_empty() {
+                self.type_in(&format!("netdev_add {netdev}")).await?;
+            } else {
+                // The monitor for people does not know what was sent to the other one.
+                self.monitor.execute("netdev_add", properties(netdev)).await?;
+            }
         }
         for device in nic.devices() {
-            self.type_in(&format!("device_add {}", by_name(device))).await?;
+            self.type_in(&format!("device_add {device}")).await?;
         }
         Ok(())
     }
@@ -85,6 +87,23 @@ impl Qemu {
     /// Ends it and waits until it is gone.
     pub(super) async fn end(mut self) {
         self.process.kill().await;
+    }
+}
+
+/// A netdev as the monitor for programs takes it. A descriptor that was sent is known by its name, where an inherited one has
+/// a number.
+fn properties(netdev: &str) -> Value {
+    let (kind, properties) = netdev.split_once(',').unwrap_or((netdev, ""));
+    let pairs = properties.split(',').filter_map(|property| property.split_once('='));
+    let typed = pairs.map(|(key, value)| (key.to_owned(), typed(&value.replace('@', ""))));
+    std::iter::once(("type".to_owned(), json!(kind))).chain(typed).collect::<Map<_, _>>().into()
+}
+
+fn typed(value: &str) -> Value {
+    match value {
+        "on" => json!(true),
+        "off" => json!(false),
+        text => text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number)),
     }
 }
 

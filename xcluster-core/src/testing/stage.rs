@@ -1,35 +1,64 @@
 //! What the cluster lends to a backend, owned by a test instead. Calls no backend.
 
 use std::io;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use crate::host::{Claims, Store};
+use crate::host::{Claims, Namespace, Netns, Store};
 use crate::name::ClusterName;
 use crate::net::Site;
 
-/// A cluster's name, folder, claims and store without the cluster. Dropping it is the end of the cluster.
+use super::Failed;
+
+/// A cluster's name, folder, claims, store and network namespace without the cluster. Dropping it is the end of the cluster.
 #[derive(Debug)]
 pub struct Stage {
     name: ClusterName,
     dir: TempDir,
     claims: Claims,
+    // A backend may have remembered what it uses the namespace by: that goes first.
     store: Store,
+    namespace: Option<Arc<Namespace>>,
 }
 
 impl Stage {
-    /// A stage for a cluster of this name, which must be one ([`ClusterName::new`]).
+    /// A stage for a cluster of this name, which must be one ([`ClusterName::new`]). It has no network namespace.
     ///
     /// # Errors
     /// The name is none, or no folder can be made.
     pub fn new(name: &str) -> io::Result<Self> {
         let name = ClusterName::new(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let dir = tempfile::Builder::new().prefix("xcluster-stage-").tempdir()?;
-        Ok(Self { name, dir, claims: Claims::new(), store: Store::new() })
+        Ok(Self { name, dir, claims: Claims::new(), store: Store::new(), namespace: None })
+    }
+
+    /// The same for a cluster in a network namespace.
+    ///
+    /// # Errors
+    /// Those, or the namespace cannot be had.
+    pub fn in_netns(name: &str, netns: &Netns) -> Result<Self, Failed> {
+        Ok(Self::new(name)?.in_namespace(Namespace::open(netns)?))
+    }
+
+    /// The same in this network namespace.
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: impl Into<Arc<Namespace>>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// The cluster's network namespace, if it has one.
+    pub const fn namespace(&self) -> Option<&Arc<Namespace>> {
+        self.namespace.as_ref()
     }
 
     /// What is lent for a call.
     pub fn site(&self) -> Site<'_> {
-        Site::new(&self.name, self.dir.path(), &self.claims, &self.store)
+        let site = Site::new(&self.name, self.dir.path(), &self.claims, &self.store);
+        match &self.namespace {
+            Some(namespace) => site.in_namespace(namespace),
+            None => site,
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use xcluster_core::host::Netns;
 use xcluster_core::name::NetId;
 use xcluster_core::net::Net;
 use xcluster_core::testing::conformance::{Outcome, Report, Subject, trials};
@@ -22,6 +23,7 @@ xcluster_core::harness![
     a_durable_backend_that_needs_its_memory_is_noticed,
     a_backend_that_touches_what_is_anothers_is_noticed,
     a_backend_that_takes_a_strangers_place_is_noticed,
+    two_clusters_in_one_place_are_noticed,
     a_backend_that_takes_one_node_at_a_time_is_noticed,
     a_failed_setup_that_leaves_something_is_noticed,
     words_that_qemu_does_not_know_are_noticed,
@@ -105,6 +107,17 @@ async fn a_backend_that_touches_what_is_anothers_is_noticed() -> Result<(), Fail
 
 async fn a_backend_that_takes_a_strangers_place_is_noticed() -> Result<(), Failed> {
     check(Breach::Overwrites, 4, "is not as it was").await
+}
+
+/// The paper backend gives each cluster files of its own, which is what one in a shared namespace cannot do.
+async fn two_clusters_in_one_place_are_noticed() -> Result<(), Failed> {
+    let host = tempfile::tempdir()?;
+    let subject = subject(Breach::None, host.path()).in_netns(Netns::Here);
+    let mut said = String::new();
+    for trial in trials(&subject).into_iter().filter(|trial| trial.number == 4) {
+        said.extend(trial.run().await.err().map(|failed| failed.to_string()));
+    }
+    ensure(said == "where another cluster is, it should say so, and says: nothing at all", || said)
 }
 
 async fn a_backend_that_takes_one_node_at_a_time_is_noticed() -> Result<(), Failed> {

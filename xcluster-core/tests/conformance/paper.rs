@@ -212,13 +212,14 @@ impl PlantedPaper {
     }
 }
 
+#[async_trait(?Send)]
 impl Stranger for PlantedPaper {
-    fn plant(&self, cluster: &ClusterName, net: &Net) -> Result<(), Failed> {
-        Ok(fs::write(self.0.join(net_name(cluster, net)), "mine")?)
+    async fn plant(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
+        Ok(fs::write(self.0.join(net_name(site.cluster, net)), "mine")?)
     }
 
-    fn remove_intact(&self, cluster: &ClusterName, net: &Net) -> Result<(), Failed> {
-        let file = self.0.join(net_name(cluster, net));
+    async fn remove_intact(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
+        let file = self.0.join(net_name(site.cluster, net));
         let text = fs::read_to_string(&file).unwrap_or_default();
         ensure(text == "mine", || format!("{} is not as it was", file.display()))?;
         Ok(fs::remove_file(file)?)

@@ -1,27 +1,71 @@
 //! The host's end of trials of traffic: it asks nodes, and answers them. What the answers must be is not its business.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
+use nix::libc;
+use nix::sys::socket::SockaddrIn6;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
+use crate::host::Namespace;
+use crate::net::HostAccess;
 use crate::testing::Failed;
 
-/// The host asks a node's echo.
-pub(super) async fn ask(at: SocketAddr, question: Vec<u8>, patience: Duration) -> Result<Vec<u8>, Failed> {
-    let asked = async {
-        let (mut read, mut write) = TcpStream::connect(at).await?.into_split();
-        let send = async {
-            write.write_all(&question).await?;
-            write.shutdown().await
+/// How many connections of a node may wait to be served.
+const BACKLOG: u32 = 16;
+
+/// The host as one cluster sees it: at the ends of its networks, which may be in a namespace.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Host<'a> {
+    pub(super) namespace: Option<&'a Arc<Namespace>>,
+}
+
+impl Host<'_> {
+    /// Asks a node's echo at one of its ports.
+    pub(super) async fn ask(
+        &self,
+        access: &HostAccess,
+        port: u16,
+        question: Vec<u8>,
+        patience: Duration,
+    ) -> Result<Vec<u8>, Failed> {
+        let asked = async {
+            let (mut read, mut write) = self.connect(access, port).await?.into_split();
+            let send = async {
+                write.write_all(&question).await?;
+                write.shutdown().await
+            };
+            let mut answer = Vec::new();
+            tokio::try_join!(send, read.read_to_end(&mut answer))?;
+            Ok(answer)
         };
-        let mut answer = Vec::new();
-        tokio::try_join!(send, read.read_to_end(&mut answer))?;
-        Ok(answer)
-    };
-    timeout(patience, asked).await.map_err(|_| Failed::new("no complete answer in time"))?
+        timeout(patience, asked).await.map_err(|_| Failed::new("no complete answer in time"))?
+    }
+
+    async fn connect(&self, access: &HostAccess, port: u16) -> Result<TcpStream, Failed> {
+        match (access.tcp(port), access.tcp_inside(port), self.namespace) {
+            (Some(at), _, _) => Ok(TcpStream::connect(at).await?),
+            (None, Some(at), Some(namespace)) => Ok(namespace.connect(at).await?),
+            _ => Err(Failed::new(format!("port {port} has no address"))),
+        }
+    }
+
+    fn listen(&self) -> Result<(TcpListener, UdpSocket), Failed> {
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        let socket = |kind: i32| match self.namespace {
+            Some(namespace) => namespace.socket(libc::AF_INET6, kind | libc::SOCK_NONBLOCK, 0),
+            None => Namespace::here().socket(libc::AF_INET6, kind | libc::SOCK_NONBLOCK, 0),
+        };
+        let (tcp, udp) = (TcpSocket::from_std_stream(socket(libc::SOCK_STREAM)?.into()), socket(libc::SOCK_DGRAM)?);
+        tcp.bind(any)?;
+        let address = SockaddrIn6::from(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0));
+        nix::sys::socket::bind(udp.as_raw_fd(), &address)?;
+        Ok((tcp.listen(BACKLOG)?, UdpSocket::from_std(udp.into())?))
+    }
 }
 
 /// What a node reaches on the host: an echo on all addresses, so also where the net has the host.
@@ -32,8 +76,8 @@ pub(super) struct HostEcho {
 }
 
 impl HostEcho {
-    pub(super) async fn start() -> Result<Self, Failed> {
-        let (tcp, udp) = (TcpListener::bind("[::]:0").await?, UdpSocket::bind("[::]:0").await?);
+    pub(super) fn start(host: Host<'_>) -> Result<Self, Failed> {
+        let (tcp, udp) = host.listen()?;
         let ports = (tcp.local_addr()?.port(), udp.local_addr()?.port());
         let serve_tcp = async move {
             while let Ok((mut connection, _)) = tcp.accept().await {

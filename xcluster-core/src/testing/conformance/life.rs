@@ -2,7 +2,7 @@
 
 use futures::future::try_join_all;
 
-use super::scene::{Scene, look};
+use super::scene::Scene;
 use super::{Subject, Trial};
 use crate::name::NodeId;
 use crate::net::{Net, NetError, Port, Wired};
@@ -23,14 +23,14 @@ pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
 async fn repeated_setup(subject: Subject) -> Result<(), Failed> {
     let scene = Scene::new(&subject, "repeated")?;
     let first = scene.begin().await?;
-    let before = look(&subject);
+    let before = scene.look(&subject);
     // A cluster that is extended asks again for everything.
     scene.create().await.map_err(|error| Failed::from(error).during("asked again"))?;
     let second = scene.set_up().await.map_err(|error| Failed::from(error).during("asked again"))?;
     for ((port, first), second) in scene.ports.iter().zip(&first).zip(&second) {
         same(port, first, second)?;
     }
-    look(&subject).same_as(&before).map_err(|failed| failed.during("after the second setup"))
+    scene.look(&subject).same_as(&before).map_err(|failed| failed.during("after the second setup"))
 }
 
 fn same(port: &Port, first: &Wired, second: &Wired) -> Result<(), Failed> {
@@ -73,7 +73,8 @@ async fn failed_setup(subject: Subject, spoil: impl Fn(&mut Net, u16), create: b
         spoil(net, max);
     }
     let scene = Scene::on(&subject, "failed", nets)?;
-    let before = look(&subject);
+    let watch = scene.watch(&subject);
+    let before = watch.look();
     let begun = async {
         if create {
             scene.create().await?;
@@ -84,5 +85,5 @@ async fn failed_setup(subject: Subject, spoil: impl Fn(&mut Net, u16), create: b
     let words = if begun.is_ok() { "a setup that should have failed" } else { "a failed setup" };
     scene.end().await.map_err(|error| Failed::from(error).during(format!("undoing {words}")))?;
     drop(scene);
-    look(&subject).same_as(&before).map_err(|failed| failed.during(format!("after {words} and its teardown")))
+    watch.look().same_as(&before).map_err(|failed| failed.during(format!("after {words} and its teardown")))
 }

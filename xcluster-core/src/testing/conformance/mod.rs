@@ -19,6 +19,7 @@
 //!
 //! Which trials there are follows from the backend's capabilities: what it does not promise is not tried.
 
+mod home;
 mod host;
 mod life;
 mod objects;
@@ -31,12 +32,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::future::LocalBoxFuture;
 
 use super::traffic::{Frames, Traffic};
 use super::{Failed, harness};
+use crate::host::Netns;
 use crate::name::NetId;
-use crate::net::{Capabilities, Net, NetBackend};
+use crate::net::{Capabilities, Net, NetBackend, Site};
+
+use home::Home;
 
 /// The contract, in the words of [`NetBackend`]; the first is number 1.
 pub const CONTRACT: [&str; 9] = [
@@ -62,21 +67,23 @@ pub struct Subject {
     folders: Vec<PathBuf>,
     stranger: Option<Arc<dyn Stranger>>,
     traffic: Arc<dyn Traffic>,
+    home: Home,
 }
 
 /// Puts objects into a backend's way that are not the cluster's.
+#[async_trait(?Send)]
 pub trait Stranger: fmt::Debug + Send + Sync {
-    /// Makes an object that has the name of what the backend would make for this net of this cluster.
+    /// Makes an object that has the name of what the backend would make for this net of the site's cluster.
     ///
     /// # Errors
     /// It could not be made.
-    fn plant(&self, cluster: &crate::name::ClusterName, net: &Net) -> Result<(), Failed>;
+    async fn plant(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed>;
 
     /// Whether it is as it was made; then removes it.
     ///
     /// # Errors
     /// It was changed, or it is gone.
-    fn remove_intact(&self, cluster: &crate::name::ClusterName, net: &Net) -> Result<(), Failed>;
+    async fn remove_intact(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed>;
 }
 
 impl Subject {
@@ -88,6 +95,7 @@ impl Subject {
             folders: Vec::new(),
             stranger: None,
             traffic: Arc::new(Frames::default()),
+            home: Home::default(),
         }
     }
 
@@ -109,6 +117,16 @@ impl Subject {
     #[must_use]
     pub fn with_stranger(mut self, stranger: impl Stranger + 'static) -> Self {
         self.stranger = Some(Arc::new(stranger));
+        self
+    }
+
+    /// The same with clusters in network namespaces: in one that each has alone ([`Netns::Private`]), in the one that the trial
+    /// is in ([`Netns::Here`]), or in one that they all open by its files, as those are that root prepared
+    /// ([`Netns::Named`]; the trial makes it, and the name is for show). In the latter two, a second cluster on the same nets
+    /// is to be refused.
+    #[must_use]
+    pub fn in_netns(mut self, netns: Netns) -> Self {
+        self.home = Home::new(netns);
         self
     }
 
@@ -155,7 +173,7 @@ impl Trial {
     {
         let words = CONTRACT[usize::from(number) - 1].trim_end_matches('.');
         let name = if part.is_empty() { words.to_owned() } else { format!("{words}: {part}") };
-        let subject = subject.clone();
+        let subject = Subject { home: subject.home.anew(), ..subject.clone() };
         Self { number, name, run: Box::new(move || Box::pin(run(subject))) }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Subject;
+use super::host::Host;
 use crate::name::NodeId;
 use crate::net::{Net, NetBackend, NetError, Port, Wired};
 use crate::testing::leftovers::{Snapshot, Watch};
@@ -30,7 +31,27 @@ impl Scene {
         let nodes = NODES.iter().map(|number| NodeId::new(*number)).collect::<Result<Vec<_>, _>>()?;
         let ports = nodes.iter().flat_map(|node| (0..).zip(&nets).map(|(nic, net)| port(*node, net, nic)));
         let ports = ports.collect();
-        Ok(Self { stage: Stage::new(cluster)?, backend: subject.backend(), nets, ports })
+        Ok(Self { stage: stage(subject, cluster)?, backend: subject.backend(), nets, ports })
+    }
+
+    /// What the host has now, as far as backends have anything to do with it. In its namespace the cluster may be alone, so
+    /// that it is looked at as well.
+    pub(super) fn look(&self, subject: &Subject) -> Snapshot {
+        self.watch(subject).look()
+    }
+
+    /// What to look at once the scene is gone.
+    pub(super) fn watch(&self, subject: &Subject) -> Watch {
+        let watch = subject.folders.iter().fold(Watch::new(), Watch::folder);
+        match self.stage.namespace() {
+            Some(namespace) => watch.namespace(Arc::clone(namespace)),
+            None => watch,
+        }
+    }
+
+    /// The host's end of this cluster's traffic.
+    pub(super) const fn host(&self) -> Host<'_> {
+        Host { namespace: self.stage.namespace() }
     }
 
     /// Everything that comes before the first setup.
@@ -72,9 +93,13 @@ impl Scene {
     }
 }
 
-/// What the host has now, as far as backends have anything to do with it.
-pub(super) fn look(subject: &Subject) -> Snapshot {
-    subject.folders.iter().fold(Watch::new(), Watch::folder).look()
+/// A stage where the subject's clusters are.
+pub(super) fn stage(subject: &Subject, cluster: &str) -> Result<Stage, Failed> {
+    let stage = Stage::new(cluster)?;
+    Ok(match subject.home.open()? {
+        Some(namespace) => stage.in_namespace(namespace),
+        None => stage,
+    })
 }
 
 /// The logins of every node, and one more port that has no number of its own on any host.
