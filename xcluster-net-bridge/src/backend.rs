@@ -42,6 +42,7 @@ impl BridgeBackend {
         let tap = NewTap {
             name: &names::tap(port.net.id, port.node),
             mark: &names::tap_mark(port.net.id, port.node, site.cluster, getuid().as_raw()),
+            group: names::group(port.net.id),
             mtu: port.net.mtu,
             bridge: bridge.index,
             queues: self.config.queues,
@@ -111,17 +112,18 @@ impl NetBackend for BridgeBackend {
         if let Some(wired) = wiring.wired(port) {
             return Ok(wired);
         }
+        wiring.gone(port).await?;
         let wired = self.wire(site, port, &wiring).await?;
         wiring.keep(port, wired.clone());
         Ok(wired)
     }
 
+    /// The tap is on its way out then: the kernel takes some 20 ms for each, and many go at the same time.
+    /// [`delete_net`](NetBackend::delete_net) waits for them.
     async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
         let Some(wiring) = claimed(site, &port.net) else { return Ok(()) };
         if let Some(wired) = wiring.forget(port) {
-            // With its last descriptor the tap goes; what is left of it is held by somebody who should not.
-            drop(wired);
-            tap::remove(&wiring.netlink, &names::tap(port.net.id, port.node)).await?;
+            wiring.let_go(port, tokio::spawn(let_go(Arc::clone(&wiring), names::tap(port.net.id, port.node), wired)));
         }
         Ok(())
     }
@@ -130,9 +132,17 @@ impl NetBackend for BridgeBackend {
         let Some(wiring) = claimed(site, net) else { return Ok(()) };
         let bridge = wiring.forget_bridge(net.id);
         bridge::remove(&wiring.netlink, net, bridge.as_ref()).await?;
+        wiring.net_gone(net.id).await?;
         site.claims.release([names::claim(net.id)]);
         Ok(())
     }
+}
+
+/// With its last descriptor a tap goes; what is left of it is held by somebody who should not.
+async fn let_go(wiring: Arc<Wiring>, tap: String, wired: Wired) -> Result<(), NetError> {
+    // Closing waits for the kernel.
+    let _ = tokio::task::spawn_blocking(move || drop(wired)).await;
+    tap::remove(&wiring.netlink, &tap).await
 }
 
 /// What is remembered of a cluster whose net this is.

@@ -7,7 +7,7 @@ use xcluster_core::name::ClusterName;
 use xcluster_core::net::{Net, NetError};
 
 use crate::error;
-use crate::names::{self, GROUP, Owner};
+use crate::names::{self, Owner};
 use crate::netlink::address::Address;
 use crate::netlink::link::{Change, Link, NewBridge, Which};
 use crate::netlink::{Failure, Netlink};
@@ -36,17 +36,16 @@ struct Borrowed {
 /// A bridge is not ready before it was [finished](finish): so that whoever is interrupted knows what there is to undo.
 pub(crate) async fn find_or_make(netlink: &Netlink, netns: &Netns, net: &Net) -> Result<Bridge, NetError> {
     let name = names::bridge(net.id);
-    match netlink.link(&name).await? {
-        Some(link) => match Owner::of(&link) {
+    if let Some(link) = netlink.link(&name).await? {
+        match Owner::of(&link) {
             Owner::Prepared => return Ok(borrow(netlink, &link, net).await?),
-            Owner::Cluster => netlink.remove(Which::Index(link.index)).await?,
+            Owner::Cluster => clear(netlink, net, &link).await?,
             Owner::Stranger => return Err(NetError::Conflict { object: name }),
-        },
-        None => {}
+        }
     }
     let bridge = NewBridge {
         name: &name,
-        group: GROUP,
+        group: names::group(net.id),
         address: net.addressing.host_mac(net.id).0,
         forward_link_local: FORWARD_LLDP,
     };
@@ -85,14 +84,22 @@ pub(crate) async fn finish(
     finished.await.map_err(|failure| error::refused(failure, netns))
 }
 
-/// Removes the bridge of a net, or gives it back. What is not there, or a stranger's, is left alone.
+/// Removes the bridge of a net, or gives it back, and all of the net's taps. What is not there, or a stranger's, is left
+/// alone.
 pub(crate) async fn remove(netlink: &Netlink, net: &Net, bridge: Option<&Bridge>) -> Result<(), Failure> {
+    netlink.remove_group(names::group(net.id)).await?;
     let Some(link) = netlink.link(&names::bridge(net.id)).await? else { return Ok(()) };
     match (Owner::of(&link), bridge.and_then(|bridge| bridge.borrowed.as_ref())) {
         (Owner::Cluster, _) => netlink.remove(Which::Index(link.index)).await,
         (Owner::Prepared, Some(borrowed)) => give_back(netlink, link.index, borrowed).await,
         (Owner::Prepared | Owner::Stranger, _) => Ok(()),
     }
+}
+
+/// Removes a bridge that is a cluster's, and the taps that were its ports.
+async fn clear(netlink: &Netlink, net: &Net, bridge: &Link) -> Result<(), Failure> {
+    netlink.remove_group(names::group(net.id)).await?;
+    netlink.remove(Which::Index(bridge.index)).await
 }
 
 async fn give_back(netlink: &Netlink, index: u32, borrowed: &Borrowed) -> Result<(), Failure> {

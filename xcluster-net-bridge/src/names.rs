@@ -2,7 +2,7 @@
 //!
 //! A name follows from net and node alone, as in the shell version, so that scripts and people find it. The mark is the link's
 //! alias, which `ip link` shows. A bridge is made first and marked then: what says whose it is in between is its group, which
-//! it is made with.
+//! it is made with. All links of a net are in one group, so that the kernel removes them all at once.
 
 use xcluster_core::name::{ClusterName, NetId, NodeId};
 
@@ -14,8 +14,8 @@ pub const PREPARED_MARK: &str = "xcluster: nsadd";
 /// How the alias of every link of a cluster begins.
 const MARK: &str = "xcluster: net ";
 
-/// The group of bridges that clusters made: a number that nobody else will have chosen ("xclu").
-pub(crate) const GROUP: u32 = 0x7863_6c75;
+/// The first of the groups of links that clusters made, by net: numbers that nobody else will have chosen ("xcl").
+const GROUPS: u32 = 0x7863_6c00;
 
 /// Whose a link is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) enum Owner {
 
 impl Owner {
     pub(crate) fn of(link: &Link) -> Self {
-        if link.alias.starts_with(MARK) || link.group == GROUP {
+        if link.alias.starts_with(MARK) || link.group & !0xff == GROUPS {
             Self::Cluster
         } else if link.alias == PREPARED_MARK && link.kind == "bridge" {
             Self::Prepared
@@ -48,6 +48,11 @@ pub(crate) fn bridge(net: NetId) -> String {
 /// The tap of a node on a net. At most 12 bytes, of the 15 that a link's name may have.
 pub(crate) fn tap(net: NetId, node: NodeId) -> String {
     format!("xcbr{net}_t{}", node.number())
+}
+
+/// The group of a net's links, but for a bridge that was prepared.
+pub(crate) fn group(net: NetId) -> u32 {
+    GROUPS | u32::from(net.number())
 }
 
 /// What a cluster claims before it touches a net's bridge.
@@ -82,7 +87,9 @@ mod tests {
         assert_eq!(mark, "xcluster: net 1 of cluster lab of uid 1000");
         check(&mark, "bridge", 0, Owner::Cluster);
         check(&tap_mark(net, node, &cluster, 1000), "tun", 0, Owner::Cluster);
-        check("", "bridge", GROUP, Owner::Cluster);
+        check("", "bridge", group(net), Owner::Cluster);
+        check("", "bridge", group(NetId::new(255)), Owner::Cluster);
+        check("", "bridge", group(net) << 1, Owner::Stranger);
         check(PREPARED_MARK, "bridge", 0, Owner::Prepared);
         check(PREPARED_MARK, "dummy", 0, Owner::Stranger);
         check("xcluster: nsadd or so", "bridge", 0, Owner::Stranger);

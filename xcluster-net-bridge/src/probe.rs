@@ -3,12 +3,13 @@
 use std::io;
 
 use xcluster_core::host::{Namespace, Netns};
+use xcluster_core::name::NetId;
 use xcluster_core::net::NetError;
 
 use crate::error;
-use crate::names::GROUP;
+use crate::names;
 use crate::netlink::Netlink;
-use crate::netlink::link::{NewBridge, Which};
+use crate::netlink::link::NewBridge;
 use crate::tap::{self, NewTap};
 
 const BRIDGE: &str = "xcbr0";
@@ -30,10 +31,16 @@ fn in_runtime(namespace: &Namespace) -> Result<(), NetError> {
 
 async fn make_both(namespace: &Namespace) -> Result<(), NetError> {
     let netlink = Netlink::connect(namespace)?;
-    let bridge = NewBridge { name: BRIDGE, group: GROUP, address: [0, 0, 0, 1, 0, 250], forward_link_local: 0 };
+    let bridge = NewBridge {
+        name: BRIDGE,
+        group: names::group(NetId::INTERNAL),
+        address: [0, 0, 0, 1, 0, 250],
+        forward_link_local: 0,
+    };
     netlink.make_bridge(&bridge).await.map_err(|failure| error::no_bridge(failure, BRIDGE, &Netns::Private))?;
     let link = netlink.link(BRIDGE).await?.ok_or(NetError::Conflict { object: BRIDGE.to_owned() })?;
-    let tap = NewTap { name: TAP, mark: "xcluster: probe", mtu: 1500, bridge: link.index, queues: 1 };
+    let tap =
+        NewTap { name: TAP, mark: "xcluster: probe", group: bridge.group, mtu: 1500, bridge: link.index, queues: 1 };
     tap::make(namespace, &netlink, &tap).await?;
-    Ok(netlink.remove(Which::Index(link.index)).await?)
+    Ok(netlink.remove_group(bridge.group).await?)
 }

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::future::join_all;
+use tokio::task::JoinHandle;
 use xcluster_core::name::{NetId, NodeId};
-use xcluster_core::net::{Port, Site, Wired};
+use xcluster_core::net::{NetError, Port, Site, Wired};
 
 use crate::backend::BridgeBackend;
 use crate::bridge::Bridge;
@@ -18,7 +20,12 @@ pub(crate) struct Wiring {
     bridges: Mutex<Bridges>,
     /// The words of a port own the descriptors of its tap.
     wired: Mutex<BTreeMap<(NetId, NodeId), Wired>>,
+    /// Taps that are on their way out.
+    leaving: Mutex<BTreeMap<(NetId, NodeId), Leaving>>,
 }
+
+/// The end of a tap, which is waited for where it matters.
+pub(crate) type Leaving = JoinHandle<Result<(), NetError>>;
 
 #[derive(Debug, Default)]
 struct Bridges {
@@ -34,7 +41,8 @@ impl Wiring {
 
     /// Of a cluster that has none.
     pub(crate) fn begin(site: &Site<'_>, netlink: Netlink) -> Arc<Self> {
-        let wiring = Arc::new(Self { netlink, bridges: Mutex::default(), wired: Mutex::default() });
+        let wiring =
+            Arc::new(Self { netlink, bridges: Mutex::default(), wired: Mutex::default(), leaving: Mutex::default() });
         site.store.put(BridgeBackend::NAME, Arc::clone(&wiring));
         wiring
     }
@@ -73,6 +81,33 @@ impl Wiring {
     pub(crate) fn forget(&self, port: &Port) -> Option<Wired> {
         lock(&self.wired).remove(&key(port))
     }
+
+    /// Remembers that the tap of a port is on its way out.
+    pub(crate) fn let_go(&self, port: &Port, leaving: Leaving) {
+        lock(&self.leaving).insert(key(port), leaving);
+    }
+
+    /// Waits until the tap of a port is gone, if it is on its way out.
+    pub(crate) async fn gone(&self, port: &Port) -> Result<(), NetError> {
+        let leaving = lock(&self.leaving).remove(&key(port));
+        all_gone(leaving).await
+    }
+
+    /// The same for all taps of a net.
+    pub(crate) async fn net_gone(&self, net: NetId) -> Result<(), NetError> {
+        let leaving: Vec<Leaving> = {
+            let mut all = lock(&self.leaving);
+            let of_net: Vec<_> = all.keys().filter(|(of, _)| *of == net).copied().collect();
+            of_net.iter().filter_map(|key| all.remove(key)).collect()
+        };
+        all_gone(leaving).await
+    }
+}
+
+/// Waits for all of them, also when something went wrong with one.
+async fn all_gone(leaving: impl IntoIterator<Item = Leaving>) -> Result<(), NetError> {
+    let ended = join_all(leaving).await;
+    ended.into_iter().flatten().collect()
 }
 
 fn key(port: &Port) -> (NetId, NodeId) {

@@ -30,3 +30,49 @@ pub(crate) fn tap(port: &Port, queues: &[Arc<OwnedFd>], vhosts: &[Arc<OwnedFd>])
 fn references(names: &[String]) -> String {
     names.iter().map(|name| format!("@{name}@")).collect::<Vec<_>>().join(":")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use xcluster_core::name::{NetId, NodeId};
+    use xcluster_core::net::Net;
+
+    use super::*;
+
+    fn check(queues: usize, vhosts: usize, mtu: u16, expected: &str) {
+        let null = || Arc::new(OwnedFd::from(File::open("/dev/null").unwrap()));
+        let some = |count| (0..count).map(|_| null()).collect::<Vec<_>>();
+        let mut net = Net::new(NetId::new(1));
+        net.mtu = mtu;
+        let port = Port::new(NodeId::new(3).unwrap(), net, 1);
+        let words = tap(&port, &some(queues), &some(vhosts));
+        assert_eq!(words.to_string(), expected);
+        assert_eq!(words.missing_descriptors(), [""; 0]);
+        assert_eq!(words.descriptors().len(), queues + vhosts);
+    }
+
+    #[test]
+    fn vhost_and_queues_are_said_when_there_are_any() {
+        check(
+            1,
+            0,
+            1500,
+            "-netdev tap,id=net1,fd=@tap1@ -device virtio-net-pci,netdev=net1,mac=00:00:00:01:01:03,romfile=",
+        );
+        check(
+            1,
+            1,
+            9000,
+            "-netdev tap,id=net1,fd=@tap1@,vhost=on,vhostfd=@vhost1@ \
+             -device virtio-net-pci,netdev=net1,mac=00:00:00:01:01:03,romfile=,host_mtu=9000",
+        );
+        check(
+            2,
+            2,
+            1500,
+            "-netdev tap,id=net1,fds=@tap1.0@:@tap1.1@,vhost=on,vhostfds=@vhost1.0@:@vhost1.1@ \
+             -device virtio-net-pci,netdev=net1,mac=00:00:00:01:01:03,romfile=,mq=on,vectors=6",
+        );
+    }
+}

@@ -48,6 +48,7 @@ pub(crate) struct NewBridge<'a> {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Change<'a> {
     pub(crate) alias: Option<&'a str>,
+    pub(crate) group: Option<u32>,
     pub(crate) mtu: Option<u16>,
     /// Up or down.
     pub(crate) up: Option<bool>,
@@ -77,17 +78,6 @@ impl Netlink {
         }
     }
 
-    /// All links of the namespace.
-    pub(crate) async fn links(&self) -> Result<Vec<Link>, Failure> {
-        let message = LinkMessageBuilder::<LinkUnspec>::new().append_extra_attribute(without_statistics()).build();
-        let found = self.list(RouteNetlinkMessage::GetLink(message), || "list the links".to_owned()).await?;
-        let link = |message| match message {
-            RouteNetlinkMessage::NewLink(message) => Some(read(message)),
-            _ => None,
-        };
-        Ok(found.into_iter().filter_map(link).collect())
-    }
-
     /// Makes a bridge, if nothing has its name (`EEXIST`). A kernel without bridges says `EOPNOTSUPP`.
     pub(crate) async fn make_bridge(&self, bridge: &NewBridge<'_>) -> Result<(), Failure> {
         let message = LinkBridge::new(bridge.name)
@@ -112,6 +102,9 @@ impl Netlink {
         if let Some(alias) = change.alias {
             message = message.alias(alias);
         }
+        if let Some(group) = change.group {
+            message = message.link_group(group);
+        }
         if let Some(mtu) = change.mtu {
             message = message.mtu(mtu.into());
         }
@@ -134,6 +127,16 @@ impl Netlink {
     /// Changes a link.
     pub(super) async fn set_link(&self, message: LinkMessage, action: impl Fn() -> String) -> Result<(), Failure> {
         self.act(RouteNetlinkMessage::SetLink(message), 0, action).await
+    }
+
+    /// Removes all links of a group at once: one by one, each would take the kernel some 20 ms. None counts as removed.
+    pub(crate) async fn remove_group(&self, group: u32) -> Result<(), Failure> {
+        let message = LinkMessageBuilder::<LinkUnspec>::new().link_group(group).build();
+        match self.act(RouteNetlinkMessage::DelLink(message), 0, || format!("remove the links of group {group}")).await
+        {
+            Err(failure) if failure.is(Errno::ENODEV) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Removes a link. One that is not there counts as removed.

@@ -25,6 +25,7 @@ pub(crate) struct NewTap<'a> {
     pub(crate) name: &'a str,
     /// Its owner mark.
     pub(crate) mark: &'a str,
+    pub(crate) group: u32,
     pub(crate) mtu: u16,
     /// The bridge that it is a port of.
     pub(crate) bridge: u32,
@@ -40,7 +41,13 @@ pub(crate) async fn make(namespace: &Namespace, netlink: &Netlink, tap: &NewTap<
     let which = Which::Name(tap.name);
     // Two messages, since of one the kernel would do the last first: the tap would be up, and tell the guest of an address
     // that it made up. They are on their way together.
-    let dressed = Change { alias: Some(tap.mark), mtu: Some(tap.mtu), no_own_address: true, ..Change::default() };
+    let dressed = Change {
+        alias: Some(tap.mark),
+        group: Some(tap.group),
+        mtu: Some(tap.mtu),
+        no_own_address: true,
+        ..Change::default()
+    };
     let joined = Change { controller: Some(tap.bridge), up: Some(true), ..Change::default() };
     let together = tokio::try_join!(netlink.change(which, &dressed), netlink.change(which, &joined));
     together.map_err(|failure| error::refused(failure, namespace.wanted()))?;
