@@ -1,0 +1,72 @@
+//! The contract of network backends, kept by the bridge backend in each of its three homes.
+
+mod inside;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use xcluster_core::host::Netns;
+use xcluster_core::host::namespace::NamedNetns;
+use xcluster_core::name::NetId;
+use xcluster_core::net::{Net, NetBackend, Site};
+use xcluster_core::testing::conformance::{Stranger, Subject, trials};
+use xcluster_core::testing::harness::Test;
+use xcluster_core::testing::{Failed, ensure, harness};
+use xcluster_net_bridge::{BridgeBackend, BridgeConfig};
+
+use inside::Links;
+
+fn main() -> ExitCode {
+    let named = NamedNetns::new("prepared").map(Netns::Named).expect("it is a name");
+    let tests = [Netns::Private, Netns::Here, named].into_iter().flat_map(|netns| {
+        let home = netns.to_string();
+        trials(&subject(netns)).into_iter().map(move |mut trial| {
+            trial.name = format!("{home}: {}", trial.name);
+            trial.into_test()
+        })
+    });
+    harness::main(tests.chain(several_queues()).collect())
+}
+
+/// What QEMU says of taps with several queues.
+fn several_queues() -> impl Iterator<Item = Test> {
+    let backend = || Arc::new(BridgeBackend::new(BridgeConfig::default().with_queues(4))) as Arc<dyn NetBackend>;
+    let subject = Subject::new(backend).in_netns(Netns::Private);
+    trials(&subject).into_iter().filter(|trial| matches!(trial.number, 1 | 2 | 7 | 8)).map(|mut trial| {
+        trial.name = format!("four queues: {}", trial.name);
+        trial.into_test()
+    })
+}
+
+fn subject(netns: Netns) -> Subject {
+    Subject::new(|| Arc::new(BridgeBackend::default()) as Arc<dyn NetBackend>)
+        .in_netns(netns)
+        .with_stranger(SomebodysBridge::default())
+}
+
+/// Somebody who has a bridge of that name, without a mark, for reasons of his own.
+#[derive(Debug, Default)]
+struct SomebodysBridge {
+    planted: Mutex<BTreeMap<NetId, String>>,
+}
+
+#[async_trait(?Send)]
+impl Stranger for SomebodysBridge {
+    async fn plant(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
+        let (links, name) = (Links::of(site.needed_namespace()?)?, format!("xcbr{}", net.id));
+        links.make_bridge(&name).await?;
+        let looks = links.looks(&name).await?;
+        self.planted.lock().unwrap_or_else(PoisonError::into_inner).insert(net.id, looks);
+        Ok(())
+    }
+
+    async fn remove_intact(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
+        let (links, name) = (Links::of(site.needed_namespace()?)?, format!("xcbr{}", net.id));
+        let before = self.planted.lock().unwrap_or_else(PoisonError::into_inner).remove(&net.id);
+        let now = links.looks(&name).await?;
+        ensure(before.as_deref() == Some(&now), || format!("it was {before:?} and is {now}"))?;
+        links.remove(&name).await
+    }
+}

@@ -1,0 +1,75 @@
+//! Private namespaces, seen from outside: many at once, in the process that everybody starts with.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::Barrier;
+use xcluster_core::host::Netns;
+use xcluster_core::name::{NetId, NodeId};
+use xcluster_core::net::{Net, NetBackend, Port};
+use xcluster_core::testing::{Failed, Stage};
+use xcluster_net_bridge::BridgeBackend;
+
+const CLUSTERS: usize = 20;
+const TAPS: u16 = 10;
+
+/// What this process has of the kernel: links that it sees, and descriptors by what they are of.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    links: BTreeSet<String>,
+    taps: usize,
+    namespaces: usize,
+}
+
+fn look() -> Seen {
+    let links = std::fs::read_to_string("/proc/self/net/dev").unwrap();
+    let links = links.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect();
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let open: Vec<String> =
+        open.filter_map(|entry| Some(std::fs::read_link(entry.path()).ok()?.to_str()?.to_owned())).collect();
+    let count = |what: &str| open.iter().filter(|target| target.starts_with(what)).count();
+    Seen { links, taps: count("/dev/net/tun"), namespaces: count("net:[") }
+}
+
+/// A cluster whose taps are all there when the others' are.
+async fn cluster(number: usize, together: Arc<Barrier>) -> Result<(), Failed> {
+    let stage = Stage::in_netns(&format!("private-{number}"), &Netns::Private)?;
+    let (backend, net) = (BridgeBackend::default(), Net::new(NetId::CLUSTER));
+    let nodes = (1..=TAPS).map(NodeId::new).collect::<Result<Vec<_>, _>>()?;
+    let ports: Vec<Port> = nodes.iter().map(|node| Port::new(*node, net.clone(), 0)).collect();
+    let made = async {
+        backend.preflight(&stage.site(), std::slice::from_ref(&net), &ports).await?;
+        backend.create_net(&stage.site(), &net).await?;
+        for port in &ports {
+            backend.setup(&stage.site(), port).await?;
+        }
+        Ok::<(), Failed>(())
+    };
+    let made = made.await;
+    // Who fails must not keep the others waiting.
+    together.wait().await;
+    together.wait().await;
+    made
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_clusters_with_ten_taps_each_leave_nothing() {
+    let before = look();
+    if let Err(error) = BridgeBackend::default().usable() {
+        assert!(std::env::var_os("CI").is_none(), "{error}");
+        return eprintln!("not tested: this host does not let its users: {error}");
+    }
+    assert_eq!(look(), before, "to ask whether it is usable leaves something");
+    let together = Arc::new(Barrier::new(CLUSTERS + 1));
+    let clusters: Vec<_> = (0..CLUSTERS).map(|number| tokio::spawn(cluster(number, Arc::clone(&together)))).collect();
+    together.wait().await;
+    let during = look();
+    together.wait().await;
+    for cluster in clusters {
+        cluster.await.unwrap().unwrap();
+    }
+    assert_eq!(during.links, before.links, "a link came into the main namespace");
+    assert_eq!(during.namespaces, before.namespaces + CLUSTERS);
+    assert!(during.taps >= CLUSTERS * usize::from(TAPS), "only {} taps were there", during.taps);
+    assert_eq!(look(), before);
+}
