@@ -17,6 +17,7 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, write};
 
+use super::privileges;
 use crate::host::passing::{self, BATCH_MAX};
 
 /// How long a child may take: its system calls wait for nothing, but a host may be busy.
@@ -34,6 +35,8 @@ pub(super) enum Place<'a> {
     },
     /// Into a new network namespace, in a new user namespace in which everybody is who they were.
     Fresh(&'a IdMaps),
+    /// The same as the user of the map, whose namespaces they then are. Only the privileged may.
+    FreshFor(&'a IdMaps),
     /// Into a new network namespace. Only the privileged may.
     FreshNet,
 }
@@ -41,14 +44,20 @@ pub(super) enum Place<'a> {
 /// The texts that map a user and a group to themselves (user_namespaces(7)), made before the fork.
 #[derive(Debug)]
 pub(super) struct IdMaps {
+    uid: u32,
+    gid: u32,
     user: CString,
     group: CString,
 }
 
 impl IdMaps {
     pub(super) fn identity() -> Self {
+        Self::of(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+    }
+
+    pub(super) fn of(uid: u32, gid: u32) -> Self {
         let line = |id: u32| CString::new(format!("{id} {id} 1")).unwrap_or_default();
-        Self { user: line(nix::unistd::geteuid().as_raw()), group: line(nix::unistd::getegid().as_raw()) }
+        Self { uid, gid, user: line(uid), group: line(gid) }
     }
 }
 
@@ -83,10 +92,12 @@ pub(super) enum Stage {
     EnterNet,
     /// Opening what was asked for.
     Open,
+    /// Acting for the user who shall have it.
+    Owner,
 }
 
 impl Stage {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Child,
         Self::NewUser,
         Self::NewNet,
@@ -95,6 +106,7 @@ impl Stage {
         Self::EnterUser,
         Self::EnterNet,
         Self::Open,
+        Self::Owner,
     ];
 }
 
@@ -190,20 +202,27 @@ fn go(place: &Place<'_>) -> Result<(), (Stage, Errno)> {
             }
             setns(net, CloneFlags::CLONE_NEWNET).map_err(at(Stage::EnterNet))
         }
-        Place::Fresh(maps) => {
-            unshare(CloneFlags::CLONE_NEWUSER).map_err(at(Stage::NewUser))?;
-            unshare(CloneFlags::CLONE_NEWNET).map_err(at(Stage::NewNet))?;
-            // Without this, an unprivileged process may not map a group.
-            put(c"/proc/self/setgroups", b"deny").map_err(at(Stage::Maps))?;
-            put(c"/proc/self/uid_map", maps.user.to_bytes()).map_err(at(Stage::Maps))?;
-            put(c"/proc/self/gid_map", maps.group.to_bytes()).map_err(at(Stage::Maps))?;
-            raise_loopback().map_err(at(Stage::Loopback))
+        Place::Fresh(maps) => fresh(maps),
+        Place::FreshFor(maps) => {
+            privileges::act_for(maps.uid, maps.gid).map_err(at(Stage::Owner))?;
+            fresh(maps)
         }
         Place::FreshNet => {
             unshare(CloneFlags::CLONE_NEWNET).map_err(at(Stage::NewNet))?;
             raise_loopback().map_err(at(Stage::Loopback))
         }
     }
+}
+
+fn fresh(maps: &IdMaps) -> Result<(), (Stage, Errno)> {
+    let at = |stage| move |errno| (stage, errno);
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(at(Stage::NewUser))?;
+    unshare(CloneFlags::CLONE_NEWNET).map_err(at(Stage::NewNet))?;
+    // Without this, an unprivileged process may not map a group.
+    put(c"/proc/self/setgroups", b"deny").map_err(at(Stage::Maps))?;
+    put(c"/proc/self/uid_map", maps.user.to_bytes()).map_err(at(Stage::Maps))?;
+    put(c"/proc/self/gid_map", maps.group.to_bytes()).map_err(at(Stage::Maps))?;
+    raise_loopback().map_err(at(Stage::Loopback))
 }
 
 fn put(file: &CStr, text: &[u8]) -> nix::Result<()> {

@@ -23,8 +23,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getppid, setpgid};
 
-use super::Inside;
-use super::enter::keep_privileges;
+use super::{Inside, privileges};
 
 impl Inside {
     /// Has a program run in a pid namespace of its own, within the user namespace of this one: it and all that it starts end
@@ -46,7 +45,7 @@ impl Inside {
         let contained = move || {
             go(&self, shown.as_ref(), starter)?;
             // What comes back is the program itself.
-            if self.user.is_some() { keep_privileges() } else { Ok(()) }
+            if self.user.is_some() { privileges::make_ambient().map_err(io::Error::from) } else { Ok(()) }
         };
         // SAFETY: between fork and exec only system calls are made, on values that exist already. The forks in there are of
         // a process with one thread.

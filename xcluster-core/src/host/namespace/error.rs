@@ -69,7 +69,7 @@ impl NamespaceError {
 
     /// What a child met on its way into a new namespace.
     pub(super) fn forbidden(stage: Stage, source: io::Error) -> Self {
-        if matches!(stage, Stage::Child | Stage::Open | Stage::EnterUser | Stage::EnterNet) {
+        if matches!(stage, Stage::Child | Stage::Owner | Stage::Open | Stage::EnterUser | Stage::EnterNet) {
             return Self::Io(source);
         }
         let setting = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());

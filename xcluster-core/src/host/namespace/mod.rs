@@ -13,6 +13,7 @@ mod child;
 mod contain;
 mod enter;
 mod error;
+mod privileges;
 #[cfg(test)]
 mod tests;
 mod wanted;
@@ -82,6 +83,18 @@ impl Namespace {
     /// This host does not let this user have one.
     pub fn private() -> Result<Self, NamespaceError> {
         Self::open(&Netns::Private)
+    }
+
+    /// A new one that belongs to this user: in a user namespace of the user's, who is in it who he was, and who may enter
+    /// both without any privilege. Only root may make it for others, and may also where users may make none.
+    ///
+    /// # Errors
+    /// This process has not the privileges, or the host has no user namespaces.
+    pub fn private_of(uid: u32, gid: u32) -> Result<Self, NamespaceError> {
+        let maps = IdMaps::of(uid, gid);
+        let made = child::fetch(&Place::FreshFor(&maps), Open::Namespaces);
+        let made = made.map_err(|failure| NamespaceError::forbidden(failure.stage, failure.source))?;
+        Ok(Self { wanted: Netns::Private, handles: Some(handles(made, true)?), spare: Mutex::default() })
     }
 
     /// The one that this process is in.
