@@ -6,6 +6,7 @@ mod config;
 mod error;
 mod names;
 mod netlink;
+pub mod prepared;
 mod probe;
 mod tap;
 mod vhost;

@@ -4,10 +4,13 @@
 //! * [`Netlink`]: start here.
 //! * [`link`]: bridges and taps.
 //! * [`address`]: addresses on them.
+//! * [`route`]: ways through them.
 
 pub(crate) mod address;
 mod failure;
 pub(crate) mod link;
+pub(crate) mod route;
+mod veth;
 
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd};

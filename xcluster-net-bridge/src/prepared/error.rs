@@ -1,0 +1,210 @@
+//! Why a namespace cannot be prepared or removed, and the command that helps. Shows nothing to anybody.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use xcluster_core::ErrorKind;
+use xcluster_core::host::NamespaceError;
+use xcluster_core::host::namespace::{NamedNetns, NetnsNameError};
+
+use super::index::Index;
+use crate::netlink::Failure;
+
+/// Why a namespace cannot be prepared or removed. Its text reads after "cannot prepare network namespace 1: ".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PreparedError {
+    /// The caller may not change the host's network.
+    #[error("it takes root")]
+    NotRoot,
+    /// What stands in the way, all of it. Nothing was changed.
+    #[error("{}", list(.0))]
+    Obstacles(Vec<Obstacle>),
+    /// The user's name cannot be part of a file's.
+    #[error(transparent)]
+    Name(#[from] NetnsNameError),
+    /// Others could have written what is believed there.
+    #[error("`{}` is no folder that only root can write to", .0.display())]
+    NotOurs(PathBuf),
+    /// The namespace itself cannot be had.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// `nft` refuses what it was told.
+    #[error("nft cannot {action}: {said}")]
+    Nft {
+        /// What was attempted.
+        action: String,
+        /// What it said.
+        said: String,
+    },
+    /// The operating system said no.
+    #[error("cannot {action}")]
+    Io {
+        /// What was attempted.
+        action: String,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel refuses a link, an address or a route.
+    #[error(transparent)]
+    Network(Box<dyn std::error::Error + Send + Sync>),
+    /// It failed half-way, and not everything could be undone.
+    #[error("left behind: {}", .leftovers.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Leftovers {
+        /// What could not be undone.
+        leftovers: Vec<PreparedError>,
+        /// Why it was to be undone, if it was.
+        #[source]
+        source: Option<Box<PreparedError>>,
+    },
+}
+
+/// Something that stands in the way.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// It is somebody else's, so it is not removed.
+    #[error("`{by}` is {owner}'s")]
+    NotYours {
+        /// The namespace that has the number.
+        by: NamedNetns,
+        /// Whose that is.
+        owner: String,
+        /// The number.
+        index: Index,
+    },
+    /// Somebody else has the number.
+    #[error("{index} is the number of `{by}`, which is {owner}'s")]
+    Taken {
+        /// The number.
+        index: Index,
+        /// The namespace that has it.
+        by: NamedNetns,
+        /// Whose that is.
+        owner: String,
+        /// A number that nobody has.
+        free: Option<Index>,
+    },
+    /// A link has the name of ours.
+    #[error("there is a link `{0}` that was not made by `nsadd`")]
+    Link(String),
+    /// A file has the name of ours.
+    #[error("there is a file `{}` that was not made by `nsadd`", .0.display())]
+    File(PathBuf),
+    /// A table of nftables has the name of ours.
+    #[error("there is a table `inet {0}` of nftables that was not made by `nsadd`")]
+    Table(String),
+    /// The host has an address that one end of the link would have.
+    #[error("this host has the address {0}, which is one of its own")]
+    Address(std::net::IpAddr),
+    /// It is there, and other than it is wanted now.
+    #[error("it is there with {what} {is}, not {wanted}")]
+    Different {
+        /// What is different.
+        what: &'static str,
+        /// How it is.
+        is: String,
+        /// How it is wanted.
+        wanted: String,
+        /// Its number.
+        index: Index,
+    },
+    /// The program that sets up masquerading is missing.
+    #[error("there is no program `nft`")]
+    NoNft,
+    /// The size is none that all links and both IP versions can have.
+    #[error("{0} is no MTU for a net: it is 1280 to 65535")]
+    Mtu(u16),
+}
+
+impl Obstacle {
+    /// The command that helps, where there is one.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Taken { free, .. } => free.map(|free| format!("sudo xcluster nsadd {free}")),
+            Self::NotYours { index, owner, .. } => Some(format!("sudo xcluster nsdel {index} --owner {owner}")),
+            Self::Link(link) => Some(format!("sudo ip link delete {link}")),
+            Self::File(file) => match (file.parent()?.ends_with("netns"), file.file_name()?.to_str()?) {
+                (true, name) => Some(format!("sudo ip netns delete {name}")),
+                (false, _) => Some(format!("sudo rm {}", file.display())),
+            },
+            Self::Table(table) => Some(format!("sudo nft delete table inet {table}")),
+            Self::Different { index, .. } => Some(format!("sudo xcluster nsdel {index}")),
+            Self::NoNft => Some("sudo apt-get install nftables".to_owned()),
+            Self::Address(_) | Self::Mtu(_) => None,
+        }
+    }
+
+    const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoNft => ErrorKind::Host,
+            Self::Different { .. } | Self::Mtu(_) => ErrorKind::Invalid,
+            _ => ErrorKind::InUse,
+        }
+    }
+}
+
+impl PreparedError {
+    /// What a caller may want to treat differently.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Obstacles(obstacles) => obstacles.first().map_or(ErrorKind::Other, Obstacle::kind),
+            Self::Name(_) => ErrorKind::Invalid,
+            Self::Namespace(NamespaceError::Forbidden { .. }) => ErrorKind::Host,
+            Self::Leftovers { source: Some(source), .. } => source.kind(),
+            _ => ErrorKind::Other,
+        }
+    }
+
+    /// The commands that help, where there are any, in the order to type them.
+    pub fn remedies(&self) -> Vec<String> {
+        match self {
+            Self::Obstacles(obstacles) => obstacles.iter().filter_map(Obstacle::remedy).collect(),
+            Self::Namespace(error) => error.remedy().into_iter().collect(),
+            Self::Leftovers { source: Some(source), .. } => source.remedies(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The operating system's word on something that was attempted with a file.
+    pub(super) fn at(action: &str, path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+        let action = format!("{action} `{}`", path.display());
+        move |source| Self::Io { action: action.clone(), source }
+    }
+}
+
+impl From<Failure> for PreparedError {
+    fn from(failure: Failure) -> Self {
+        Self::Network(failure.into())
+    }
+}
+
+fn list(obstacles: &[Obstacle]) -> String {
+    match obstacles {
+        [one] => one.to_string(),
+        many => {
+            many.iter().fold(format!("{} things are in the way", many.len()), |text, one| format!("{text}\n  {one}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_in_the_way_is_told_with_the_commands_against_it() {
+        let index = Index::new(1).unwrap();
+        let by = NamedNetns::of_user("bob", 1).unwrap();
+        let free = Some(Index::new(2).unwrap());
+        let taken = Obstacle::Taken { index, by, owner: "bob".into(), free };
+        let error = PreparedError::Obstacles(vec![taken, Obstacle::NoNft]);
+        assert_eq!(
+            error.to_string(),
+            "2 things are in the way\n  1 is the number of `bob_xcluster1`, which is bob's\n  there is no program `nft`"
+        );
+        assert_eq!(error.remedies(), ["sudo xcluster nsadd 2", "sudo apt-get install nftables"]);
+        assert_eq!(error.kind(), ErrorKind::InUse);
+    }
+}

@@ -1,0 +1,86 @@
+//! The files that hold namespaces: mounts of them, as `ip netns` makes them, in folders whose mounts the whole host sees.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use serde::{Deserialize, Serialize};
+
+use super::error::PreparedError;
+use super::ledger::gone;
+
+/// A folder that holds namespaces, and what of it is ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Holder {
+    pub(super) path: PathBuf,
+    /// We made it.
+    made: bool,
+    /// We made it a mount of its own.
+    mounted: bool,
+}
+
+impl Holder {
+    /// Makes the folder, if need be, and a mount whose own mounts are seen everywhere: a namespace that a service with mounts
+    /// of its own went on holding could not be removed.
+    pub(super) fn make(path: &Path) -> Result<Self, PreparedError> {
+        let failed = PreparedError::at("make the folder", path);
+        let made = !path.exists();
+        fs::create_dir_all(path).map_err(&failed)?;
+        let mounted = match share(path) {
+            Err(Errno::EINVAL) => {
+                let itself = mount(Some(path), path, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>);
+                itself.and_then(|()| share(path)).map_err(|errno| failed(errno.into()))?;
+                true
+            }
+            shared => shared.map(|()| false).map_err(|errno| failed(errno.into()))?,
+        };
+        Ok(Self { path: path.to_owned(), made, mounted })
+    }
+
+    /// Removes what we made of it, unless something is in it.
+    pub(super) fn remove(&self) -> Result<(), PreparedError> {
+        let failed = |source| PreparedError::at("remove the folder", &self.path)(source);
+        match fs::read_dir(&self.path).map(|mut entries| entries.next().is_some()) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        }
+        if self.mounted {
+            unmount(&self.path).map_err(failed)?;
+        }
+        if self.made { gone(fs::remove_dir(&self.path)).map_err(failed) } else { Ok(()) }
+    }
+}
+
+fn share(path: &Path) -> nix::Result<()> {
+    mount(None::<&str>, path, None::<&str>, MsFlags::MS_SHARED | MsFlags::MS_REC, None::<&str>)
+}
+
+/// Has a new file hold a namespace.
+pub(super) fn hold(namespace: BorrowedFd<'_>, file: &Path) -> Result<(), PreparedError> {
+    let failed = PreparedError::at("make", file);
+    // Nobody shall read it as a file that it is not.
+    OpenOptions::new().write(true).create_new(true).mode(0o000).open(file).map_err(&failed)?;
+    let descriptor = format!("/proc/self/fd/{}", namespace.as_raw_fd());
+    mount(Some(descriptor.as_str()), file, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .map_err(|errno| failed(errno.into()))
+}
+
+/// Removes a file that holds a namespace. One that is not there counts as removed.
+pub(super) fn release(file: &Path) -> Result<(), PreparedError> {
+    unmount(file).and_then(|()| gone(fs::remove_file(file))).map_err(PreparedError::at("remove", file))
+}
+
+fn unmount(path: &Path) -> io::Result<()> {
+    match umount2(path, MntFlags::MNT_DETACH) {
+        // It is no mount, or not there.
+        Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
+        unmounted => Ok(unmounted?),
+    }
+}

@@ -1,0 +1,170 @@
+//! Rules of nftables, as texts: our own tables, and what lets our packets through the tables of others. Runs nothing.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use serde_json::Value;
+use xcluster_core::addr::{Addressing, Ipv6Prefix};
+use xcluster_core::name::NetId;
+
+use super::index::Index;
+use crate::PREPARED_MARK;
+
+/// The table in a prepared namespace.
+pub(super) const INNER_TABLE: &str = "xcluster";
+
+/// The chain that Docker makes for the rules of others, and leaves alone.
+const DOCKER_USER: &str = "DOCKER-USER";
+
+/// The table in the host's namespace.
+pub(super) fn host_table(index: Index) -> String {
+    format!("xcluster{index}")
+}
+
+/// What comes out of a namespace leaves the host with the host's address: who is beyond it knows no other.
+pub(super) fn host_script(index: Index) -> String {
+    let (table, link, ends) = (host_table(index), index.host_link(), index.inner());
+    let condition = format!("oifname != \"{link}\"");
+    let rules = [format!("ip saddr {} {condition}", ends.ipv4), format!("ip6 saddr {} {condition}", ends.ipv6)];
+    masquerading(&table, &rules)
+}
+
+/// What comes from the nodes leaves their namespace with its address on the link to the host.
+pub(super) fn inner_script(index: Index, prefix: &Ipv6Prefix) -> String {
+    let internal = NetId::new(0);
+    let addressing = Addressing { ipv6_prefix: prefix.clone() };
+    let net: Ipv4Addr = addressing.ipv4_net(internal);
+    let condition = format!("oifname \"{}\"", index.inner_link());
+    let rules = [
+        format!("ip saddr {net}/{} {condition}", Addressing::IPV4_LEN),
+        format!("ip6 saddr {}/{} {condition}", addressing.ipv6_net(internal), Addressing::IPV6_LEN),
+    ];
+    masquerading(INNER_TABLE, &rules)
+}
+
+/// A table that masquerades what the conditions fit, in the place of one that may be there.
+fn masquerading(table: &str, conditions: &[String]) -> String {
+    let rule = |condition: &String| format!("    {condition} masquerade comment \"{PREPARED_MARK}\"\n");
+    let rules: String = conditions.iter().map(rule).collect();
+    format!(
+        "{}table inet {table} {{\n  chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;\n\
+         {rules}  }}\n}}\n",
+        without(table)
+    )
+}
+
+/// Removes a table, also one that is not there.
+pub(super) fn without(table: &str) -> String {
+    format!("add table inet {table}\ndelete table inet {table}\n")
+}
+
+/// A chain of rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chain {
+    family: String,
+    table: String,
+    name: String,
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.family, self.table, self.name)
+    }
+}
+
+impl Chain {
+    /// The commands that let through at its head what comes from a link or goes to it. They are such as iptables shows, if
+    /// the chain is one of its own.
+    pub(super) fn admission(&self, link: &str) -> String {
+        let rule = |side| format!("insert rule {self} {side} \"{link}\" counter accept comment \"{link}\"\n");
+        rule("iifname") + &rule("oifname")
+    }
+}
+
+/// All rules of a namespace, as `nft -j list ruleset` lists them.
+#[derive(Debug)]
+pub(super) struct Ruleset(Vec<Value>);
+
+impl Ruleset {
+    pub(super) fn parse(text: &str) -> serde_json::Result<Self> {
+        let mut all: Value = serde_json::from_str(text)?;
+        Ok(Self(all["nftables"].as_array_mut().map(std::mem::take).unwrap_or_default()))
+    }
+
+    /// Whether there is a table of this name, whosever it is.
+    pub(super) fn has_table(&self, table: &str) -> bool {
+        self.kind("table").any(|found| found["family"] == "inet" && found["name"] == table)
+    }
+
+    /// Whether a table is as we make it: with a rule for each IP version.
+    pub(super) fn masquerades(&self, table: &str) -> bool {
+        let ours =
+            |rule: &&Value| rule["family"] == "inet" && rule["table"] == table && rule["comment"] == PREPARED_MARK;
+        self.kind("rule").filter(ours).count() == 2
+    }
+
+    /// Where packets that another table has let through are dropped, unless something is inserted there: chains on the way of
+    /// what is forwarded that drop by default or by a rule of their own. For Docker's it is the chain that Docker keeps for
+    /// others.
+    pub(super) fn barriers(&self) -> Vec<Chain> {
+        let ip = |chain: &&Value| ["ip", "ip6", "inet"].iter().any(|family| chain["family"] == *family);
+        let chains = self.kind("chain").filter(|chain| chain["hook"] == "forward").filter(ip);
+        chains
+            .filter(|chain| chain["policy"] == "drop" || self.drops(chain))
+            .map(|chain| self.entrance(chain))
+            .collect()
+    }
+
+    /// Whether a chain has a rule that lets nothing through.
+    fn drops(&self, chain: &Value) -> bool {
+        let own = |rule: &&Value| {
+            rule["family"] == chain["family"] && rule["table"] == chain["table"] && rule["chain"] == chain["name"]
+        };
+        let refuses = |statement: &Value| ["drop", "reject"].iter().any(|verdict| statement.get(verdict).is_some());
+        self.kind("rule").filter(own).any(|rule| rule["expr"].as_array().is_some_and(|all| all.iter().any(refuses)))
+    }
+
+    fn entrance(&self, base: &Value) -> Chain {
+        let docker = |chain: &&Value| {
+            chain["family"] == base["family"] && chain["table"] == base["table"] && chain["name"] == DOCKER_USER
+        };
+        read_chain(self.kind("chain").find(docker).unwrap_or(base))
+    }
+
+    /// Whether a chain has both rules that admit a link.
+    pub(super) fn admits(&self, chain: &Chain, link: &str) -> bool {
+        self.admissions(link).filter(|(found, _)| found == chain).count() == 2
+    }
+
+    /// The commands that remove every rule that admits a link.
+    pub(super) fn dismissal(&self, link: &str) -> String {
+        self.admissions(link).map(|(chain, handle)| format!("delete rule {chain} handle {handle}\n")).collect()
+    }
+
+    /// The rules that admit a link, by our comment and by what they match.
+    fn admissions<'a>(&'a self, link: &'a str) -> impl Iterator<Item = (Chain, u64)> + 'a {
+        let of_link = move |statement: &Value| statement["match"]["right"] == link;
+        let ours = move |rule: &&Value| {
+            rule["comment"] == link && rule["expr"].as_array().is_some_and(|all| all.iter().any(of_link))
+        };
+        self.kind("rule").filter(ours).filter_map(|rule| {
+            let chain = Chain { name: word(rule, "chain"), ..read_chain(rule) };
+            Some((chain, rule["handle"].as_u64()?))
+        })
+    }
+
+    fn kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.0.iter().filter_map(move |object| object.get(kind))
+    }
+}
+
+fn read_chain(chain: &Value) -> Chain {
+    Chain { family: word(chain, "family"), table: word(chain, "table"), name: word(chain, "name") }
+}
+
+fn word(object: &Value, key: &str) -> String {
+    object[key].as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

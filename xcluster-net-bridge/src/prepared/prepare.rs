@@ -1,0 +1,191 @@
+//! The order of making a namespace: look for what is in the way, write down what is going to be made, make it; and take it
+//! back if something fails.
+
+use nix::unistd::Uid;
+use serde::Serialize;
+use xcluster_core::addr::Ipv6Prefix;
+use xcluster_core::host::namespace::NamedNetns;
+use xcluster_core::host::{Namespace, Netns};
+
+use super::error::PreparedError;
+use super::index::Index;
+use super::ledger::{Entry, Ledger};
+use super::links::Wiring;
+use super::owner::Owner;
+use super::within::within;
+use super::{files, firewall, nft, remove, settings, survey};
+use crate::netlink::Netlink;
+
+/// The MTU of its bridges, unless another is asked for: Ethernet's.
+const MTU: u16 = 1500;
+
+/// Which namespace is wanted, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its number, which no other namespace of this host has.
+    pub index: Index,
+    /// Who may enter it.
+    pub owner: Owner,
+    /// The MTU of its bridges in bytes, 1280 to 65535; else 1500, or what it has.
+    pub mtu: Option<u16>,
+    /// The upper 96 bits of IPv6 addresses in it, which are the cluster's; else the default, or what it has.
+    pub ipv6_prefix: Option<Ipv6Prefix>,
+}
+
+/// A namespace that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Prepared {
+    /// Its name.
+    pub name: NamedNetns,
+    /// What was made, in words. Nothing, if it was there already.
+    pub made: Vec<String>,
+    /// What may still keep packets from leaving it, with the commands to type.
+    pub notes: Vec<String>,
+}
+
+/// Makes a namespace, or what is missing of it. Takes root; must run in a tokio runtime, in the network namespace that is to
+/// be the host's.
+///
+/// # Errors
+/// Something is in the way: then nothing was changed. Or something failed: then what was made is removed again.
+pub async fn prepare(wanted: &Wanted) -> Result<Prepared, PreparedError> {
+    if !Uid::effective().is_root() {
+        return Err(PreparedError::NotRoot);
+    }
+    let name = NamedNetns::of_user(&wanted.owner.name, wanted.index.number())?;
+    let mut ledger = Ledger::open()?;
+    let done = attempt(&mut ledger, wanted, name).await;
+    let closed = ledger.close();
+    done.and_then(|prepared| closed.map(|()| prepared))
+}
+
+async fn attempt(ledger: &mut Ledger, wanted: &Wanted, name: NamedNetns) -> Result<Prepared, PreparedError> {
+    let host = Netlink::connect(&Namespace::here())?;
+    let obstacles = survey::obstacles(&ledger.record, &host, wanted, &name).await?;
+    if !obstacles.is_empty() {
+        return Err(PreparedError::Obstacles(obstacles));
+    }
+    let known = ledger.record.namespaces.get(&wanted.index).cloned();
+    let usable = known.is_some() && Namespace::open(&Netns::Named(name.clone())).is_ok();
+    if known.is_some() && !usable {
+        // A reboot or somebody took the namespace away. What hung on it goes too, or it would be in the way.
+        remove::take_down(ledger, wanted.index).await?;
+    }
+    let entry = known.unwrap_or_else(|| Entry {
+        name,
+        owner: wanted.owner.clone(),
+        mtu: wanted.mtu.unwrap_or(MTU),
+        ipv6_prefix: wanted.ipv6_prefix.clone().unwrap_or_default(),
+    });
+    ledger.record.namespaces.insert(wanted.index, entry.clone());
+    ledger.save()?;
+    match make(ledger, host, wanted.index, &entry).await {
+        // What was there before is not taken away because something could not be added to it.
+        Err(cause) if !usable => Err(undo(ledger, wanted.index, cause).await),
+        made => made,
+    }
+}
+
+async fn undo(ledger: &mut Ledger, index: Index, cause: PreparedError) -> PreparedError {
+    match remove::take_down(ledger, index).await {
+        Ok(()) => cause,
+        Err(PreparedError::Leftovers { leftovers, .. }) => {
+            PreparedError::Leftovers { leftovers, source: Some(Box::new(cause)) }
+        }
+        Err(error) => PreparedError::Leftovers { leftovers: vec![error], source: Some(Box::new(cause)) },
+    }
+}
+
+/// Makes what is missing.
+async fn make(ledger: &mut Ledger, host: Netlink, index: Index, entry: &Entry) -> Result<Prepared, PreparedError> {
+    let mut made = Vec::new();
+    let namespace = namespace(ledger, entry, &mut made)?;
+    if forward_here(ledger)? {
+        made.push("forwarding on the host".to_owned());
+    }
+    within(&namespace, forward_there)??;
+    let inner = Netlink::connect(&namespace)?;
+    let mut wiring = Wiring { index, namespace: &namespace, host, inner, made };
+    wiring.wire().await?;
+    wiring.bridges(entry).await?;
+    let mut made = wiring.made;
+    if !nft::ruleset(&namespace).await?.masquerades(firewall::INNER_TABLE) {
+        let script = firewall::inner_script(index, &entry.ipv6_prefix);
+        nft::apply(&script, &namespace, "masquerade what leaves the namespace").await?;
+        made.push("masquerading in the namespace".to_owned());
+    }
+    let notes = admit(index, &mut made).await?;
+    Ok(Prepared { name: entry.name.clone(), made, notes })
+}
+
+/// The namespace and its files.
+fn namespace(ledger: &mut Ledger, entry: &Entry, made: &mut Vec<String>) -> Result<Namespace, PreparedError> {
+    let wanted = Netns::Named(entry.name.clone());
+    let (net_file, user_file) = (entry.name.net_file(), entry.name.user_file());
+    for folder in [&net_file, &user_file].into_iter().filter_map(|file| file.parent()) {
+        if ledger.record.holders.iter().all(|holder| holder.path != folder) {
+            let holder = files::Holder::make(folder)?;
+            ledger.record.holders.push(holder);
+            ledger.save()?;
+        }
+    }
+    if let Ok(there) = Namespace::open(&wanted) {
+        return Ok(there);
+    }
+    let fresh = Namespace::private_of(entry.owner.uid, entry.owner.gid)?;
+    if let Some((Some(user), net)) = fresh.descriptors() {
+        // The user's first: a network namespace without one is taken for the host's.
+        files::hold(user, &user_file)?;
+        files::hold(net, &net_file)?;
+    }
+    made.push(format!("network namespace `{}`", entry.name));
+    Ok(Namespace::open(&wanted)?)
+}
+
+/// Turns forwarding on where we are, and writes down what that has changed. Returns whether it was off.
+fn forward_here(ledger: &mut Ledger) -> Result<bool, PreparedError> {
+    let before = settings::look();
+    let wanted = settings::for_forwarding(&before, &settings::advertised_links());
+    if wanted.is_empty() {
+        return Ok(false);
+    }
+    // First what is said to be changed: if this process is killed in between, that much can be taken back.
+    let mut after = before.clone();
+    after.extend(wanted.iter().map(|(path, value)| (path.clone(), (*value).to_owned())));
+    ledger.record.settings.note(&before, &after);
+    ledger.save()?;
+    let set: Result<(), _> = wanted.iter().try_for_each(|(path, value)| settings::set(path, value));
+    ledger.record.settings.note(&before, &settings::look());
+    ledger.save()?;
+    set.map(|()| true)
+}
+
+/// Turns forwarding on in the namespace: what is set there goes with it.
+fn forward_there() -> Result<(), PreparedError> {
+    settings::for_forwarding(&settings::look(), &[]).iter().try_for_each(|(path, value)| settings::set(path, value))
+}
+
+/// Lets what comes from the namespace out of the host. Returns what others may still have against it.
+async fn admit(index: Index, made: &mut Vec<String>) -> Result<Vec<String>, PreparedError> {
+    let (here, link) = (Namespace::here(), index.host_link());
+    let ruleset = nft::ruleset(&here).await?;
+    if !ruleset.masquerades(&firewall::host_table(index)) {
+        nft::apply(&firewall::host_script(index), &here, "masquerade what leaves the host").await?;
+        made.push("masquerading on the host".to_owned());
+    }
+    let mut notes: Vec<String> = survey::legacy_filter(&link).into_iter().collect();
+    for chain in ruleset.barriers() {
+        if ruleset.admits(&chain, &link) {
+            continue;
+        }
+        let admission = chain.admission(&link);
+        match nft::apply(&admission, &here, "admit the link").await {
+            Ok(()) => made.push(format!("rules in chain `{chain}`, which would drop its packets")),
+            Err(error) => {
+                notes.push(format!("chain `{chain}` drops its packets, and {error}; there it needs:\n{admission}"))
+            }
+        }
+    }
+    Ok(notes)
+}

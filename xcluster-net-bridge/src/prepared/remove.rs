@@ -1,0 +1,103 @@
+//! The order of removing a namespace: what hangs on it, its files, and with the last one what was changed for all of them.
+//! What is not there counts as removed; what fails does not keep the rest from going.
+
+use nix::unistd::Uid;
+use xcluster_core::host::namespace::NamedNetns;
+use xcluster_core::host::{Namespace, Netns};
+
+use super::error::{Obstacle, PreparedError};
+use super::index::Index;
+use super::ledger::{Entry, Ledger};
+use super::occupants::{self, Occupant};
+use super::owner::Owner;
+use super::settings::Changes;
+use super::{files, firewall, nft, settings};
+use crate::netlink::Netlink;
+use crate::netlink::link::Which;
+
+/// How a removal went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Removed {
+    /// What was removed; none if there was nothing.
+    pub name: Option<NamedNetns>,
+    /// Who still is in it. It has no name and no way out any more, and ends with the last of them.
+    pub occupants: Vec<Occupant>,
+}
+
+/// Removes a namespace and everything that was changed for it. Takes root; must run in a tokio runtime, in the network
+/// namespace that is the host's.
+///
+/// # Errors
+/// It is somebody else's: then nothing was changed. Or not everything could be removed: the rest is, and another attempt
+/// goes on from there.
+pub async fn remove(index: Index, owner: &Owner) -> Result<Removed, PreparedError> {
+    if !Uid::effective().is_root() {
+        return Err(PreparedError::NotRoot);
+    }
+    let mut ledger = Ledger::open()?;
+    let done = attempt(&mut ledger, index, owner).await;
+    let closed = ledger.close();
+    done.and_then(|removed| closed.map(|()| removed))
+}
+
+async fn attempt(ledger: &mut Ledger, index: Index, owner: &Owner) -> Result<Removed, PreparedError> {
+    let Some(entry) = ledger.record.namespaces.get(&index).cloned() else {
+        return Ok(Removed { name: None, occupants: Vec::new() });
+    };
+    if entry.owner.uid != owner.uid {
+        let not_yours = Obstacle::NotYours { by: entry.name, owner: entry.owner.name, index };
+        return Err(PreparedError::Obstacles(vec![not_yours]));
+    }
+    let id = Namespace::open(&Netns::Named(entry.name.clone())).ok().and_then(|namespace| namespace.id().ok());
+    take_down(ledger, index).await?;
+    Ok(Removed { name: Some(entry.name), occupants: id.map(occupants::of).unwrap_or_default() })
+}
+
+/// Removes everything of a namespace that is written down, also if it is only half made.
+pub(super) async fn take_down(ledger: &mut Ledger, index: Index) -> Result<(), PreparedError> {
+    let Some(entry) = ledger.record.namespaces.get(&index).cloned() else { return Ok(()) };
+    let mut leftovers: Vec<PreparedError> = Vec::new();
+    leftovers.extend(remove_rules(index).await.err());
+    leftovers.extend(remove_link(index).await.err());
+    leftovers.extend(remove_files(&entry));
+    if ledger.record.namespaces.len() == 1 && leftovers.is_empty() {
+        leftovers.extend(settings::restore(&ledger.record.settings));
+        leftovers.extend(ledger.record.holders.iter().filter_map(|holder| holder.remove().err()));
+    }
+    if leftovers.is_empty() {
+        ledger.record.namespaces.remove(&index);
+        if ledger.record.namespaces.is_empty() {
+            ledger.record.settings = Changes::default();
+            ledger.record.holders.clear();
+        }
+        return Ok(());
+    }
+    Err(PreparedError::Leftovers { leftovers, source: None })
+}
+
+/// Our table, and our rules in tables of others.
+async fn remove_rules(index: Index) -> Result<(), PreparedError> {
+    let here = Namespace::here();
+    // Who removes the program has removed no rules; but where it never was, there are none.
+    let ruleset = nft::ruleset(&here).await?;
+    let mut script = ruleset.dismissal(&index.host_link());
+    let table = firewall::host_table(index);
+    if ruleset.has_table(&table) {
+        script += &firewall::without(&table);
+    }
+    if script.is_empty() { Ok(()) } else { nft::apply(&script, &here, "remove the rules").await }
+}
+
+/// The wire, both ends: the namespace may live on.
+async fn remove_link(index: Index) -> Result<(), PreparedError> {
+    let host = Netlink::connect(&Namespace::here())?;
+    match host.link(&index.host_link()).await? {
+        Some(link) if link.kind == "veth" => Ok(host.remove(Which::Index(link.index)).await?),
+        _ => Ok(()),
+    }
+}
+
+fn remove_files(entry: &Entry) -> Vec<PreparedError> {
+    [entry.name.net_file(), entry.name.user_file()].iter().filter_map(|file| files::release(file).err()).collect()
+}
