@@ -24,7 +24,7 @@ const fn without_option(name: &'static str, meaning: &'static str) -> Variable {
 }
 
 /// Every variable that is honoured. Those with underscores are the shell version's.
-pub(crate) const KNOWN: [Variable; 28] = [
+pub(crate) const KNOWN: [Variable; 29] = [
     variable("XCLUSTER_NAME", "--name", "name of the cluster that a command is about"),
     variable("__nvm", "--nvm", "number of nodes"),
     variable("__nrouters", "--nrouters", "number of routers"),
@@ -52,6 +52,7 @@ pub(crate) const KNOWN: [Variable; 28] = [
     without_option("XCLUSTER_LOG", "what is logged on standard error: error, warn, info, debug, trace"),
     without_option("XDG_RUNTIME_DIR", "where the folders of running clusters are; without it the temporary folder"),
     without_option("XDG_CACHE_HOME", "where built guests are kept; without it `~/.cache`"),
+    without_option("SUDO_UID", "who runs sudo, for whom `nsadd` and `nsdel` then work"),
     without_option("NO_COLOR", "set to anything: no colours"),
 ];
 

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod host;
+mod netns;
 mod node;
 
 use clap::{ArgAction, Parser, Subcommand};
@@ -11,6 +12,7 @@ use crate::exit;
 
 pub(crate) use cluster::{AccelArg, ClusterArgs, GuestArgs, IdentityArg, PlanArgs, StartArgs, StatusArgs, StopArgs};
 pub(crate) use host::{CompletionsArgs, DoctorArgs, EnvArgs, ImageArgs, ManArgs};
+pub(crate) use netns::{NsaddArgs, NsdelArgs, PreparedArgs};
 pub(crate) use node::{ConsoleArgs, CpArgs, ExecArgs, SshArgs, VmArgs};
 
 /// Start clusters of real VMs on virtual networks, and work with them.
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Ssh(SshArgs),
     #[command(alias = "rcp")]
     Cp(CpArgs),
+    Nsadd(NsaddArgs),
+    Nsdel(NsdelArgs),
     Image(ImageArgs),
     Doctor(DoctorArgs),
     Env(EnvArgs),

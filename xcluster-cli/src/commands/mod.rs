@@ -10,6 +10,8 @@ mod env;
 mod exec;
 mod image;
 mod man;
+mod nsadd;
+mod nsdel;
 mod plan;
 mod ssh;
 mod start;
@@ -47,6 +49,8 @@ async fn dispatch(args: &Args, variables: &Variables) -> Outcome {
         Command::Vm(args) => vm::run(args, variables).await,
         Command::Ssh(args) => ssh::run(args, variables).await,
         Command::Cp(args) => cp::run(args, variables).await,
+        Command::Nsadd(args) => nsadd::run(args, variables).await,
+        Command::Nsdel(args) => nsdel::run(args, variables).await,
         Command::Image(args) => image::run(args),
         Command::Doctor(args) => doctor::run(args, variables).await,
         Command::Env(args) => env::run(args, variables).await,

@@ -1,0 +1,36 @@
+//! `nsdel`: a prepared network namespace is removed.
+
+use std::io::{Write, stderr};
+
+use xcluster_net_bridge::prepared::{self, Removed};
+
+use super::{Outcome, nsadd};
+use crate::args::NsdelArgs;
+use crate::exit::Exit;
+use crate::report::printable;
+use crate::variables::Variables;
+
+/// Removes it and says who still is in it.
+pub(super) async fn run(args: &NsdelArgs, variables: &Variables) -> Outcome {
+    let index = args.which.index;
+    let owner = nsadd::owner(&args.which, variables)?;
+    let done = prepared::remove(index, &owner).await;
+    let done = done.map_err(|error| {
+        nsadd::failure(&error, "nsdel", &args.which).context(format!("cannot remove network namespace {index}"))
+    })?;
+    // Who does not read what was done has it all the same.
+    let _ = stderr().write_all(text(&done, &index.to_string()).as_bytes());
+    Ok(Exit::OK)
+}
+
+fn text(done: &Removed, index: &str) -> String {
+    let Some(name) = &done.name else { return format!("there is no network namespace {index}\n") };
+    if done.occupants.is_empty() {
+        return format!("removed `{name}`\n");
+    }
+    let occupants: Vec<String> = done.occupants.iter().map(|one| printable(&one.to_string())).collect();
+    format!(
+        "removed `{name}`\nnote: it lives on without a name or a way out, until these processes end: {}\n",
+        occupants.join(", ")
+    )
+}
