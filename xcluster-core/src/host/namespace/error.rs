@@ -62,7 +62,9 @@ impl NamespaceError {
                 Some("sudo chmod 0666 /dev/net/tun".to_owned())
             }
             Self::Tun(_) => Some("sudo modprobe tun".to_owned()),
-            Self::Absent(_) | Self::NotYours(_) => Some("sudo xcluster nsadd 1".to_owned()),
+            Self::Absent(name) | Self::NotYours(name) => {
+                name.index().map(|index| format!("sudo xcluster nsadd {index}"))
+            }
             Self::Named { .. } | Self::Io(_) => None,
         }
     }
@@ -113,6 +115,13 @@ mod tests {
         let setting = |asked: &str| (asked == path).then(|| value.to_owned());
         let (text, command) = why(stage, &errno.into(), setting);
         assert_eq!((text.as_str(), command), (expected, remedy));
+    }
+
+    #[test]
+    fn a_namespace_that_is_not_there_is_made_by_its_number() {
+        let remedy = |name: &str| NamespaceError::Absent(NamedNetns::new(name).unwrap()).remedy();
+        assert_eq!(remedy("alice_xcluster7").as_deref(), Some("sudo xcluster nsadd 7"));
+        assert_eq!(remedy("blue"), None);
     }
 
     #[test]

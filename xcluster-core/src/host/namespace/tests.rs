@@ -86,7 +86,7 @@ fn a_name_that_nobody_prepared_is_told() {
     let name = NamedNetns::new("nobody_xcluster99").unwrap();
     let error = Namespace::open(&Netns::Named(name)).unwrap_err();
     assert_eq!(error.to_string(), "there is no network namespace `nobody_xcluster99`");
-    assert_eq!(error.remedy().as_deref(), Some("sudo xcluster nsadd 1"));
+    assert_eq!(error.remedy().as_deref(), Some("sudo xcluster nsadd 99"));
 }
 
 /// A program that starts another in the background, which says its number outside, and stays.

@@ -11,6 +11,9 @@ const NET_FILES: &str = "/run/netns";
 /// Where the user namespaces that they belong to are kept. Not with them: whatever lies there is taken for a network's.
 const USER_FILES: &str = "/run/xcluster/userns";
 
+/// What is between a user's name and the number.
+const OF_USER: &str = "_xcluster";
+
 /// The longest name, in bytes: that of a file (`NAME_MAX`).
 const NAME_MAX: usize = 255;
 
@@ -78,7 +81,12 @@ impl NamedNetns {
     /// # Errors
     /// The user's name cannot be part of the name of a file.
     pub fn of_user(user: &str, index: u8) -> Result<Self, NetnsNameError> {
-        Self::new(&format!("{user}_xcluster{index}"))
+        Self::new(&format!("{user}{OF_USER}{index}"))
+    }
+
+    /// The number, if it is such a one.
+    pub fn index(&self) -> Option<u8> {
+        self.0.rsplit_once(OF_USER)?.1.parse().ok()
     }
 
     /// The name.
