@@ -195,7 +195,11 @@ impl Remote {
 
     /// Sends a request and reads the answer; what follows it can be read from the stream.
     async fn ask<T: DeserializeOwned>(&self, verb: Verb) -> Result<(UnixStream, T), Error> {
-        let mut stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(error))?;
+        let mut stream = UnixStream::connect(&self.socket).await.map_err(|error| match error.kind() {
+            // The socket is there and nobody listens: its owner is about to be gone.
+            io::ErrorKind::ConnectionRefused => Error::NotRunning(self.name.clone()),
+            _ => self.unreachable(error),
+        })?;
         let request = Request { version: VERSION, verb };
         let answer = match send(&mut stream, &request).await {
             Ok(()) => receive(&mut stream).await,

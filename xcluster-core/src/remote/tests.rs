@@ -15,8 +15,8 @@ use crate::name::{ClusterName, NodeId};
 
 /// Somebody who listens where an owner does.
 struct Owner {
-    _base: tempfile::TempDir,
-    _folder: Folder,
+    base: tempfile::TempDir,
+    folder: Folder,
     listener: UnixListener,
     remote: Remote,
 }
@@ -29,7 +29,7 @@ impl Owner {
         let folder = Folder::create(base.path(), &name).unwrap();
         let listener = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
         let remote = Remote::attach_under(base.path(), &name).unwrap();
-        Self { _base: base, _folder: folder, listener, remote }
+        Self { base, folder, listener, remote }
     }
 
     /// Takes the next request.
@@ -107,6 +107,13 @@ async fn an_owner_that_hangs_up_before_it_passes_anything_is_told() {
     };
     let (connected, ()) = tokio::join!(owner.remote.connect(NodeId::new(1).unwrap(), 22), asked);
     assert!(connected.unwrap_err().to_string().starts_with("cannot talk to the owner"));
+}
+
+#[tokio::test]
+async fn an_owner_that_does_not_listen_any_more_has_no_cluster() {
+    let Owner { base: _base, folder: _folder, listener, remote } = Owner::new();
+    drop(listener);
+    assert!(matches!(remote.status().await, Err(Error::NotRunning(_))));
 }
 
 #[tokio::test]
