@@ -18,9 +18,14 @@ use crate::report::Failure;
 
 /// Runs the command on all nodes and passes lines on as they come.
 pub(super) async fn stream(cluster: &Remote, nodes: &[NodeId], command: &Command) -> Outcome {
-    let runs = nodes.iter().map(|node| async {
+    let runs = nodes.iter().map(|node| async move {
         match follow(cluster, *node, command.clone()).await {
-            Ok(status) => Ok(Exit::of_command(status.code())),
+            Ok(status) => {
+                if status == Status::TimedOut {
+                    Failure::new(Exit::TIMEOUT, format!("on {node} the command {status}")).print();
+                }
+                Ok(Exit::of_command(status.code()))
+            }
             // Nobody reads any more, from any node.
             Err(failure) if failure.exit == Exit::PIPE => Err(failure),
             Err(failure) => {
@@ -57,6 +62,8 @@ struct Row {
     name: String,
     /// The exit code as a shell has it; none if the command could not be run.
     code: Option<i32>,
+    /// Whether it was killed at its deadline.
+    timed_out: bool,
     stdout: String,
     stderr: String,
     /// Why it could not be run, or not to its end.
@@ -65,11 +72,17 @@ struct Row {
 
 impl Row {
     fn new(node: NodeId, result: Result<Output, Error>) -> Self {
-        let row = |code, stdout, stderr, error| Self { node, name: node.to_string(), code, stdout, stderr, error };
+        let name = node.to_string();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match result {
-            Ok(output) => row(Some(output.status.code()), text(&output.stdout), text(&output.stderr), None),
-            Err(error) => row(None, String::new(), String::new(), Some(Failure::from(error).chain.join(": "))),
+            Ok(Output { status, stdout, stderr, .. }) => {
+                let (timed_out, stdout, stderr) = (status == Status::TimedOut, text(&stdout), text(&stderr));
+                Self { node, name, code: Some(status.code()), timed_out, stdout, stderr, error: None }
+            }
+            Err(error) => {
+                let error = Some(Failure::from(error).chain.join(": "));
+                Self { node, name, code: None, timed_out: false, stdout: String::new(), stderr: String::new(), error }
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{Write, stderr};
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::{JoinHandle, spawn_blocking};
 use xcluster_core::guest::exec::{Command, Event, Execution, Status, StdinWriter};
 use xcluster_core::name::NodeId;
 use xcluster_core::remote::Remote;
@@ -45,7 +46,7 @@ async fn forward(mut writer: StdinWriter) {
     }
 }
 
-/// Passes output on until the command has ended. The first Ctrl-C goes to the command, a second one ends us, which kills
+/// Passes output on until the command has ended, beside listening: whoever reads it may take his time. The first Ctrl-C goes to the command, a second one ends us, which kills
 /// it.
 async fn follow(node: NodeId, execution: &mut Execution) -> Result<Status, Failure> {
     let watched = |error: std::io::Error| Failure::io("watch signals", &error);
@@ -54,12 +55,21 @@ async fn follow(node: NodeId, execution: &mut Execution) -> Result<Status, Failu
     // Whoever reads the input watches for it as well, so it has lost its usual effect.
     let mut hangup = signal(SignalKind::hangup()).map_err(watched)?;
     let mut interrupted = false;
+    let mut written: Option<JoinHandle<Result<(), Failure>>> = None;
     loop {
+        let is_writing = written.is_some();
         tokio::select! {
-            event = execution.next() => match event.map_err(|error| failed(node, &error))? {
-                Some(Event::Stdout(bytes)) => output::write_all(&bytes)?,
+            result = async { written.as_mut().expect("it is being written").await }, if is_writing => {
+                written = None;
+                result.unwrap_or(Ok(()))?;
+            }
+            event = execution.next(), if !is_writing => match event.map_err(|error| failed(node, &error))? {
+                Some(Event::Stdout(bytes)) => written = Some(spawn_blocking(move || output::write_all(&bytes))),
                 // Who closed standard error does not want it.
-                Some(Event::Stderr(bytes)) => drop(stderr().write_all(&bytes)),
+                Some(Event::Stderr(bytes)) => written = Some(spawn_blocking(move || {
+                    drop(stderr().write_all(&bytes));
+                    Ok(())
+                })),
                 Some(Event::Exited(status)) => return Ok(status),
                 Some(_) => {}
                 None => return Err(Failure::new(Exit::NOT_RUN, format!("{node} did not say how the command ended"))),
