@@ -24,7 +24,7 @@ const fn without_option(name: &'static str, meaning: &'static str) -> Variable {
 }
 
 /// Every variable that is honoured. Those with underscores are the shell version's.
-pub(crate) const KNOWN: [Variable; 29] = [
+pub(crate) const KNOWN: &[Variable] = &[
     variable("XCLUSTER_NAME", "--name", "name of the cluster that a command is about"),
     variable("__nvm", "--nvm", "number of nodes"),
     variable("__nrouters", "--nrouters", "number of routers"),
@@ -40,6 +40,7 @@ pub(crate) const KNOWN: [Variable; 29] = [
     variable("__append", "--append", "words added to each kernel's command line"),
     variable("__append<N>", "--node", "words added to the kernel's command line of node N"),
     variable("__mtu", "--mtu", "MTU of all nets"),
+    variable("XCLUSTER_NETNS", "--netns", "network namespace for bridges"),
     variable("__machine", "--machine", "QEMU's machine type"),
     variable("__kvm", "--qemu", "the QEMU to run"),
     variable("__kvm_opt", "--qemu-arg", "further words for every QEMU, split at white space"),

@@ -67,13 +67,13 @@ macro_rules! assert_fails {
 #[test]
 fn the_plan_of_the_default_cluster() {
     let lab = Lab::new();
-    assert_prints!(lab.xcluster(&["plan"]));
-    assert_prints!(lab.xcluster(&["plan", "--nvm", "1", "--nrouters", "1", "--json"]));
+    assert_prints!(lab.xcluster(&["plan", "--net", "user"]));
+    assert_prints!(lab.xcluster(&["plan", "--net", "user", "--nvm", "1", "--nrouters", "1", "--json"]));
 }
 
 #[test]
 fn the_plan_of_five_nets() {
-    let words = "plan --name lab --nvm 2 --nrouters 2 --ntesters 1 --nets-vm 0,1,3,4 --nets_router 0,1,3,4,2 --mtu 9000 \
+    let words = "plan --net user --name lab --nvm 2 --nrouters 2 --ntesters 1 --nets-vm 0,1,3,4 --nets_router 0,1,3,4,2 --mtu 9000 \
                  --node 201:mem=384,smp=4 --append quiet --no-login --no-configure --identity kernel --accel tcg";
     assert_prints!(Lab::new().xcluster(&words.split_whitespace().collect::<Vec<_>>()));
 }
@@ -84,8 +84,8 @@ fn what_was_typed_is_kept_in_a_file_that_means_the_same() {
     let typed = ["--nvm", "2", "--nets-vm", "0,3,1", "--node", "201:mem=384", "--mtu", "1400"];
     let toml = lab.xcluster(&[&["plan", "--toml"], typed.as_slice()].concat());
     let file = lab.file("lab.toml", &toml.stdout);
-    let from_file = lab.xcluster(&["plan", "--topology", &file]);
-    assert_eq!(from_file.stdout, lab.xcluster(&[&["plan"], typed.as_slice()].concat()).stdout);
+    let from_file = lab.xcluster(&["plan", "--net", "user", "--topology", &file]);
+    assert_eq!(from_file.stdout, lab.xcluster(&[&["plan", "--net", "user"], typed.as_slice()].concat()).stdout);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn the_plan_of_200_nodes_has_every_one() {
     let names: Vec<&str> = plan["nodes"].as_array().unwrap().iter().filter_map(|node| node["name"].as_str()).collect();
     assert_eq!(names.len(), 240);
     assert_eq!((names[0], names[199], names[239]), ("vm-001", "vm-200", "vm-240"));
-    let text = Lab::new().xcluster(&["plan", "--nvm", "200"]);
+    let text = Lab::new().xcluster(&["plan", "--net", "user", "--nvm", "200"]);
     assert!(text.stdout.contains("vm-200") && text.stderr.is_empty(), "{}", text.stderr);
 }
 
@@ -122,7 +122,7 @@ fn a_file_is_toml_or_json_by_name_or_by_content() {
 #[test]
 fn a_plan_is_the_same_for_root_and_without_qemu() {
     let lab = Lab::new();
-    let plan = |path: &str| lab.with(&["plan"], [("PATH", path)]).stdout;
+    let plan = |path: &str| lab.with(&["plan", "--net", "user"], [("PATH", path)]).stdout;
     assert_eq!(plan("/nonexistent"), plan("/usr/bin:/bin"));
 }
 
@@ -131,7 +131,7 @@ fn bad_input_is_told_with_a_code_and_nothing_is_made() {
     let lab = Lab::new();
     assert_fails!(lab.xcluster(&["start", "--nvm", "300", "--node", "7:nets=1", "--nets-vm", "0,x"]), 3);
     assert_fails!(lab.xcluster(&["start", "--node", "7:nets=1", "--node", "2:nets=0,1,1", "--mtu", "100"]), 3);
-    assert_fails!(lab.xcluster(&["start", "--net", "ovs"]), 3);
+    assert_fails!(lab.xcluster(&["start", "--net", "warp"]), 3);
     assert_fails!(lab.xcluster(&["start", "--name", "a/b"]), 3);
     assert_fails!(lab.with(&["plan"], [("__nvm", "four"), ("XCLUSTER_TELNET_BASE", "99999")]), 3);
     assert_fails!(lab.xcluster(&["start", "--nvm"]), 2);
@@ -183,7 +183,8 @@ fn all_of_no_clusters_is_nothing() {
 #[test]
 fn a_start_without_qemu_says_so_and_leaves_nothing() {
     let lab = Lab::new();
-    let ended = lab.with(&["start", "--qemu", "/nonexistent/qemu"], [("XDG_CACHE_HOME", "/nonexistent")]);
+    let ended =
+        lab.with(&["start", "--net", "user", "--qemu", "/nonexistent/qemu"], [("XDG_CACHE_HOME", "/nonexistent")]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(5), ""));
     insta::assert_snapshot!(ended.stderr);
     let left: Vec<_> = fs::read_dir(lab.path().join("xcluster")).unwrap().collect();
@@ -198,10 +199,33 @@ fn copies_go_into_a_node_or_out_of_it() {
 }
 
 #[test]
+fn a_plan_says_who_carries_the_nets_on_this_host() {
+    let ended = Lab::new().xcluster(&["plan", "--nvm", "1", "--nrouters", "0"]);
+    let chosen = ended.stderr.strip_prefix("nets: ").and_then(|said| said.split([',', '\n']).next()).unwrap();
+    assert!(ended.stdout.contains(&format!("backend {chosen}")), "{chosen}: {}", ended.stdout);
+    // One that is named needs no words.
+    let named = Lab::new().xcluster(&["plan", "--net", chosen]);
+    assert_eq!((named.code, named.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn jumbo_frames_fit_every_net_of_bridges() {
+    let ended = Lab::new().xcluster(&["plan", "--net", "bridge", "--mtu", "9000", "--json"]);
+    let plan: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let nets: Vec<_> = plan["nets"].as_array().unwrap().iter().map(|net| (&net["mtu"], &net["backend"])).collect();
+    assert_eq!(nets, [(&9000.into(), &"bridge".into()); 3]);
+}
+
+#[test]
+fn bridges_where_they_cannot_be_are_told_with_what_to_type() {
+    assert_fails!(Lab::new().xcluster(&["start", "--netns", "nowhere"]), 5);
+}
+
+#[test]
 fn nobody_who_reads_is_no_panic() {
     let lab = Lab::new();
     let xcluster = assert_cmd::cargo::cargo_bin("xcluster");
-    let line = format!("{{ {} plan --nvm 200; echo $? >&2; }} | head -c 1", xcluster.display());
+    let line = format!("{{ {} plan --net user --nvm 200; echo $? >&2; }} | head -c 1", xcluster.display());
     let output = std::process::Command::new("sh").args(["-c", &line]).env("HOME", lab.path()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "141\n");
 }

@@ -76,7 +76,8 @@ impl Lab {
     fn start_by(&self, program: &[&str], more: &[&str]) -> Start {
         let file = |name: &str| self.path(name).to_str().unwrap().to_owned();
         let (kernel, qemu) = (file("kernel"), file("qemu"));
-        let mut words = vec!["start", "--nvm", "1", "--nrouters", "0", "--accel", "tcg", "--qemu", &qemu];
+        let mut words =
+            vec!["start", "--net", "user", "--nvm", "1", "--nrouters", "0", "--accel", "tcg", "--qemu", &qemu];
         words.extend(["--kernel", &kernel, "--initrd", &kernel]);
         words.extend(more);
         let mut process = self.command(program).args(words).spawn().unwrap();

@@ -106,14 +106,28 @@ pub(crate) struct ClusterArgs {
     /// Keys: `mem`, `smp`, `nets`, `append`, `expose` (TCP ports that the host shall reach), `forward` (yes or no).
     #[arg(long, value_name = "NODE:KEY=VALUE,…", help_heading = "Topology")]
     pub(crate) node: Vec<String>,
-    /// Backend of all nets that name none [default: user].
-    #[arg(long, value_name = "BACKEND", help_heading = "Topology")]
-    pub(crate) net: Option<String>,
-
+    #[command(flatten)]
+    pub(crate) nets: NetArgs,
     #[command(flatten)]
     pub(crate) guest: GuestArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
+}
+
+/// Who carries the nets.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Networks")]
+pub(crate) struct NetArgs {
+    /// Backend of all nets that name none: `bridge` or `user` [default: `bridge` if this host can, else `user`].
+    #[arg(long, value_name = "BACKEND")]
+    pub(crate) net: Option<String>,
+    /// Network namespace for bridges: `private` (the cluster's own), `here`, a name, or the number that `nsadd` was
+    /// given [default: `here` if there is a link `xcbr0` here, else `private`].
+    #[arg(long, value_name = "NETNS")]
+    pub(crate) netns: Option<String>,
+    /// Pairs of queues of each NIC on a bridge, 1–16 [default: 1].
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) queues: Option<String>,
 }
 
 /// What the nodes boot.

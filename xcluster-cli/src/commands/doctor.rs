@@ -26,7 +26,7 @@ pub(super) async fn run(args: &DoctorArgs, variables: &Variables) -> Outcome {
 
 /// Everything that matters to a start of the default cluster, in the order in which a start meets it.
 async fn checks(variables: &Variables) -> Result<Vec<Check>, Failure> {
-    let settings = Settings::new(&ClusterArgs::default(), variables)?;
+    let mut settings = Settings::new(&ClusterArgs::default(), variables)?;
     // A cache that cannot be used is told by the build that would fill it.
     let image = xcluster_core::guest::cached_image().ok().flatten();
     let mut checks = guest::qemu(&settings.options.qemu, image.as_ref()).await;
@@ -35,8 +35,7 @@ async fn checks(variables: &Variables) -> Result<Vec<Check>, Failure> {
         host::memory(settings.plan().ok().as_ref()),
         host::runtime_folder(&folder::base()),
         host::ssh(),
-        host::tun(),
-        host::user_namespaces(),
+        host::nets(settings.choose().as_ref()),
     ]);
     Ok(checks)
 }

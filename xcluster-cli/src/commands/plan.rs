@@ -3,19 +3,24 @@
 use xcluster_core::topology::Topology;
 
 use super::Outcome;
+use super::start::explain;
 use crate::args::PlanArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json};
 use crate::settings::Settings;
 use crate::variables::Variables;
 
-/// Prints the plan, or what it is made from. Nothing is touched.
+/// Prints the plan, or what it is made from. This host is asked what it can do, and left as it is.
 pub(super) fn run(args: &PlanArgs, variables: &Variables) -> Outcome {
     if args.schema {
         print(&format!("{}\n", Topology::json_schema()))?;
         return Ok(Exit::OK);
     }
-    let settings = Settings::new(&args.cluster, variables)?;
+    let mut settings = Settings::new(&args.cluster, variables)?;
+    // A topology's file holds for every host.
+    if let Some(choice) = if args.toml { None } else { settings.choose() } {
+        explain(&choice);
+    }
     let plan = settings.plan()?;
     match () {
         () if args.toml => print(&settings.topology.to_toml()),

@@ -5,27 +5,37 @@ use std::io::{Write, stderr};
 use xcluster_core::{ClusterStatus, Event};
 
 use super::Outcome;
-use super::status::text;
+use super::status::{name_option, text};
 use crate::args::StartArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json};
 use crate::owner::{Front, launch, live};
 use crate::progress::Progress;
 use crate::report::Failure;
-use crate::settings::Settings;
+use crate::settings::{Choice, Settings};
 use crate::variables::Variables;
 
 /// Starts a cluster and says where everything is.
 pub(super) async fn run(args: &StartArgs, variables: &Variables, verbose: u8) -> Outcome {
-    let settings = Settings::new(&args.cluster, variables)?;
+    let mut settings = Settings::new(&args.cluster, variables)?;
+    let choice = settings.choose();
     // All mistakes are told before anything is started.
     settings.plan()?;
+    if let Some(choice) = choice {
+        explain(&choice);
+    }
     if args.foreground {
         return live(&settings, &mut Foreground { progress: Progress::new(), json: args.json.json }).await;
     }
     let status = launch(&settings, verbose).await?;
     show(&status, args.json.json)?;
     Ok(Exit::OK)
+}
+
+/// Says who carries the nets, where nobody has chosen it. Who does not hear it can ask `status`.
+pub(super) fn explain(choice: &Choice) {
+    let remedy = choice.remedy().map(|remedy| format!("hint: `{remedy}` lets them be bridges, which are faster\n"));
+    let _ = write!(stderr(), "nets: {choice}\n{}", remedy.unwrap_or_default());
 }
 
 /// Where everything is, and what to type next.
@@ -40,7 +50,7 @@ fn show(status: &ClusterStatus, json: bool) -> Result<(), Failure> {
 }
 
 fn next_steps(status: &ClusterStatus) -> String {
-    let name = if status.name.as_str() == "default" { String::new() } else { format!(" --name {}", status.name) };
+    let name = name_option(&status.name);
     let node = status.nodes.first().map_or(1, |node| node.id.number());
     let mut lines = vec![
         (format!("xcluster exec{name} all -- ip -brief address"), "run a command in all nodes"),

@@ -1,8 +1,10 @@
 //! `status`: what is known of a running cluster.
 
+use xcluster_core::host::Netns;
+use xcluster_core::name::ClusterName;
 use xcluster_core::net::Forward;
 use xcluster_core::remote::{self, Remote};
-use xcluster_core::{ClusterStatus, NodeStatus};
+use xcluster_core::{ClusterStatus, NodeState, NodeStatus};
 
 use super::Outcome;
 use super::attach::attach;
@@ -10,6 +12,7 @@ use crate::args::StatusArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};
 use crate::report::{Failure, printable};
+use crate::settings::DEFAULT_NAME;
 use crate::variables::Variables;
 
 /// Prints the status of a cluster, or of all.
@@ -39,8 +42,10 @@ async fn every() -> Result<Vec<ClusterStatus>, Failure> {
 /// A status for people.
 pub(super) fn text(status: &ClusterStatus) -> String {
     let accel = status.accel.as_ref().map(|accel| format!("{accel}\n")).unwrap_or_default();
+    let netns = status.netns.as_ref().map(|netns| format!("network namespace: {}\n", place(netns, &status.name)));
+    let netns = netns.unwrap_or_default();
     let head = format!(
-        "cluster {}: {}, owned by process {}\n{accel}logs: {}\n",
+        "cluster {}: {}, owned by process {}\n{accel}{netns}logs: {}\n",
         status.name,
         word(&status.state),
         status.owner,
@@ -55,7 +60,33 @@ pub(super) fn text(status: &ClusterStatus) -> String {
     });
     let nets = table(["NET", "KIND", "MTU", "BACKEND"], nets);
     let nodes = table(["NODE", "ROLE", "STATE", "ADDRESSES", "PORTS"], nodes);
-    format!("{head}\n{nets}\n{nodes}")
+    format!("{head}\n{nets}\n{nodes}{}", logins(status))
+}
+
+/// Where the networks are, and what brings a program there.
+fn place(netns: &Netns, cluster: &ClusterName) -> String {
+    match netns {
+        Netns::Private => format!("the cluster's own; `xcluster nsenter {cluster}` opens a shell in it"),
+        Netns::Named(name) => format!("{name}; `xcluster nsenter {cluster}` opens a shell in it"),
+        Netns::Here => "the one that its owner is in".to_owned(),
+    }
+}
+
+/// How to log in where no port of this host leads to the nodes.
+fn logins(status: &ClusterStatus) -> String {
+    let Some(first) = status.nodes.iter().find(|node| node.state == NodeState::Ready) else { return String::new() };
+    if !status.login || status.nodes.iter().any(|node| !node.forwards.is_empty()) {
+        return String::new();
+    }
+    let (name, node) = (name_option(&status.name), first.id.number());
+    format!(
+        "\nlogins: `xcluster vm{name} {node}`, `xcluster ssh{name} {node}`; ports: `xcluster forward{name} 0:{node}:80`\n"
+    )
+}
+
+/// The words that say which cluster is meant, where that must be said.
+pub(super) fn name_option(name: &ClusterName) -> String {
+    if name.as_str() == DEFAULT_NAME { String::new() } else { format!(" --name {name}") }
 }
 
 fn word(state: &impl serde::Serialize) -> String {

@@ -1,9 +1,11 @@
 //! The library's errors as failures of a command: exit code, what is known beyond the causes, and what to type next.
 
 use xcluster_core::cluster::{Cause, NodeFailure, StartFailure};
-use xcluster_core::host::FolderError;
+use xcluster_core::host::{FolderError, Netns};
 use xcluster_core::net::NetError;
+use xcluster_core::plan::Step;
 use xcluster_core::{Error, ErrorKind};
+use xcluster_net_user::UserBackend;
 
 use super::Failure;
 use crate::exit::Exit;
@@ -21,7 +23,10 @@ impl From<Error> for Failure {
             Error::Folder(FolderError::TooLong { .. }) => {
                 Self::from_error(exit, &error).hint("`export XDG_RUNTIME_DIR=$(mktemp -d)`, or a shorter `--name`")
             }
-            _ => Self::from_error(exit, &error),
+            _ => {
+                let hint = error.remedy().map(|remedy| format!("`{remedy}`"));
+                Self { hint, ..Self::from_error(exit, &error) }
+            }
         }
     }
 }
@@ -38,7 +43,7 @@ fn exit(kind: ErrorKind) -> Exit {
 
 fn of_start(exit: Exit, start: &StartFailure) -> Failure {
     let exit = if is_late(&start.cause) { Exit::TIMEOUT } else { exit };
-    let failure = Failure { hint: hint(&start.cause), ..Failure::from_error(exit, start) };
+    let failure = Failure { hint: hint(&start.step, &start.cause), ..Failure::from_error(exit, start) };
     let tails = [("the end of its console:", &start.console), ("the end of what QEMU said:", &start.stderr)];
     let tails = tails.into_iter().filter_map(|(head, text)| Some(tail(head, text.as_deref()?)));
     let notes = tails.flatten().chain([undone(start)]).collect();
@@ -69,17 +74,72 @@ fn undone(start: &StartFailure) -> String {
 }
 
 /// What to type next.
-fn hint(cause: &Cause) -> Option<String> {
+fn hint(step: &Step, cause: &Cause) -> Option<String> {
     Some(match cause {
         Cause::Image(error) => return error.hint(),
         Cause::Qemu(_) => "`xcluster doctor` says what to install".to_owned(),
         Cause::Accel(_) => "leave out `--accel kvm`: the nodes then run in software, more slowly".to_owned(),
         Cause::Memory { .. } => "fewer nodes (`--nvm`, `--nrouters`) or less memory for each (`--mem`)".to_owned(),
+        Cause::Net(NetError::InUse { .. } | NetError::Conflict { .. }) if !is_user(step) => {
+            "`--netns private` gives the cluster a network namespace of its own".to_owned()
+        }
         Cause::Net(NetError::InUse { .. }) => {
             "unset the XCLUSTER_… variable that asks for this number; then free ones are found".to_owned()
         }
+        Cause::Net(error @ NetError::Unsupported { .. }) => return other_way(step, error),
         Cause::Node(NodeFailure::Late { .. }) => "`--timeout 10m` waits longer".to_owned(),
-
         _ => return None,
     })
+}
+
+/// What helps against what a backend lacks: its own remedy, or what needs nothing of the kind.
+fn other_way(step: &Step, error: &NetError) -> Option<String> {
+    let way = match step {
+        Step::Netns { netns: Netns::Named(_) } => Some("start with `--netns private`"),
+        step if is_user(step) => None,
+        _ => Some("start with `--net user`"),
+    };
+    match (error.remedy(), way) {
+        (Some(remedy), Some(way)) => Some(format!("`{remedy}`, or {way}")),
+        (Some(remedy), None) => Some(format!("`{remedy}`")),
+        (None, way) => way.map(str::to_owned),
+    }
+}
+
+/// Whether it is the user backend that failed.
+fn is_user(step: &Step) -> bool {
+    match step {
+        Step::Preflight { backend } | Step::CreateNet { backend, .. } | Step::Setup { backend, .. } => {
+            backend == UserBackend::NAME
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(backend: &str, error: NetError, exit: Exit, expected: Option<&str>) {
+        let (step, cause) = (Step::Preflight { backend: backend.to_owned() }, Cause::Net(error));
+        assert_eq!((super::exit(cause.kind()), hint(&step, &cause).as_deref()), (exit, expected));
+    }
+
+    #[test]
+    fn what_a_host_lacks_comes_with_the_command_and_with_the_other_way() {
+        let what = "cannot open `/dev/net/tun`: permission denied".to_owned();
+        let tun = || NetError::Unsupported { what: what.clone(), remedy: Some("sudo chmod 0666 /dev/net/tun".into()) };
+        let both = "`sudo chmod 0666 /dev/net/tun`, or start with `--net user`";
+        check("bridge", tun(), Exit::HOST, Some(both));
+        check("bridge", NetError::unsupported("its kernel has none"), Exit::HOST, Some("start with `--net user`"));
+        check("user", tun(), Exit::HOST, Some("`sudo chmod 0666 /dev/net/tun`"));
+        check("user", NetError::unsupported("no loopback"), Exit::HOST, None);
+    }
+
+    #[test]
+    fn bridges_that_are_taken_are_free_elsewhere() {
+        let taken = NetError::Conflict { object: "xcbr0".to_owned() };
+        let elsewhere = "`--netns private` gives the cluster a network namespace of its own";
+        check("bridge", taken, Exit::IN_USE, Some(elsewhere));
+    }
 }

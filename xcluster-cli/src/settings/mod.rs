@@ -7,19 +7,26 @@
 //! * `topology`: the file, and the options that change it.
 //! * `options`: everything beyond the topology.
 //! * `overrides`: `--node`.
+//! * `netns`: which network namespace a word means.
+//! * `choose`: which backend carries nets that name none.
 
+mod choose;
 mod given;
+mod netns;
 mod options;
 mod overrides;
 mod parse;
 mod topology;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use xcluster_core::Builder;
 use xcluster_core::name::ClusterName;
-use xcluster_core::net::Registry;
+use xcluster_core::net::{NetBackend, Registry};
 use xcluster_core::plan::{Options, Plan};
 use xcluster_core::topology::{Problems, Topology};
+use xcluster_net_bridge::{BridgeBackend, BridgeConfig};
 use xcluster_net_user::{UserBackend, UserConfig};
 
 use crate::args::{ClusterArgs, NameArg};
@@ -27,11 +34,13 @@ use crate::exit::Exit;
 use crate::report::Failure;
 use crate::variables::Variables;
 
+pub(crate) use choose::Choice;
 pub(crate) use given::Reader;
+pub(crate) use netns::of_caller;
 pub(crate) use parse::duration;
 
 /// The name of a cluster that nobody named.
-const DEFAULT_NAME: &str = "default";
+pub(crate) const DEFAULT_NAME: &str = "default";
 
 /// A cluster to be planned or started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) options: Options,
     /// The numbers that the user backend takes.
     pub(crate) user: UserConfig,
+    /// How QEMU works on taps.
+    pub(crate) bridge: BridgeConfig,
 }
 
 impl Settings {
@@ -58,16 +69,21 @@ impl Settings {
         let topology = topology::merge(file, args, &mut reader);
         let options = options::merge(args, &mut reader);
         let user = reader.user_config();
+        let queues = reader.value("--queues", args.nets.queues.as_deref(), "", parse::queues);
+        let bridge = queues.map_or_else(BridgeConfig::default, |queues| BridgeConfig::default().with_queues(queues));
         reader.finish()?;
         let name = name.unwrap_or_else(default_name);
-        Ok(Self { name, topology, options, user })
+        Ok(Self { name, topology, options, user, bridge })
     }
 
-    /// The backends that the command line knows; the first is the default.
+    /// The backends that the command line knows, the preferred one first.
     pub(crate) fn backends(&self) -> Registry {
         let mut registry = Registry::new();
-        // A single backend does not clash with another one's name.
-        let _ = registry.add(std::sync::Arc::new(UserBackend::new(self.user.clone())) as std::sync::Arc<_>);
+        let bridge: Arc<dyn NetBackend> = Arc::new(BridgeBackend::new(self.bridge));
+        let user: Arc<dyn NetBackend> = Arc::new(UserBackend::new(self.user.clone()));
+        for backend in [bridge, user] {
+            registry.add(backend).expect("the two have names of their own");
+        }
         registry
     }
 

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use xcluster_core::plan::{Accel, GuestSource, Identity, Options};
 
 use super::given::Reader;
-use super::parse;
+use super::{netns, parse};
 use crate::args::{AccelArg, ClusterArgs, GuestArgs, IdentityArg};
 
 /// Options from what was typed and the environment.
 pub(crate) fn merge<'a>(args: &'a ClusterArgs, reader: &mut Reader<'a>) -> Options {
     let ClusterArgs { guest, run, .. } = args;
     let mut options = Options::default();
-    options.backend.clone_from(&args.net);
+    options.backend.clone_from(&args.nets.net);
+    let netns = reader.value("--netns", args.nets.netns.as_deref(), "XCLUSTER_NETNS", netns::parse);
+    options.netns = netns.unwrap_or_else(netns::usual);
     options.guest = guest_source(guest, reader);
     options.ready = guest.ready.as_deref().and_then(|sign| reader.value("--ready", Some(sign), "", parse::readiness));
     options.identity = match guest.identity {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use xcluster_core::name::NetId;
 use xcluster_core::plan::Readiness;
+use xcluster_net_bridge::BridgeConfig;
 
 /// A number that fits its place.
 pub(crate) fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
@@ -16,6 +17,14 @@ pub(crate) fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 /// A number of things of which there is at least one.
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     number(text).and_then(|count| if count == 0 { Err("at least 1".to_owned()) } else { Ok(count) })
+}
+
+/// Pairs of queues of a NIC.
+pub(crate) fn queues(text: &str) -> Result<u8, String> {
+    let range = BridgeConfig::QUEUES;
+    let count = number::<u64>(text)?;
+    let found = u8::try_from(count).ok().filter(|count| range.contains(count));
+    found.ok_or_else(|| format!("{count} queues are out of range: {}–{}", range.start(), range.end()))
 }
 
 /// An MTU. Numbers that are too large for one are said to be out of range rather than unreadable.

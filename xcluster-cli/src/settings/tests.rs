@@ -140,7 +140,7 @@ fn all_mistakes_are_told_at_once_where_they_were_made() {
 #[test]
 fn what_the_topology_refuses_is_told_at_once() {
     insta::assert_snapshot!(problems(&["--mtu", "1000", "--node", "9:mem=1", "--nets-vm", "1,1"], []));
-    insta::assert_snapshot!(problems(&["--net", "bridge"], []));
+    insta::assert_snapshot!(problems(&["--net", "warp"], []));
     insta::assert_snapshot!(problems(&["--nvm", "0", "--nrouters", "0"], []));
 }
 
@@ -161,8 +161,37 @@ fn a_file_that_is_no_topology_is_told_with_its_lines() {
 
 #[test]
 fn settings_survive_the_way_to_the_owner() {
-    let words = ["--node", "201:mem=384,nets=0,1,2", "--ready", "console:login: ", "--timeout", "90"];
+    let words = ["--node", "201:mem=384,nets=0,1,2", "--ready", "console:login: ", "--timeout", "90", "--queues", "2"];
     let settings = settings(&words, [("XCLUSTER_MCAST_BASE", "130")]).unwrap();
     let text = serde_json::to_string(&settings).unwrap();
     assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
+}
+
+#[test]
+fn the_network_namespace_is_the_options_else_the_variables() {
+    let netns = |words: &[&str], variable: &str| {
+        settings(words, [("XCLUSTER_NETNS", variable)]).unwrap().options.netns.to_string()
+    };
+    assert_eq!(netns(&[], "here"), "here");
+    assert_eq!(netns(&["--netns", "private"], "here"), "private");
+    assert_eq!(netns(&["--netns", "alice_xcluster1"], ""), "alice_xcluster1");
+    insta::assert_snapshot!(problems(&["--netns", "a/b", "--queues", "17"], []));
+}
+
+#[test]
+fn a_backend_is_only_chosen_where_nobody_has_named_one() {
+    let chosen = |words: &[&str]| {
+        let mut settings = settings(words, []).unwrap();
+        let choice = settings.choose().map(|choice| choice.to_string());
+        (settings.options.backend.unwrap_or_default(), choice)
+    };
+    assert_eq!(chosen(&["--net", "user"]), ("user".to_owned(), None));
+    // Whether it can be used there is seen at the start.
+    let named = ("bridge".to_owned(), Some("bridge, in the network namespace `nowhere`".to_owned()));
+    assert_eq!(chosen(&["--netns", "nowhere"]), named);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.toml");
+    let nets = "[net.0]\nbackend = \"user\"\n[net.1]\nbackend = \"user\"\n[net.2]\nbackend = \"user\"\n";
+    std::fs::write(&file, nets).unwrap();
+    assert_eq!(chosen(&["--topology", file.to_str().unwrap()]), (String::new(), None));
 }

@@ -300,7 +300,8 @@ impl Cause {
         }
     }
 
-    fn kind(&self) -> ErrorKind {
+    /// What kind of error it is, for exit codes and hints.
+    pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Net(NetError::InUse { .. } | NetError::Conflict { .. }) => ErrorKind::InUse,
             Self::Net(NetError::Refused(_)) | Self::Overlay(_) | Self::Disk(_) => ErrorKind::Invalid,

@@ -1,14 +1,13 @@
 //! What is looked at on this host besides QEMU and the guest. Changes nothing; each judgement is a function of what was
 //! read.
 
-use std::fs::{self, OpenOptions};
-use std::io;
 use std::path::Path;
 
 use xcluster_core::host::available_memory;
 use xcluster_core::plan::Plan;
 
 use super::check::Check;
+use crate::settings::Choice;
 
 /// Whether the default cluster fits into memory; a start refuses it else.
 pub(super) fn memory(plan: Option<&Plan>) -> Check {
@@ -56,47 +55,15 @@ pub(super) fn ssh() -> Check {
     }
 }
 
-/// Whether taps can be made, which networks with kernel bridges need.
-pub(super) fn tun() -> Check {
-    const WHAT: &str = "/dev/net/tun";
-    judge_tun(WHAT, OpenOptions::new().read(true).write(true).open(WHAT).map(drop))
-}
-
-fn judge_tun(what: &'static str, opened: io::Result<()>) -> Check {
-    match opened {
-        Ok(()) => Check::good(what, "can be opened"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Check::poor(what, "not there; only networks on kernel bridges need it", "sudo modprobe tun")
+/// Who carries the nets of a cluster that nobody chooses a backend for.
+pub(super) fn nets(choice: Option<&Choice>) -> Check {
+    const WHAT: &str = "nets";
+    match choice {
+        Some(choice) if !choice.is_preferred() => {
+            let fix = choice.remedy().map(str::to_owned);
+            Check { fix, ..Check::poor(WHAT, choice.to_string(), "") }
         }
-        Err(error) => Check::poor(
-            what,
-            format!("cannot be opened: {error}; only networks on kernel bridges need it"),
-            "sudo chmod 0666 /dev/net/tun",
-        ),
-    }
-}
-
-/// Whether an ordinary user may make namespaces, which networks with kernel bridges need.
-pub(super) fn user_namespaces() -> Check {
-    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse().ok();
-    judge_namespaces(
-        number("/proc/sys/user/max_user_namespaces"),
-        number("/proc/sys/kernel/unprivileged_userns_clone"),
-        number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
-    )
-}
-
-/// `clone` is Debian's switch, `restricted` is Ubuntu's; elsewhere they do not exist.
-fn judge_namespaces(max: Option<u64>, clone: Option<u64>, restricted: Option<u64>) -> Check {
-    const WHAT: &str = "user namespaces";
-    const WHY: &str = "only networks on kernel bridges need them";
-    let poor = |found: &str, fix: &str| Check::poor(WHAT, format!("{found}; {WHY}"), fix);
-    match (max, clone, restricted) {
-        (None, ..) => poor("the kernel has none", "use a kernel with CONFIG_USER_NS"),
-        (Some(0), ..) => poor("none may be made", "sudo sysctl user.max_user_namespaces=15000"),
-        (_, Some(0), _) => poor("reserved to root", "sudo sysctl kernel.unprivileged_userns_clone=1"),
-        (.., Some(1..)) => poor("restricted by AppArmor", "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"),
-        _ => Check::good(WHAT, "may be made"),
+        choice => Check::good(WHAT, choice.map(ToString::to_string).unwrap_or_default()),
     }
 }
 
@@ -110,25 +77,6 @@ mod tests {
         assert_eq!(judge_memory(Some(767), 768).verdict, Verdict::Bad);
         assert_eq!(judge_memory(Some(768), 768).verdict, Verdict::Good);
         assert_eq!(judge_memory(None, 768).verdict, Verdict::Poor);
-    }
-
-    #[test]
-    fn each_way_to_forbid_namespaces_has_its_own_remedy() {
-        let check = |max, clone, restricted, fix: Option<&str>| {
-            assert_eq!(judge_namespaces(max, clone, restricted).fix.as_deref(), fix);
-        };
-        check(Some(1000), None, None, None);
-        check(Some(1000), Some(1), Some(0), None);
-        check(Some(0), None, None, Some("sudo sysctl user.max_user_namespaces=15000"));
-        check(Some(1000), Some(0), None, Some("sudo sysctl kernel.unprivileged_userns_clone=1"));
-        check(Some(1000), None, Some(1), Some("sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"));
-    }
-
-    #[test]
-    fn a_forbidden_tun_device_is_told_with_its_remedy() {
-        let check = judge_tun("/dev/net/tun", Err(io::ErrorKind::PermissionDenied.into()));
-        assert_eq!(check.fix.as_deref(), Some("sudo chmod 0666 /dev/net/tun"));
-        assert_eq!(judge_tun("/dev/net/tun", Ok(())).verdict, Verdict::Good);
     }
 
     #[test]
