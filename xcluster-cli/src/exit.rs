@@ -26,6 +26,10 @@ impl Exit {
     pub(crate) const IN_USE: Self = Self(6);
     /// A deadline passed; the code of timeout(1).
     pub(crate) const TIMEOUT: Self = Self(124);
+    /// The program is there but cannot be run, as a shell reports it.
+    pub(crate) const NOT_EXECUTABLE: Self = Self(126);
+    /// There is no such program, as a shell reports it.
+    pub(crate) const NOT_FOUND: Self = Self(127);
     /// Ended by Ctrl-C, as a shell reports SIGINT.
     pub(crate) const INTERRUPTED: Self = Self(130);
     /// Nobody reads the output, as a shell reports SIGPIPE.
@@ -56,7 +60,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// The codes and what they mean, in the words of `--help`.
-pub(crate) const MEANINGS: [(Exit, &str); 11] = [
+pub(crate) const MEANINGS: [(Exit, &str); 13] = [
     (Exit::OK, "done"),
     (Exit::FAILURE, "something failed; the message says what"),
     (Exit::USAGE, "the command line is wrong"),
@@ -65,6 +69,8 @@ pub(crate) const MEANINGS: [(Exit, &str); 11] = [
     (Exit::HOST, "this host cannot do it; `xcluster doctor` says why"),
     (Exit::IN_USE, "the cluster's name or a port is in use"),
     (Exit::TIMEOUT, "a deadline passed"),
+    (Exit::NOT_EXECUTABLE, "nsenter: the program cannot be run"),
+    (Exit::NOT_FOUND, "nsenter: there is no such program"),
     (Exit::INTERRUPTED, "interrupted"),
     (Exit::PIPE, "nobody read the output"),
     (Exit::NOT_RUN, "exec: the command could not be run; else its own exit code"),

@@ -161,6 +161,8 @@ fn a_cluster_that_does_not_run_is_told_by_every_command() {
         &["vm", "1"],
         &["ssh", "1"],
         &["cp", "1:/a", "b"],
+        &["connect", "1", "22"],
+        &["forward", "0:1:22"],
         &["env", "--ports"],
     ] {
         let ended = lab.xcluster(words);
@@ -219,6 +221,20 @@ fn jumbo_frames_fit_every_net_of_bridges() {
 #[test]
 fn bridges_where_they_cannot_be_are_told_with_what_to_type() {
     assert_fails!(Lab::new().xcluster(&["start", "--netns", "nowhere"]), 5);
+}
+
+#[test]
+fn a_forward_that_cannot_be_read_is_told_before_anything_is_asked() {
+    assert_fails!(Lab::new().xcluster(&["forward", "80", "8080:1:80", "x:1:1"]), 2);
+}
+
+#[test]
+fn a_namespace_that_is_not_there_is_told() {
+    let lab = Lab::new();
+    assert_fails!(lab.xcluster(&["nsenter", "nowhere", "true"]), 4);
+    let numbered = lab.xcluster(&["nsenter", "200", "true"]);
+    assert_eq!(numbered.code, Some(4));
+    assert!(numbered.stderr.ends_with("\n\nhint: `sudo xcluster nsadd 200`\n"), "{}", numbered.stderr);
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! The command with a real VM, as a person at a terminal uses it: start, log in, copy, break, kill, look for leftovers.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// More than all buffers between the command and a program in the node hold together.
 const BULK: usize = 20_000_000;
+
+/// What sha256sum says of this bulk.
+const BULK_SUM: &str = "37a2e354ca1974c2787ba91febf6fe6a3d67621e90ad9853e02e768e72e2eb49  -\n";
 
 /// How long the kernel may take to end what a killed owner had.
 const ENDS: Duration = Duration::from_secs(10);
@@ -57,6 +61,10 @@ impl Drop for Terminal {
     }
 }
 
+fn bulk() -> Vec<u8> {
+    (0..BULK).map(|index| (index % 251) as u8).collect()
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -64,7 +72,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn a_person_at_a_terminal_starts_uses_and_loses_a_cluster() {
     let terminal = Terminal::new();
-    terminal.says(&["start", "--nvm", "1", "--nrouters", "0"], b"");
+    terminal.says(&["start", "--net", "user", "--nvm", "1", "--nrouters", "0"], b"");
     let status: serde_json::Value = serde_json::from_slice(&terminal.says(&["status", "--json"], b"")).unwrap();
     assert_eq!((&status["state"], &status["nodes"][0]["state"]), (&"ready".into(), &"ready".into()));
 
@@ -75,7 +83,7 @@ fn a_person_at_a_terminal_starts_uses_and_loses_a_cluster() {
     assert_eq!(terminal.runs(&["exec", "9", "--", "true"], b"").status.code(), Some(255));
 
     // A flood in both directions at once gets through whole.
-    let bulk: Vec<u8> = (0..BULK).map(|index| (index % 251) as u8).collect();
+    let bulk = bulk();
     assert!(terminal.says(&["exec", "1", "--", "cat"], &bulk) == bulk, "what came back is not what was sent");
 
     // Files, by name and by pipe.
@@ -104,12 +112,73 @@ fn a_person_at_a_terminal_starts_uses_and_loses_a_cluster() {
     assert!(!terminal.folder.path().join("xcluster/terminal").exists());
 }
 
+#[test]
+fn a_person_on_bridges_has_the_same_commands_and_more() {
+    let links = || std::fs::read_to_string("/proc/net/dev").unwrap().lines().skip(2).map(link).collect::<Vec<_>>();
+    let before = links();
+    let terminal = Terminal::new();
+    terminal.says(&["start", "--net", "bridge", "--mtu", "9000", "--nvm", "1", "--nrouters", "0"], b"");
+    let status: serde_json::Value = serde_json::from_slice(&terminal.says(&["status", "--json"], b"")).unwrap();
+    assert_eq!((&status["netns"], &status["nets"][1]["mtu"]), (&"private".into(), &9000.into()));
+    assert!(text(&terminal.says(&["status"], b"")).contains("`xcluster vm --name terminal 1`"));
+
+    // Logins, where no port of the host leads to.
+    assert!(terminal.says(&["connect", "1", "22"], b"").starts_with(b"SSH-"));
+    let telnet = text(&terminal.says(&["vm", "1"], b"echo logged in as $(whoami)\nexit\n"));
+    assert!(telnet.contains("logged in as root"), "{telnet}");
+    assert_eq!(text(&terminal.says(&["ssh", "1", "cat /sys/class/net/eth1/mtu"], b"")), "9000\n");
+
+    // What is sent arrives whole, and its end is told while the answer is still to come.
+    let listen =
+        "setsid nc -ll -p 7 -e sha256sum </dev/null >/dev/null 2>&1 & until netstat -ltn | grep -q :::7; do :; done";
+    terminal.says(&["exec", "1", "--", listen], b"");
+    let bulk = bulk();
+    assert_eq!(text(&terminal.says(&["connect", "1", "7"], &bulk)), BULK_SUM);
+
+    // Ports of this host, for as long as the command runs.
+    let mut forward = terminal.xcluster(&["forward", "0:1:22", "127.0.0.1:0:vm-001:9"]);
+    let mut forward = forward.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(forward.stdout.take().unwrap()).lines();
+    let mut door = || {
+        let line = told.next().unwrap().unwrap();
+        TcpStream::connect(line.split(' ').next().unwrap()).unwrap()
+    };
+    let (mut open, mut shut) = (door(), door());
+    let mut greeting = [0; 4];
+    open.read_exact(&mut greeting).unwrap();
+    assert_eq!(&greeting, b"SSH-");
+    assert_eq!(shut.read(&mut greeting).unwrap_or_default(), 0);
+
+    // Among the bridges, as oneself.
+    let seen =
+        text(&terminal.says(&["nsenter", "terminal", "sh", "-c", "id -u; ip -o link; ip link set xcbr1 down"], b""));
+    assert!(seen.contains("xcbr0_t1") && seen.starts_with(&format!("{}\n", nix::unistd::getuid())), "{seen}");
+    let inside = |program: &str| terminal.runs(&["nsenter", "terminal", program], b"").status.code();
+    assert_eq!((inside("/nonexistent"), inside("/etc/passwd"), inside("false")), (Some(127), Some(126), Some(1)));
+
+    // The end of the cluster is the end of all of it.
+    terminal.says(&["stop"], b"");
+    assert_eq!(forward.wait().unwrap().code(), Some(4));
+    let mut said = String::new();
+    forward.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("caused by: cannot connect to port 9 of vm-001"), "{said}");
+    assert!(said.contains("error: cluster `terminal` has ended"), "{said}");
+    assert_eq!(links(), before);
+}
+
+fn link(line: &str) -> String {
+    line.split(':').next().unwrap_or_default().trim().to_owned()
+}
+
 /// Whether a process that is no child of ours ends in time. Its end is no event for others than its parent, so it is
-/// looked for; one that is dead and waits for its parent counts as ended.
+/// looked for; one that is dead and waits for its parent counts as ended, once all its threads are: each of them holds its
+/// files.
 fn ends(process: i32) -> bool {
+    let tasks = Path::new("/proc").join(process.to_string()).join("task");
     let runs = || {
-        let stat = std::fs::read_to_string(Path::new("/proc").join(process.to_string()).join("stat"));
-        stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or_default().starts_with('Z'))
+        let threads = std::fs::read_dir(&tasks).into_iter().flatten().filter_map(Result::ok);
+        let mut states = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+        states.any(|stat| !stat.rsplit(") ").next().unwrap_or_default().starts_with('Z'))
     };
     let begun = Instant::now();
     while runs() {

@@ -5,6 +5,7 @@ mod cluster;
 mod host;
 mod netns;
 mod node;
+mod reach;
 
 use clap::{ArgAction, Parser, Subcommand};
 
@@ -14,6 +15,7 @@ pub(crate) use cluster::{AccelArg, ClusterArgs, GuestArgs, IdentityArg, PlanArgs
 pub(crate) use host::{CompletionsArgs, DoctorArgs, EnvArgs, ImageArgs, ManArgs};
 pub(crate) use netns::{NsaddArgs, NsdelArgs, PreparedArgs};
 pub(crate) use node::{ConsoleArgs, CpArgs, ExecArgs, SshArgs, VmArgs};
+pub(crate) use reach::{ConnectArgs, ForwardArgs, NsenterArgs};
 
 /// Start clusters of real VMs on virtual networks, and work with them.
 ///
@@ -52,8 +54,11 @@ pub(crate) enum Command {
     Ssh(SshArgs),
     #[command(alias = "rcp")]
     Cp(CpArgs),
+    Forward(ForwardArgs),
+    Connect(ConnectArgs),
     Nsadd(NsaddArgs),
     Nsdel(NsdelArgs),
+    Nsenter(NsenterArgs),
     Image(ImageArgs),
     Doctor(DoctorArgs),
     Env(EnvArgs),

@@ -1,5 +1,6 @@
 //! Commands' way to a cluster that another process owns, and to the nodes that somebody names.
 
+use tokio::net::TcpStream;
 use xcluster_core::name::{ClusterName, NodeId, Role};
 use xcluster_core::remote::{self, Remote};
 use xcluster_core::{ClusterStatus, NodeState, NodeStatus};
@@ -86,26 +87,27 @@ fn numbers(status: &ClusterStatus) -> String {
     numbers.join(" ")
 }
 
-/// Where this host finds a TCP port of a node.
-pub(super) fn address(
-    node: &NodeStatus,
-    port: u16,
-    service: &str,
-    status: &ClusterStatus,
-) -> Result<std::net::SocketAddr, Failure> {
+/// Whether somebody can log in to a node.
+///
+/// # Errors
+/// It is not ready, or the cluster was started without logins.
+pub(super) fn login(node: &NodeStatus, status: &ClusterStatus) -> Result<(), Failure> {
     if node.state != NodeState::Ready {
         let why = node.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
         return Err(Failure::new(Exit::FAILURE, format!("{} is not ready ({}{why})", node.name, node.state)));
     }
-    let found = node.forwards.iter().find(|forward| forward.port == port).map(|forward| forward.host);
-    found.ok_or_else(|| {
-        let why = if status.login { "this host has no way to it" } else { "the cluster was started with `--no-login`" };
-        Failure::new(Exit::FAILURE, format!("there is no {service} to {}: {why}", node.name)).hint(format!(
-            "`xcluster console --name {} {}`",
-            status.name,
-            node.id.number()
-        ))
-    })
+    if status.login {
+        return Ok(());
+    }
+    let failure = Failure::new(Exit::FAILURE, format!("nobody can log in to {}: `--no-login` was given", node.name));
+    Err(failure.hint(format!("`xcluster console --name {} {}`", status.name, node.id.number())))
+}
+
+/// Connects to a TCP port of a node.
+pub(super) async fn connect(cluster: &Remote, node: NodeId, port: u16) -> Result<TcpStream, Failure> {
+    let stream = cluster.connect(node, port).await?;
+    let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+    stream.map_err(|error| Failure::io(format!("use a connection to {node}"), &error))
 }
 
 #[cfg(test)]
@@ -143,11 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_only_known_of_a_node_that_is_ready() {
-        let status = status();
-        let ssh = |word: &str| address(one(word, &status).unwrap(), 22, "ssh", &status);
-        assert_eq!(ssh("1").unwrap().to_string(), "127.0.0.1:12301");
-        assert_eq!(ssh("201").unwrap_err().chain, ["vm-201 is not ready (failed: QEMU was ended by signal 9)"]);
-        assert!(address(one("1", &status).unwrap(), 5, "such port", &status).is_err());
+    fn nobody_logs_in_to_a_node_that_is_not_ready_or_was_started_without_logins() {
+        let mut status = status();
+        let check = |word: &str, status: &ClusterStatus| login(one(word, status).unwrap(), status);
+        assert!(check("1", &status).is_ok());
+        let failed = check("201", &status).unwrap_err();
+        assert_eq!(failed.chain, ["vm-201 is not ready (failed: QEMU was ended by signal 9)"]);
+        status.login = false;
+        let refused = check("1", &status).unwrap_err();
+        assert_eq!(refused.hint.as_deref(), Some("`xcluster console --name default 1`"));
     }
 }

@@ -3,15 +3,18 @@
 
 mod attach;
 mod completions;
+mod connect;
 mod console;
 mod cp;
 mod doctor;
 mod env;
 mod exec;
+mod forward;
 mod image;
 mod man;
 mod nsadd;
 mod nsdel;
+mod nsenter;
 mod plan;
 mod ssh;
 mod start;
@@ -35,7 +38,10 @@ pub(crate) fn run(args: &Args, variables: &Variables) -> Outcome {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("begin", &error))?;
-    runtime.block_on(dispatch(args, variables))
+    let outcome = runtime.block_on(dispatch(args, variables));
+    // What writes to somebody who does not read must not keep us from ending.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn dispatch(args: &Args, variables: &Variables) -> Outcome {
@@ -49,8 +55,11 @@ async fn dispatch(args: &Args, variables: &Variables) -> Outcome {
         Command::Vm(args) => vm::run(args, variables).await,
         Command::Ssh(args) => ssh::run(args, variables).await,
         Command::Cp(args) => cp::run(args, variables).await,
+        Command::Forward(args) => forward::run(args, variables).await,
+        Command::Connect(args) => connect::run(args, variables).await,
         Command::Nsadd(args) => nsadd::run(args, variables).await,
         Command::Nsdel(args) => nsdel::run(args, variables).await,
+        Command::Nsenter(args) => nsenter::run(args).await,
         Command::Image(args) => image::run(args),
         Command::Doctor(args) => doctor::run(args, variables).await,
         Command::Env(args) => env::run(args, variables).await,

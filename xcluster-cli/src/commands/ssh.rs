@@ -3,10 +3,14 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
+use xcluster_core::name::ClusterName;
+use xcluster_core::{ClusterStatus, NodeStatus};
+
 use super::Outcome;
-use super::attach::{address, attach, one};
+use super::attach::{attach, login, one};
 use crate::args::SshArgs;
 use crate::exit::Exit;
 use crate::report::Failure;
@@ -18,14 +22,41 @@ const SSH: u16 = 22;
 /// Becomes ssh, so that its exit code and everything else are its own.
 pub(super) async fn run(args: &SshArgs, variables: &Variables) -> Outcome {
     let status = attach(&args.name, variables).await?.status().await?;
-    let address = address(one(&args.node, &status)?, SSH, "ssh", &status)?;
-    let error = Command::new("ssh").args(words(address, &args.login, &args.command)).exec();
+    let node = one(&args.node, &status)?;
+    login(node, &status)?;
+    let way = Way::to(node, &status)?;
+    let error = Command::new("ssh").args(words(&way, &args.login, &args.command)).exec();
     let failure = Failure::io("run `ssh`", &error).with_exit(Exit::HOST);
     Err(failure.hint("`sudo apt-get install openssh-client`, or use `xcluster vm` or `xcluster exec`"))
 }
 
+/// How ssh gets at a node.
+#[derive(Debug)]
+enum Way {
+    /// By a port of this host.
+    Port(SocketAddr),
+    /// By a connection that another command of ours hands over.
+    Connect { node: String, command: String },
+}
+
+impl Way {
+    fn to(node: &NodeStatus, status: &ClusterStatus) -> Result<Self, Failure> {
+        if let Some(forward) = node.forwards.iter().find(|forward| forward.port == SSH) {
+            return Ok(Self::Port(forward.host));
+        }
+        let program = std::env::current_exe().map_err(|error| Failure::io("find this program", &error))?;
+        Ok(Self::Connect { node: node.name.clone(), command: proxy(&program, &status.name, node) })
+    }
+}
+
+/// The command that connects, for the shell that ssh has run it. A percent sign would be one of ssh's own.
+fn proxy(program: &Path, cluster: &ClusterName, node: &NodeStatus) -> String {
+    let program = program.to_string_lossy().replace('\'', r"'\''").replace('%', "%%");
+    format!("'{program}' connect --fdpass --name {cluster} {} {SSH}", node.id.number())
+}
+
 /// The words after `ssh`. A host key that is neither known nor kept: the next start has another one on the same port.
-fn words(address: SocketAddr, login: &str, command: &[OsString]) -> Vec<OsString> {
+fn words(way: &Way, login: &str, command: &[OsString]) -> Vec<OsString> {
     const OPTIONS: [&str; 4] = [
         "StrictHostKeyChecking=no",
         "UserKnownHostsFile=/dev/null",
@@ -33,20 +64,42 @@ fn words(address: SocketAddr, login: &str, command: &[OsString]) -> Vec<OsString
         // Else it would tell that the key was added to the list, which is thrown away.
         "LogLevel=ERROR",
     ];
-    let options = OPTIONS.into_iter().flat_map(|option| ["-o", option]).map(OsString::from);
-    let target = ["-p".into(), address.port().to_string().into(), "-l".into(), login.into()];
-    let host = ["--".into(), address.ip().to_string().into()];
-    options.chain(target).chain(host).chain(command.iter().cloned()).collect()
+    let mut words: Vec<OsString> = OPTIONS.into_iter().flat_map(|option| ["-o", option]).map(OsString::from).collect();
+    let host = match way {
+        Way::Port(address) => {
+            words.extend(["-p".into(), address.port().to_string().into()]);
+            address.ip().to_string()
+        }
+        Way::Connect { node, command } => {
+            words.extend(["-o".into(), format!("ProxyCommand={command}").into()]);
+            words.extend(["-o".into(), "ProxyUseFdpass=yes".into()]);
+            node.clone()
+        }
+    };
+    words.extend(["-l".into(), login.into(), "--".into(), host.into()]);
+    words.extend(command.iter().cloned());
+    words
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn line(way: &Way) -> String {
+        let words = words(way, "root", &["ip".into(), "-br".into()]);
+        words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
     fn ssh_goes_to_the_forwarded_port_and_remembers_nothing() {
-        let words = words("127.0.0.1:12302".parse().unwrap(), "root", &["ip".into(), "-br".into()]);
-        let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
-        insta::assert_snapshot!(words.join(" "));
+        insta::assert_snapshot!(line(&Way::Port("127.0.0.1:12302".parse().unwrap())));
+    }
+
+    #[test]
+    fn ssh_takes_a_connection_where_there_is_no_port() {
+        let status: ClusterStatus = serde_json::from_str(include_str!("../../tests/fixtures/bridge.json")).unwrap();
+        let node = &status.nodes[0];
+        let command = proxy(Path::new("/opt/100% Bob's/xcluster"), &status.name, node);
+        insta::assert_snapshot!(line(&Way::Connect { node: node.name.clone(), command }));
     }
 }

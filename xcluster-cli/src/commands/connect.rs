@@ -1,0 +1,79 @@
+//! `connect`: a TCP connection to a node as standard input and output, or handed to whoever asked.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::thread;
+
+use tokio::sync::oneshot;
+use xcluster_core::host::passing;
+
+use super::Outcome;
+use super::attach::{attach, one};
+use crate::args::ConnectArgs;
+use crate::exit::Exit;
+use crate::output;
+use crate::report::Failure;
+use crate::variables::Variables;
+
+/// Connects, and carries bytes both ways until both sides have ended.
+pub(super) async fn run(args: &ConnectArgs, variables: &Variables) -> Outcome {
+    let cluster = attach(&args.name, variables).await?;
+    let node = one(&args.node, &cluster.status().await?)?.id;
+    let stream = cluster.connect(node, args.port).await?;
+    if args.fdpass {
+        return hand_over(&stream);
+    }
+    let failed = |error: &io::Error| Failure::io(format!("talk to {node}"), error);
+    let (typed, shown) = splice(stream).map_err(|error| failed(&error))?;
+    match shown.await.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into())) {
+        Ok(()) => {}
+        // Whoever has closed the connection for good did so after its last word.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Exit::OK),
+        Err(error) => return Err(output::failed(&error)),
+    }
+    // The node has said all, and may still listen; but to somebody at a terminal the end is the end.
+    if !io::stdin().is_terminal() {
+        drop(typed.await);
+    }
+    Ok(Exit::OK)
+}
+
+/// Gives the connection to the other end of standard output, which is a socket then (`ProxyUseFdpass` of ssh_config(5)).
+fn hand_over(stream: &TcpStream) -> Outcome {
+    let passed = passing::send(io::stdout(), b"\0", &[stream.as_fd()]);
+    passed.map_err(|error| Failure::io("hand the connection over on standard output", &error))?;
+    Ok(Exit::OK)
+}
+
+type Ended = oneshot::Receiver<io::Result<()>>;
+
+/// A thread for each way, in which the kernel moves what it can. The end of standard input is told to the node, and the
+/// node's to whoever reads standard output.
+fn splice(stream: TcpStream) -> io::Result<(Ended, Ended)> {
+    let (to, from) = (stream.try_clone()?, stream);
+    let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let typed = in_thread(move || {
+        let copied = io::copy(&mut &input, &mut &to).map(drop);
+        // A node that has closed the connection needs not be told.
+        let _ = to.shutdown(Shutdown::Write);
+        copied
+    });
+    let shown = in_thread(move || {
+        io::copy(&mut &from, &mut &output)?;
+        // The last descriptor of it that is ours.
+        nix::unistd::dup2_stdout(File::open("/dev/null")?)?;
+        Ok(())
+    });
+    Ok((typed, shown))
+}
+
+/// Not one of the runtime's threads: that would wait for a standard input that never ends.
+fn in_thread(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Ended {
+    let (tell, ended) = oneshot::channel();
+    // Nobody may be waiting any more.
+    thread::spawn(move || drop(tell.send(work())));
+    ended
+}

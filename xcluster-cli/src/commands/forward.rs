@@ -1,0 +1,130 @@
+//! `forward`: ports of this host that lead to nodes, for as long as the command runs.
+
+mod spec;
+
+use std::io::{self, Write, stderr};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures::future::select_all;
+use serde::Serialize;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+use xcluster_core::ClusterStatus;
+use xcluster_core::name::NodeId;
+use xcluster_core::remote::Remote;
+
+use super::Outcome;
+use super::attach::{attach, connect, one};
+use crate::args::ForwardArgs;
+use crate::exit::Exit;
+use crate::output::{print, print_json};
+use crate::report::Failure;
+use crate::variables::Variables;
+
+/// When to try again to accept a connection.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Listens until Ctrl-C or the end of the cluster.
+pub(super) async fn run(args: &ForwardArgs, variables: &Variables) -> Outcome {
+    let specs = spec::read(&args.forwards)?;
+    let cluster = attach(&args.name, variables).await?;
+    let status = cluster.status().await?;
+    let mut doors = Vec::new();
+    for spec in &specs {
+        doors.push(Door::open(spec, &status).await?);
+    }
+    show(&doors, args.json.json)?;
+    let serving = select_all(doors.iter().map(|door| Box::pin(door.serve(&cluster))));
+    tokio::select! {
+        (never, ..) = serving => match never {},
+        ended = cluster.follow(|_| true) => {
+            ended?;
+            Err(Failure::new(Exit::ABSENT, format!("cluster `{}` has ended", status.name)))
+        }
+        interrupted = interrupted() => interrupted.map(|()| Exit::OK).map_err(|error| Failure::io("watch signals", &error)),
+    }
+}
+
+async fn interrupted() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// A port of this host that leads to a port of a node.
+#[derive(Debug)]
+struct Door {
+    listener: TcpListener,
+    listen: SocketAddr,
+    node: NodeId,
+    port: u16,
+}
+
+/// A door as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Row {
+    listen: SocketAddr,
+    node: NodeId,
+    port: u16,
+}
+
+impl Door {
+    async fn open(spec: &spec::Spec, status: &ClusterStatus) -> Result<Self, Failure> {
+        let node = one(&spec.node, status)?.id;
+        let refused = |error: io::Error| {
+            let failure = Failure::io(format!("listen on {}", spec.listen), &error);
+            match error.kind() {
+                io::ErrorKind::AddrInUse => failure.with_exit(Exit::IN_USE).hint("port 0 means one that is free"),
+                _ => failure,
+            }
+        };
+        let listener = TcpListener::bind(spec.listen).await.map_err(refused)?;
+        let listen = listener.local_addr().map_err(refused)?;
+        Ok(Self { listener, listen, node, port: spec.port })
+    }
+
+    /// Connects everybody who comes. One that cannot be connected is told of, and is no reason to stop.
+    async fn serve(&self, cluster: &Remote) -> std::convert::Infallible {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, from)) => {
+                    let (cluster, node, port) = (cluster.clone(), self.node, self.port);
+                    tokio::spawn(async move {
+                        if let Err(failure) = join(stream, &cluster, node, port).await {
+                            failure.context(format!("{from} is turned away")).print();
+                        }
+                    });
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely. Nothing tells when there are some again.
+                    Failure::io(format!("accept a connection on {}", self.listen), &error).print();
+                    sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
+async fn join(mut here: TcpStream, cluster: &Remote, node: NodeId, port: u16) -> Result<(), Failure> {
+    let mut there = connect(cluster, node, port).await?;
+    // That either side has hung up is an end like any other.
+    let _ = copy_bidirectional(&mut here, &mut there).await;
+    Ok(())
+}
+
+fn show(doors: &[Door], json: bool) -> Result<(), Failure> {
+    if json {
+        let rows = doors.iter().map(|door| Row { listen: door.listen, node: door.node, port: door.port });
+        return print_json(&rows.collect::<Vec<_>>());
+    }
+    let lines = doors.iter().map(|door| format!("{} leads to port {} of {}\n", door.listen, door.port, door.node));
+    print(&lines.collect::<String>())?;
+    // Somebody who does not read it needs not.
+    let _ = writeln!(stderr(), "Ctrl-C ends it.");
+    Ok(())
+}

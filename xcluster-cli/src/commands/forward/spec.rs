@@ -1,0 +1,79 @@
+//! What is to be forwarded, as it is typed: `[ADDRESS:]LOCAL:NODE:PORT`. Which nodes there are is not known here.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::exit::Exit;
+use crate::report::Failure;
+
+/// One forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spec {
+    /// Where to listen; port 0 is one that is free.
+    pub(super) listen: SocketAddr,
+    /// The node, as it was typed.
+    pub(super) node: String,
+    /// Its port.
+    pub(super) port: u16,
+}
+
+/// Reads all.
+///
+/// # Errors
+/// Every one that cannot be read, at once.
+pub(super) fn read(words: &[String]) -> Result<Vec<Spec>, Failure> {
+    let (specs, wrong): (Vec<_>, Vec<_>) = words.iter().map(|word| spec(word).ok_or(word)).partition(Result::is_ok);
+    let wrong: Vec<String> = wrong.into_iter().filter_map(Result::err).map(|word| format!("`{word}`")).collect();
+    if wrong.is_empty() {
+        return Ok(specs.into_iter().flatten().collect());
+    }
+    let message = format!("cannot read {}: a forward is `[ADDRESS:]LOCAL:NODE:PORT`", wrong.join(", "));
+    Err(Failure::new(Exit::USAGE, message).hint("`xcluster forward 8080:1:80`"))
+}
+
+fn spec(word: &str) -> Option<Spec> {
+    let mut parts = word.rsplitn(3, ':');
+    let (port, node, local) = (parts.next()?, parts.next()?, parts.next()?);
+    let (address, local) = match local.rsplit_once(':') {
+        Some((address, local)) => (ip(address)?, local),
+        None => (Ipv4Addr::LOCALHOST.into(), local),
+    };
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    let listen = SocketAddr::new(address, local.parse().ok()?);
+    Some(Spec { listen, node: Some(node).filter(|node| !node.is_empty())?.to_owned(), port })
+}
+
+/// An address, one with colons in brackets.
+fn ip(text: &str) -> Option<IpAddr> {
+    match text.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']')?.parse().ok().map(IpAddr::V6),
+        None => text.parse().ok().map(IpAddr::V4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(word: &str, listen: &str, node: &str, port: u16) {
+        let expected = Spec { listen: listen.parse().unwrap(), node: node.to_owned(), port };
+        assert_eq!(spec(word), Some(expected), "{word}");
+    }
+
+    #[test]
+    fn a_forward_is_a_port_a_node_and_its_port() {
+        check("8080:1:80", "127.0.0.1:8080", "1", 80);
+        check("0:vm-201:22", "127.0.0.1:0", "vm-201", 22);
+        check("192.0.2.1:8080:1:80", "192.0.2.1:8080", "1", 80);
+        check("[::1]:8080:1:80", "[::1]:8080", "1", 80);
+    }
+
+    #[test]
+    fn everything_that_is_no_forward_is_told_at_once() {
+        let bad = ["", "1", "1:22", "8080:1:0", "8080::80", "x:1:80", "::1:8080:1:80", "localhost:1:2:3", "1:1:99999"];
+        let words: Vec<String> = bad.iter().map(ToString::to_string).chain(["1:1:1".to_owned()]).collect();
+        let failure = read(&words).unwrap_err();
+        assert_eq!(failure.exit, Exit::USAGE);
+        assert!(bad.iter().all(|word| failure.chain[0].contains(&format!("`{word}`"))), "{:?}", failure.chain);
+        assert!(!failure.chain[0].contains("`1:1:1`"));
+    }
+}
