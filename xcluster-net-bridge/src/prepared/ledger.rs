@@ -55,14 +55,14 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Waits for its turn and reads what is written down. A turn ends with the process that has it, at the latest.
-    pub(super) fn open() -> Result<Self, PreparedError> {
+    pub(super) async fn open() -> Result<Self, PreparedError> {
         let folder = Path::new(FOLDER);
         let failed = |action: &str, path: &Path| PreparedError::at(action, path);
         let lock = loop {
             DirBuilder::new().mode(0o755).recursive(true).create(folder).map_err(failed("make the folder", folder))?;
             is_ours(folder)?;
             let path = folder.join(LOCK);
-            match lock(&path) {
+            match lock(&path).await {
                 Ok(lock) => break lock,
                 // The one before has just removed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -105,9 +105,10 @@ impl Ledger {
 }
 
 /// Opens a file and waits for its lock. `NotFound` if it was removed meanwhile: then the lock says nothing.
-fn lock(path: &Path) -> io::Result<File> {
+async fn lock(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-    file.lock()?;
+    // Whoever has it may be a task of this very thread.
+    let file = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await.map_err(io::Error::other)??;
     let same = fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|then| now.ino() == then.ino()));
     if same { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
 }

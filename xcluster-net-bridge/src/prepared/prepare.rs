@@ -54,7 +54,7 @@ pub async fn prepare(wanted: &Wanted) -> Result<Prepared, PreparedError> {
         return Err(PreparedError::NotRoot);
     }
     let name = NamedNetns::of_user(&wanted.owner.name, wanted.index.number())?;
-    let mut ledger = Ledger::open()?;
+    let mut ledger = Ledger::open().await?;
     let done = attempt(&mut ledger, wanted, name).await;
     let closed = ledger.close();
     done.and_then(|prepared| closed.map(|()| prepared))

@@ -35,7 +35,7 @@ pub async fn remove(index: Index, owner: &Owner) -> Result<Removed, PreparedErro
     if !Uid::effective().is_root() {
         return Err(PreparedError::NotRoot);
     }
-    let mut ledger = Ledger::open()?;
+    let mut ledger = Ledger::open().await?;
     let done = attempt(&mut ledger, index, owner).await;
     let closed = ledger.close();
     done.and_then(|removed| closed.map(|()| removed))

@@ -1,0 +1,203 @@
+//! A host to prepare namespaces on, with a world behind it. It consists of namespaces, so nothing of it stays.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{getgid, getuid};
+use xcluster_core::host::namespace::{Inside, NamedNetns};
+use xcluster_core::host::{Namespace, Netns};
+use xcluster_core::testing::Failed;
+use xcluster_net_bridge::prepared::{Index, Owner, Prepared, Wanted, prepare, remove};
+
+/// The host's addresses towards the world (RFC 5737 and RFC 3849 keep them for such purposes).
+pub(crate) const HOST: [&str; 2] = ["203.0.113.2", "2001:db8::2"];
+/// The world's.
+pub(crate) const WORLD: [&str; 2] = ["203.0.113.1", "2001:db8::1"];
+
+/// Makes this process root, in a user namespace where it is the only user. Must be called while it has one thread.
+pub(crate) fn become_root() -> Result<(), Failed> {
+    let (user, group) = (getuid(), getgid());
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?;
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
+    fs::write("/proc/self/gid_map", format!("0 {group} 1"))?;
+    for program in ["ip", "nft"] {
+        let found = Command::new(program).arg("-V").output();
+        found.map_err(|error| Failed::from(error).during(format!("there is no `{program}` here")))?;
+    }
+    Ok(())
+}
+
+/// A host and the world, wired.
+pub(crate) struct Lab {
+    pub(crate) world: Namespace,
+}
+
+/// What can be seen of a host.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Picture(BTreeMap<String, String>);
+
+impl Lab {
+    /// Puts this thread, and all that it starts, on a host of its own.
+    pub(crate) fn new() -> Result<Self, Failed> {
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+        mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none)?;
+        let world = Namespace::private()?;
+        let lab = Self { world };
+        let [(v4, v6), (far_v4, far_v6)] = [(HOST[0], HOST[1]), (WORLD[0], WORLD[1])];
+        lab.ip("link set lo up")?;
+        lab.wire("up0", &lab.world, "eth0")?;
+        for (link, v4, v6, local) in [("up0", v4, v6, "fe80::2"), ("eth0", far_v4, far_v6, "fe80::1")] {
+            let place = if link == "up0" { None } else { Some(&lab.world) };
+            run_in(place, &format!("ip link set {link} addrgenmode none up"))?;
+            run_in(place, &format!("ip address add {v4}/24 dev {link}"))?;
+            run_in(place, &format!("ip address add {v6}/64 dev {link} nodad"))?;
+            run_in(place, &format!("ip address add {local}/64 dev {link} nodad"))?;
+        }
+        lab.ip(&format!("route add default via {far_v4}"))?;
+        lab.ip(&format!("-6 route add default via {far_v6} metric 2048"))?;
+        Ok(lab)
+    }
+
+    /// Runs a command on the host.
+    pub(crate) fn run(&self, words: &str) -> Result<String, Failed> {
+        run_in(None, words)
+    }
+
+    pub(crate) fn ip(&self, words: &str) -> Result<String, Failed> {
+        self.run(&format!("ip {words}"))
+    }
+
+    pub(crate) fn nft(&self, words: &str) -> Result<String, Failed> {
+        run_words(None, &["nft", words])
+    }
+
+    /// A veth pair with its other end elsewhere. Both ends are down.
+    pub(crate) fn wire(&self, name: &str, there: &Namespace, peer: &str) -> Result<(), Failed> {
+        wire_from(None, name, there, peer)
+    }
+
+    /// What can be seen of the host.
+    pub(crate) fn look(&self) -> Result<Picture, Failed> {
+        let commands = [
+            "ip -details link",
+            "ip address",
+            "ip -4 route show table all",
+            "ip -6 route show table all",
+            "ip rule",
+            "nft list ruleset",
+        ];
+        let mut seen = BTreeMap::new();
+        for command in commands {
+            seen.insert(command.to_owned(), self.run(command)?);
+        }
+        let mounts = "/proc/thread-self/mountinfo";
+        seen.insert(mounts.to_owned(), fs::read_to_string(mounts)?);
+        files(Path::new("/run"), &mut seen, false);
+        files(Path::new("/proc/sys/net"), &mut seen, true);
+        Ok(Picture(seen))
+    }
+}
+
+impl Picture {
+    /// Fails, with what is different, unless an earlier one showed the same.
+    pub(crate) fn same_as(&self, before: &Self) -> Result<(), Failed> {
+        let all = self.0.keys().chain(before.0.keys());
+        let different = all.filter(|key| self.0.get(*key) != before.0.get(*key));
+        let line = |key: &String| format!("{key}:\n  was {:?}\n  is  {:?}\n", before.0.get(key), self.0.get(key));
+        let lines: String = different.map(line).collect();
+        if lines.is_empty() { Ok(()) } else { Err(Failed::new(lines)) }
+    }
+}
+
+/// Files by path, with what is in them if that is asked for.
+fn files(folder: &Path, seen: &mut BTreeMap<String, String>, with_text: bool) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            seen.insert(path.display().to_string(), String::new());
+            files(&path, seen, with_text);
+            continue;
+        }
+        // It counts the connections of the moment.
+        let counts = path.ends_with("nf_conntrack_count");
+        let text = if with_text && !counts { fs::read_to_string(&path).unwrap_or_default() } else { String::new() };
+        seen.insert(path.display().to_string(), text);
+    }
+}
+
+/// Runs a command in the network of a namespace, else on the host.
+pub(crate) fn run_in(place: Option<&Namespace>, words: &str) -> Result<String, Failed> {
+    run_words(place, &words.split_whitespace().collect::<Vec<_>>())
+}
+
+fn run_words(place: Option<&Namespace>, words: &[&str]) -> Result<String, Failed> {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    if let Some((_, net)) = place.and_then(Namespace::descriptors) {
+        Inside::new(None, net.try_clone_to_owned()?).enter(&mut command);
+    }
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(Failed::new(format!("{}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr))))
+}
+
+/// A veth pair from a namespace, or the host, to another.
+pub(crate) fn wire_from(here: Option<&Namespace>, name: &str, there: &Namespace, peer: &str) -> Result<(), Failed> {
+    let Some((_, net)) = there.descriptors() else { return Err(Failed::new("it is no other namespace")) };
+    let net = format!("/proc/{}/fd/{}", std::process::id(), net.as_raw_fd());
+    run_in(here, &format!("ip link add {name} type veth peer name {peer} netns {net}")).map(drop)
+}
+
+/// Who root is here: nobody else is known.
+pub(crate) fn root() -> Owner {
+    Owner { name: "root".into(), uid: 0, gid: 0 }
+}
+
+pub(crate) fn wanted(number: u8) -> Wanted {
+    Wanted { index: index(number), owner: root(), mtu: None, ipv6_prefix: None }
+}
+
+pub(crate) fn index(number: u8) -> Index {
+    Index::new(number).expect("it is small")
+}
+
+pub(crate) async fn add(number: u8) -> Result<Prepared, Failed> {
+    Ok(prepare(&wanted(number)).await?)
+}
+
+pub(crate) async fn delete(number: u8) -> Result<Option<NamedNetns>, Failed> {
+    Ok(remove(index(number), &root()).await?.name)
+}
+
+pub(crate) fn name(number: u8) -> NamedNetns {
+    NamedNetns::of_user("root", number).expect("it is a file's name")
+}
+
+/// The namespace, entered by its files.
+pub(crate) fn open(number: u8) -> Result<Namespace, Failed> {
+    Ok(Namespace::open(&Netns::Named(name(number)))?)
+}
+
+pub(crate) fn setting(path: &str) -> PathBuf {
+    Path::new("/proc/sys/net").join(path)
+}
+
+pub(crate) fn read(path: &str) -> Result<String, Failed> {
+    let read = fs::read_to_string(setting(path)).map_err(|error| Failed::from(error).during(path))?;
+    Ok(read.trim_end().to_owned())
+}
+
+pub(crate) fn ip_address(text: &str) -> IpAddr {
+    text.parse().expect("it is an address")
+}
