@@ -78,6 +78,17 @@ impl Netlink {
         }
     }
 
+    /// All links of the namespace.
+    pub(crate) async fn links(&self) -> Result<Vec<Link>, Failure> {
+        let message = LinkMessageBuilder::<LinkUnspec>::new().append_extra_attribute(without_statistics()).build();
+        let found = self.list(RouteNetlinkMessage::GetLink(message), || "list the links".to_owned()).await?;
+        let link = |message| match message {
+            RouteNetlinkMessage::NewLink(message) => Some(read(message)),
+            _ => None,
+        };
+        Ok(found.into_iter().filter_map(link).collect())
+    }
+
     /// Makes a bridge, if nothing has its name (`EEXIST`). A kernel without bridges says `EOPNOTSUPP`.
     pub(crate) async fn make_bridge(&self, bridge: &NewBridge<'_>) -> Result<(), Failure> {
         let message = LinkBridge::new(bridge.name)
