@@ -1,5 +1,7 @@
 //! `env`: the environment variables that are honoured, and variables that tell scripts where a cluster's ports are.
 
+use std::io::{Write, stderr};
+
 use serde::Serialize;
 use xcluster_core::ClusterStatus;
 
@@ -14,7 +16,12 @@ use crate::variables::{KNOWN, Variable, Variables};
 pub(super) async fn run(args: &EnvArgs, variables: &Variables) -> Outcome {
     if args.ports {
         let status = attach(&args.name, variables).await?.status().await?;
-        print(&exports(&status))?;
+        let exports = exports(&status);
+        print(&exports)?;
+        if exports.is_empty() {
+            // Somebody who does not read hints needs none.
+            let _ = writeln!(stderr(), "no port of this host leads to the nodes: `xcluster forward` makes some");
+        }
         return Ok(Exit::OK);
     }
     let rows: Vec<Row<'_>> = KNOWN.iter().flat_map(|known| rows(known, variables)).collect();
