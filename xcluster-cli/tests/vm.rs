@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// More than all buffers between the command and a program in the node hold together.
@@ -86,6 +86,8 @@ fn a_person_at_a_terminal_starts_uses_and_loses_a_cluster() {
     let bulk = bulk();
     assert!(terminal.says(&["exec", "1", "--", "cat"], &bulk) == bulk, "what came back is not what was sent");
 
+    interrupts_are_heard(&terminal);
+
     // Files, by name and by pipe.
     let file = terminal.folder.path().join("file");
     std::fs::write(&file, "hello\n").unwrap();
@@ -112,10 +114,41 @@ fn a_person_at_a_terminal_starts_uses_and_loses_a_cluster() {
     assert!(!terminal.folder.path().join("xcluster/terminal").exists());
 }
 
+/// Ctrl-C, while nobody reads what the command says: the command hears it, and a second one ends ours.
+fn interrupts_are_heard(terminal: &Terminal) {
+    let endless = |trap: &str| {
+        let line = format!("trap '{trap}' INT; while :; do echo again; done");
+        let mut command = terminal.xcluster(&["exec", "-n", "1", "--", &line]);
+        let mut endless = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut said = endless.stdout.take().unwrap();
+        said.read_exact(&mut [0]).unwrap();
+        (endless, said)
+    };
+    let interrupt = |process: &Child| {
+        let pid = nix::unistd::Pid::from_raw(process.id().cast_signed());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    };
+    let (mut heard, mut said) = endless("touch /tmp/heard; exit 3");
+    interrupt(&heard);
+    terminal.says(&["exec", "--timeout", "30", "1", "--", "until [ -e /tmp/heard ]; do :; done"], b"");
+    std::io::copy(&mut said, &mut std::io::sink()).unwrap();
+    assert_eq!(heard.wait().unwrap().code(), Some(3));
+    let (mut deaf, _unread) = endless("");
+    let begun = Instant::now();
+    let code = loop {
+        if let Some(status) = deaf.try_wait().unwrap() {
+            break status.code();
+        }
+        assert!(begun.elapsed() < ENDS, "a second Ctrl-C does not end it");
+        interrupt(&deaf);
+        std::thread::yield_now();
+    };
+    assert_eq!(code, Some(130));
+}
+
 #[test]
 fn a_person_on_bridges_has_the_same_commands_and_more() {
-    let links = || std::fs::read_to_string("/proc/net/dev").unwrap().lines().skip(2).map(link).collect::<Vec<_>>();
-    let before = links();
+    let before = bridges_and_taps();
     let terminal = Terminal::new();
     terminal.says(&["start", "--net", "bridge", "--mtu", "9000", "--nvm", "1", "--nrouters", "0"], b"");
     let status: serde_json::Value = serde_json::from_slice(&terminal.says(&["status", "--json"], b"")).unwrap();
@@ -135,7 +168,23 @@ fn a_person_on_bridges_has_the_same_commands_and_more() {
     let bulk = bulk();
     assert_eq!(text(&terminal.says(&["connect", "1", "7"], &bulk)), BULK_SUM);
 
-    // Ports of this host, for as long as the command runs.
+    let forward = ports_lead_to_nodes(&terminal);
+
+    // Among the bridges, as oneself.
+    let seen =
+        text(&terminal.says(&["nsenter", "terminal", "sh", "-c", "id -u; ip -o link; ip link set xcbr1 down"], b""));
+    assert!(seen.contains("xcbr0_t1") && seen.starts_with(&format!("{}\n", nix::unistd::getuid())), "{seen}");
+    let inside = |program: &str| terminal.runs(&["nsenter", "terminal", program], b"").status.code();
+    assert_eq!((inside("/nonexistent"), inside("/etc/passwd"), inside("false")), (Some(127), Some(126), Some(1)));
+
+    // The end of the cluster is the end of all of it.
+    terminal.says(&["stop"], b"");
+    ended_with_the_cluster(forward);
+    assert_eq!(bridges_and_taps(), before);
+}
+
+/// Ports of this host, for as long as the command runs: one whose node listens, and one whose does not.
+fn ports_lead_to_nodes(terminal: &Terminal) -> Child {
     let mut forward = terminal.xcluster(&["forward", "0:1:22", "127.0.0.1:0:vm-001:9"]);
     let mut forward = forward.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut told = BufReader::new(forward.stdout.take().unwrap()).lines();
@@ -148,26 +197,22 @@ fn a_person_on_bridges_has_the_same_commands_and_more() {
     open.read_exact(&mut greeting).unwrap();
     assert_eq!(&greeting, b"SSH-");
     assert_eq!(shut.read(&mut greeting).unwrap_or_default(), 0);
+    forward
+}
 
-    // Among the bridges, as oneself.
-    let seen =
-        text(&terminal.says(&["nsenter", "terminal", "sh", "-c", "id -u; ip -o link; ip link set xcbr1 down"], b""));
-    assert!(seen.contains("xcbr0_t1") && seen.starts_with(&format!("{}\n", nix::unistd::getuid())), "{seen}");
-    let inside = |program: &str| terminal.runs(&["nsenter", "terminal", program], b"").status.code();
-    assert_eq!((inside("/nonexistent"), inside("/etc/passwd"), inside("false")), (Some(127), Some(126), Some(1)));
-
-    // The end of the cluster is the end of all of it.
-    terminal.says(&["stop"], b"");
+fn ended_with_the_cluster(mut forward: Child) {
     assert_eq!(forward.wait().unwrap().code(), Some(4));
     let mut said = String::new();
     forward.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(said.contains("caused by: cannot connect to port 9 of vm-001"), "{said}");
     assert!(said.contains("error: cluster `terminal` has ended"), "{said}");
-    assert_eq!(links(), before);
 }
 
-fn link(line: &str) -> String {
-    line.split(':').next().unwrap_or_default().trim().to_owned()
+/// Those that can be seen from outside of the cluster's namespace.
+fn bridges_and_taps() -> Vec<String> {
+    let links = std::fs::read_to_string("/proc/net/dev").unwrap();
+    let names = links.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()));
+    names.filter(|name| name.starts_with("xcbr")).collect()
 }
 
 /// Whether a process that is no child of ours ends in time. Its end is no event for others than its parent, so it is

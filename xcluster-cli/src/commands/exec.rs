@@ -18,10 +18,13 @@ use crate::settings::Reader;
 use crate::settings::duration;
 use crate::variables::Variables;
 
-/// Runs the command. Whatever fails on our side ends with 255, so that it is told apart from the command's own codes.
+/// Runs the command. Whatever fails on our side ends with 255, so that it is told apart from the command's own codes; that
+/// somebody ends us is no failure.
 pub(super) async fn run(args: &ExecArgs, variables: &Variables) -> Outcome {
-    let outcome = execute(args, variables).await;
-    outcome.map_err(|failure| if failure.exit == Exit::PIPE { failure } else { failure.with_exit(Exit::NOT_RUN) })
+    execute(args, variables).await.map_err(|failure| match failure.exit {
+        Exit::PIPE | Exit::INTERRUPTED => failure,
+        _ => failure.with_exit(Exit::NOT_RUN),
+    })
 }
 
 async fn execute(args: &ExecArgs, variables: &Variables) -> Outcome {
