@@ -1,0 +1,208 @@
+//! The owner of a cluster: a process of its own, which starts the cluster, tells what happens, and is killed. What is left
+//! then is looked for elsewhere.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use xcluster_core::cluster::Events;
+use xcluster_core::host::Netns;
+use xcluster_core::host::namespace::Inside;
+use xcluster_core::plan::{Accel, GuestSource, Options, Readiness, Step};
+use xcluster_core::testing::{Failed, ensure};
+use xcluster_core::{Builder, Cluster, Event};
+use xcluster_net_bridge::BridgeBackend;
+
+/// How long a start may take until a moment comes: that of real VMs on a host that has much to do.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The word by which this program knows that it is to own a cluster.
+const OWN: &str = "--own";
+
+/// What is up at once. Not written by a test: what a process that forks has open for writing cannot be executed.
+const FAKE_QEMU: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/killed/qemu.sh");
+
+/// A moment of a start.
+#[derive(Debug, Clone)]
+pub(crate) enum Moment {
+    Begin(Step),
+    Done(Step),
+    Ready,
+}
+
+impl Moment {
+    fn is(&self, event: &Event) -> bool {
+        match (self, event) {
+            (Self::Begin(wanted), Event::Begin { step }) | (Self::Done(wanted), Event::Done { step, .. }) => {
+                wanted == step
+            }
+            (Self::Ready, Event::Ready) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether nothing has been made before it.
+    pub(crate) fn is_first(&self) -> bool {
+        matches!(self, Self::Begin(Step::Netns { .. }))
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Begin(step) => write!(f, "killed when about to {step}"),
+            Self::Done(step) => write!(f, "killed after it could {step}"),
+            Self::Ready => f.write_str("killed when all was ready"),
+        }
+    }
+}
+
+/// What an owner is told to start.
+#[derive(Debug, Clone)]
+pub(crate) struct Orders {
+    /// With `clusters` for the folders of clusters, and `kernel`, which is none, for what are no real VMs.
+    pub(crate) folder: PathBuf,
+    pub(crate) netns: Netns,
+    pub(crate) real: bool,
+}
+
+impl Orders {
+    /// What this process was told, if it is to be an owner.
+    pub(crate) fn given() -> Option<Self> {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let [own, folder, netns, real] = words.as_slice() else { return None };
+        let (netns, real) = (netns.parse().ok()?, real.parse().ok()?);
+        (own == OWN).then(|| Self { folder: folder.into(), netns, real })
+    }
+
+    /// Where the folders of clusters are.
+    pub(crate) fn base(&self) -> PathBuf {
+        self.folder.join("clusters")
+    }
+
+    /// Two nodes and a router; of real VMs, which take a core each while they boot, a node and a router.
+    pub(crate) fn builder(&self) -> Builder {
+        let builder = Cluster::builder().backend(BridgeBackend::default()).folder(self.base()).routers(1);
+        if self.real {
+            return builder.nodes(1);
+        }
+        let file = |name| Some(self.folder.join(name));
+        let mut options = Options::default();
+        options.qemu = PathBuf::from(FAKE_QEMU);
+        options.accel = Accel::Tcg;
+        options.guest = GuestSource::Kernel { kernel: file("kernel"), initramfs: file("kernel") };
+        options.ready = Some(Readiness::Console("the guest is up".to_owned()));
+        options.netns = self.netns.clone();
+        builder.options(options).nodes(2)
+    }
+
+    /// What the owner does. It stops its cluster when it is told to, or nobody is left who could kill it.
+    pub(crate) fn carry_out(&self) -> ExitCode {
+        match self.own() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failed) => {
+                let _ = writeln!(io::stderr(), "the owner failed: {failed}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn own(&self) -> Result<(), Failed> {
+        // Its processes are found by their session.
+        nix::unistd::setsid()?;
+        let (stop, stopped) = oneshot::channel();
+        std::thread::spawn(|| {
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            stop.send(())
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        runtime.block_on(async {
+            let cluster = Cluster::begin(&self.builder())?;
+            let events = tell(cluster.events());
+            tokio::select! {
+                told = events => told?,
+                _ = stopped => cluster.stop().await?,
+            }
+            Ok(())
+        })
+    }
+}
+
+async fn tell(mut events: Events) -> Result<(), Failed> {
+    while let Some(event) = events.next().await {
+        writeln!(io::stdout(), "{}", serde_json::to_string(&event)?)?;
+    }
+    Ok(())
+}
+
+/// An owner that runs. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    child: Child,
+    pub(crate) pid: i32,
+    told: Lines<BufReader<ChildStdout>>,
+}
+
+impl Owner {
+    /// Starts it, in another namespace than this one if there is one.
+    pub(crate) fn start(orders: &Orders, elsewhere: Option<Inside>) -> Result<Self, Failed> {
+        let mut command = std::process::Command::new(std::env::current_exe()?);
+        command.arg(OWN).arg(&orders.folder).args([orders.netns.to_string(), orders.real.to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        if let Some(inside) = elsewhere {
+            inside.enter(&mut command);
+        }
+        let mut child = Command::from(command).kill_on_drop(true).spawn()?;
+        let (pid, told) = (child.id(), child.stdout.take());
+        let (Some(pid), Some(told)) = (pid, told) else { return Err(Failed::new("the owner says nothing")) };
+        Ok(Self { child, pid: pid.try_into()?, told: BufReader::new(told).lines() })
+    }
+
+    /// Follows the start until a moment has come.
+    pub(crate) async fn until(&mut self, moment: &Moment) -> Result<(), Failed> {
+        timeout(PATIENCE, async {
+            while let Some(line) = self.told.next_line().await? {
+                let event: Event = serde_json::from_str(&line)?;
+                match event {
+                    event if moment.is(&event) => return Ok(()),
+                    Event::Failed { error, .. } => return Err(Failed::new(error).during("the start failed")),
+                    _ => {}
+                }
+            }
+            Err(Failed::new("the owner has ended"))
+        })
+        .await
+        .map_err(|_| Failed::new("the moment does not come"))?
+    }
+
+    /// Has it stop its cluster and end.
+    pub(crate) async fn stop(mut self) -> Result<(), Failed> {
+        drop(self.child.stdin.take());
+        let ended = timeout(PATIENCE, self.child.wait()).await.map_err(|_| Failed::new("the owner does not end"))??;
+        ensure(ended.success(), || ended.to_string())
+    }
+
+    /// As the kernel does it: signal 9.
+    pub(crate) async fn kill(&mut self) -> io::Result<()> {
+        self.child.kill().await
+    }
+
+    /// The network namespace that it has open and is not in, as it is for a private one.
+    pub(crate) fn namespace(&self) -> io::Result<Option<File>> {
+        let process = Path::new("/proc").join(self.pid.to_string());
+        let around = fs::read_link(process.join("ns/net"))?;
+        let is_other = |path: &PathBuf| {
+            let target = fs::read_link(path).unwrap_or_default();
+            target.to_string_lossy().starts_with("net:[") && target != around
+        };
+        let mut open = fs::read_dir(process.join("fd"))?.flatten().map(|entry| entry.path());
+        open.find(is_other).map(File::open).transpose()
+    }
+}

@@ -1,0 +1,126 @@
+//! A place where owners are killed, and what there is before and after. When they are is for the tests to say.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::{Instant, timeout_at};
+use xcluster_core::host::namespace::Inside;
+use xcluster_core::host::{Namespace, Netns, folder};
+use xcluster_core::plan::Step;
+use xcluster_core::testing::leftovers::{Snapshot, Watch};
+use xcluster_core::testing::{Failed, ensure};
+
+use crate::family;
+use crate::nsid::Nsid;
+use crate::owner::{Moment, Orders, Owner};
+
+/// How long the kernel may take to end all that was an owner's: 0.02 s for what has no VM and 0.3 s for what has, if the
+/// host has nothing else to do.
+const GONE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(crate) struct Scene {
+    orders: Orders,
+    /// The namespace that all owners are in, if it is not the test's.
+    shared: Option<Namespace>,
+    _folder: TempDir,
+}
+
+impl Scene {
+    /// With something in QEMU's place that is up at once.
+    pub(crate) fn fake() -> Result<Self, Failed> {
+        Self::new(Netns::Private, false)
+    }
+
+    /// The same, and owners make bridges where they are.
+    pub(crate) fn shared() -> Result<Self, Failed> {
+        Ok(Self { shared: Some(Namespace::private()?), ..Self::new(Netns::Here, false)? })
+    }
+
+    /// With real VMs.
+    pub(crate) fn real() -> Result<Self, Failed> {
+        Self::new(Netns::Private, true)
+    }
+
+    fn new(netns: Netns, real: bool) -> Result<Self, Failed> {
+        family::adopt()?;
+        let folder = tempfile::tempdir()?;
+        let orders = Orders { folder: folder.path().to_owned(), netns, real };
+        // Others must have no access to the folders of clusters, which would be refused.
+        DirBuilder::new().mode(0o700).create(orders.base())?;
+        fs::write(folder.path().join("kernel"), "no kernel")?;
+        Ok(Self { orders, shared: None, _folder: folder })
+    }
+
+    pub(crate) fn owner(&self) -> Result<Owner, Failed> {
+        Owner::start(&self.orders, self.inside()?)
+    }
+
+    fn inside(&self) -> Result<Option<Inside>, Failed> {
+        Ok(self.shared.as_ref().map(Namespace::inside).transpose()?.flatten())
+    }
+
+    /// The beginnings and ends of steps of a start.
+    pub(crate) fn moments(&self, of: impl Fn(&Step) -> bool) -> Result<Vec<Moment>, Failed> {
+        let steps = self.orders.builder().plan()?.steps().into_iter().filter(|step| of(step));
+        Ok(steps.flat_map(|step| [Moment::Begin(step.clone()), Moment::Done(step)]).collect())
+    }
+
+    /// What there is now: processes, links, claims and ports of this namespace, and the folders of clusters.
+    pub(crate) fn look(&self) -> Snapshot {
+        Watch::new().folder(self.orders.base()).look()
+    }
+
+    /// The links that are where the owners are.
+    pub(crate) fn links(&self) -> Result<Vec<String>, Failed> {
+        let mut command = Command::new("cat");
+        command.arg("/proc/self/net/dev");
+        if let Some(inside) = self.inside()? {
+            inside.enter(&mut command);
+        }
+        let table = String::from_utf8(command.output()?.stdout)?;
+        Ok(table.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect())
+    }
+
+    /// An owner is killed, and with its folder swept, all is as it was before.
+    pub(crate) async fn nothing_is_left_after(&self, moment: &Moment) -> Result<(), Failed> {
+        let before = self.look();
+        self.is_killed_at(moment).await?;
+        let checked = || {
+            let alive = folder::running(&self.orders.base())?;
+            ensure(alive.is_empty(), || format!("a cluster is taken to live: {alive:?}"))?;
+            self.look().same_as(&before)
+        };
+        checked().map_err(|failed: Failed| failed.during(moment))
+    }
+
+    /// An owner is killed, and its processes go, and the namespace of its cluster.
+    pub(crate) async fn is_killed_at(&self, moment: &Moment) -> Result<(), Failed> {
+        self.kill_at(moment).await.map_err(|failed| failed.during(moment))
+    }
+
+    async fn kill_at(&self, moment: &Moment) -> Result<(), Failed> {
+        let mut owner = self.owner()?;
+        owner.until(moment).await?;
+        let namespace = match owner.namespace()? {
+            Some(namespace) => Some(Nsid::give(&namespace).await?),
+            None => None,
+        };
+        // What was not there cannot be left.
+        let made = self.shared.is_some() || namespace.is_some();
+        ensure(made || moment.is_first(), || "its cluster has no namespace".to_owned())?;
+        let (processes, nodes) = (family::members(owner.pid).len(), self.orders.builder().plan()?.nodes.len());
+        ensure(!matches!(moment, Moment::Ready) || processes == 1 + nodes, || format!("{processes} processes run"))?;
+
+        owner.kill().await?;
+        let deadline = Instant::now() + GONE;
+        family::gone(owner.pid, deadline).await?;
+        if let Some(namespace) = namespace {
+            timeout_at(deadline, namespace.is_void()).await.map_err(|_| Failed::new("its namespace is left"))??;
+        }
+        Ok(())
+    }
+}
