@@ -125,6 +125,10 @@ pub(crate) struct NetArgs {
     /// given [default: `here` if there is a link `xcbr0` here, else `private`].
     #[arg(long, value_name = "NETNS")]
     pub(crate) netns: Option<String>,
+    /// Give a private network namespace a way to the world, by the program `pasta`: routers reach it, and what they
+    /// masquerade.
+    #[arg(long)]
+    pub(crate) uplink: bool,
     /// Pairs of queues of each NIC on a bridge, 1–16 [default: 1].
     #[arg(long, value_name = "COUNT")]
     pub(crate) queues: Option<String>,

@@ -36,6 +36,7 @@ async fn checks(variables: &Variables) -> Result<Vec<Check>, Failure> {
         host::runtime_folder(&folder::base()),
         host::ssh(),
         host::nets(settings.choose().as_ref()),
+        host::uplink(),
     ]);
     Ok(checks)
 }

@@ -31,6 +31,7 @@ pub(crate) fn merge<'a>(args: &'a ClusterArgs, reader: &mut Reader<'a>) -> Optio
         options.machine = machine.text.to_owned();
     }
     options.login = !guest.no_login;
+    options.uplink = args.nets.uplink;
     options.configure = !guest.no_configure;
     options.overlays = overlays(guest, reader);
     options.deadline = reader.value("--timeout", run.timeout.as_deref(), "", parse::duration);

@@ -296,6 +296,7 @@ impl Cause {
     pub fn remedy(&self) -> Option<&str> {
         match self {
             Self::Net(error) => error.remedy(),
+            Self::Uplink(error) => error.remedy(),
             _ => None,
         }
     }

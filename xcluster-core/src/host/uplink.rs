@@ -18,6 +18,10 @@ use tokio::time::timeout;
 use super::Namespace;
 use super::namespace::{ContainedNet, Inside};
 
+/// The program, and the command that installs it.
+const PASTA: &str = "pasta";
+const INSTALL_PASTA: &str = "sudo apt-get install --no-install-recommends passt";
+
 /// The name of the link in the namespace.
 const LINK: &str = "uplink";
 
@@ -51,8 +55,8 @@ pub enum UplinkError {
     Missing {
         /// Its name.
         program: &'static str,
-        /// The package that has it.
-        package: &'static str,
+        /// The command that installs it.
+        remedy: &'static str,
     },
     /// A program ended, with what it said last.
     #[error("`{program}` says: {said}")]
@@ -78,9 +82,9 @@ pub enum UplinkError {
 
 impl UplinkError {
     /// The command that helps, where there is one.
-    pub fn remedy(&self) -> Option<String> {
+    pub const fn remedy(&self) -> Option<&str> {
         match self {
-            Self::Missing { package, .. } => Some(format!("sudo apt-get install --no-install-recommends {package}")),
+            Self::Missing { remedy, .. } => Some(remedy),
             _ => None,
         }
     }
@@ -125,7 +129,7 @@ impl Uplink {
 async fn pasta(inside: Inside, dir: &Path) -> Result<Child, UplinkError> {
     let fifo = dir.join("pasta.pid");
     let mut written = fifo_at(&fifo).map_err(io_error("make a fifo"))?;
-    let mut command = Command::new("pasta");
+    let mut command = Command::new(PASTA);
     command.args(["--foreground", "--config-net", "--no-netns-quit", "--netns-only", "-I", LINK]).arg("-P").arg(&fifo);
     command.args(ADDRESSES).args(ADDRESSES_6).args(CLOSED);
     // Some versions close what they inherit, so a descriptor does not serve.
@@ -133,13 +137,13 @@ async fn pasta(inside: Inside, dir: &Path) -> Result<Child, UplinkError> {
     std::fs::File::create(&netns).map_err(io_error("make a file"))?;
     command.arg("--netns").arg(&netns).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     inside.contain(&mut command, ContainedNet::ShownAt(&netns)).map_err(io_error("contain a program"))?;
-    let mut child = spawn(command, "pasta", "passt")?;
+    let mut child = spawn(command, PASTA, INSTALL_PASTA)?;
     let mut stderr = child.stderr.take();
     let ready = async {
         let mut number = [0; 16];
         tokio::select! {
             read = written.read(&mut number) => read.map(drop).map_err(io_error("read a fifo")),
-            _ = child.wait() => Err(failed("pasta", &mut stderr).await),
+            _ = child.wait() => Err(failed(PASTA, &mut stderr).await),
         }
     };
     let outcome = timeout(PATIENCE, ready).await.unwrap_or(Err(UplinkError::Late));
@@ -167,23 +171,26 @@ async fn route(inside: Inside) -> Result<(), UplinkError> {
     command.args(["-c", ROUTER]).stdout(Stdio::null()).stderr(Stdio::piped());
     command.stdin(rules().map_err(io_error("write rules"))?);
     inside.enter(&mut command);
-    let child = spawn(command, "sh", "dash")?;
+    let child = spawn(command, "sh", "sudo apt-get install dash")?;
     let output = timeout(PATIENCE, child.wait_with_output()).await.map_err(|_| UplinkError::Late)?;
     let output = output.map_err(io_error("wait for `nft`"))?;
     match output.status.code() {
         Some(0) => Ok(()),
-        Some(127) => Err(UplinkError::Missing { program: "nft", package: "nftables" }),
+        Some(127) => Err(UplinkError::Missing {
+            program: "nft",
+            remedy: "sudo apt-get install --no-install-recommends nftables",
+        }),
         _ => Err(UplinkError::Failed { program: "nft", said: last_line(&output.stderr) }),
     }
 }
 
-fn spawn(mut command: Command, program: &'static str, package: &'static str) -> Result<Child, UplinkError> {
+fn spawn(mut command: Command, program: &'static str, remedy: &'static str) -> Result<Child, UplinkError> {
     // Where an ordinary user's path lacks the system's programs.
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
     let child = tokio::process::Command::from(command).kill_on_drop(true).spawn();
     child.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => UplinkError::Missing { program, package },
+        io::ErrorKind::NotFound => UplinkError::Missing { program, remedy },
         _ => UplinkError::Io { action: "start a program in a namespace", source: error },
     })
 }

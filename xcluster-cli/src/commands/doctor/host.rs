@@ -43,14 +43,23 @@ pub(super) fn runtime_folder(base: &Path) -> Check {
 
 /// Whether `xcluster ssh` has a client to run.
 pub(super) fn ssh() -> Check {
-    const WHAT: &str = "ssh";
+    program("ssh", "ssh", "`xcluster ssh` does not work, `xcluster vm` does", "openssh-client")
+}
+
+/// Whether a private network namespace can be given a way to the world.
+pub(super) fn uplink() -> Check {
+    program("way to the world", "pasta", "`--uplink` does not work", "passt")
+}
+
+/// Whether a program is there, without which something does not work.
+fn program(what: &'static str, name: &str, without: &str, package: &str) -> Check {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    match std::env::split_paths(&path).map(|folder| folder.join("ssh")).find(|program| program.is_file()) {
-        Some(program) => Check::good(WHAT, program.display().to_string()),
+    match std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file()) {
+        Some(program) => Check::good(what, program.display().to_string()),
         None => Check::poor(
-            WHAT,
-            "not there: `xcluster ssh` does not work, `xcluster vm` does",
-            "sudo apt-get install --no-install-recommends openssh-client",
+            what,
+            format!("no `{name}`: {without}"),
+            format!("sudo apt-get install --no-install-recommends {package}"),
         ),
     }
 }
