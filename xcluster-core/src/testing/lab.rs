@@ -1,0 +1,186 @@
+//! Scenarios with real VMs: a cluster is started, claims are checked on it, it is stopped, and nothing may be left of it.
+//! What is claimed is for the tests of backends to say. A claim that does not hold panics.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::io::Write;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+
+use crate::cluster::{Builder, Cluster, Error, Event, IntoNodeId, StartFailure};
+use crate::guest::exec::{Command, Output};
+use crate::plan::Step;
+
+/// How long a scenario may take, from its start to its last claim.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// How much of the end of each console is shown when a claim fails, in lines.
+const CONSOLE_TAIL: usize = 20;
+
+/// Starts a cluster, has claims checked on it, stops it, and sees that nothing is left.
+pub async fn scenario(builder: Builder, claims: impl AsyncFnOnce(&Cluster)) {
+    let (cluster, traces, ready) = begin(&builder).await;
+    if let Err(error) = ready {
+        panic!("{}", told(&error));
+    }
+    let checked = AssertUnwindSafe(tokio::time::timeout(DEADLINE, claims(&cluster))).catch_unwind().await;
+    if !matches!(checked, Ok(Ok(()))) {
+        show_consoles(&cluster).await;
+    }
+    cluster.stop().await.expect("nothing keeps the cluster from being stopped");
+    traces.are_gone();
+    match checked {
+        Ok(in_time) => in_time.expect("the claims are checked in time"),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Starts a cluster that cannot come up, and sees that nothing is left of the attempt.
+pub async fn failure(builder: Builder) -> Arc<StartFailure> {
+    let (cluster, traces, ready) = begin(&builder).await;
+    let Err(Error::Start(failure)) = ready else { panic!("it should have failed to start: {ready:?}") };
+    assert_eq!(failure.leftovers, [""; 0]);
+    drop(cluster);
+    traces.are_gone();
+    failure
+}
+
+/// What a cluster would leave if it were not cleaned up: its folder, and a QEMU for each node.
+#[derive(Debug)]
+pub struct Traces {
+    folder: PathBuf,
+    qemus: BTreeSet<u32>,
+}
+
+impl Traces {
+    /// This folder, and these processes.
+    pub fn new(folder: impl Into<PathBuf>, qemus: impl IntoIterator<Item = u32>) -> Self {
+        Self { folder: folder.into(), qemus: qemus.into_iter().collect() }
+    }
+
+    /// Follows what happens to a cluster up to some event, and notes each process that is begun.
+    pub async fn watch(&mut self, cluster: &Cluster, last: impl Fn(&Event) -> bool) {
+        let mut events = cluster.events();
+        while let Some(event) = events.next().await {
+            if boots(&event) {
+                let status = cluster.status().await.expect("the cluster has not ended");
+                self.qemus.extend(status.nodes.iter().filter_map(|node| node.pid));
+            }
+            if last(&event) {
+                return;
+            }
+        }
+    }
+
+    /// Panics if something of it is still there.
+    pub fn are_gone(&self) {
+        assert!(!self.folder.exists(), "`{}` is left", self.folder.display());
+        assert_eq!(self.alive(), [0; 0], "QEMUs are left");
+    }
+
+    /// The QEMUs that still run, or that nobody has reaped.
+    pub fn alive(&self) -> Vec<u32> {
+        self.qemus.iter().copied().filter(|pid| Path::new(&format!("/proc/{pid}")).exists()).collect()
+    }
+}
+
+/// Whether a node's QEMU has just been started.
+pub fn boots(event: &Event) -> bool {
+    matches!(event, Event::Begin { step: Step::Boot { .. } })
+}
+
+/// Starts a cluster and waits for what comes of it, noting every process that is begun.
+pub async fn begin(builder: &Builder) -> (Cluster, Traces, Result<(), Error>) {
+    need("qemu-system-x86_64");
+    let cluster = Cluster::begin(builder).unwrap_or_else(|error| panic!("{}", told(&error)));
+    let mut traces = Traces::new(cluster.folder(), []);
+    traces.watch(&cluster, |event| matches!(event, Event::Ready | Event::Failed { .. })).await;
+    let outcome = cluster.ready().await;
+    (cluster, traces, outcome)
+}
+
+/// Runs a command on a node and gives what it printed. It must succeed.
+pub async fn run(cluster: &Cluster, node: impl IntoNodeId, command: impl Into<Command>) -> String {
+    let output = attempt(cluster, node, command).await;
+    match output.ok() {
+        Ok(output) => output.text().into_owned(),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Runs a command on a node that may fail there.
+pub async fn attempt(cluster: &Cluster, node: impl IntoNodeId, command: impl Into<Command>) -> Output {
+    let node = cluster.node(node).expect("the scenario has this node");
+    let output = node.exec(command.into().timeout(Duration::from_secs(60))).await;
+    output.unwrap_or_else(|error| panic!("{}", told(&error)))
+}
+
+/// What has been found out about claims.
+#[derive(Debug, Default)]
+pub struct Report {
+    failed: Vec<&'static str>,
+}
+
+impl Report {
+    /// Checks a claim; one that does not hold does not keep the others from being checked.
+    pub async fn check(&mut self, name: &'static str, claim: impl Future<Output = ()>) {
+        let begun = Instant::now();
+        let held = AssertUnwindSafe(claim).catch_unwind().await.is_ok();
+        eprintln!("claim {name}: {} ({:.1?})", if held { "ok" } else { "FAILED" }, begun.elapsed());
+        if !held {
+            self.failed.push(name);
+        }
+    }
+
+    /// Panics if a claim did not hold.
+    pub fn end(self) {
+        assert!(self.failed.is_empty(), "these claims do not hold: {}", self.failed.join(", "));
+    }
+}
+
+/// Checks claims on a cluster, which are async functions of it, one after the other. Panics at the end if one did not hold.
+#[macro_export]
+macro_rules! claims {
+    ($cluster:expr; $($claim:path),+ $(,)?) => {{
+        let mut report = $crate::testing::lab::Report::default();
+        $( report.check(stringify!($claim), $claim($cluster)).await; )+
+        report.end();
+    }};
+}
+
+/// Panics if a program of this host is missing, and says so past the test harness, which shows no output of tests that
+/// pass: real VMs are what these tests are about, so a host without them has not tested anything.
+pub fn need(program: &str) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if !std::env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
+        let _ = writeln!(std::io::stderr(), "`{program}` is not installed: `make test` would have done that");
+        panic!("`{program}` is not installed");
+    }
+}
+
+/// An error with its causes, and all else that tells why a start failed.
+pub fn told(error: &Error) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let chain: Vec<String> = causes.map(ToString::to_string).collect();
+    let mut text = chain.join("\n  caused by: ");
+    if let Error::Start(failure) = error {
+        for said in [&failure.console, &failure.stderr].into_iter().flatten() {
+            text.push('\n');
+            text.push_str(said);
+        }
+    }
+    text
+}
+
+async fn show_consoles(cluster: &Cluster) {
+    for node in cluster.nodes() {
+        let text = node.console_text().await.unwrap_or_else(|error| error.to_string());
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.len().saturating_sub(CONSOLE_TAIL);
+        eprintln!("---- the end of {}'s console\n{}", node.name(), lines[from..].join("\n"));
+    }
+}
