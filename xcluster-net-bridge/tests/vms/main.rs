@@ -1,0 +1,15 @@
+//! What is claimed of clusters on bridges, checked with real VMs and real traffic.
+//!
+//! A scenario is a cluster and a list of claims about it: booting is what costs time, so a cluster serves many claims.
+//! Needed are QEMU, the standard guest, which is built on first use, and a host that gives network namespaces to its users.
+
+mod lab;
+
+// Scenarios.
+mod default_cluster;
+mod neighbours;
+
+// Claims that are checked on the default cluster.
+mod frames;
+mod host;
+mod nets;
