@@ -67,7 +67,7 @@ pub(crate) const MEANINGS: [(Exit, &str); 13] = [
     (Exit::INVALID, "the topology or an option is invalid, or no backend can carry it"),
     (Exit::ABSENT, "there is no such cluster or node"),
     (Exit::HOST, "this host cannot do it; `xcluster doctor` says why"),
-    (Exit::IN_USE, "the cluster's name or a port is in use"),
+    (Exit::IN_USE, "the cluster's name, a port or a namespace's number is in use"),
     (Exit::TIMEOUT, "a deadline passed"),
     (Exit::NOT_EXECUTABLE, "nsenter: the program cannot be run"),
     (Exit::NOT_FOUND, "nsenter: there is no such program"),

@@ -23,9 +23,9 @@ pub(crate) struct NsaddArgs {
     pub(crate) json: JsonArg,
 }
 
-/// Remove a network namespace that `nsadd` made, with all that it has changed; takes root.
+/// Remove a network namespace that `nsadd` made; takes root.
 ///
-/// A repeated call finds nothing, which is no failure.
+/// With it goes everything that was changed on the host for it. A repeated call finds nothing, which is no failure.
 #[derive(Debug, Args)]
 pub(crate) struct NsdelArgs {
     #[command(flatten)]
