@@ -1,9 +1,9 @@
 //! The files that hold namespaces: mounts of them, as `ip netns` makes them, in folders whose mounts the whole host sees.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -29,8 +29,7 @@ impl Holder {
     /// of its own went on holding could not be removed.
     pub(super) fn make(path: &Path) -> Result<Self, PreparedError> {
         let failed = PreparedError::at("make the folder", path);
-        let made = !path.exists();
-        fs::create_dir_all(path).map_err(&failed)?;
+        let made = make_folder(path).map_err(&failed)?;
         let mounted = match share(path) {
             Err(Errno::EINVAL) => {
                 let itself = mount(Some(path), path, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>);
@@ -55,6 +54,16 @@ impl Holder {
             unmount(&self.path).map_err(failed)?;
         }
         if self.made { gone(fs::remove_dir(&self.path)).map_err(failed) } else { Ok(()) }
+    }
+}
+
+/// Makes a folder that everybody can enter and only root can change, whatever modes the caller masks. Returns whether it was
+/// not there.
+pub(super) fn make_folder(path: &Path) -> io::Result<bool> {
+    match fs::create_dir(path) {
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o755)).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

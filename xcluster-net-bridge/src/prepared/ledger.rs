@@ -2,10 +2,10 @@
 //! what was changed for them that has no name of ours. It is lost in a reboot, as they are. Changes nothing else.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use xcluster_core::addr::Ipv6Prefix;
 use xcluster_core::host::namespace::NamedNetns;
 
 use super::error::PreparedError;
-use super::files::Holder;
+use super::files::{self, Holder};
 use super::index::Index;
 use super::owner::Owner;
 use super::settings::Changes;
@@ -59,14 +59,12 @@ impl Ledger {
         let folder = Path::new(FOLDER);
         let failed = |action: &str, path: &Path| PreparedError::at(action, path);
         let lock = loop {
-            DirBuilder::new().mode(0o755).recursive(true).create(folder).map_err(failed("make the folder", folder))?;
-            is_ours(folder)?;
-            let path = folder.join(LOCK);
-            match lock(&path).await {
-                Ok(lock) => break lock,
-                // The one before has just removed it.
+            match lock(folder).await {
+                Ok(Some(lock)) => break lock,
+                Ok(None) => return Err(PreparedError::NotOurs(folder.to_owned())),
+                // The one before has just removed it, or the folder too.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed("lock", &path)(error)),
+                Err(error) => return Err(failed("lock", folder)(error)),
             }
         };
         let path = folder.join(FILE);
@@ -104,20 +102,20 @@ impl Ledger {
     }
 }
 
-/// Opens a file and waits for its lock. `NotFound` if it was removed meanwhile: then the lock says nothing.
-async fn lock(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+/// Makes the folder, if need be, and waits for its lock; none if others may write there: what is in it is believed. `NotFound`
+/// if the lock was removed meanwhile: then it says nothing.
+async fn lock(folder: &Path) -> io::Result<Option<File>> {
+    files::make_folder(folder)?;
+    let meta = fs::symlink_metadata(folder)?;
+    if !meta.is_dir() || meta.uid() != Uid::effective().as_raw() || meta.mode() & 0o022 != 0 {
+        return Ok(None);
+    }
+    let path = folder.join(LOCK);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
     // Whoever has it may be a task of this very thread.
     let file = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await.map_err(io::Error::other)??;
     let same = fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|then| now.ino() == then.ino()));
-    if same { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
-}
-
-/// What is in it is believed, so nobody else may write there.
-fn is_ours(folder: &Path) -> Result<(), PreparedError> {
-    let meta = fs::symlink_metadata(folder).map_err(PreparedError::at("look at", folder))?;
-    let safe = meta.is_dir() && meta.uid() == Uid::effective().as_raw() && meta.mode() & 0o022 == 0;
-    if safe { Ok(()) } else { Err(PreparedError::NotOurs(PathBuf::from(folder))) }
+    if same { Ok(Some(file)) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 /// What is not there is gone.

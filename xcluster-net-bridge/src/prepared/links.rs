@@ -38,8 +38,8 @@ impl Wiring<'_> {
     pub(super) async fn wire(&mut self) -> Result<(), PreparedError> {
         let (host_link, inner_link) = (self.index.host_link(), self.index.inner_link());
         let (host, inner) = self.ends(&host_link, &inner_link).await?;
-        settings::allow_ipv6(&host_link)?;
-        within(self.namespace, || settings::allow_ipv6(&inner_link))??;
+        settings::ready_ipv6(&host_link)?;
+        within(self.namespace, || settings::ready_ipv6(&inner_link))??;
         let (here, there) = (self.index.host(), self.index.inner());
         occupy(&self.host, host.index, here).await?;
         occupy(&self.inner, inner.index, there).await?;
@@ -81,7 +81,7 @@ impl Wiring<'_> {
                 Some(_) => return Err(PreparedError::Obstacles(vec![Obstacle::Link(name)])),
                 None => self.bridge(net, &name, entry.mtu).await?,
             };
-            within(self.namespace, || settings::allow_ipv6(&name))??;
+            within(self.namespace, || settings::ready_ipv6(&name))??;
             let v4 = Address { ip: addressing.host_ipv4(net).into(), prefix: Addressing::IPV4_LEN };
             let v6 = Address { ip: addressing.host_ipv6(net).into(), prefix: Addressing::IPV6_LEN };
             for address in having_ipv6([v4, v6]) {

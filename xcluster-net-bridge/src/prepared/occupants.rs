@@ -34,10 +34,12 @@ pub(super) fn of(id: u64) -> Vec<Occupant> {
 /// By being in it, or by a descriptor.
 fn uses(process: &Path, id: u64) -> bool {
     let inside = fs::metadata(process.join("ns/net")).is_ok_and(|namespace| namespace.ino() == id);
-    let wanted = format!("net:[{id}]");
-    let holds =
-        |descriptor: fs::DirEntry| fs::read_link(descriptor.path()).is_ok_and(|link| link.as_os_str() == &*wanted);
-    inside || fs::read_dir(process.join("fd")).into_iter().flatten().flatten().any(holds)
+    // Not by its name, which is that of a file if it was opened by one.
+    let wanted = format!("ino:\t{id}");
+    let holds = |descriptor: fs::DirEntry| {
+        fs::read_to_string(descriptor.path()).is_ok_and(|info| info.lines().any(|line| line == wanted))
+    };
+    inside || fs::read_dir(process.join("fdinfo")).into_iter().flatten().flatten().any(holds)
 }
 
 fn name(process: &Path) -> String {

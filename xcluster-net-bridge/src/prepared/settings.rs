@@ -138,15 +138,19 @@ pub(super) fn set(path: &str, value: &str) -> Result<(), PreparedError> {
     fs::write(&file, value).map_err(PreparedError::at(&format!("write {value} to"), &file))
 }
 
-/// Gives a link IPv6, where links get none by themselves.
-pub(super) fn allow_ipv6(link: &str) -> Result<(), PreparedError> {
-    let path = format!("ipv6/conf/{link}/disable_ipv6");
-    match fs::read_to_string(Path::new(ROOT).join(&path)) {
-        Ok(value) if value.trim_end() != "0" => set(&path, "0"),
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(PreparedError::at("read", &Path::new(ROOT).join(&path))(error)),
+/// Gives a link IPv6, also where links get none by themselves, and at once: what the kernel asks its neighbours is asked from
+/// the link's own address, so nothing is forwarded before it is sure that nobody else has that, a second or two later.
+pub(super) fn ready_ipv6(link: &str) -> Result<(), PreparedError> {
+    for setting in ["disable_ipv6", "accept_dad"] {
+        let path = format!("ipv6/conf/{link}/{setting}");
+        match fs::read_to_string(Path::new(ROOT).join(&path)) {
+            Ok(value) if value.trim_end() != "0" => set(&path, "0")?,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(PreparedError::at("read", &Path::new(ROOT).join(&path))(error)),
+        }
     }
+    Ok(())
 }
 
 /// Takes changes back. Returns what could not be.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -64,6 +66,9 @@ impl Lab {
         }
         lab.ip(&format!("route add default via {far_v4}"))?;
         lab.ip(&format!("-6 route add default via {far_v6} metric 2048"))?;
+        for world in WORLD {
+            is_wired(ip_address(world))?;
+        }
         Ok(lab)
     }
 
@@ -115,6 +120,16 @@ impl Picture {
         let line = |key: &String| format!("{key}:\n  was {:?}\n  is  {:?}\n", before.0.get(key), self.0.get(key));
         let lines: String = different.map(line).collect();
         if lines.is_empty() { Ok(()) } else { Err(Failed::new(lines)) }
+    }
+}
+
+/// Waits until the world can be reached: the kernel still changes links for a moment after they were brought up.
+fn is_wired(world: IpAddr) -> Result<(), Failed> {
+    /// Nobody listens there, which the world will say.
+    const DISCARD: u16 = 9;
+    match TcpStream::connect_timeout(&SocketAddr::new(world, DISCARD), Duration::from_secs(20)) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+        answer => Err(Failed::new(format!("{world} answers {answer:?}"))),
     }
 }
 

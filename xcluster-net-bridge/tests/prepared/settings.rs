@@ -1,13 +1,15 @@
 //! Settings of the host that have no name of ours.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddrV6;
-use std::os::fd::AsRawFd;
-use std::process::{Command, Stdio};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::libc;
-use nix::sys::socket::{MsgFlags, SockaddrIn6, sendto, setsockopt, sockopt};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrIn6, bind, recv, sendto,
+    setsockopt, socket, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
 use xcluster_core::testing::{Failed, ensure};
 
 use crate::lab::{Lab, add, delete, read, run_in, setting};
@@ -37,26 +39,30 @@ pub(crate) async fn what_others_have_set_stays(lab: &Lab) -> Result<(), Failed> 
 }
 
 pub(crate) async fn an_advertised_default_route_survives(lab: &Lab) -> Result<(), Failed> {
-    let mut monitor = Command::new("ip").args(["-6", "monitor", "route"]).stdout(Stdio::piped()).spawn()?;
-    let advertised = advertise(lab).and_then(|()| {
-        let lines = monitor.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines);
-        let mut routes = lines.map_while(Result::ok);
-        let heard = routes.any(|line| line.starts_with("default via fe80::1 dev up0 proto ra"));
-        ensure(heard, || "nothing was heard of it".to_owned())
-    });
-    monitor.kill()?;
-    monitor.wait()?;
-    advertised?;
     let is_there = || -> Result<(), Failed> {
         let routes = lab.ip("-6 route")?;
         ensure(routes.contains("default via fe80::1 dev up0 proto ra"), || routes)
     };
+    let changes = route_changes()?;
+    advertise(lab)?;
+    while is_there().is_err() {
+        recv(changes.as_raw_fd(), &mut [0; 4096], MsgFlags::empty())?;
+    }
     add(1).await?;
     is_there()?;
     ensure(read("ipv6/conf/up0/accept_ra")? == "2", || "it does not listen any more".to_owned())?;
     delete(1).await?;
     is_there()?;
     ensure(read("ipv6/conf/up0/accept_ra")? == "1", || "it listens where it did not".to_owned())
+}
+
+/// A socket on which the kernel tells of every change of a route (rtnetlink(7)). It does not wait for ever.
+fn route_changes() -> Result<OwnedFd, Failed> {
+    const RTMGRP_IPV6_ROUTE: u32 = 0x400;
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, RTMGRP_IPV6_ROUTE))?;
+    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(20))?;
+    Ok(socket)
 }
 
 /// A router of the world tells the host that it is one (RFC 4861, 4.2).
