@@ -29,7 +29,7 @@ test: ## Install what is missing, and run all checks and tests
 bench: ## Take the figures of docs/performance.md again
 	@scripts/set-up start
 	cargo build --release --locked --package xcluster-cli --package xcluster-benches
-	@for bench in boot exec idle plan; do $(BIN)/$$bench || exit 1; done
+	@for bench in boot exec idle plan namespace taps throughput; do $(BIN)/$$bench || exit 1; done
 
 install: build ## Install the program, its manual and its completions under PREFIX (default /usr/local)
 	install -D -m 0755 $(XCLUSTER) $(DESTDIR)$(PREFIX)/bin/xcluster

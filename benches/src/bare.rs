@@ -1,5 +1,5 @@
 //! The same guest in a QEMU that was started by hand: the library's own words for it, less its monitor and its agent, with
-//! the console on standard output. Ready is what its console says.
+//! the console on standard output and QEMU's own choice of threads. Ready is what its console says.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -104,7 +104,8 @@ pub async fn boot_all(guests: &[Bare], at_once: usize) -> Result<(Vec<Running>, 
     Ok((running, pids))
 }
 
-/// The words without the library's own channels, and without forwards: their ports may be taken by now.
+/// The words without the library's own channels and its care for old QEMUs, and without forwards: their ports may be taken
+/// by now.
 fn by_hand(words: Vec<String>) -> Vec<String> {
     let mut kept = Vec::new();
     let mut words = words.into_iter().peekable();
@@ -113,6 +114,8 @@ fn by_hand(words: Vec<String>) -> Vec<String> {
         match (option.as_str(), value) {
             ("-chardev" | "-mon", _) => {}
             ("-device", Some(device)) if device.starts_with("virtio-serial") || device.starts_with("virtserial") => {}
+            // Where processors are emulated, one types this and gets a thread for each of them.
+            ("-accel", Some(accel)) if accel.starts_with("tcg") => kept.extend([option, "tcg".to_owned()]),
             ("-serial", _) => kept.extend([option, "stdio".to_owned()]),
             ("-netdev", Some(netdev)) => {
                 let parts: Vec<&str> = netdev.split(',').filter(|part| !part.starts_with("hostfwd=")).collect();
@@ -130,12 +133,12 @@ mod tests {
 
     #[test]
     fn only_what_the_library_needs_for_itself_is_left_out() {
-        let words = "-smp 2 -nodefaults -chardev socket,id=monitor,fd=5 -mon chardev=monitor,mode=control \
+        let words = "-smp 2 -accel tcg,thread=single -nodefaults -chardev socket,id=monitor,fd=5 -mon chardev=monitor,mode=control \
                      -serial chardev:console -device virtio-rng-pci -device virtio-serial-pci,max_ports=2 \
                      -device virtserialport,chardev=agent,name=a -netdev user,id=net0,hostfwd=tcp:127.0.0.1:1-:23,dns=x \
                      -device virtio-net-pci,netdev=net0";
         let kept = by_hand(words.split_whitespace().map(str::to_owned).collect()).join(" ");
-        let expected = "-smp 2 -nodefaults -serial stdio -device virtio-rng-pci -netdev user,id=net0,dns=x \
+        let expected = "-smp 2 -accel tcg -nodefaults -serial stdio -device virtio-rng-pci -netdev user,id=net0,dns=x \
                         -device virtio-net-pci,netdev=net0";
         assert_eq!(kept, expected);
     }

@@ -62,6 +62,11 @@ impl Report {
         }
     }
 
+    /// Adds the ratios of samples of ours to samples of somebody else that were taken in turn with them, as a row.
+    pub fn ratio(&mut self, what: impl Into<String>, ours: &[f64], theirs: &[f64]) {
+        self.row(what, "ratio", ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs));
+    }
+
     /// Writes it to standard output: a table, or with `--json` everything.
     ///
     /// # Errors

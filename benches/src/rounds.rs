@@ -1,4 +1,4 @@
-//! Two things measured in turn. Says nothing of what is measured.
+//! Things measured in turn. Says nothing of what is measured.
 
 use anyhow::{Context, Result};
 
@@ -25,6 +25,26 @@ pub async fn in_turn<A, B>(
     Ok(pairs)
 }
 
+/// The same of any number of ways to do a thing: each is measured once a round, and another one begins each time. Returns
+/// the samples in the order of the ways.
+///
+/// # Errors
+/// A measurement failed.
+pub async fn in_rotation<W: Copy, T>(
+    rounds: usize,
+    ways: &[W],
+    mut measure: impl AsyncFnMut(W) -> Result<T>,
+) -> Result<Vec<Vec<T>>> {
+    let mut samples: Vec<Vec<T>> = ways.iter().map(|_| Vec::with_capacity(rounds)).collect();
+    for round in 0..rounds {
+        for turn in 0..ways.len() {
+            let way = (round + turn) % ways.len();
+            samples[way].push(measure(ways[way]).await?);
+        }
+    }
+    Ok(samples)
+}
+
 /// How many rounds to measure: what `--rounds N` says, else `usual`.
 ///
 /// # Errors
@@ -34,5 +54,22 @@ pub fn rounds_asked(usual: usize) -> Result<usize> {
     match words.next() {
         Some(word) => word.parse().with_context(|| format!("--rounds {word}")),
         None => Ok(usual),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_rotation;
+
+    #[tokio::test]
+    async fn everybody_begins_once() {
+        let mut order = Vec::new();
+        let measure = async |way: char| {
+            order.push(way);
+            Ok(way)
+        };
+        let samples = in_rotation(3, &['a', 'b', 'c'], measure).await.unwrap();
+        assert_eq!(String::from_iter(order), "abcbcacab");
+        assert_eq!(samples, [['a'; 3], ['b'; 3], ['c'; 3]]);
     }
 }

@@ -1,0 +1,102 @@
+//! How long a network namespace takes from its start to its end, with nothing in it and with a bridge, against what one
+//! would type for that.
+//!
+//! The end is when its last descriptor is closed or its last process is gone; the kernel frees it some time after that,
+//! whoever made it.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use nix::unistd::geteuid;
+use tempfile::TempDir;
+use xcluster_benches::{Report, in_rotation, rounds_asked};
+use xcluster_core::host::{Claims, Namespace, Store};
+use xcluster_core::name::{ClusterName, NetId};
+use xcluster_core::net::{Net, NetBackend, Site};
+use xcluster_net_bridge::BridgeBackend;
+
+/// How it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Xcluster,
+    Unshare,
+    /// `ip netns add` and `ip netns del`, which need root.
+    Netns,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let rounds = rounds_asked(100)?;
+    let mut report = Report::new("namespace");
+    let mut ways = vec![Way::Xcluster, Way::Unshare];
+    if geteuid().is_root() {
+        ways.push(Way::Netns);
+    } else {
+        eprintln!("SKIPPED: `ip netns add` needs root");
+    }
+    for bridge in [false, true] {
+        let samples = in_rotation(rounds, &ways, async |way| way.take(bridge).await).await?;
+        let with = if bridge { "with a bridge" } else { "empty" };
+        let ours = &samples[0];
+        for (way, theirs) in ways.iter().zip(&samples) {
+            report.row(format!("{}, {with}", way.spoken()), "ms", theirs.iter().copied());
+            if *way != Way::Xcluster {
+                report.ratio(format!("xcluster to {}", way.spoken()), ours, theirs);
+            }
+        }
+    }
+    report.print()
+}
+
+impl Way {
+    const fn spoken(self) -> &'static str {
+        match self {
+            Self::Xcluster => "xcluster",
+            Self::Unshare => "`unshare -Urn`",
+            Self::Netns => "`ip netns add` and `del`",
+        }
+    }
+
+    /// From its start to its end, in milliseconds.
+    async fn take(self, bridge: bool) -> Result<f64> {
+        // What every cluster has.
+        let (name, dir, claims, store) = (ClusterName::new("namespace")?, TempDir::new()?, Claims::new(), Store::new());
+        let begun = Instant::now();
+        match (self, bridge) {
+            (Self::Xcluster, false) => drop(Namespace::private()?),
+            (Self::Xcluster, true) => {
+                let namespace = Namespace::private()?;
+                make_bridge(&Site::new(&name, dir.path(), &claims, &store).in_namespace(&namespace)).await?;
+                // With the store go the ways into the namespace, with the claims the last sockets in it.
+                drop((store, claims, namespace));
+            }
+            (Self::Unshare, false) => run("unshare -Urn true")?,
+            (Self::Unshare, true) => run("unshare -Urn ip link add xcbr1 up type bridge")?,
+            (Self::Netns, bridge) => {
+                let netns = format!("xcluster-bench-{}", std::process::id());
+                run(&format!("ip netns add {netns}"))?;
+                if bridge {
+                    run(&format!("ip -n {netns} link add xcbr1 up type bridge"))?;
+                }
+                run(&format!("ip netns del {netns}"))?;
+            }
+        }
+        Ok(begun.elapsed().as_secs_f64() * 1000.0)
+    }
+}
+
+/// The calls of a cluster: they open a netlink socket and a tun, claim the net, and give its bridge addresses.
+async fn make_bridge(site: &Site<'_>) -> Result<()> {
+    let (backend, net) = (BridgeBackend::default(), Net::new(NetId::new(1)));
+    backend.preflight(site, std::slice::from_ref(&net), &[]).await?;
+    Ok(backend.create_net(site, &net).await?)
+}
+
+fn run(line: &str) -> Result<()> {
+    let mut words = line.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or_default());
+    let status = command.args(words).status()?;
+    ensure!(status.success(), "{line}: {status}");
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! How long the bridges and taps of a large cluster take, from no namespace to the last tap, against the same made by `ip`
+//! in a namespace of the same kind: all by one process, and four processes for each tap.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use futures::future::try_join_all;
+use tempfile::TempDir;
+use xcluster_benches::{Report, in_rotation, ip, rounds_asked};
+use xcluster_core::host::{Claims, Namespace, Store};
+use xcluster_core::name::{ClusterName, NetId, NodeId};
+use xcluster_core::net::{Net, NetBackend, Port, Site};
+use xcluster_net_bridge::{BridgeBackend, BridgeConfig, Vhost};
+
+/// The most nodes that a cluster may have.
+const NODES: u16 = 200;
+/// The nets that each of them is on.
+const NETS: [u8; 2] = [0, 1];
+
+/// How it is done.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Xcluster,
+    /// `ip -batch`, two lines for each tap.
+    Batch,
+    /// A script with four lines for each tap.
+    Script,
+}
+
+/// What it took, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Took {
+    made: f64,
+    removed: f64,
+}
+
+/// Like a cluster's own thread: one, with a runtime.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let rounds = rounds_asked(9)?;
+    let mut report = Report::new("taps");
+    let wanted = Wanted::all()?;
+    let samples =
+        in_rotation(rounds, &[Way::Xcluster, Way::Batch, Way::Script], async |way| wanted.by(way).await).await?;
+    let figures = |way: Way, figure: fn(&Took) -> f64| samples[way as usize].iter().map(figure).collect::<Vec<_>>();
+    for (what, figure) in [("made", (|took| took.made) as fn(&Took) -> f64), ("removed", |took| took.removed)] {
+        let row = |who: &str| format!("{} taps {what}, {who}", wanted.ports.len());
+        let [ours, batch, script] = [Way::Xcluster, Way::Batch, Way::Script].map(|way| figures(way, figure));
+        report.row(row("xcluster"), "ms", ours.iter().copied());
+        report.row(row("`ip -batch`"), "ms", batch.iter().copied());
+        report.ratio("xcluster to `ip -batch`", &ours, &batch);
+        if what == "made" {
+            report.row(row("four `ip` each"), "ms", script.iter().copied());
+            report.ratio("four `ip` each to xcluster", &script, &ours);
+        }
+    }
+    report.print()
+}
+
+/// The nets, and the ports of each node.
+struct Wanted {
+    nets: Vec<Net>,
+    nodes: Vec<Vec<Port>>,
+    ports: Vec<Port>,
+}
+
+impl Wanted {
+    fn all() -> Result<Self> {
+        let nets: Vec<Net> = NETS.map(|net| Net::new(NetId::new(net))).into();
+        let ports = |node| (0..).zip(&nets).map(|(nic, net)| Port::new(node, net.clone(), nic)).collect();
+        let nodes = (1..=NODES).map(|node| Ok(ports(NodeId::new(node)?))).collect::<Result<Vec<Vec<_>>>>()?;
+        Ok(Self { ports: nodes.concat(), nets, nodes })
+    }
+
+    async fn by(&self, way: Way) -> Result<Took> {
+        match way {
+            Way::Xcluster => self.by_xcluster().await,
+            Way::Batch => self.by_ip(ip::tap_in_short, |lines, namespace| ip::batch(&[], lines, namespace)),
+            Way::Script => self.by_ip(ip::tap, ip::one_by_one),
+        }
+    }
+
+    /// The calls of a cluster, in its order: nets one after the other, nodes side by side, the NICs of a node in order.
+    async fn by_xcluster(&self) -> Result<Took> {
+        // What every cluster has.
+        let (name, dir, claims, store) = (ClusterName::new("taps")?, TempDir::new()?, Claims::new(), Store::new());
+        let backend = BridgeBackend::new(BridgeConfig::default().with_vhost(Vhost::Off));
+        let begun = Instant::now();
+        let namespace = Namespace::private()?;
+        let site = Site::new(&name, dir.path(), &claims, &store).in_namespace(&namespace);
+        backend.preflight(&site, &self.nets, &self.ports).await?;
+        for net in &self.nets {
+            backend.create_net(&site, net).await?;
+        }
+        let of_node = async |ports: &Vec<Port>| {
+            for port in ports {
+                backend.setup(&site, port).await?;
+            }
+            anyhow::Ok(())
+        };
+        try_join_all(self.nodes.iter().map(of_node)).await?;
+        let made = millis(begun);
+        self.check(&namespace)?;
+        let begun = Instant::now();
+        for port in self.ports.iter().rev() {
+            backend.teardown(&site, port).await?;
+        }
+        for net in self.nets.iter().rev() {
+            backend.delete_net(&site, net).await?;
+        }
+        Ok(Took { made, removed: millis(begun) })
+    }
+
+    fn by_ip(
+        &self,
+        tap: fn(&Port) -> Vec<String>,
+        carry_out: impl Fn(&[String], &Namespace) -> Result<()>,
+    ) -> Result<Took> {
+        let lines = self.nets.iter().flat_map(ip::bridge).chain(self.ports.iter().flat_map(tap)).collect::<Vec<_>>();
+        let begun = Instant::now();
+        let namespace = Namespace::private()?;
+        carry_out(&lines, &namespace)?;
+        let made = millis(begun);
+        self.check(&namespace)?;
+        let names = self.ports.iter().map(ip::tap_name).chain(self.nets.iter().map(ip::bridge_name));
+        let lines: Vec<String> = names.map(|name| ip::removal(&name)).collect();
+        let begun = Instant::now();
+        ip::batch(&[], &lines, &namespace)?;
+        Ok(Took { made, removed: millis(begun) })
+    }
+
+    fn check(&self, namespace: &Namespace) -> Result<()> {
+        let (links, wanted) = (ip::count_links(namespace)?, 1 + self.nets.len() + self.ports.len());
+        ensure!(links == wanted, "there are {links} links instead of {wanted}");
+        Ok(())
+    }
+}
+
+fn millis(begun: Instant) -> f64 {
+    begun.elapsed().as_secs_f64() * 1000.0
+}

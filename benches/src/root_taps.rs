@@ -1,0 +1,79 @@
+//! A backend as people do without one: root types `ip` and names the taps to QEMU, in a network namespace with a name.
+//! For comparison only: who is killed leaves the namespace behind.
+
+use anyhow::Result;
+use async_trait::async_trait;
+use xcluster_core::host::Namespace;
+use xcluster_core::net::{
+    Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Netdev, Nic, Port, Site, VmToVm, Wired,
+};
+use xcluster_core::topology::NetKind;
+
+use crate::ip;
+
+/// Bridges and taps made by `ip` as root. Dropping it removes them with their namespace.
+#[derive(Debug)]
+pub struct RootTaps {
+    netns: String,
+}
+
+impl RootTaps {
+    /// With a namespace that is this process's own: one at a time.
+    ///
+    /// # Errors
+    /// This process is not root's.
+    pub fn new() -> Result<Self> {
+        let netns = format!("xcluster-bench-{}", std::process::id());
+        ip::batch(&[], &[format!("netns add {netns}")], &Namespace::here())?;
+        Ok(Self { netns })
+    }
+
+    fn inside(&self, lines: &[String]) -> Result<(), NetError> {
+        ip::batch(&["-n", &self.netns], lines, &Namespace::here())
+            .map_err(|error| NetError::Other { message: error.to_string(), source: Some(error.into()) })
+    }
+}
+
+impl Drop for RootTaps {
+    fn drop(&mut self) {
+        if let Err(error) = ip::batch(&[], &[format!("netns del {}", self.netns)], &Namespace::here()) {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+#[async_trait]
+impl NetBackend for RootTaps {
+    fn name(&self) -> &str {
+        "root-taps"
+    }
+
+    fn capabilities(&self, _: NetKind) -> Capabilities {
+        Capabilities::joining(VmToVm::Switch, 1500)
+    }
+
+    async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+        Ok(())
+    }
+
+    async fn create_net(&self, _: &Site<'_>, net: &Net) -> Result<(), NetError> {
+        self.inside(&ip::bridge(net))
+    }
+
+    async fn setup(&self, _: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
+        self.inside(&ip::tap(port))?;
+        let netdev = Netdev::new("tap", port).with("ifname", ip::tap_name(port));
+        // Else it looks for scripts of the host that give taps to bridges.
+        let netdev = netdev.with("script", "no").with("downscript", "no");
+        let kvm = KvmArgs::nic(&netdev, &Nic::virtio(port)).in_netns(format!("/run/netns/{}", self.netns));
+        Ok(Wired { kvm, access: HostAccess::None })
+    }
+
+    async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> {
+        Ok(())
+    }
+
+    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+        Ok(())
+    }
+}
