@@ -3,6 +3,7 @@
 
 mod claims;
 mod descriptors;
+mod family;
 pub mod folder;
 mod memory;
 pub mod namespace;
@@ -12,6 +13,7 @@ mod uplink;
 
 pub use claims::{Claim, ClaimError, Claims, Holder};
 pub use descriptors::allow_descriptors;
+pub use family::{Ending, Family, FamilyOutput};
 pub use folder::{Folder, FolderError};
 pub use memory::available_memory;
 pub use namespace::{Namespace, NamespaceError, Netns};

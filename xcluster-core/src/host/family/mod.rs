@@ -1,0 +1,132 @@
+//! A program with all that it starts: they end together, also those that left its process group and its session. It takes no
+//! privilege and no namespace, so that the program is where its user is and sees what its user sees. Says nothing of what
+//! it is for.
+//!
+//! ```text
+//! owner's thread ── keeper ── the program ── whatever it starts
+//!         death signal     whoever loses a parent becomes the keeper's child
+//! ```
+
+mod keeper;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::sync::{Notify, watch};
+
+use super::namespace::Inside;
+
+/// A program and whatever it has started. Dropping it ends all of them.
+///
+/// What has become another user, as by `sudo`, is out of reach: it is left to itself.
+#[derive(Debug)]
+pub struct Family {
+    end: Arc<Notify>,
+    gone: watch::Receiver<bool>,
+}
+
+/// The other ends of what a program says.
+#[derive(Debug)]
+pub struct FamilyOutput {
+    /// Its standard output: at its end when everybody who has it has closed it.
+    pub stdout: ChildStdout,
+    /// Its standard error.
+    pub stderr: ChildStderr,
+    /// Its own end.
+    pub ending: Ending,
+}
+
+/// The end of a program, whatever becomes of what it has started.
+#[derive(Debug)]
+pub struct Ending {
+    report: pipe::Receiver,
+    gone: watch::Receiver<bool>,
+}
+
+impl Family {
+    /// Starts a program, in a namespace if one is given, with nothing to read. All of them end with the calling *thread*,
+    /// which must be in a tokio runtime.
+    ///
+    /// # Errors
+    /// It cannot be executed.
+    pub fn start(mut command: Command, inside: Option<Inside>) -> io::Result<(Self, FamilyOutput)> {
+        let (status, report) = io::pipe()?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(inside) = inside {
+            inside.enter(&mut command);
+        }
+        keeper::put_before(&mut command, report.into());
+        let mut command = tokio::process::Command::from(command);
+        let mut child = command.spawn()?;
+        // With it goes our end of the report.
+        drop(command);
+        let absent = || io::Error::other("a standard stream is no pipe");
+        let stdout = child.stdout.take().ok_or_else(absent)?;
+        let stderr = child.stderr.take().ok_or_else(absent)?;
+        let report = pipe::Receiver::from_owned_fd(status.into())?;
+        let (end, (leave, gone)) = (Arc::new(Notify::new()), watch::channel(false));
+        tokio::spawn(supervise(child, end.clone(), leave));
+        let ending = Ending { report, gone: gone.clone() };
+        Ok((Self { end, gone }, FamilyOutput { stdout, stderr, ending }))
+    }
+
+    /// Ends all of them, and waits until they are gone. How long that may take is for the caller to say.
+    pub async fn end(&self) {
+        self.end.notify_one();
+        // An error means that the runtime is at its end, and with it the thread.
+        let _ = self.gone.clone().wait_for(|gone| *gone).await;
+    }
+
+    /// Whether all of them have ended.
+    pub fn is_gone(&self) -> bool {
+        *self.gone.borrow()
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        self.end.notify_one();
+    }
+}
+
+impl Ending {
+    /// Waits for it, once.
+    ///
+    /// # Errors
+    /// Nobody knows how it ended: its keeper was killed.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        let mut word = [0; keeper::WORD];
+        self.report.read_exact(&mut word).await?;
+        let [status @ .., left] = word;
+        if left == 0 {
+            // The keeper, which goes as well: then there is nobody.
+            let _ = self.gone.wait_for(|gone| *gone).await;
+        }
+        Ok(ExitStatus::from_raw(i32::from_ne_bytes(status)))
+    }
+}
+
+/// Waits for the keeper, and has it end everybody when that is wanted.
+async fn supervise(mut keeper: Child, end: Arc<Notify>, leave: watch::Sender<bool>) {
+    let wanted = tokio::select! {
+        _ = keeper.wait() => false,
+        () = end.notified() => true,
+    };
+    if wanted {
+        // It has not been waited for, so the number is still its own.
+        if let Some(pid) = keeper.id() {
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
+        }
+        let _ = keeper.wait().await;
+    }
+    leave.send_replace(true);
+}
