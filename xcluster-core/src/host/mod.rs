@@ -9,6 +9,7 @@ mod memory;
 pub mod namespace;
 pub mod passing;
 mod store;
+mod tap;
 mod uplink;
 
 pub use claims::{Claim, ClaimError, Claims, Holder};
@@ -18,4 +19,5 @@ pub use folder::{Folder, FolderError};
 pub use memory::available_memory;
 pub use namespace::{Namespace, NamespaceError, Netns};
 pub use store::Store;
+pub use tap::{has_link, remove_tap};
 pub use uplink::{Uplink, UplinkError};
