@@ -86,8 +86,8 @@ fn fits(kvm: &KvmArgs, before: &[KvmArgs]) -> Result<(), Cause> {
     if !twice.is_empty() {
         return Err(Cause::DescriptorsTwice(twice));
     }
-    let elsewhere = |nic: &KvmArgs| nic.netns().is_some() && nic.netns() != kvm.netns();
-    if kvm.netns().is_some() && before.iter().any(elsewhere) { Err(Cause::TwoNamespaces) } else { Ok(()) }
+    let elsewhere = |nic: &KvmArgs| nic.is_bound() && nic.place() != kvm.place();
+    if kvm.is_bound() && before.iter().any(elsewhere) { Err(Cause::TwoNamespaces) } else { Ok(()) }
 }
 
 async fn run(state: &Rc<State>, prepared: &Prepared, node: &Rc<NodeCell>, nics: Vec<KvmArgs>) -> Result<(), Cause> {

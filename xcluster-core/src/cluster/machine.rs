@@ -18,7 +18,7 @@ use crate::guest::AGENT_PORT;
 use crate::guest::AnyAgent;
 use crate::net::KvmArgs;
 use crate::qemu::command::{AGENT, CONSOLE, INITRAMFS, MONITOR, Machine};
-use crate::qemu::process::{Launch, Process, Stderr, describe, is_crash};
+use crate::qemu::process::{Launch, Process, Stderr, describe, is_crash, place_of};
 use crate::qemu::qmp::Qmp;
 
 /// How long QEMU may take to greet on its monitor. It does so before it loads anything, but a host may be busy.
@@ -76,8 +76,8 @@ impl RunningMachine {
             descriptors.insert(AGENT.to_owned(), end);
             agent = Some(if port == AGENT_PORT { AnyAgent::own(stream) } else { AnyAgent::qga(stream) });
         }
-        let netns = machine.nics.iter().find_map(|nic| nic.netns()).map(ToOwned::to_owned);
-        let launch = Launch { program, words: machine.words(), descriptors, netns };
+        let place = place_of(&machine.nics);
+        let launch = Launch { program, words: machine.words(), descriptors, place };
         let process = Process::start(launch).map_err(NodeFailure::Spawn)?;
 
         let (pid, stderr) = (process.pid(), process.stderr());

@@ -16,7 +16,7 @@ use super::undo::Undo;
 use crate::guest::AnyAgent;
 use crate::host::{Claims, Folder, Namespace, Store};
 use crate::name::NodeId;
-use crate::net::{Forward, HostAccess, Registry, Site, Wired};
+use crate::net::{Forward, HostAccess, Place, Registry, Site, Wired};
 use crate::plan::{Plan, PlannedNode};
 
 /// How far a cluster has come.
@@ -183,7 +183,10 @@ impl NodeCell {
     /// A NIC is wired.
     pub(super) fn wired(&self, wired: &Wired) {
         self.access.borrow_mut().push(wired.access.clone());
-        self.forwarders.borrow_mut().extend(wired.kvm.user_netdevs().map(str::to_owned));
+        // Elsewhere a forward that is added would be where this host is not.
+        if *wired.kvm.place() == Place::Here {
+            self.forwarders.borrow_mut().extend(wired.kvm.user_netdevs().map(str::to_owned));
+        }
     }
 
     /// Where this host finds a TCP port of the node.

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Port;
+use crate::host::namespace::Inside;
 
 /// Words for QEMU's command line, exactly as it takes them, and what they refer to.
 ///
@@ -20,7 +21,21 @@ use super::Port;
 pub struct KvmArgs {
     words: Vec<String>,
     descriptors: BTreeMap<String, Arc<OwnedFd>>,
-    netns: Option<PathBuf>,
+    place: Place,
+}
+
+/// The network namespace that QEMU runs in. It matters where QEMU itself goes to a network: opens a tap by its name, or a
+/// socket. A descriptor is used from anywhere.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Place {
+    /// The one that the owner is in.
+    #[default]
+    Here,
+    /// That of this file.
+    File(PathBuf),
+    /// The one that this leads into, with every privilege in there: the cluster's.
+    Inside(Arc<Inside>),
 }
 
 impl KvmArgs {
@@ -50,7 +65,14 @@ impl KvmArgs {
     /// The same, for a QEMU that must run in the network namespace of this file.
     #[must_use]
     pub fn in_netns(mut self, netns: impl Into<PathBuf>) -> Self {
-        self.netns = Some(netns.into());
+        self.place = Place::File(netns.into());
+        self
+    }
+
+    /// The same, for a QEMU that must run there.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = place;
         self
     }
 
@@ -64,9 +86,15 @@ impl KvmArgs {
         &self.descriptors
     }
 
-    /// The network namespace that QEMU must run in, if any.
-    pub fn netns(&self) -> Option<&Path> {
-        self.netns.as_deref()
+    /// Where QEMU must run.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether it matters where QEMU runs: another place was asked for, or QEMU is to go to a network itself.
+    pub fn is_bound(&self) -> bool {
+        let by_descriptor = |netdev: &str| netdev.split(',').any(|p| p.starts_with("fd=") || p.starts_with("fds="));
+        self.place != Place::Here || !self.netdevs().all(by_descriptor)
     }
 
     /// The values of `-netdev`: what exists before a NIC is plugged.
@@ -107,7 +135,7 @@ impl KvmArgs {
 /// Equal words, descriptor names and namespace: two descriptors of one name are the same promise.
 impl PartialEq for KvmArgs {
     fn eq(&self, other: &Self) -> bool {
-        self.words == other.words && self.netns == other.netns && self.descriptors.keys().eq(other.descriptors.keys())
+        self.words == other.words && self.place == other.place && self.descriptors.keys().eq(other.descriptors.keys())
     }
 }
 

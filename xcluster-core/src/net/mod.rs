@@ -18,6 +18,6 @@ mod registry;
 pub use backend::{NetBackend, Site};
 pub use capabilities::{Capabilities, VmToVm};
 pub use error::NetError;
-pub use kvm::{KvmArgs, Netdev, Nic};
+pub use kvm::{KvmArgs, Netdev, Nic, Place};
 pub use port::{Forward, HostAccess, Net, Port, Wired};
 pub use registry::{Passed, Registry, RegistryError};

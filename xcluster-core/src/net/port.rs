@@ -119,6 +119,8 @@ pub enum HostAccess {
     Direct(IpAddr),
     /// Every port, at the node's own address, from within the cluster's network namespace.
     Inside(IpAddr),
+    /// Each port by an address within the cluster's network namespace.
+    ForwardedInside(Vec<Forward>),
 }
 
 impl HostAccess {
@@ -127,7 +129,7 @@ impl HostAccess {
         match self {
             Self::Forwarded(forwards) => forwards.iter().find(|f| f.port == port).map(|f| f.host),
             Self::Direct(ip) => Some(SocketAddr::new(*ip, port)),
-            Self::None | Self::Inside(_) => None,
+            Self::None | Self::Inside(_) | Self::ForwardedInside(_) => None,
         }
     }
 
@@ -135,6 +137,7 @@ impl HostAccess {
     pub fn tcp_inside(&self, port: u16) -> Option<SocketAddr> {
         match self {
             Self::Inside(ip) => Some(SocketAddr::new(*ip, port)),
+            Self::ForwardedInside(forwards) => forwards.iter().find(|f| f.port == port).map(|f| f.host),
             _ => None,
         }
     }

@@ -18,6 +18,7 @@ use super::command::{Accelerator, Boot, CONSOLE, Initramfs, MONITOR, Machine};
 use super::process::{Launch, Process, describe};
 use super::version::Qemu;
 use crate::host::Claim;
+use crate::net::Place;
 use crate::plan::Accel;
 
 /// How long a guest on KVM may take to its first process. On hardware it is half a second.
@@ -175,7 +176,7 @@ async fn run(qemu: &Qemu, sample: Sample) -> Result<(), Trouble> {
     };
     let ends = [(CONSOLE, console_end), (MONITOR, monitor_end)];
     let descriptors: BTreeMap<_, _> = ends.into_iter().map(|(name, end)| (name.to_owned(), end.into())).collect();
-    let launch = Launch { program: qemu.path.clone(), words: machine.words(), descriptors, netns: None };
+    let launch = Launch { program: qemu.path.clone(), words: machine.words(), descriptors, place: Place::Here };
     let mut process = Process::start(launch).map_err(failed)?;
     let stderr = process.stderr();
     let outcome = tokio::select! {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
-use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
@@ -19,6 +18,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::command::number_descriptors;
+use crate::host::namespace::Inside;
+use crate::net::{KvmArgs, Place};
 
 /// How much of the end of QEMU's standard error is kept, in bytes: its messages are short, and the last ones matter.
 const STDERR_TAIL: usize = 8 * 1024;
@@ -35,8 +36,8 @@ pub struct Launch {
     pub words: Vec<String>,
     /// The descriptors, by name.
     pub descriptors: BTreeMap<String, OwnedFd>,
-    /// The network namespace that it must run in, if any.
-    pub netns: Option<PathBuf>,
+    /// The network namespace that it must run in.
+    pub place: Place,
 }
 
 /// A QEMU that runs. Dropping it kills it.
@@ -59,24 +60,22 @@ impl Process {
         let numbers: Vec<(&str, i32)> = launch.descriptors.keys().map(String::as_str).zip(3..).collect();
         let words: Vec<String> =
             launch.words.iter().map(|word| number_descriptors(word, numbers.iter().copied())).collect();
-        let netns = launch.netns.as_deref().map(std::fs::File::open).transpose()?;
         let mut command = std::process::Command::new(&launch.program);
         command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        go_to(&mut command, &launch.place)?;
         let parent = nix::unistd::getpid();
+        // After a user namespace was entered, which makes a process forget its death signal.
         let before_exec = move || {
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
             // The parent may have died before the signal was asked for.
             if nix::unistd::getppid() != parent {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
-            if let Some(netns) = &netns {
-                setns(netns.as_fd(), CloneFlags::CLONE_NEWNET)?;
-            }
             // A group of its own: Ctrl-C in a terminal is for the owner, which stops its nodes in order.
             nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0))?;
             Ok(())
         };
-        // SAFETY: between fork and exec only system calls are made: prctl, getppid, setns, setpgid; nothing allocates.
+        // SAFETY: between fork and exec only system calls are made: prctl, getppid, setpgid; nothing allocates.
         unsafe { command.pre_exec(before_exec) };
         // After the namespace was entered: the numbers that are mapped may include that of its file.
         let mappings = launch.descriptors.into_values().zip(3..);
@@ -133,6 +132,23 @@ impl Stderr {
         let (a, b) = tail.as_slices();
         String::from_utf8_lossy(&[a, b].concat()).trim_end().to_owned()
     }
+}
+
+/// Where a QEMU with all of these NICs runs.
+pub fn place_of<'a>(nics: impl IntoIterator<Item = &'a KvmArgs>) -> Place {
+    let elsewhere = nics.into_iter().map(KvmArgs::place).find(|place| **place != Place::Here);
+    elsewhere.cloned().unwrap_or_default()
+}
+
+/// Has QEMU enter a network namespace.
+fn go_to(command: &mut std::process::Command, place: &Place) -> io::Result<()> {
+    match place {
+        Place::Here => {}
+        // Whoever may enter it has no need of another user namespace.
+        Place::File(netns) => Inside::new(None, std::fs::File::open(netns)?.into()).enter(command),
+        Place::Inside(inside) => inside.try_clone()?.enter(command),
+    }
+    Ok(())
 }
 
 impl Drop for Process {

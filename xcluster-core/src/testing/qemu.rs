@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::Failed;
 use crate::net::KvmArgs;
-use crate::qemu::process::{Launch, Process, find_program};
+use crate::qemu::process::{Launch, Process, find_program, place_of};
 use crate::qemu::qmp::Qmp;
 
 const PROGRAM: &str = "qemu-system-x86_64";
@@ -47,8 +47,8 @@ impl Qemu {
                 descriptors.insert(name.clone(), descriptor.try_clone()?);
             }
         }
-        let netns = nics.iter().find_map(|nic| nic.netns()).map(ToOwned::to_owned);
-        let mut process = Process::start(Launch { program, words, descriptors, netns })?;
+        let place = place_of(nics.iter().copied());
+        let mut process = Process::start(Launch { program, words, descriptors, place })?;
         match Qmp::connect(UnixStream::from_std(ours)?, PATIENCE).await {
             Ok((monitor, _)) => Ok(Self { process, monitor }),
             Err(error) => Err(why_it_ended(&mut process).await.unwrap_or_else(|| error.into())),

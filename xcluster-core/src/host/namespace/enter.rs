@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::stat::fstat;
 
 use super::{Namespace, privileges};
 
@@ -34,6 +35,15 @@ impl Inside {
         Self { user, net }
     }
 
+    /// The same way once more.
+    ///
+    /// # Errors
+    /// There are too few descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let user = self.user.as_ref().map(OwnedFd::try_clone).transpose()?;
+        Ok(Self { user, net: self.net.try_clone()? })
+    }
+
     /// What it goes by, for those who pass it on: of the user namespace, if it is another than ours, and of the network's.
     pub fn descriptors(&self) -> (Option<BorrowedFd<'_>>, BorrowedFd<'_>) {
         (self.user.as_ref().map(AsFd::as_fd), self.net.as_fd())
@@ -55,5 +65,13 @@ impl Inside {
         };
         // SAFETY: between fork and exec only system calls are made, on values that exist already.
         unsafe { command.pre_exec(enter) };
+    }
+}
+
+/// Two ways into the same network namespace are the same.
+impl PartialEq for Inside {
+    fn eq(&self, other: &Self) -> bool {
+        let number = |inside: &Self| fstat(&inside.net).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+        number(self).is_some_and(|this| Some(this) == number(other))
     }
 }

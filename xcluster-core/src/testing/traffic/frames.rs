@@ -74,10 +74,7 @@ fn hub_words(kvm: &KvmArgs, port: &Port) -> Result<KvmArgs, Failed> {
     let words = values.into_iter().flat_map(|value| ["-netdev".to_owned(), value]);
     let descriptors = kvm.descriptors().iter();
     let words = descriptors.fold(KvmArgs::from_words(words), |w, (name, fd)| w.with_descriptor(name, fd.clone()));
-    Ok(match kvm.netns() {
-        Some(netns) => words.in_netns(netns),
-        None => words,
-    })
+    Ok(words.at(kvm.place().clone()))
 }
 
 /// What a guest is told to do.
