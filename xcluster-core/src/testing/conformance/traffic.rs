@@ -1,7 +1,7 @@
 //! Trials of what is carried: number 9. Whose guests talk is the subject's choice.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::host::HostEcho;
 use super::scene::Scene;
@@ -83,6 +83,7 @@ impl Cast {
         Ok([port.ipv4().into(), port.ipv6().into()])
     }
 
+    /// Once its guests are gone.
     async fn end(self) -> Result<(), Failed> {
         Ok(self.scene.end().await?)
     }
@@ -91,8 +92,9 @@ impl Cast {
 async fn vm_to_vm(subject: Subject, net: Net) -> Result<(), Failed> {
     let cast = Cast::new(&subject, "talkers", vec![net.clone()]).await?;
     let mut first = cast.guest(&net, 0).await?;
-    let _second = cast.guest(&net, 1).await?;
+    let second = cast.guest(&net, 1).await?;
     exchange(&mut *first, cast.addresses(&net, 1)?, net.mtu, ECHO, ECHO).await?;
+    drop((first, second));
     cast.end().await
 }
 
@@ -101,7 +103,7 @@ async fn largest_mtu(subject: Subject, mut net: Net) -> Result<(), Failed> {
     net.mtu = subject.capabilities(&net).mtu_max;
     let cast = Cast::new(&subject, "large", vec![net.clone()]).await?;
     let mut first = cast.guest(&net, 0).await?;
-    let _second = cast.guest(&net, 1).await?;
+    let second = cast.guest(&net, 1).await?;
     for _ in 0..BULK / usize::from(net.mtu) {
         for (ip, headers) in cast.addresses(&net, 1)?.into_iter().zip(HEADERS) {
             let to = SocketAddr::new(ip, ECHO);
@@ -109,6 +111,7 @@ async fn largest_mtu(subject: Subject, mut net: Net) -> Result<(), Failed> {
             compare(&mut *first, Protocol::Udp, to, &full).await?;
         }
     }
+    drop((first, second));
     cast.end().await
 }
 
@@ -141,13 +144,28 @@ fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|index| ((index % 251) ^ (index / 251 % 256)) as u8).collect()
 }
 
+/// Whether a frame to everyone arrives. It is sent until it does: a bridge drops what comes while a port of it comes up.
+async fn heard(from: &mut dyn Guest, at: &mut dyn Guest, text: &str, within: Duration) -> Result<bool, Failed> {
+    let deadline = Instant::now() + within;
+    loop {
+        from.shout(text).await?;
+        if at.hears(text, GRACE).await? {
+            return Ok(true);
+        }
+        if Instant::now() > deadline {
+            return Ok(false);
+        }
+    }
+}
+
 /// A hub echoes and a switch does not; either way, the others hear.
 async fn echo(subject: Subject, net: Net) -> Result<(), Failed> {
     let cast = Cast::new(&subject, "echoes", vec![net.clone()]).await?;
     let soon = subject.traffic.patience();
     let (mut first, mut second) = (cast.guest(&net, 0).await?, cast.guest(&net, 1).await?);
-    first.shout("to everyone").await?;
-    ensure(second.hears("to everyone", soon).await?, || "a frame to everyone does not arrive".to_owned())?;
+    ensure(heard(&mut *first, &mut *second, "to everyone", soon).await?, || {
+        "a frame to everyone does not arrive".to_owned()
+    })?;
     let echoes = first.hears("to everyone", GRACE).await?;
     match subject.capabilities(&net).vm_to_vm {
         VmToVm::Hub => {
@@ -155,6 +173,7 @@ async fn echo(subject: Subject, net: Net) -> Result<(), Failed> {
         }
         _ => ensure(!echoes, || "it is said to be no hub, and sends a frame back to its sender".to_owned())?,
     }
+    drop((first, second));
     cast.end().await
 }
 
@@ -163,6 +182,7 @@ async fn no_vm_to_vm(subject: Subject, net: Net) -> Result<(), Failed> {
     let (mut first, mut second) = (cast.guest(&net, 0).await?, cast.guest(&net, 1).await?);
     first.shout("is anybody there").await?;
     ensure(!second.hears("is anybody there", GRACE).await?, || "a node hears another one".to_owned())?;
+    drop((first, second));
     cast.end().await
 }
 
@@ -176,8 +196,9 @@ async fn two_nets(subject: Subject) -> Result<(), Failed> {
         for other in nets.iter().filter(|other| other.id != net.id) {
             let mut stranger = cast.guest(other, 2).await?;
             let text = format!("from net {} not to net {}", net.id, other.id);
-            speaker.shout(&text).await?;
-            ensure(neighbour.hears(&text, soon).await?, || format!("net {} carries nothing", net.id))?;
+            ensure(heard(&mut *speaker, &mut *neighbour, &text, soon).await?, || {
+                format!("net {} carries nothing", net.id)
+            })?;
             ensure(!stranger.hears(&text, GRACE).await?, || format!("net {} hears net {}", other.id, net.id))?;
         }
     }
@@ -190,9 +211,11 @@ async fn two_clusters(subject: Subject, net: Net) -> Result<(), Failed> {
     let (mut speaker, mut neighbour) = (cast.guest(&net, 0).await?, cast.guest(&net, 1).await?);
     let mut stranger = other.guest(&net, 2).await?;
     let soon = subject.traffic.patience();
-    speaker.shout("among us").await?;
-    ensure(neighbour.hears("among us", soon).await?, || "a frame to everyone does not arrive".to_owned())?;
+    ensure(heard(&mut *speaker, &mut *neighbour, "among us", soon).await?, || {
+        "a frame to everyone does not arrive".to_owned()
+    })?;
     ensure(!stranger.hears("among us", GRACE).await?, || "another cluster hears this one".to_owned())?;
+    drop((speaker, neighbour, stranger));
     cast.end().await?;
     other.end().await
 }
