@@ -3,6 +3,7 @@
 pub mod addr;
 pub mod blocking;
 pub mod cluster;
+pub mod external;
 pub mod guest;
 pub mod host;
 pub mod name;

@@ -13,13 +13,15 @@ const ROOMS: &[&[&str]] = &[
     &["net"],
     &["plan"],
     &["qemu", "guest"],
+    &["external"],
     &["cluster"],
     &["blocking", "remote"],
     &["testing"],
 ];
 
 /// Rooms that touch nothing: no file, clock, environment, randomness or process.
-const PURE: &[&str] = &["name", "addr", "topology", "net", "plan", "guest/topology.rs", "qemu/command.rs"];
+const PURE: &[&str] =
+    &["name", "addr", "topology", "net", "plan", "guest/topology.rs", "qemu/command.rs", "external/words.rs"];
 
 /// Where unsafe code is expected: what happens between fork and exec, descriptors that the kernel has just opened, and what
 /// only an ioctl does.

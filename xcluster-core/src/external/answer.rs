@@ -1,0 +1,82 @@
+//! What a script printed, understood: words as a shell would split them, or JSON. Judges only what QEMU could not.
+
+use serde::Deserialize;
+
+use super::error::Fault;
+use super::words;
+use crate::net::HostAccess;
+
+/// What a script answers. This is also its form in JSON.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answer {
+    /// Words for QEMU.
+    pub(super) words: Vec<String>,
+    /// Whether the script is to be called at the end as well.
+    #[serde(default)]
+    pub(super) teardown: bool,
+    /// How the host reaches the node, if not as the words say.
+    #[serde(default)]
+    pub(super) access: Option<HostAccess>,
+}
+
+/// Reads what was printed.
+pub(super) fn read(printed: &[u8]) -> Result<Answer, Fault> {
+    let text = std::str::from_utf8(printed).map_err(|_| Fault::NotText)?;
+    let mut answer = match text.trim_start().starts_with('{') {
+        true => serde_json::from_str(text).map_err(Fault::Json)?,
+        false => Answer { words: words::split(text), ..Answer::default() },
+    };
+    for word in &mut answer.words {
+        *word = words::harmless(word);
+    }
+    if answer.words.iter().any(|word| word.contains('\0')) {
+        return Err(Fault::Zero);
+    }
+    match answer.words.first() {
+        Some(word) if !word.starts_with('-') => Err(Fault::NoOption(start(text))),
+        _ => Ok(answer),
+    }
+}
+
+/// The beginning of a text that should not have been there, for people.
+fn start(text: &str) -> String {
+    const SHOWN: usize = 60;
+    let line: String = text.trim().lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
+    let shown: String = line.chars().take(SHOWN).collect();
+    if shown.len() < line.len() { format!("{shown}…") } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(printed: &[u8], error: &str) {
+        let said = read(printed).unwrap_err().to_string();
+        assert!(said.contains(error), "{said}");
+    }
+
+    #[test]
+    fn words_are_words_and_none_are_none() {
+        let answer = read(b"-device\n e1000,netdev=n  -netdev tap,id=n,downscript=/tmp/rmtap\n").unwrap();
+        assert_eq!(answer.words, ["-device", "e1000,netdev=n", "-netdev", "tap,id=n,downscript=no"]);
+        assert_eq!(read(b"").unwrap(), Answer::default());
+    }
+
+    #[test]
+    fn json_says_more() {
+        let answer =
+            read(br#"{"words": ["-name", "a b"], "teardown": true, "access": {"direct": "10.0.0.3"}}"#).unwrap();
+        let access = Some(HostAccess::Direct("10.0.0.3".parse().unwrap()));
+        assert_eq!(answer, Answer { words: vec!["-name".to_owned(), "a b".to_owned()], teardown: true, access });
+    }
+
+    #[test]
+    fn what_no_qemu_could_take_is_told() {
+        check(b"-a \xff", "no UTF-8");
+        check(b"-a b\0", "a zero byte");
+        check(b"Error: no bridge\n", "`Error: no bridge`, and the first word of options");
+        check(br#"{"words": [], "tear_down": true}"#, "unknown field `tear_down`");
+        check(br#"{"words": ["x"]}"#, "and the first word of options");
+    }
+}

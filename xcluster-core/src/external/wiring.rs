@@ -1,0 +1,87 @@
+//! What is remembered of a cluster from one call to the next: what each port was answered, and what its script has left that
+//! is to go with it. Ends nothing itself.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::backend::ScriptBackend;
+use crate::host::{Family, Namespace};
+use crate::name::{NetId, NodeId};
+use crate::net::{Place, Port, Site, Wired};
+
+/// A cluster's ports, and where their script is and runs.
+#[derive(Debug)]
+pub(super) struct Wiring {
+    pub(super) script: PathBuf,
+    pub(super) place: Place,
+    here: Namespace,
+    ports: Mutex<BTreeMap<(NetId, NodeId), Entry>>,
+}
+
+/// What a port has.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    /// What the script has started, some of which may go on.
+    pub(super) families: Vec<Arc<Family>>,
+    /// Whether a link with the name of the port's tap can only be from the script.
+    pub(super) tap: bool,
+    /// Whether the script is to be called at the end.
+    pub(super) teardown: bool,
+    wired: Option<Wired>,
+}
+
+impl Wiring {
+    /// Of this cluster, if there was a preflight.
+    pub(super) fn of(site: &Site<'_>) -> Option<Arc<Self>> {
+        site.store.find::<Arc<Self>>(ScriptBackend::NAME).map(|wiring| Arc::clone(&*wiring))
+    }
+
+    /// Of a cluster that has none.
+    pub(super) fn begin(site: &Site<'_>, script: PathBuf, place: Place) {
+        let wiring = Self { script, place, here: Namespace::here(), ports: Mutex::default() };
+        site.store.put(ScriptBackend::NAME, Arc::new(wiring));
+    }
+
+    /// The namespace that scripts make links in.
+    pub(super) fn namespace<'a>(&'a self, site: &Site<'a>) -> &'a Namespace {
+        match (&self.place, site.namespace) {
+            (Place::Inside(_), Some(namespace)) => namespace,
+            _ => &self.here,
+        }
+    }
+
+    /// What a port was answered.
+    pub(super) fn wired(&self, port: &Port) -> Option<Wired> {
+        self.ports().get(&key(port))?.wired.clone()
+    }
+
+    /// A script runs for a port. `tap` says that there was no tap with its name before.
+    pub(super) fn begin_port(&self, port: &Port, family: Arc<Family>, tap: bool) {
+        let mut ports = self.ports();
+        let entry = ports.entry(key(port)).or_default();
+        entry.families.push(family);
+        entry.tap |= tap;
+    }
+
+    /// It has answered.
+    pub(super) fn finish_port(&self, port: &Port, wired: Wired, teardown: bool) {
+        let mut ports = self.ports();
+        let entry = ports.entry(key(port)).or_default();
+        entry.teardown = teardown;
+        entry.wired = Some(wired);
+    }
+
+    /// Forgets a port.
+    pub(super) fn forget(&self, port: &Port) -> Option<Entry> {
+        self.ports().remove(&key(port))
+    }
+
+    fn ports(&self) -> MutexGuard<'_, BTreeMap<(NetId, NodeId), Entry>> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(port: &Port) -> (NetId, NodeId) {
+    (port.net.id, port.node)
+}
