@@ -40,6 +40,7 @@ pub(crate) const KNOWN: &[Variable] = &[
     variable("__append", "--append", "words added to each kernel's command line"),
     variable("__append<N>", "--node", "words added to the kernel's command line of node N"),
     variable("__mtu", "--mtu", "MTU of all nets"),
+    variable("__net_setup", "--net-setup", "program that wires the nets"),
     variable("XCLUSTER_NETNS", "--netns", "network namespace for bridges"),
     variable("__machine", "--machine", "QEMU's machine type"),
     variable("__kvm", "--qemu", "the QEMU to run"),

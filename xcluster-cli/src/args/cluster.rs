@@ -118,9 +118,15 @@ pub(crate) struct ClusterArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Networks")]
 pub(crate) struct NetArgs {
-    /// Backend of all nets that name none: `bridge` or `user` [default: `bridge` if this host can, else `user`].
+    /// Backend of all nets that name none: `bridge`, `user`, or `script` with `--net-setup` [default: `script` with that,
+    /// else `bridge` if this host can, else `user`].
     #[arg(long, value_name = "BACKEND")]
     pub(crate) net: Option<String>,
+    /// Program that wires the nets: it is called with the numbers of a node and of a net, and prints words for QEMU.
+    ///
+    /// It runs where you are or, if `--netns` names one, in that network namespace.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) net_setup: Option<PathBuf>,
     /// Network namespace for bridges: `private` (the cluster's own), `here`, a name, or the number that `nsadd` was
     /// given [default: `here` if there is a link `xcbr0` here, else `private`].
     #[arg(long, value_name = "NETNS")]

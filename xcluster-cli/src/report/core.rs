@@ -1,6 +1,7 @@
 //! The library's errors as failures of a command: exit code, what is known beyond the causes, and what to type next.
 
 use xcluster_core::cluster::{Cause, NodeFailure, StartFailure};
+use xcluster_core::external::ScriptBackend;
 use xcluster_core::host::{FolderError, Netns};
 use xcluster_core::net::NetError;
 use xcluster_core::plan::Step;
@@ -87,6 +88,9 @@ fn hint(step: &Step, cause: &Cause) -> Option<String> {
             "unset the XCLUSTER_… variable that asks for this number; then free ones are found".to_owned()
         }
         Cause::Net(error @ NetError::Unsupported { .. }) => return other_way(step, error),
+        Cause::Net(NetError::Other { .. }) if is(step, ScriptBackend::NAME) => {
+            "call the program of `--net-setup` by hand, with the numbers of a node and of a net".to_owned()
+        }
         Cause::Node(NodeFailure::Late { .. }) => "`--timeout 10m` waits longer".to_owned(),
         _ => return None,
     })
@@ -108,10 +112,13 @@ fn other_way(step: &Step, error: &NetError) -> Option<String> {
 
 /// Whether it is the user backend that failed.
 fn is_user(step: &Step) -> bool {
+    is(step, UserBackend::NAME)
+}
+
+/// Whether it is the backend of this name that failed.
+fn is(step: &Step, name: &str) -> bool {
     match step {
-        Step::Preflight { backend } | Step::CreateNet { backend, .. } | Step::Setup { backend, .. } => {
-            backend == UserBackend::NAME
-        }
+        Step::Preflight { backend } | Step::CreateNet { backend, .. } | Step::Setup { backend, .. } => backend == name,
         _ => false,
     }
 }
@@ -134,6 +141,13 @@ mod tests {
         check("bridge", NetError::unsupported("its kernel has none"), Exit::HOST, Some("start with `--net user`"));
         check("user", tun(), Exit::HOST, Some("`sudo chmod 0666 /dev/net/tun`"));
         check("user", NetError::unsupported("no loopback"), Exit::HOST, None);
+    }
+
+    #[test]
+    fn who_has_a_program_of_his_own_can_try_it() {
+        let ended = NetError::Other { message: "`net-setup 3 1` ended with code 1".to_owned(), source: None };
+        let by_hand = "call the program of `--net-setup` by hand, with the numbers of a node and of a net";
+        check("script", ended, Exit::HOST, Some(by_hand));
     }
 
     #[test]

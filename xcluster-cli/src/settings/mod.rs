@@ -8,6 +8,7 @@
 //! * `options`: everything beyond the topology.
 //! * `overrides`: `--node`.
 //! * `netns`: which network namespace a word means.
+//! * `script`: whose program wires the nets, if anybody's.
 //! * `choose`: which backend carries nets that name none.
 
 mod choose;
@@ -16,12 +17,14 @@ mod netns;
 mod options;
 mod overrides;
 mod parse;
+mod script;
 mod topology;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use xcluster_core::Builder;
+use xcluster_core::external::{ScriptBackend, ScriptConfig};
 use xcluster_core::name::ClusterName;
 use xcluster_core::net::{NetBackend, Registry};
 use xcluster_core::plan::{Options, Plan};
@@ -55,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) user: UserConfig,
     /// How QEMU works on taps.
     pub(crate) bridge: BridgeConfig,
+    /// The program that wires nets, if there is one.
+    pub(crate) script: Option<ScriptConfig>,
 }
 
 impl Settings {
@@ -67,13 +72,14 @@ impl Settings {
         let mut reader = Reader::new(variables);
         let name = reader.value("--name", args.name.name.as_deref(), "XCLUSTER_NAME", ClusterName::new);
         let topology = topology::merge(file, args, &mut reader);
-        let options = options::merge(args, &mut reader);
+        let mut options = options::merge(args, &mut reader);
+        let script = script::merge(args, &mut options, &mut reader);
         let user = reader.user_config();
         let queues = reader.value("--queues", args.nets.queues.as_deref(), "", parse::queues);
         let bridge = queues.map_or_else(BridgeConfig::default, |queues| BridgeConfig::default().with_queues(queues));
         reader.finish()?;
         let name = name.unwrap_or_else(default_name);
-        Ok(Self { name, topology, options, user, bridge })
+        Ok(Self { name, topology, options, user, bridge, script })
     }
 
     /// The backends that the command line knows, the preferred one first.
@@ -81,8 +87,9 @@ impl Settings {
         let mut registry = Registry::new();
         let bridge: Arc<dyn NetBackend> = Arc::new(BridgeBackend::new(self.bridge));
         let user: Arc<dyn NetBackend> = Arc::new(UserBackend::new(self.user.clone()));
-        for backend in [bridge, user] {
-            registry.add(backend).expect("the two have names of their own");
+        let script = self.script.clone().map(|config| Arc::new(ScriptBackend::new(config)) as Arc<dyn NetBackend>);
+        for backend in [bridge, user].into_iter().chain(script) {
+            registry.add(backend).expect("all have names of their own");
         }
         registry
     }

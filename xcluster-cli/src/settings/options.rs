@@ -102,8 +102,11 @@ fn qemu_args(typed: &[String], reader: &Reader<'_>) -> Vec<String> {
     }
 }
 
-/// A name is looked up where QEMU is started; a path is made absolute.
 fn qemu(typed: Option<&Path>, reader: &Reader<'_>) -> Option<PathBuf> {
-    let path = typed.or_else(|| reader.variables().value("__kvm").map(Path::new))?;
-    Some(if path.to_string_lossy().contains('/') { absolute(path) } else { path.to_owned() })
+    typed.or_else(|| reader.variables().value("__kvm").map(Path::new)).map(program)
+}
+
+/// A name is looked up where the program is started; a path is made absolute.
+pub(super) fn program(path: &Path) -> PathBuf {
+    if path.to_string_lossy().contains('/') { absolute(path) } else { path.to_owned() }
 }

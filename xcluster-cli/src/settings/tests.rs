@@ -168,6 +168,25 @@ fn settings_survive_the_way_to_the_owner() {
 }
 
 #[test]
+fn a_program_that_wires_nets_carries_them_unless_another_backend_is_asked_for() {
+    let script = |words: &[&str], netns: &str| {
+        let variables = [("__net_setup", "/opt/setup.sh"), ("__kvm", "/opt/kvm"), ("XCLUSTER_NETNS", netns)];
+        let mut settings = settings(words, variables).unwrap();
+        assert!(settings.choose().is_none());
+        let script = settings.script.unwrap();
+        assert_eq!((script.kvm.to_str(), script.folder), (Some("/opt/kvm"), std::env::current_dir().ok()));
+        (settings.options.backend.unwrap(), script.script.display().to_string(), script.in_namespace)
+    };
+    assert_eq!(script(&[], ""), ("script".to_owned(), "/opt/setup.sh".to_owned(), false));
+    assert_eq!(script(&["--net-setup", "mine"], "private"), ("script".to_owned(), "mine".to_owned(), true));
+    assert_eq!(
+        script(&["--net", "user", "--netns", "here"], ""),
+        ("user".to_owned(), "/opt/setup.sh".to_owned(), true)
+    );
+    assert!(problems(&["--net", "script"], []).contains("add `--net-setup PROGRAM`"));
+}
+
+#[test]
 fn the_network_namespace_is_the_options_else_the_variables() {
     let netns = |words: &[&str], variable: &str| {
         settings(words, [("XCLUSTER_NETNS", variable)]).unwrap().options.netns.to_string()

@@ -1,0 +1,33 @@
+//! Whose program wires the nets, if anybody's, and where it runs. Whether it can be run is seen at a start.
+
+use std::path::{Path, PathBuf};
+
+use xcluster_core::external::{ScriptBackend, ScriptConfig};
+use xcluster_core::plan::Options;
+
+use super::given::Reader;
+use super::options::program;
+use crate::args::ClusterArgs;
+
+/// The program of `--net-setup`, which then carries all nets that nobody has given to another backend.
+pub(super) fn merge(args: &ClusterArgs, options: &mut Options, reader: &mut Reader<'_>) -> Option<ScriptConfig> {
+    let typed = args.nets.net_setup.as_deref();
+    let Some(script) = typed.or_else(|| reader.variables().value("__net_setup").map(Path::new)) else {
+        if options.backend.as_deref() == Some(ScriptBackend::NAME) {
+            reader.problem("--net", "`script` takes a program: add `--net-setup PROGRAM`");
+        }
+        return None;
+    };
+    options.backend.get_or_insert_with(|| ScriptBackend::NAME.to_owned());
+    let named = args.nets.netns.is_some() || reader.variables().value("XCLUSTER_NETNS").is_some();
+    let config = ScriptConfig::new(program(script)).with_kvm(&options.qemu).in_namespace(named);
+    // The owner is elsewhere, and a script may look for its own files where its user is.
+    Some(match folder() {
+        Some(folder) => config.with_folder(folder),
+        None => config,
+    })
+}
+
+fn folder() -> Option<PathBuf> {
+    std::env::current_dir().ok()
+}
