@@ -81,7 +81,18 @@ pub(crate) async fn finish(
         }
         Ok(())
     };
-    finished.await.map_err(|failure| error::refused(failure, netns))
+    finished.await.map_err(|failure| error::refused(failure, netns))?;
+    if *netns == Netns::Here {
+        refuse_advertisements(net);
+    }
+    Ok(())
+}
+
+/// Where we are, others live too: a guest that advertises itself as a router must not become theirs.
+fn refuse_advertisements(net: &Net) {
+    let setting = format!("/proc/sys/net/ipv6/conf/{}/accept_ra", names::bridge(net.id));
+    // An error means that there is no IPv6, or that settings are for nobody to write here.
+    let _ = std::fs::write(&setting, "0");
 }
 
 /// Removes the bridge of a net, or gives it back, and all of the net's taps. What is not there, or a stranger's, is left

@@ -112,7 +112,7 @@ async fn run(state: &Rc<State>, prepared: &Prepared, node: &Rc<NodeCell>, nics: 
 /// backends have wired is still there.
 async fn bring_up(
     state: &State,
-    node: &NodeCell,
+    node: &Rc<NodeCell>,
     launch: &MachineLaunch,
     readiness: &Readiness,
 ) -> Result<Rc<RunningMachine>, NodeFailure> {
@@ -137,7 +137,7 @@ fn begin(node: &NodeCell, launch: &MachineLaunch) -> Result<Rc<RunningMachine>, 
 
 async fn until_ready(
     state: &State,
-    node: &NodeCell,
+    node: &Rc<NodeCell>,
     machine: &RunningMachine,
     readiness: &Readiness,
 ) -> Result<(), NodeFailure> {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 
 use serde_json::json;
 use tokio::net::{TcpSocket, TcpStream};
@@ -13,7 +14,7 @@ use super::state::{NodeCell, State};
 ///
 /// # Errors
 /// Nobody accepts there; `AddrNotAvailable` if there is no way at all.
-pub(super) async fn connect(state: &State, node: &NodeCell, port: u16) -> io::Result<TcpStream> {
+pub(super) async fn connect(state: &State, node: &Rc<NodeCell>, port: u16) -> io::Result<TcpStream> {
     if let Some(address) = node.address(port) {
         return TcpStream::connect(address).await;
     }
@@ -23,7 +24,12 @@ pub(super) async fn connect(state: &State, node: &NodeCell, port: u16) -> io::Re
     }
     let forwarder = node.forwarders.borrow().first().cloned();
     match forwarder {
-        Some(netdev) => by_forward(node, &netdev, port).await,
+        Some(netdev) => {
+            let node = node.clone();
+            // In a task of its own: a caller who gives up must not leave a forward behind.
+            let connecting = tokio::task::spawn_local(async move { by_forward(&node, &netdev, port).await });
+            connecting.await.unwrap_or_else(|broken| Err(io::Error::other(broken)))
+        }
         None => Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "no backend lets this host reach the node")),
     }
 }
@@ -40,7 +46,9 @@ async fn by_forward(node: &NodeCell, netdev: &str, port: u16) -> io::Result<TcpS
     monitor(node, &format!("hostfwd_add {netdev} tcp:{host}-{guest}:{port}")).await?;
     let connected = TcpStream::connect(host).await;
     // A connection that is there stays.
-    monitor(node, &format!("hostfwd_remove {netdev} tcp:{host}")).await?;
+    if let Err(error) = monitor(node, &format!("hostfwd_remove {netdev} tcp:{host}")).await {
+        tracing::warn!(%error, "a forward stays until the node ends");
+    }
     connected
 }
 

@@ -15,6 +15,9 @@ pub const KERNEL_ARGS: &[&str] = &[
     // Randomising the kernel's address and guarding against speculation protect nothing in a VM that lives for a test.
     "nokaslr",
     "mitigations=off",
+    // Whether the timer ticks is tried for some 60 ms, in which a processor that is emulated on a busy host may not run at
+    // all; the kernel then panics. Under KVM it knows that it need not try.
+    "no_timer_check",
     // The self-tests of every cipher are 0.2 s of a boot of 1.7 s.
     "cryptomgr.notests",
     // Every processor but the first counts how many loops it does in a tick, for 0.15 s. The figure is that of a processor

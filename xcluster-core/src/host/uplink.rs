@@ -186,8 +186,10 @@ async fn route(inside: Inside) -> Result<(), UplinkError> {
 
 fn spawn(mut command: Command, program: &'static str, remedy: &'static str) -> Result<Child, UplinkError> {
     // Where an ordinary user's path lacks the system's programs.
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+    let folders = folders.chain(["/usr/bin", "/usr/sbin", "/sbin"].map(PathBuf::from));
+    command.env("PATH", std::env::join_paths(folders).unwrap_or(path));
     let child = tokio::process::Command::from(command).kill_on_drop(true).spawn();
     child.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => UplinkError::Missing { program, remedy },

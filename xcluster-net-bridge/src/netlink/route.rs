@@ -43,11 +43,16 @@ impl Netlink {
         match self.ask(RouteNetlinkMessage::GetRoute(message), || format!("look for address {ip}")).await {
             Ok(RouteNetlinkMessage::NewRoute(route)) => Ok(route.header.kind == RouteType::Local),
             Ok(_) => Ok(false),
-            Err(failure) if failure.is(Errno::ENETUNREACH) => Ok(false),
+            Err(failure) if failure.errno().is_some_and(|errno| NO_WAY.contains(&errno)) => Ok(false),
             Err(failure) => Err(failure),
         }
     }
 }
+
+/// What the kernel says of an address that no packet goes to: there is no route, or one that says so (unreachable, prohibit,
+/// blackhole), or no such family.
+const NO_WAY: [Errno; 6] =
+    [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EACCES, Errno::EINVAL, Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT];
 
 impl Route {
     fn message(&self) -> RouteMessage {

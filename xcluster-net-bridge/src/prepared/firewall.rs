@@ -7,7 +7,7 @@ use serde_json::Value;
 use xcluster_core::addr::{Addressing, Ipv6Prefix};
 use xcluster_core::name::NetId;
 
-use super::index::Index;
+use super::index::{Ends, Index};
 use crate::PREPARED_MARK;
 
 /// The table in a prepared namespace.
@@ -26,7 +26,16 @@ pub(super) fn host_script(index: Index) -> String {
     let (table, link, ends) = (host_table(index), index.host_link(), index.inner());
     let condition = format!("oifname != \"{link}\"");
     let rules = [format!("ip saddr {} {condition}", ends.ipv4), format!("ip6 saddr {} {condition}", ends.ipv6)];
-    masquerading(&table, &rules)
+    masquerading(&table, &rules) + &genuine(&table, &link, ends)
+}
+
+/// Its user has every privilege in the namespace, and could send as anybody: only its own address comes any further.
+fn genuine(table: &str, link: &str, ends: Ends) -> String {
+    format!(
+        "table inet {table} {{\n  chain forward {{\n    type filter hook forward priority filter; policy accept;\n    \
+         iifname \"{link}\" ip saddr != {} drop\n    iifname \"{link}\" ip6 saddr != {} drop\n  }}\n}}\n",
+        ends.ipv4, ends.ipv6
+    )
 }
 
 /// What comes from the nodes leaves their namespace with its address on the link to the host.
@@ -76,8 +85,10 @@ impl Chain {
     /// The commands that let through at its head what comes from a link or goes to it. They are such as iptables shows, if
     /// the chain is one of its own.
     pub(super) fn admission(&self, link: &str) -> String {
-        let rule = |side| format!("insert rule {self} {side} \"{link}\" counter accept comment \"{link}\"\n");
-        rule("iifname") + &rule("oifname")
+        let rule =
+            |side, which| format!("insert rule {self} {side} \"{link}\" {which}counter accept comment \"{link}\"\n");
+        // Into the namespace comes what answers, and nothing that nobody asked for.
+        rule("iifname", "") + &rule("oifname", "ct state established,related ")
     }
 }
 
@@ -111,6 +122,8 @@ impl Ruleset {
         let chains = self.kind("chain").filter(|chain| chain["hook"] == "forward").filter(ip);
         chains
             .filter(|chain| chain["policy"] == "drop" || self.drops(chain))
+            // Our own drops what nobody shall let through.
+            .filter(|chain| !self.masquerades(chain["table"].as_str().unwrap_or_default()))
             .map(|chain| self.entrance(chain))
             .collect()
     }

@@ -67,7 +67,8 @@ async fn attempt(ledger: &mut Ledger, wanted: &Wanted, name: NamedNetns) -> Resu
         return Err(PreparedError::Obstacles(obstacles));
     }
     let known = ledger.record.namespaces.get(&wanted.index).cloned();
-    let usable = known.is_some() && Namespace::open(&Netns::Named(name.clone())).is_ok();
+    // Root could do without the user's file; the user could not.
+    let usable = known.is_some() && name.user_file().exists() && Namespace::open(&Netns::Named(name.clone())).is_ok();
     if known.is_some() && !usable {
         // A reboot or somebody took the namespace away. What hung on it goes too, or it would be in the way.
         remove::take_down(ledger, wanted.index).await?;

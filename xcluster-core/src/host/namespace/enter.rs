@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::fstat;
 
-use super::{Namespace, privileges};
+use super::{Namespace, privileges, whose};
 
 /// The way into a namespace for a program that is about to be executed. Owns its descriptors, which are close-on-exec.
 #[derive(Debug)]
@@ -31,8 +31,9 @@ impl Namespace {
 
 impl Inside {
     /// A way by these descriptors: of the user namespace, if it is another than ours, and of the network's.
-    pub const fn new(user: Option<OwnedFd>, net: OwnedFd) -> Self {
-        Self { user, net }
+    /// Root stays out of a user namespace of somebody else, and nobody enters one twice.
+    pub fn new(user: Option<OwnedFd>, net: OwnedFd) -> Self {
+        Self { user: user.and_then(whose::to_enter), net }
     }
 
     /// The same way once more.

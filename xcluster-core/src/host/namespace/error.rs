@@ -61,11 +61,11 @@ impl NamespaceError {
             Self::Tun(source) if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("sudo chmod 0666 /dev/net/tun".to_owned())
             }
-            Self::Tun(_) => Some("sudo modprobe tun".to_owned()),
+            Self::Tun(source) if is_absent(source) => Some("sudo modprobe tun".to_owned()),
             Self::Absent(name) | Self::NotYours(name) => {
                 name.index().map(|index| format!("sudo xcluster nsadd {index}"))
             }
-            Self::Named { .. } | Self::Io(_) => None,
+            Self::Tun(_) | Self::Named { .. } | Self::Io(_) => None,
         }
     }
 
@@ -78,6 +78,12 @@ impl NamespaceError {
         let (why, remedy) = why(stage, &source, setting);
         Self::Forbidden { why, remedy, source }
     }
+}
+
+/// Whether a file, or the driver behind it, is not there.
+fn is_absent(error: &io::Error) -> bool {
+    let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
+    matches!(errno, Errno::ENOENT | Errno::ENODEV | Errno::ENXIO)
 }
 
 /// Which of a host's settings explains the refusal, and the command against it.

@@ -17,6 +17,7 @@ mod privileges;
 #[cfg(test)]
 mod tests;
 mod wanted;
+mod whose;
 
 use std::fs::File;
 use std::io;
@@ -27,6 +28,7 @@ use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::stat::fstat;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -38,6 +40,10 @@ pub use contain::ContainedNet;
 pub use enter::Inside;
 pub use error::NamespaceError;
 pub use wanted::{NamedNetns, Netns, NetnsNameError};
+
+/// How long the other end of a connection may be silent before it is asked whether it is there, how often it is asked, both
+/// in seconds, how many times; and for how many milliseconds what was sent may stay unanswered.
+const SILENCE: (u32, u32, u32, u32) = (10, 5, 4, 30_000);
 
 /// A network namespace, and how to use it from outside.
 #[derive(Debug)]
@@ -108,7 +114,7 @@ impl Namespace {
     /// # Errors
     /// The files cannot be opened.
     pub fn from_files(wanted: Netns, user: Option<&Path>, net: &Path) -> io::Result<Self> {
-        let user = user.map(File::open).transpose()?.map(OwnedFd::from);
+        let user = user.map(File::open).transpose()?.map(OwnedFd::from).and_then(whose::to_enter);
         let handles = Handles { user, net: File::open(net)?.into() };
         Ok(Self { wanted, handles: Some(handles), spare: Mutex::default() })
     }
@@ -180,6 +186,12 @@ impl Namespace {
     pub async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
         let family = if to.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
         let socket = self.socket(family, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0)?;
+        // A VM that is killed says no farewell: without these, whoever reads would wait for ever, and keep the namespace.
+        setsockopt(&socket, sockopt::KeepAlive, &true)?;
+        setsockopt(&socket, sockopt::TcpKeepIdle, &SILENCE.0)?;
+        setsockopt(&socket, sockopt::TcpKeepInterval, &SILENCE.1)?;
+        setsockopt(&socket, sockopt::TcpKeepCount, &SILENCE.2)?;
+        setsockopt(&socket, sockopt::TcpUserTimeout, &SILENCE.3)?;
         TcpSocket::from_std_stream(socket.into()).connect(to).await
     }
 
@@ -224,7 +236,7 @@ fn named(name: &NamedNetns) -> Result<Handles, NamespaceError> {
     };
     let net = open(name.net_file())?.ok_or_else(|| NamespaceError::Absent(name.clone()))?;
     // One that `ip netns add` made belongs to no user namespace but the host's.
-    let handles = Handles { user: open(name.user_file())?, net };
+    let handles = Handles { user: open(name.user_file())?.and_then(whose::to_enter), net };
     let place = Place::Existing { user: handles.user.as_ref().map(AsFd::as_fd), net: handles.net.as_fd() };
     let entered = child::fetch(&place, Open::Namespaces);
     entered.map_err(|failure| match Errno::from_raw(failure.source.raw_os_error().unwrap_or_default()) {

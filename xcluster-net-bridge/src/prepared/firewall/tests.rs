@@ -34,8 +34,29 @@ fn the_hosts_table_replaces_what_is_there_of_it() {
          \x20   ip saddr 172.30.0.2 oifname != \"xcluster1\" masquerade comment \"xcluster: nsadd\"\n\
          \x20   ip6 saddr fd00:1723::ac1e:2 oifname != \"xcluster1\" masquerade comment \"xcluster: nsadd\"\n\
          \x20 }\n\
+         }\n\
+         table inet xcluster1 {\n\
+         \x20 chain forward {\n\
+         \x20   type filter hook forward priority filter; policy accept;\n\
+         \x20   iifname \"xcluster1\" ip saddr != 172.30.0.2 drop\n\
+         \x20   iifname \"xcluster1\" ip6 saddr != fd00:1723::ac1e:2 drop\n\
+         \x20 }\n\
          }\n"
     );
+}
+
+#[test]
+fn our_own_table_is_in_nobodys_way() {
+    let rules = r#"{"nftables": [
+        {"table": {"family": "inet", "name": "xcluster1"}},
+        {"chain": {"family": "inet", "table": "xcluster1", "name": "forward", "handle": 2, "type": "filter",
+            "hook": "forward", "prio": 0, "policy": "accept"}},
+        {"rule": {"family": "inet", "table": "xcluster1", "chain": "forward", "handle": 3, "expr": [{"drop": null}]}},
+        {"rule": {"family": "inet", "table": "xcluster1", "chain": "postrouting", "handle": 4,
+            "comment": "xcluster: nsadd", "expr": [{"masquerade": null}]}},
+        {"rule": {"family": "inet", "table": "xcluster1", "chain": "postrouting", "handle": 5,
+            "comment": "xcluster: nsadd", "expr": [{"masquerade": null}]}}]}"#;
+    assert_eq!(Ruleset::parse(rules).unwrap().barriers(), []);
 }
 
 #[test]
