@@ -133,8 +133,8 @@ mod tests {
 
     #[test]
     fn only_what_the_library_needs_for_itself_is_left_out() {
-        let words = "-smp 2 -accel tcg,thread=single -nodefaults -chardev socket,id=monitor,fd=5 -mon chardev=monitor,mode=control \
-                     -serial chardev:console -device virtio-rng-pci -device virtio-serial-pci,max_ports=2 \
+        let words = "-smp 2 -accel tcg,thread=single -nodefaults -chardev socket,id=monitor,fd=5 \
+                     -mon chardev=monitor,mode=control -serial chardev:console -device virtio-rng-pci -device virtio-serial-pci,max_ports=2 \
                      -device virtserialport,chardev=agent,name=a -netdev user,id=net0,hostfwd=tcp:127.0.0.1:1-:23,dns=x \
                      -device virtio-net-pci,netdev=net0";
         let kept = by_hand(words.split_whitespace().map(str::to_owned).collect()).join(" ");
