@@ -61,6 +61,10 @@ fn a_topology_survives_toml_and_json() {
         [node.201]
         memory = 384
         expose = [80]
+        [backend.ovs]
+        flows = "rules"
+        [backend.ovs.net.1]
+        trunks = [1, 2]
         [[route]]
         on = 10
         to = 2
@@ -121,6 +125,14 @@ fn a_text_that_is_no_toml_says_where_it_stops_to_be() {
     insta::assert_snapshot!(problems("mtu = \n[net.1\nfoo = 3"));
     insta::assert_snapshot!(Topology::from_json("{\"mtu\": 1500,}").unwrap_err());
     insta::assert_snapshot!(Topology::from_json("{\"mtu\": 1, \"net\": {\"1\": {\"kind\": 3}}}").unwrap_err());
+}
+
+#[test]
+fn what_a_backend_is_told_has_a_form_in_every_file() {
+    let told = r#"{"backend": {"x": {"a": null, "b": [1, {"c": null}], "d": 18446744073709551615, "e": 1.5}}}"#;
+    let problems = Topology::from_json(told).unwrap_err();
+    let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
+    assert_eq!(places, ["backend.x.a", "backend.x.b.1.c", "backend.x.d"]);
 }
 
 #[test]

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use nix::unistd::getuid;
-use xcluster_core::net::{Capabilities, HostAccess, Net, NetBackend, NetError, Port, Site, VmToVm, Wired};
-use xcluster_core::topology::NetKind;
+use xcluster_core::net::{
+    Capabilities, HostAccess, Net, NetBackend, NetError, Port, Settings, Site, VmToVm, Wired, configure,
+};
+use xcluster_core::topology::{NetKind, Problems};
 
 use crate::config::BridgeConfig;
 use crate::netlink::Netlink;
@@ -56,6 +58,11 @@ impl BridgeBackend {
 impl NetBackend for BridgeBackend {
     fn name(&self) -> &str {
         Self::NAME
+    }
+
+    fn configured(&self, settings: &Settings) -> Result<Arc<dyn NetBackend>, Problems> {
+        let config: BridgeConfig = configure(&self.config, settings)?;
+        config.check().map(|()| Arc::new(Self::new(config)) as Arc<dyn NetBackend>)
     }
 
     /// Not durable: bridges go with their namespace. In one that has a name they may outlive an owner who is killed; then
@@ -148,4 +155,18 @@ async fn let_go(wiring: Arc<Wiring>, tap: String, wired: Wired) -> Result<(), Ne
 /// What is remembered of a cluster whose net this is.
 fn claimed(site: &Site<'_>, net: &Net) -> Option<Arc<Wiring>> {
     Wiring::of(site).filter(|_| site.claims.holds(&names::claim(net.id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_make_no_sense_are_told_by_their_place() {
+        let queues = |count: u8| Settings::from_iter([("queues".to_owned(), count.into())]);
+        let told =
+            |settings: &Settings| BridgeBackend::default().configured(settings).map(drop).map_err(|p| p.to_string());
+        assert_eq!(told(&queues(16)), Ok(()));
+        assert_eq!(told(&queues(17)), Err("queues: a NIC has 1 to 16 pairs of queues, not 17".to_owned()));
+    }
 }

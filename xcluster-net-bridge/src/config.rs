@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use xcluster_core::topology::Problems;
 
 /// How QEMU works on its taps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +35,19 @@ impl BridgeConfig {
     /// How many pairs of queues a NIC may have. The kernel allows 256 per tap (`MAX_TAP_QUEUES` of drivers/net/tap.c); each
     /// takes a descriptor or two of QEMU and of the owner.
     pub const QUEUES: RangeInclusive<u8> = 1..=16;
+
+    /// Judges what serde does not.
+    ///
+    /// # Errors
+    /// Every number that is out of its range, with its place.
+    pub fn check(&self) -> Result<(), Problems> {
+        let mut problems = Problems::default();
+        if !Self::QUEUES.contains(&self.queues) {
+            let (min, max) = Self::QUEUES.into_inner();
+            problems.add("queues", format!("a NIC has {min} to {max} pairs of queues, not {}", self.queues));
+        }
+        problems.into_result()
+    }
 
     /// The same with so many pairs of queues per NIC; see [`queues`](Self::queues).
     #[must_use]

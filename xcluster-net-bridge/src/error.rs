@@ -69,11 +69,8 @@ pub(crate) fn not_claimed(error: ClaimError) -> NetError {
 
 /// What cannot be carried on any host, all of it at once; none if everything can.
 pub(crate) fn refusal(config: &BridgeConfig, nets: &[Net]) -> Option<NetError> {
-    let mut problems = Vec::new();
-    if !BridgeConfig::QUEUES.contains(&config.queues) {
-        let (min, max) = (BridgeConfig::QUEUES.start(), BridgeConfig::QUEUES.end());
-        problems.push(format!("a NIC has {min} to {max} pairs of queues, not {}", config.queues));
-    }
+    let mut problems: Vec<String> =
+        config.check().err().iter().flatten().map(|problem| problem.message.clone()).collect();
     for net in nets.iter().filter(|net| net.mtu > BridgeBackend::MTU_MAX) {
         problems.push(format!("net {} has an MTU of {}, and taps carry {}", net.id, net.mtu, BridgeBackend::MTU_MAX));
     }

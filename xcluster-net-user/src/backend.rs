@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use xcluster_core::net::{Capabilities, Forward, HostAccess, Net, NetBackend, NetError, Port, Site, VmToVm, Wired};
-use xcluster_core::topology::NetKind;
+use xcluster_core::net::{
+    Capabilities, Forward, HostAccess, Net, NetBackend, NetError, Port, Settings, Site, VmToVm, Wired, configure,
+};
+use xcluster_core::topology::{NetKind, Problems};
 
 use crate::choose::Chosen;
 use crate::config::UserConfig;
@@ -48,6 +50,10 @@ impl UserBackend {
 impl NetBackend for UserBackend {
     fn name(&self) -> &str {
         Self::NAME
+    }
+
+    fn configured(&self, settings: &Settings) -> Result<Arc<dyn NetBackend>, Problems> {
+        Ok(Arc::new(Self::new(configure(&self.config, settings)?)))
     }
 
     fn capabilities(&self, kind: NetKind) -> Capabilities {

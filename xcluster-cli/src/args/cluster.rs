@@ -138,6 +138,10 @@ pub(crate) struct NetArgs {
     /// Pairs of queues of each NIC on a bridge, 1–16 [default: 1].
     #[arg(long, value_name = "COUNT")]
     pub(crate) queues: Option<String>,
+    /// What is said to a backend, as `bridge.queues=2`; can be repeated. The topology file has it in tables, as
+    /// `[backend.bridge]`.
+    #[arg(long, value_name = "BACKEND.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 /// What the nodes boot.

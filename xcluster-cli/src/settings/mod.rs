@@ -7,10 +7,12 @@
 //! * `topology`: the file, and the options that change it.
 //! * `options`: everything beyond the topology.
 //! * `overrides`: `--node`.
+//! * `backends`: what is said to backends.
 //! * `netns`: which network namespace a word means.
 //! * `script`: whose program wires the nets, if anybody's.
 //! * `choose`: which backend carries nets that name none.
 
+mod backends;
 mod choose;
 mod given;
 mod netns;
@@ -29,8 +31,8 @@ use xcluster_core::name::ClusterName;
 use xcluster_core::net::{NetBackend, Registry};
 use xcluster_core::plan::{Options, Plan};
 use xcluster_core::topology::{Problems, Topology};
-use xcluster_net_bridge::{BridgeBackend, BridgeConfig};
-use xcluster_net_user::{UserBackend, UserConfig};
+use xcluster_net_bridge::BridgeBackend;
+use xcluster_net_user::UserBackend;
 
 use crate::args::{ClusterArgs, NameArg};
 use crate::exit::Exit;
@@ -54,10 +56,6 @@ pub(crate) struct Settings {
     pub(crate) topology: Topology,
     /// What is wanted beyond the topology.
     pub(crate) options: Options,
-    /// The numbers that the user backend takes.
-    pub(crate) user: UserConfig,
-    /// How QEMU works on taps.
-    pub(crate) bridge: BridgeConfig,
     /// The program that wires nets, if there is one.
     pub(crate) script: Option<ScriptConfig>,
 }
@@ -71,22 +69,21 @@ impl Settings {
         let file = topology::read(args.topology.as_deref())?;
         let mut reader = Reader::new(variables);
         let name = reader.value("--name", args.name.name.as_deref(), "XCLUSTER_NAME", ClusterName::new);
-        let topology = topology::merge(file, args, &mut reader);
+        let mut topology = topology::merge(file, args, &mut reader);
         let mut options = options::merge(args, &mut reader);
-        let script = script::merge(args, &mut options, &mut reader);
-        let user = reader.user_config();
-        let queues = reader.value("--queues", args.nets.queues.as_deref(), "", parse::queues);
-        let bridge = queues.map_or_else(BridgeConfig::default, |queues| BridgeConfig::default().with_queues(queues));
+        backends::put(&mut topology, args, &mut reader);
+        let script = script::merge(args, &mut topology, &mut options, &mut reader);
         reader.finish()?;
         let name = name.unwrap_or_else(default_name);
-        Ok(Self { name, topology, options, user, bridge, script })
+        Ok(Self { name, topology, options, script })
     }
 
-    /// The backends that the command line knows, the preferred one first.
+    /// The backends that the command line knows, the preferred one first. What the topology says to them is put over them where
+    /// it is used.
     pub(crate) fn backends(&self) -> Registry {
         let mut registry = Registry::new();
-        let bridge: Arc<dyn NetBackend> = Arc::new(BridgeBackend::new(self.bridge));
-        let user: Arc<dyn NetBackend> = Arc::new(UserBackend::new(self.user.clone()));
+        let bridge: Arc<dyn NetBackend> = Arc::new(BridgeBackend::default());
+        let user: Arc<dyn NetBackend> = Arc::new(UserBackend::default());
         let script = self.script.clone().map(|config| Arc::new(ScriptBackend::new(config)) as Arc<dyn NetBackend>);
         for backend in [bridge, user].into_iter().chain(script) {
             registry.add(backend).expect("all have names of their own");

@@ -4,23 +4,41 @@ use std::path::{Path, PathBuf};
 
 use xcluster_core::external::{ScriptBackend, ScriptConfig};
 use xcluster_core::plan::Options;
+use xcluster_core::topology::Topology;
 
+use super::backends;
 use super::given::Reader;
 use super::options::program;
 use crate::args::ClusterArgs;
 
-/// The program of `--net-setup`, which then carries all nets that nobody has given to another backend.
-pub(super) fn merge(args: &ClusterArgs, options: &mut Options, reader: &mut Reader<'_>) -> Option<ScriptConfig> {
+/// The key of the program in the topology's table.
+const PROGRAM: &str = "script";
+
+/// The program of `--net-setup`, which then carries all nets that nobody has given to another backend; else that of the
+/// topology.
+pub(super) fn merge(
+    args: &ClusterArgs,
+    topology: &mut Topology,
+    options: &mut Options,
+    reader: &mut Reader<'_>,
+) -> Option<ScriptConfig> {
     let typed = args.nets.net_setup.as_deref();
-    let Some(script) = typed.or_else(|| reader.variables().value("__net_setup").map(Path::new)) else {
+    let typed = typed.or_else(|| reader.variables().value("__net_setup").map(Path::new));
+    let in_file =
+        topology.backends.get(ScriptBackend::NAME).and_then(|table| Some(PathBuf::from(table.get(PROGRAM)?.as_str()?)));
+    let Some(script) = typed.map(program).or_else(|| in_file.as_deref().map(program)) else {
         if options.backend.as_deref() == Some(ScriptBackend::NAME) {
             reader.problem("--net", "`script` takes a program: add `--net-setup PROGRAM`");
         }
         return None;
     };
-    options.backend.get_or_insert_with(|| ScriptBackend::NAME.to_owned());
+    if typed.is_some() {
+        options.backend.get_or_insert_with(|| ScriptBackend::NAME.to_owned());
+    }
+    let absolute = serde_json::Map::from_iter([(PROGRAM.to_owned(), script.to_string_lossy().into())]);
+    backends::say(topology, ScriptBackend::NAME, absolute);
     let named = args.nets.netns.is_some() || reader.variables().value("XCLUSTER_NETNS").is_some();
-    let config = ScriptConfig::new(program(script)).with_kvm(&options.qemu).in_namespace(named);
+    let config = ScriptConfig::new(script).with_kvm(&options.qemu).in_namespace(named);
     // The owner is elsewhere, and a script may look for its own files where its user is.
     Some(match folder() {
         Some(folder) => config.with_folder(folder),

@@ -110,7 +110,7 @@ fn every_variable_of_the_shell_version_arrives() {
     assert_eq!((settings.topology.mtu, settings.options.machine.as_str()), (9000, "q35"));
     assert_eq!(settings.options.qemu.to_str(), Some("qemu-kvm"));
     assert_eq!(settings.options.qemu_args, ["-cpu", "max", "-s"]);
-    assert_eq!(settings.user.telnet_base, Some(13000));
+    assert_eq!(settings.topology.backends["user"]["telnet_base"], 13000);
 }
 
 #[test]
@@ -184,6 +184,34 @@ fn a_program_that_wires_nets_carries_them_unless_another_backend_is_asked_for() 
         ("user".to_owned(), "/opt/setup.sh".to_owned(), true)
     );
     assert!(problems(&["--net", "script"], []).contains("add `--net-setup PROGRAM`"));
+}
+
+#[test]
+fn what_is_typed_wins_over_what_the_file_says_to_a_backend() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.toml");
+    std::fs::write(&file, "[backend.bridge]\nqueues = 4\nvhost = \"off\"\n[backend.user]\nssh_base = 20000\n").unwrap();
+    let file = file.to_str().unwrap();
+    let told = |words: &[&str], variables: [(&str, &str); 1]| {
+        let words: Vec<&str> = ["--topology", file].iter().chain(words).copied().collect();
+        let settings = settings(&words, variables).unwrap();
+        settings.plan().unwrap();
+        serde_json::to_string(&settings.topology.backends).unwrap()
+    };
+    let nothing = [("XCLUSTER_SSH_BASE", "")];
+    assert_eq!(told(&[], nothing), r#"{"bridge":{"queues":4,"vhost":"off"},"user":{"ssh_base":20000}}"#);
+    assert_eq!(
+        told(&["--queues", "2", "--set", "user.mcast_base=140"], [("XCLUSTER_SSH_BASE", "21000")]),
+        r#"{"bridge":{"queues":2,"vhost":"off"},"user":{"mcast_base":140,"ssh_base":21000}}"#
+    );
+}
+
+#[test]
+fn what_no_backend_understands_is_told_at_once() {
+    let words =
+        ["--set", "bridge.colour=red", "--set", "user.ssh_base=99999", "--set", "warp.speed=9", "--set", "bridge"];
+    insta::assert_snapshot!(problems(&words[..6], []));
+    insta::assert_snapshot!(problems(&words, []));
 }
 
 #[test]

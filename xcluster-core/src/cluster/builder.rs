@@ -165,8 +165,9 @@ impl Builder {
         }
     }
 
-    pub(super) fn registry(&self) -> &Registry {
-        &self.backends
+    /// The backends, with what the topology says to them.
+    pub(super) fn registry(&self) -> Result<Registry, Problems> {
+        self.backends.configured(&self.topology.backends)
     }
 
     pub(super) fn base(&self) -> PathBuf {

@@ -69,6 +69,7 @@ impl Cluster {
     /// The cluster is not as it can be, or its name is in use.
     pub fn begin(builder: &Builder) -> Result<Self, Error> {
         let plan = Arc::new(builder.plan().map_err(Error::Invalid)?);
+        let backends = builder.registry().map_err(Error::Invalid)?;
         let base = builder.base();
         // What owners that were killed have left goes now: somebody has to do it, and this is the next command.
         folder::running(&base)?;
@@ -79,7 +80,7 @@ impl Cluster {
         let (publish, phase) = watch::channel(Phase::Starting);
         let name = format!("xcluster-{}", plan.name);
         let make = {
-            let (plan, backends) = (plan.clone(), builder.registry().clone());
+            let plan = plan.clone();
             move || State::new(plan, backends, folder, log, publish)
         };
         let thread = ClusterThread::start(name, make, async |state: Rc<State>| {

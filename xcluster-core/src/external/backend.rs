@@ -16,8 +16,8 @@ use super::config::{ScriptConfig, ScriptNet};
 use super::wiring::{Entry, Wiring};
 use super::words;
 use crate::host::{Namespace, has_link, remove_tap};
-use crate::net::{Capabilities, KvmArgs, Net, NetBackend, NetError, Place, Port, Site, Wired};
-use crate::topology::NetKind;
+use crate::net::{Capabilities, KvmArgs, Net, NetBackend, NetError, Place, Port, Settings, Site, Wired, configure};
+use crate::topology::{NetKind, Problems};
 
 /// How soon a tap is looked at again that somebody has open.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -149,6 +149,10 @@ impl ScriptBackend {
 impl NetBackend for ScriptBackend {
     fn name(&self) -> &str {
         Self::NAME
+    }
+
+    fn configured(&self, settings: &Settings) -> Result<Arc<dyn NetBackend>, Problems> {
+        Ok(Arc::new(Self::new(configure(&self.config, settings)?)))
     }
 
     /// What the configuration says that the script promises; not durable, and no hot-plug, since it may print any words.

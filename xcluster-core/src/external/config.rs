@@ -25,6 +25,8 @@ pub struct ScriptConfig {
     /// make links without being root, and the cluster has a namespace in any case. Default: no.
     pub in_namespace: bool,
     /// How long a call may take until it is killed with all that it has started. Default: 30 s.
+    /// As a setting it is a number of seconds.
+    #[serde(with = "seconds")]
     pub deadline: Duration,
     /// What it promises for the internal net. Default: the host reaches the nodes.
     pub internal: ScriptNet,
@@ -127,5 +129,23 @@ impl ScriptNet {
 impl Default for ScriptNet {
     fn default() -> Self {
         Self { host_access: false, vm_to_vm: VmToVm::Switch, mtu_max: Self::MTU_MAX }
+    }
+}
+
+/// A time as people write it in a file: seconds, with a fraction if need be.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(time.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let seconds = f64::deserialize(from)?;
+        let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
+        time.ok_or_else(|| D::Error::custom(format!("{seconds} is no number of seconds to wait")))
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Capabilities, Net, NetError, Port, Wired};
+use super::{Capabilities, Net, NetError, Port, Settings, Wired};
 use crate::host::{Claims, Namespace, Store};
 use crate::name::ClusterName;
-use crate::topology::NetKind;
+use crate::topology::{NetKind, Problems};
 
 /// Wires the NICs of VMs to networks: bridges and taps, sockets, a switch, a script.
 ///
@@ -31,7 +32,7 @@ use crate::topology::NetKind;
 /// 9. What the capabilities promise, traffic shows.
 ///
 /// # Order of calls
-/// [`capabilities`](Self::capabilities) while planning; then per cluster [`preflight`](Self::preflight) once with all of
+/// [`configured`](Self::configured) and [`capabilities`](Self::capabilities) while planning; then per cluster [`preflight`](Self::preflight) once with all of
 /// the backend's nets, [`create_net`](Self::create_net) once per net, [`setup`](Self::setup) per node and net, at the
 /// same time for different nodes and in the order of the NICs for one. At the end [`teardown`](Self::teardown) of each
 /// port once its VM is gone, and [`delete_net`](Self::delete_net) of each net. After a failure the same undoing follows
@@ -45,6 +46,23 @@ use crate::topology::NetKind;
 pub trait NetBackend: fmt::Debug + Send + Sync {
     /// The name that topologies and `--net` choose it by: lower case, unique in a [`Registry`](super::Registry).
     fn name(&self) -> &str;
+
+    /// The same backend with what a topology says to it, the table `[backend.NAME]`, put over its own configuration:
+    /// [`configure`](super::configure) does that for a configuration that serde knows. Asked before everything else, and
+    /// maybe more than once. Pure.
+    ///
+    /// # Errors
+    /// Every setting that it does not take, with its place in the table. A backend that does not implement this takes none.
+    fn configured(&self, settings: &Settings) -> Result<Arc<dyn NetBackend>, Problems> {
+        let mut problems = Problems::default();
+        for key in settings.keys() {
+            problems.add(key, format!("backend `{}` has no settings", self.name()));
+        }
+        if problems.is_empty() {
+            problems.add("", format!("backend `{}` has no settings, so it has no table", self.name()));
+        }
+        Err(problems)
+    }
 
     /// What it can do for nets of this kind. Pure: the same answer always, on any host.
     fn capabilities(&self, kind: NetKind) -> Capabilities;

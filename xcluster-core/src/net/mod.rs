@@ -5,6 +5,7 @@
 //! * [`Wired`], [`KvmArgs`], [`HostAccess`]: what it answers.
 //! * [`Capabilities`]: what it can do at all, so that a plan can be refused before anything is touched.
 //! * [`Registry`]: backends by name.
+//! * [`Settings`], [`configure`]: what a topology says to a backend that only the backend understands.
 
 mod backend;
 mod capabilities;
@@ -14,6 +15,7 @@ mod kvm;
 pub(crate) mod paper;
 mod port;
 mod registry;
+mod settings;
 
 pub use backend::{NetBackend, Site};
 pub use capabilities::{Capabilities, VmToVm};
@@ -21,3 +23,4 @@ pub use error::NetError;
 pub use kvm::{KvmArgs, Netdev, Nic, Place};
 pub use port::{Forward, HostAccess, Net, Port, Wired};
 pub use registry::{Passed, Registry, RegistryError};
+pub use settings::{Settings, configure, merge};

@@ -1,8 +1,10 @@
 //! Backends by name. A value, not a global: two clusters in one process may know different backends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{NetBackend, NetError};
+use super::{NetBackend, NetError, Settings};
+use crate::topology::Problems;
 
 /// The backends that a cluster can choose from; the first is the default.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +57,32 @@ impl Registry {
             name: name.to_owned(),
             known: self.names().map(str::to_owned).collect(),
         })
+    }
+
+    /// The same backends, each with the settings that a topology has under its name.
+    ///
+    /// # Errors
+    /// Every setting that its backend does not take, and every name that is nobody's, with their places: `backend.NAME.KEY`.
+    pub fn configured(&self, settings: &BTreeMap<String, Settings>) -> Result<Self, Problems> {
+        let mut configured = self.clone();
+        let mut problems = Problems::default();
+        for (name, settings) in settings {
+            let place = format!("backend.{name}");
+            match self.find(name) {
+                Ok(backend) => match backend.configured(settings) {
+                    Ok(backend) => configured.replace(name, backend),
+                    Err(found) => problems.extend(found.within(&place)),
+                },
+                Err(error) => problems.add(place, error),
+            }
+        }
+        problems.into_result().map(|()| configured)
+    }
+
+    fn replace(&mut self, name: &str, by: Arc<dyn NetBackend>) {
+        for backend in self.backends.iter_mut().filter(|backend| backend.name() == name) {
+            *backend = by.clone();
+        }
     }
 
     /// The backend for nets that name none: the first that was added.

@@ -24,6 +24,7 @@ impl Plan {
         backends: &Registry,
     ) -> Result<Self, Problems> {
         topology.check()?;
+        let backends = &backends.configured(&topology.backends)?;
         let addressing = Addressing { ipv6_prefix: topology.ipv6_prefix.clone() };
         let mut problems = Problems::default();
         let mut notes = Vec::new();

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::model::{Hop, NetKind, Topology, Who};
 use super::problem::Problems;
 use super::resolve::Node;
@@ -22,6 +24,7 @@ impl Topology {
         self.check_roles(&mut problems);
         self.check_overrides(&mut problems, &nodes);
         self.check_nets(&mut problems, &nodes);
+        self.check_backends(&mut problems);
         for node in &nodes {
             self.check_node(&mut problems, node);
         }
@@ -57,6 +60,15 @@ impl Topology {
     fn check_overrides(&self, problems: &mut Problems, nodes: &[Node]) {
         for id in self.nodes.keys().filter(|id| !exists(nodes, **id)) {
             problems.add(format!("node.{}", id.number()), absent(*id, nodes));
+        }
+    }
+
+    /// What a backend is told is its own affair, but it must have a form in every kind of file.
+    fn check_backends(&self, problems: &mut Problems) {
+        for (name, settings) in &self.backends {
+            for (key, value) in settings {
+                check_value(problems, format!("backend.{name}.{key}"), value);
+            }
         }
     }
 
@@ -158,6 +170,23 @@ impl Topology {
                 problems.add(format!("{place}.nets"), format!("{id} is not on net {net}"));
             }
         }
+    }
+}
+
+/// TOML has no null, and no whole number beyond 64 bits with a sign.
+fn check_value(problems: &mut Problems, place: String, value: &Value) {
+    match value {
+        Value::Null => problems.add(place, "null is no setting: leave the key out"),
+        Value::Number(number) if number.is_u64() && !number.is_i64() => {
+            problems.add(place, format!("{number} is too large for a setting: the largest is {}", i64::MAX));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| check_value(problems, format!("{place}.{index}"), item));
+        }
+        Value::Object(table) => {
+            table.iter().for_each(|(key, value)| check_value(problems, format!("{place}.{key}"), value));
+        }
+        _ => {}
     }
 }
 

@@ -14,4 +14,5 @@ mod resolve;
 
 pub use model::{Destination, Hop, Masquerade, NetKind, NetSpec, NodeSpec, RoleSpec, Roles, Route, Topology, Who};
 pub use problem::{Problem, Problems};
+pub(crate) use read::read_value;
 pub use resolve::{Node, NodeRoute};

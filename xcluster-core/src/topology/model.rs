@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Map, Value};
 
 use crate::addr::Ipv6Prefix;
 use crate::name::{NameError, NetId, NodeId, Role};
@@ -32,6 +33,9 @@ pub struct Topology {
     /// What differs from its role for a single node.
     #[serde(rename = "node")]
     pub nodes: BTreeMap<NodeId, NodeSpec>,
+    /// What is said to backends, by their names, and understood by them alone.
+    #[serde(rename = "backend", skip_serializing_if = "BTreeMap::is_empty")]
+    pub backends: BTreeMap<String, Map<String, Value>>,
     /// Routes, for both IP versions.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,
@@ -87,6 +91,7 @@ impl Default for Topology {
             nets: BTreeMap::new(),
             roles: Roles::default(),
             nodes: BTreeMap::new(),
+            backends: BTreeMap::new(),
             routes: vec![over_routers(Role::Nodes, NetId::CLUSTER), over_routers(Role::Testers, NetId::EXTERNAL)],
             masquerades: vec![Masquerade { on: Who::Role(Role::Routers), nets: vec![NetId::CLUSTER, NetId::EXTERNAL] }],
         }

@@ -43,6 +43,16 @@ impl Problems {
         }
     }
 
+    /// The same mistakes, of an input that is part of a larger one: of what stands there at `place`.
+    #[must_use]
+    pub fn within(mut self, place: &str) -> Self {
+        for problem in &mut self.0 {
+            problem.place =
+                if problem.place.is_empty() { place.to_owned() } else { format!("{place}.{}", problem.place) };
+        }
+        self
+    }
+
     /// Takes over the mistakes of another list.
     pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
@@ -68,30 +69,35 @@ impl Topology {
         serde_json::to_string_pretty(&schemars::schema_for!(Self)).expect("a schema is JSON")
     }
 
-    /// Takes out what cannot be read, noting it, until the rest can; so every mistake is met.
-    fn from_value(mut value: Value) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
-        let mut taken = Vec::new();
-        for _ in 0..MISTAKES_MAX {
-            match serde_path_to_error::deserialize::<_, Self>(value.clone()) {
-                // What was taken out may be what the check would miss, so it speaks only of a text that was read whole.
-                Ok(topology) if taken.is_empty() => return topology.check().map(|()| topology),
-                Ok(_) => break,
-                Err(error) => {
-                    let path: Vec<String> = error.path().iter().map(step).collect();
-                    let message = error.into_inner().to_string();
-                    let path = with_unknown_key(path, &message);
-                    let place = original(&taken, &path);
-                    if !follows_from(&taken, &place, &message) {
-                        problems.add(place.join("."), &message);
-                    }
-                    let Some((depth, from_list)) = remove(&mut value, &path) else { break };
-                    taken.push(Taken { path: place[..depth].to_vec(), from_list });
+    fn from_value(value: Value) -> Result<Self, Problems> {
+        let topology: Self = read_value(value)?;
+        topology.check().map(|()| topology)
+    }
+}
+
+/// Reads plain data. Takes out what cannot be read, noting it, until the rest can; so every mistake is met.
+pub(crate) fn read_value<T: DeserializeOwned>(mut value: Value) -> Result<T, Problems> {
+    let mut problems = Problems::default();
+    let mut taken = Vec::new();
+    for _ in 0..MISTAKES_MAX {
+        match serde_path_to_error::deserialize::<_, T>(value.clone()) {
+            // What was taken out is missing from what was read.
+            Ok(read) if taken.is_empty() => return Ok(read),
+            Ok(_) => break,
+            Err(error) => {
+                let path: Vec<String> = error.path().iter().map(step).collect();
+                let message = error.into_inner().to_string();
+                let path = with_unknown_key(path, &message);
+                let place = original(&taken, &path);
+                if !follows_from(&taken, &place, &message) {
+                    problems.add(place.join("."), &message);
                 }
+                let Some((depth, from_list)) = remove(&mut value, &path) else { break };
+                taken.push(Taken { path: place[..depth].to_vec(), from_list });
             }
         }
-        Err(problems)
     }
+    Err(problems)
 }
 
 fn step(segment: &serde_path_to_error::Segment) -> String {

@@ -1,0 +1,94 @@
+//! What is said to backends: the topology's tables, then what variables and options put over them. What it means is for each
+//! backend to say.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use xcluster_core::net::merge;
+use xcluster_core::topology::Topology;
+use xcluster_net_bridge::{BridgeBackend, BridgeConfig};
+use xcluster_net_user::UserBackend;
+
+use super::given::{Given, Reader};
+use super::parse;
+use crate::args::ClusterArgs;
+
+/// Settings by backend.
+type Tables = BTreeMap<String, Map<String, Value>>;
+
+/// The option that can say everything.
+const SET: &str = "--set";
+
+/// Puts variables and options over a topology's tables.
+pub(super) fn put<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut Reader<'a>) {
+    let numbers = reader.user_config();
+    say(topology, UserBackend::NAME, given(&numbers));
+    if let Some(queues) = reader.value("--queues", args.nets.queues.as_deref(), "", parse::queues) {
+        say(topology, BridgeBackend::NAME, given(&BridgeConfig::default().with_queues(queues)));
+    }
+    for text in &args.nets.set {
+        if let Some(tables) = reader.parse(Given { origin: SET, text }, read) {
+            tables.into_iter().for_each(|(backend, table)| say(topology, &backend, table));
+        }
+    }
+}
+
+/// Puts settings over those of a backend; none leave it without a table.
+pub(super) fn say(topology: &mut Topology, backend: &str, settings: Map<String, Value>) {
+    if settings.is_empty() {
+        return;
+    }
+    let table = topology.backends.entry(backend.to_owned()).or_default();
+    let mut under = Value::Object(std::mem::take(table));
+    merge(&mut under, &Value::Object(settings));
+    if let Value::Object(merged) = under {
+        *table = merged;
+    }
+}
+
+/// What a configuration says that differs from saying nothing.
+fn given<T: Serialize + Default>(config: &T) -> Map<String, Value> {
+    let table = |config: &T| match serde_json::to_value(config) {
+        Ok(Value::Object(table)) => table,
+        _ => Map::new(),
+    };
+    let usual = table(&T::default());
+    table(config).into_iter().filter(|(key, value)| usual.get(key) != Some(value)).collect()
+}
+
+/// `ovs.net.1.tag=100`: a key of a TOML file and its value; what is no value there is a text.
+fn read(text: &str) -> Result<Tables, String> {
+    let form = "BACKEND.KEY=VALUE, as in `bridge.queues=2`";
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not {form}"))?;
+    let parse = |value: &str| toml::from_str::<Tables>(&format!("{key}={value}"));
+    let plain = Value::String(value.to_owned()).to_string();
+    parse(value).or_else(|_| parse(&plain)).map_err(|_| format!("`{key}` is no key of a backend: {form}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(text: &str, expected: Value) {
+        assert_eq!(json!(read(text).unwrap()), expected, "{text}");
+    }
+
+    #[test]
+    fn a_setting_is_a_key_and_a_value_of_toml_or_else_a_text() {
+        check("bridge.queues=2", json!({"bridge": {"queues": 2}}));
+        check("ovs.net.1.trunks=[1, 2]", json!({"ovs": {"net": {"1": {"trunks": [1, 2]}}}}));
+        check("ovs.flows=rules \"a\".txt", json!({"ovs": {"flows": "rules \"a\".txt"}}));
+        check("x.on=true", json!({"x": {"on": true}}));
+        check("x.empty=", json!({"x": {"empty": ""}}));
+    }
+
+    #[test]
+    fn what_is_no_setting_is_refused() {
+        for wrong in ["bridge", "bridge=2", "=2", "a b.c=1", "bridge.=1"] {
+            assert!(read(wrong).is_err(), "{wrong}: {:?}", read(wrong));
+        }
+    }
+}
