@@ -12,10 +12,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use futures::executor::block_on;
 
-use crate::cluster::{self, Builder, ClusterStatus, Console, Error, Event, IntoNodeId, NodeStatus};
+use crate::cluster::{self, Builder, ClusterStatus, Console, Error, Event, IntoNodeBoot, IntoNodeId, NodeStatus};
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
 use crate::host::namespace::Inside;
@@ -56,8 +57,32 @@ impl Cluster {
         self.0.name()
     }
 
-    /// What was planned.
-    pub fn plan(&self) -> &Plan {
+    /// Does everything of a start but the nodes, which wait until they are [booted](Self::boot).
+    ///
+    /// # Errors
+    /// As [`cluster::Cluster::open`].
+    pub fn open(builder: Builder) -> Result<Self, Error> {
+        block_on(cluster::Cluster::open(builder)).map(Self)
+    }
+
+    /// Opens a cluster without waiting.
+    ///
+    /// # Errors
+    /// As [`cluster::Cluster::begin_open`].
+    pub fn begin_open(builder: &Builder) -> Result<Self, Error> {
+        cluster::Cluster::begin_open(builder).map(Self)
+    }
+
+    /// Boots a node that does not run, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`cluster::Cluster::boot`].
+    pub fn boot(&self, what: impl IntoNodeBoot) -> Result<Node, Error> {
+        block_on(self.0.boot(what)).map(Node)
+    }
+
+    /// The plan as it is now.
+    pub fn plan(&self) -> Arc<Plan> {
         self.0.plan()
     }
 
@@ -200,6 +225,14 @@ impl Node {
     /// As [`cluster::Node::qmp`].
     pub fn qmp(&self, command: &str, arguments: serde_json::Value) -> Result<serde_json::Value, Error> {
         block_on(self.0.qmp(command, arguments))
+    }
+
+    /// Ends this node alone.
+    ///
+    /// # Errors
+    /// As [`cluster::Node::stop`].
+    pub fn stop(&self) -> Result<(), Error> {
+        block_on(self.0.stop())
     }
 
     /// How the node is.

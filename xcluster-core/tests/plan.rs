@@ -2,8 +2,8 @@
 
 use xcluster_core::Builder;
 use xcluster_core::name::{NetId, NodeId, Role};
-use xcluster_core::net::{Capabilities, Net, NetBackend, NetError, Port, Site, VmToVm, Wired};
-use xcluster_core::plan::{GuestSource, Identity, Options, Readiness};
+use xcluster_core::net::{Capabilities, Net, NetBackend, NetError, Port, Registry, Site, VmToVm, Wired};
+use xcluster_core::plan::{GuestSource, Identity, NodeBoot, Options, Plan, Readiness};
 use xcluster_core::topology::{NetKind, Topology};
 
 /// A backend on paper: plans only ask for its name and what it can do.
@@ -175,4 +175,78 @@ fn two_hundred_nodes_fit_a_plan() {
     let last = plan.node(node(200)).unwrap();
     assert_eq!(last.nics[1].mac.to_string(), "00:00:00:01:01:c8");
     assert_eq!(last.node.routes[0].via.len(), 20);
+}
+
+fn registry() -> Registry {
+    let mut registry = Registry::new();
+    for backend in [SWITCH, HUB, MUTE] {
+        registry.add(std::sync::Arc::new(backend) as std::sync::Arc<dyn NetBackend>).unwrap();
+    }
+    registry
+}
+
+fn default_plan() -> Plan {
+    builder().plan().unwrap()
+}
+
+#[test]
+fn a_node_as_it_is_planned_changes_no_plan() {
+    let plan = default_plan();
+    assert_eq!(plan.with_node(&NodeBoot::new(node(3)), &registry()).unwrap(), plan);
+}
+
+#[test]
+fn a_node_that_comes_to_a_plan_is_as_its_role_has_it_but_for_what_is_said() {
+    let boot = NodeBoot::new(node(203)).nets([0, 2, 5]).memory(256).expose([80]).qemu_args(["-snapshot"]);
+    let plan = default_plan().with_node(&boot, &registry()).unwrap();
+    assert_eq!(plan.node_numbers(), "1–4 201–203");
+    let planned = plan.node(node(203)).unwrap();
+    let names: Vec<String> = planned.nics.iter().map(|nic| format!("{} {}", nic.name, nic.ipv4)).collect();
+    assert_eq!(names, ["eth0 192.168.0.203/24", "eth1 192.168.2.203/24", "eth2 192.168.5.203/24"]);
+    assert_eq!((planned.node.memory, planned.node.cpus, planned.node.forward), (256, 2, true));
+    assert_eq!(plan.options.node_qemu_args[&node(203)], ["-snapshot"]);
+    assert_eq!(plan.net(NetId::new(5)).unwrap().backend, "switch");
+    assert!(planned.nics[0].port.expose.contains(&80));
+}
+
+#[test]
+fn nodes_have_routes_over_a_router_that_comes_later() {
+    let before = default_plan();
+    let after = before.with_node(&NodeBoot::new(node(203)), &registry()).unwrap();
+    let hops = |plan: &Plan| plan.node(node(1)).unwrap().node.routes[0].via.len();
+    assert_eq!((hops(&before), hops(&after)), (2, 3));
+}
+
+#[test]
+fn a_net_that_nobody_is_on_any_more_stays() {
+    let five = default_plan().with_node(&NodeBoot::new(node(7)).nets([0, 5]), &registry()).unwrap();
+    let left = five.with_node(&NodeBoot::new(node(7)).nets([0]), &registry()).unwrap();
+    assert_eq!(left.nets, five.nets);
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_node_is_said_at_once() {
+    let mut boot = NodeBoot::new(node(7)).nets([1, 1]).memory(1).cpus(0).kernel_args("a\nb").expose([0]);
+    boot.spec.bridges = Some(vec![vec![NetId::new(9), NetId::new(8)]]);
+    let problems = default_plan().with_node(&boot, &registry()).unwrap_err();
+    insta::assert_snapshot!(problems);
+}
+
+#[test]
+fn a_node_that_would_bridge_two_hubs_does_not_come_to_a_plan() {
+    let mut options = Options::default();
+    options.backend = Some("hub".to_owned());
+    let plan = builder().options(options).plan().unwrap();
+    let mut boot = NodeBoot::new(node(7)).nets([0, 1, 2]);
+    boot.spec.bridges = Some(vec![vec![NetId::new(1), NetId::new(2)]]);
+    let problems = plan.with_node(&boot, &registry()).unwrap_err().to_string();
+    assert!(problems.contains("each frame would circle for ever"), "{problems}");
+}
+
+#[test]
+fn a_node_to_be_booted_survives_its_form() {
+    let boot = NodeBoot::new(node(7)).nets([0, 1]).qemu_args(["-s"]);
+    let text = serde_json::to_string(&boot).unwrap();
+    assert_eq!(serde_json::from_str::<NodeBoot>(&text).unwrap(), boot);
+    assert_eq!(serde_json::from_str::<NodeBoot>(r#"{"node": 7}"#).unwrap(), NodeBoot::new(node(7)));
 }

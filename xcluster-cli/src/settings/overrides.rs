@@ -20,24 +20,6 @@ pub(crate) fn read(text: &str) -> Result<(NodeId, NodeSpec), String> {
     Ok((node, spec))
 }
 
-/// Puts what `newer` sets over what `spec` has.
-pub(crate) fn merge(spec: &mut NodeSpec, newer: NodeSpec) {
-    let NodeSpec { nets, memory, cpus, kernel_args, forward, bridges, expose } = newer;
-    replace(&mut spec.nets, nets);
-    replace(&mut spec.memory, memory);
-    replace(&mut spec.cpus, cpus);
-    replace(&mut spec.kernel_args, kernel_args);
-    replace(&mut spec.forward, forward);
-    replace(&mut spec.bridges, bridges);
-    replace(&mut spec.expose, expose);
-}
-
-fn replace<T>(old: &mut Option<T>, new: Option<T>) {
-    if new.is_some() {
-        *old = new;
-    }
-}
-
 fn pairs(text: &str) -> Result<Vec<(&'static str, String)>, String> {
     let mut pairs: Vec<(&'static str, String)> = Vec::new();
     for part in text.split(',') {

@@ -124,7 +124,7 @@ fn merge_numbered<'a>(topology: &mut Topology, reader: &mut Reader<'a>) {
                 let mut spec = NodeSpec::default();
                 let read = reader.parse(Given { origin, text }, |text| set(&mut spec, text));
                 if read.is_some() {
-                    overrides::merge(topology.node_mut(node), spec);
+                    topology.node_mut(node).merge(spec);
                 }
             }
         }
@@ -141,7 +141,7 @@ fn merge_numbered<'a>(topology: &mut Topology, reader: &mut Reader<'a>) {
 fn merge_nodes<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut Reader<'a>) {
     for text in &args.node {
         if let Some((node, spec)) = reader.parse(Given { origin: "--node", text }, overrides::read) {
-            overrides::merge(topology.node_mut(node), spec);
+            topology.node_mut(node).merge(spec);
         }
     }
 }

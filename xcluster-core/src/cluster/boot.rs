@@ -45,13 +45,9 @@ impl Turns {
     }
 }
 
-/// Brings a node up when it is its turn.
-pub(super) async fn boot(
-    state: Rc<State>,
-    prepared: Rc<Prepared>,
-    node: Rc<NodeCell>,
-    turns: Rc<Turns>,
-) -> Result<(), Failed> {
+/// Brings a node of an open cluster up when it is its turn.
+pub(super) async fn boot(state: Rc<State>, node: Rc<NodeCell>) -> Result<(), Failed> {
+    let (prepared, turns) = state.prepared.get().expect("nodes are booted when the cluster is open");
     let id = node.id();
     let mut nics = Vec::new();
     for nic in &node.planned.nics {
@@ -59,11 +55,11 @@ pub(super) async fn boot(
         nics.push(step(&state, setup, wire(&state, &node, nic, &nics)).await?);
     }
     // Every node before this one may take its whole time, and so may those of other clusters.
-    let before = u32::try_from(state.nodes.len()).unwrap_or(u32::MAX).saturating_add(4);
+    let before = u32::try_from(state.nodes.borrow().len()).unwrap_or(u32::MAX).saturating_add(4);
     let patience = prepared.deadline.saturating_mul(before);
     let failed = |cause: Cause| Failed { step: Step::Boot { node: id }, cause, node: Some(node.clone()) };
     let _turn = turns.take(patience).await.map_err(|error| failed(Cause::Claim(error)))?;
-    step(&state, Step::Boot { node: id }, run(&state, &prepared, &node, nics)).await
+    step(&state, Step::Boot { node: id }, run(&state, prepared, &node, nics)).await
 }
 
 async fn wire(state: &Rc<State>, node: &Rc<NodeCell>, nic: &PlannedNic, before: &[KvmArgs]) -> Result<KvmArgs, Cause> {
@@ -91,14 +87,16 @@ fn fits(kvm: &KvmArgs, before: &[KvmArgs]) -> Result<(), Cause> {
 }
 
 async fn run(state: &Rc<State>, prepared: &Prepared, node: &Rc<NodeCell>, nics: Vec<KvmArgs>) -> Result<(), Cause> {
+    let plan = state.plan();
+    let initramfs = prepared.initramfs(&plan).await?;
     let begun = Instant::now();
     let launch = MachineLaunch {
         program: prepared.qemu.path.clone(),
-        machine: prepared.machine(&state.plan, &node.planned, nics),
-        initramfs: prepared.initramfs.clone(),
+        machine: prepared.machine(&plan, &node.planned, &initramfs, nics)?,
+        initramfs: initramfs.file,
         console_log: state.folder.path().join(format!("{}.console", node.planned.name)),
     };
-    let readiness = state.plan.options.readiness();
+    let readiness = plan.options.readiness();
     let late = |_| NodeFailure::Late { waited: prepared.deadline, readiness: readiness.clone() };
     let up = bring_up(state, node, &launch, &readiness);
     let machine = timeout(prepared.deadline, up).await.map_err(late)??;
@@ -174,7 +172,7 @@ const EXIT_LAG: Duration = Duration::from_secs(1);
 /// Notes when a node that was ready ends although nobody stopped it.
 async fn watch(state: Rc<State>, node: Rc<NodeCell>, machine: Rc<RunningMachine>) {
     let how = machine.exited().await;
-    if state.ending.get() {
+    if *state.ending.borrow() || node.is_called_off() {
         return;
     }
     let reason = end_of(&machine, &how);

@@ -30,7 +30,7 @@ pub enum Error {
     /// There is no folder for it; most often because a cluster of that name runs.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// The start failed. Everything was undone.
+    /// The start of a cluster or the boot of a node failed. What was begun was undone.
     #[error(transparent)]
     Start(Arc<StartFailure>),
     /// The cluster has no such node.
@@ -54,6 +54,9 @@ pub enum Error {
         /// What happened to it.
         why: Option<String>,
     },
+    /// The node is to be booted and runs.
+    #[error("{0} runs already: it is booted again once it has been stopped")]
+    Running(NodeId),
     /// A command or a copy on a node failed.
     #[error("on {node}")]
     Exec {
@@ -124,7 +127,7 @@ impl Error {
             Self::Start(failure) => failure.cause.kind(),
             Self::NoSuchNode { .. } => ErrorKind::NoSuchNode,
             Self::NotRunning(_) => ErrorKind::NotRunning,
-            Self::NotReady { .. } | Self::NoAgent(_) => ErrorKind::Node,
+            Self::NotReady { .. } | Self::NoAgent(_) | Self::Running(_) => ErrorKind::Node,
             Self::Exec { .. } => ErrorKind::Exec,
             Self::Owner(refusal) => refusal.kind(),
             Self::Connect { .. } | Self::Monitor { .. } => ErrorKind::Node,
@@ -181,7 +184,7 @@ pub enum ErrorKind {
     Other,
 }
 
-/// A start that failed, with all that helps to see why. Its debug form has all of it.
+/// A start of a cluster or a boot of a node that failed, with all that helps to see why. Its debug form has all of it.
 #[non_exhaustive]
 pub struct StartFailure {
     /// What was being done.

@@ -25,7 +25,7 @@ pub enum Event {
         /// How long it took, in milliseconds.
         millis: u64,
     },
-    /// A step has failed; the start is being undone.
+    /// A step has failed; the start of the cluster, or the boot of the node, is being undone.
     Failed {
         /// Which.
         step: Step,
@@ -37,7 +37,7 @@ pub enum Event {
         /// What.
         text: String,
     },
-    /// Every node is ready.
+    /// The cluster is open, and every node that was to be started with it is ready.
     Ready,
     /// A node has ended by itself. The others go on.
     Exited {
@@ -45,6 +45,11 @@ pub enum Event {
         node: NodeId,
         /// How.
         reason: String,
+    },
+    /// A node was stopped by itself. The others go on.
+    NodeStopped {
+        /// Which.
+        node: NodeId,
     },
     /// The cluster has ended.
     Stopped,

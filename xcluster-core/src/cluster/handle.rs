@@ -17,12 +17,12 @@ use super::node::Node;
 use super::state::{Phase, State};
 use super::status::ClusterStatus;
 use super::thread::ClusterThread;
-use super::{start, undo};
+use super::{single, start, undo};
 use crate::guest::exec::{Command, Output};
 use crate::host::namespace::Inside;
 use crate::host::{Folder, Netns, folder};
 use crate::name::{ClusterName, NodeId};
-use crate::plan::Plan;
+use crate::plan::{NodeBoot, Plan};
 
 /// What [`Cluster::inside`] is about.
 const ENTER: &str = "enter the cluster's network namespace";
@@ -39,7 +39,8 @@ pub struct Cluster {
 /// What a cluster and the handles of its nodes share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) plan: Arc<Plan>,
+    pub(super) name: ClusterName,
+    pub(super) plan: watch::Receiver<Arc<Plan>>,
     pub(super) folder: PathBuf,
     pub(super) thread: ClusterThread,
     /// Nothing seen of it yet. The log itself is the thread's, so that it ends with the cluster.
@@ -68,43 +69,59 @@ impl Cluster {
     /// # Errors
     /// The cluster is not as it can be, or its name is in use.
     pub fn begin(builder: &Builder) -> Result<Self, Error> {
-        let plan = Arc::new(builder.plan().map_err(Error::Invalid)?);
+        Self::begin_with(builder, true)
+    }
+
+    /// Does everything of a start but the nodes: the network namespace, what backends claim, QEMU and the guest, the nets. The
+    /// nodes of the plan wait until they are [booted](Self::boot), in whichever order.
+    ///
+    /// # Errors
+    /// The cluster is not as it can be, or something failed; then nothing is left of it.
+    pub async fn open(builder: Builder) -> Result<Self, Error> {
+        let cluster = Self::begin_open(&builder)?;
+        cluster.ready().await?;
+        Ok(cluster)
+    }
+
+    /// Opens a cluster without waiting, as [`begin`](Self::begin) starts one.
+    ///
+    /// # Errors
+    /// The cluster is not as it can be, or its name is in use.
+    pub fn begin_open(builder: &Builder) -> Result<Self, Error> {
+        Self::begin_with(builder, false)
+    }
+
+    fn begin_with(builder: &Builder, all: bool) -> Result<Self, Error> {
+        let plan = builder.plan().map_err(Error::Invalid)?;
         let backends = builder.registry().map_err(Error::Invalid)?;
         let base = builder.base();
         // What owners that were killed have left goes now: somebody has to do it, and this is the next command.
         folder::running(&base)?;
-        let folder = Folder::create(&base, &plan.name)?;
+        let name = plan.name.clone();
+        let folder = Folder::create(&base, &name)?;
         let path = folder.path().to_owned();
         let log = Arc::new(EventLog::new());
         let events = log.listen();
         let (publish, phase) = watch::channel(Phase::Starting);
-        let name = format!("xcluster-{}", plan.name);
-        let make = {
-            let plan = plan.clone();
-            move || State::new(plan, backends, folder, log, publish)
-        };
-        let thread = ClusterThread::start(name, make, async |state: Rc<State>| {
+        let (publish_plan, plan) = watch::channel(Arc::new(plan));
+        let make = move || State::new(publish_plan, backends, folder, log, publish);
+        let thread = ClusterThread::start(format!("xcluster-{name}"), make, async |state: Rc<State>| {
             undo::take_down(&state).await;
             state.events.note(Event::Stopped);
         });
         let thread = thread.map_err(|source| Error::io("start the cluster's thread", source))?;
-        let shared = Arc::new(Shared { plan, folder: path, thread, events, phase });
+        let shared = Arc::new(Shared { name, plan, folder: path, thread, events, phase });
         // The answer is of no interest: the start goes on by itself.
-        drop(shared.thread.call(async |state| start::begin(&state)));
+        drop(shared.thread.call(async move |state| start::begin(&state, all)));
         Ok(Self { shared })
     }
 
-    /// Waits until every node is ready.
+    /// Waits until every node is ready; of a cluster that is opened, until nodes can be booted.
     ///
     /// # Errors
     /// The start failed; everything was undone.
     pub async fn ready(&self) -> Result<(), Error> {
-        let mut phase = self.shared.phase.clone();
-        match phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await.as_deref() {
-            Ok(Phase::Ready) => Ok(()),
-            Ok(Phase::Failed(failure)) => Err(Error::Start(failure.clone())),
-            Ok(Phase::Starting) | Err(_) => Err(Error::Ended),
-        }
+        self.shared.ready().await
     }
 
     /// What happens to the cluster, from the beginning.
@@ -114,12 +131,31 @@ impl Cluster {
 
     /// Its name.
     pub fn name(&self) -> &ClusterName {
-        &self.shared.plan.name
+        &self.shared.name
     }
 
-    /// What was planned.
-    pub fn plan(&self) -> &Plan {
-        &self.shared.plan
+    /// The plan as it is now: [`boot`](Self::boot) may add to it, and change what it says of a node.
+    pub fn plan(&self) -> Arc<Plan> {
+        self.shared.plan.borrow().clone()
+    }
+
+    /// Boots a node that does not run, as planned or with what a [`NodeBoot`] says, and waits until it is ready. The order is
+    /// the caller's, and several nodes may be booted at once. Waits for a start that is under way; goes on if the caller
+    /// stops waiting.
+    ///
+    /// The node need not be planned, nor the nets exist; what is new comes into the [`plan`](Self::plan) and stays there. A
+    /// node's names of the others (`/etc/hosts`) and its routes are those of the plan when it is booted: nodes that run
+    /// already keep theirs.
+    ///
+    /// # Errors
+    /// The node runs, or cannot be as asked, or it failed: then what was begun for it is undone, and the cluster goes on. Nets
+    /// that were made for it stay once they are there.
+    pub async fn boot(&self, what: impl IntoNodeBoot) -> Result<Node, Error> {
+        let what = what.into_node_boot().map_err(|asked| self.no_such_node(asked))?;
+        self.ready().await?;
+        let id = what.node;
+        self.shared.call(async move |state| single::boot(state, what).await).await?;
+        Ok(Node::new(self.shared.clone(), id))
     }
 
     /// The folder with its logs; it goes when the cluster goes.
@@ -132,21 +168,21 @@ impl Cluster {
     /// # Errors
     /// The cluster has no such node.
     pub fn node(&self, node: impl IntoNodeId) -> Result<Node, Error> {
-        let id = node.into_node_id();
-        let known = id.as_ref().ok().filter(|id| self.shared.plan.node(**id).is_some());
-        match known {
-            Some(id) => Ok(Node::new(self.shared.clone(), *id)),
-            None => Err(Error::NoSuchNode {
-                asked: id.map_or_else(|asked| asked, |id| id.number().to_string()),
-                there: self.shared.plan.node_numbers(),
-            }),
+        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
+        match self.plan().node(id) {
+            Some(_) => Ok(Node::new(self.shared.clone(), id)),
+            None => Err(self.no_such_node(id.number().to_string())),
         }
+    }
+
+    fn no_such_node(&self, asked: String) -> Error {
+        Error::NoSuchNode { asked, there: self.plan().node_numbers() }
     }
 
     /// All nodes, in the order in which they are started.
     pub fn nodes(&self) -> Vec<Node> {
-        let ids = self.shared.plan.nodes.iter().map(|planned| planned.node.id);
-        ids.map(|id| Node::new(self.shared.clone(), id)).collect()
+        let plan = self.plan();
+        plan.nodes.iter().map(|planned| Node::new(self.shared.clone(), planned.node.id)).collect()
     }
 
     /// How the cluster is.
@@ -165,7 +201,7 @@ impl Cluster {
     /// The start has not come to it yet, or the cluster has ended.
     pub async fn inside(&self) -> Result<Option<Inside>, Error> {
         let inside = self.shared.call(async |state| {
-            let namespace = match (state.namespace.get(), &state.plan.netns) {
+            let namespace = match (state.namespace.get(), &state.plan().netns) {
                 (Some(namespace), _) => namespace,
                 (None, None | Some(Netns::Here)) => return Ok(None),
                 (None, Some(_)) => return Err(Error::io(ENTER, io::Error::other("it is not made yet"))),
@@ -215,6 +251,16 @@ impl Drop for Cluster {
 }
 
 impl Shared {
+    /// Waits until the start is over.
+    pub(super) async fn ready(&self) -> Result<(), Error> {
+        let mut phase = self.phase.clone();
+        match phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await.as_deref() {
+            Ok(Phase::Ready) => Ok(()),
+            Ok(Phase::Failed(failure)) => Err(Error::Start(failure.clone())),
+            Ok(Phase::Starting) | Err(_) => Err(Error::Ended),
+        }
+    }
+
     /// Runs work on the cluster's thread.
     pub(super) fn call<T: Send + 'static>(
         &self,
@@ -279,6 +325,25 @@ impl sealed::Sealed for &str {}
 impl IntoNodeId for &str {
     fn into_node_id(self) -> Result<NodeId, String> {
         self.parse().map_err(|_| self.to_owned())
+    }
+}
+
+/// What is to be booted: a [`NodeBoot`], or a node as it is planned by whatever names it.
+pub trait IntoNodeBoot {
+    /// The node with what differs, or what was asked for, if it is no node.
+    #[doc(hidden)]
+    fn into_node_boot(self) -> Result<NodeBoot, String>;
+}
+
+impl IntoNodeBoot for NodeBoot {
+    fn into_node_boot(self) -> Result<NodeBoot, String> {
+        Ok(self)
+    }
+}
+
+impl<T: IntoNodeId> IntoNodeBoot for T {
+    fn into_node_boot(self) -> Result<NodeBoot, String> {
+        self.into_node_id().map(NodeBoot::new)
     }
 }
 

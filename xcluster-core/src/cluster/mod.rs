@@ -4,7 +4,8 @@
 //! * [`Cluster`] and [`Node`]: what runs.
 //! * [`ClusterStatus`], [`Event`]: what is known of it, as data.
 //! * `thread`: each cluster has a thread of its own, on which everything below happens.
-//! * `start`, `boot`, `ready`, `undo`: the order of effects.
+//! * `start`, `single`, `boot`, `ready`, `undo`: the order of effects.
+//! * `prepare`, `initramfs`: what all nodes share before the first one starts.
 //! * `reach`: how the host gets at a TCP port of a node.
 //! * `machine`, `console`: one node's QEMU and its serial console.
 
@@ -14,12 +15,14 @@ mod console;
 mod error;
 mod event;
 mod handle;
+mod initramfs;
 mod machine;
 mod node;
 mod prepare;
 mod reach;
 mod ready;
 mod refusal;
+mod single;
 mod start;
 mod state;
 mod status;
@@ -32,7 +35,7 @@ pub use builder::Builder;
 pub use console::{Console, ConsoleInput};
 pub use error::{Cause, Error, ErrorKind, NodeFailure, StartFailure};
 pub use event::{Event, Events};
-pub use handle::{Cluster, IntoNodeId};
+pub use handle::{Cluster, IntoNodeBoot, IntoNodeId};
 pub use node::Node;
 pub use refusal::Refusal;
 pub use status::{ClusterState, ClusterStatus, NetStatus, NicStatus, NodeState, NodeStatus};

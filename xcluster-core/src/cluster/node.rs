@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::console::Console;
 use super::error::Error;
 use super::handle::Shared;
-use super::reach;
 use super::status::NodeStatus;
+use super::{reach, single};
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
 use crate::name::NodeId;
@@ -135,7 +135,7 @@ impl Node {
         let connected = self.shared.call(async move |state| {
             let cell = state.node(node)?;
             cell.running()?;
-            let connect = reach::connect(&state, cell, port);
+            let connect = reach::connect(&state, &cell, port);
             let stream = tokio::time::timeout(CONNECT, connect).await.map_err(|error| failed(error.into()))?;
             stream.and_then(tokio::net::TcpStream::into_std).map_err(failed)
         });
@@ -157,6 +157,17 @@ impl Node {
             monitor.execute(&command, arguments).await.map_err(|source| Error::Monitor { node: id, source })
         });
         answered.await
+    }
+
+    /// Ends this node alone: its QEMU, booting or running, and what is wired for it. [`Cluster::boot`](super::Cluster::boot)
+    /// starts it again. Of one that does not run, what it left is undone. Waits for a start that is under way.
+    ///
+    /// # Errors
+    /// Something could not be removed; the error says what.
+    pub async fn stop(&self) -> Result<(), Error> {
+        let id = self.id;
+        self.shared.ready().await?;
+        self.shared.call(async move |state| single::stop(state, id).await).await
     }
 
     /// How the node is.

@@ -1,25 +1,23 @@
 //! What all nodes of a cluster share before the first one starts: a QEMU, a guest with its overlays, an accelerator, and
 //! enough memory. Nothing that must be undone.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use tokio::task::spawn_blocking;
 
 use super::error::Cause;
 use super::event::Event;
+use super::initramfs::{Initramfs, Maker};
 use super::state::State;
-use crate::guest::{self, AGENT_PORT, Footprint, Image, Overlay, QGA_PORT};
+use crate::guest::{self, AGENT_PORT, Image, QGA_PORT};
 use crate::host::{allow_descriptors, available_memory};
 use crate::plan::{GuestSource, Identity, Plan, PlannedNode, Readiness};
 use crate::qemu::accel::{self, Sample};
-use crate::qemu::command::{Accelerator, Boot, Initramfs, Machine};
+use crate::qemu::command::{self, Accelerator, Boot, Machine};
 use crate::qemu::disk;
 use crate::qemu::version::{self, Qemu};
 
@@ -34,8 +32,6 @@ const BOOTS_MAX: usize = 240;
 pub(super) struct Prepared {
     pub(super) qemu: Qemu,
     pub(super) accel: Accelerator,
-    /// The initramfs with all overlays, if there is one: a file without a name, so that nothing is left of it.
-    pub(super) initramfs: Option<Arc<OwnedFd>>,
     /// How long a node may take to get ready.
     pub(super) deadline: Duration,
     /// How many nodes boot at the same time.
@@ -43,16 +39,18 @@ pub(super) struct Prepared {
     kernel: Option<PathBuf>,
     /// Whether the kernel's command line may speak of things that only our guest knows.
     own_guest: bool,
-    /// What the guest takes of a node's memory, where that can be told.
-    footprint: Option<Footprint>,
+    /// None if the nodes boot a disk.
+    initramfs: Option<Maker>,
 }
 
-/// Finds out what is there and makes what is missing.
-pub(super) async fn prepare(state: &Rc<State>) -> Result<Prepared, Cause> {
-    let plan = &state.plan;
+/// Finds out what is there and makes what is missing. `all` says that the nodes of the plan are about to be started.
+pub(super) async fn prepare(state: &Rc<State>, all: bool) -> Result<Prepared, Cause> {
+    let plan = state.plan();
     let options = &plan.options;
-    enough_memory(plan)?;
-    allow_descriptors(64 + DESCRIPTORS_PER_NODE * plan.nodes.len() as u64);
+    if all {
+        enough_memory(plan.memory())?;
+    }
+    allow_descriptors_for(&plan);
     let qemu = version::find(&options.qemu).await?;
     let (image, own_guest) = boot_files(state).await?;
     let sample = async || match image.clone() {
@@ -64,14 +62,15 @@ pub(super) async fn prepare(state: &Rc<State>) -> Result<Prepared, Cause> {
     *state.accel.borrow_mut() = Some(verdict.to_string());
     state.events.note(Event::Note { text: verdict.to_string() });
     let kernel = image.as_ref().map(|image| image.kernel.clone());
-    let (initramfs, footprint) = match image {
-        Some(image) => {
-            let plan = plan.clone();
-            let overlaid = spawn_blocking(move || overlaid(&image, &plan, own_guest)).await;
-            overlaid.map_err(|error| Cause::io("put the initramfs together", io::Error::other(error)))??
-        }
-        None => (None, None),
+    let initramfs = match image {
+        Some(image) => Some(Maker::new(image, &plan, own_guest).await?),
+        None => None,
     };
+    // What does not fit into a node is known before anything is made.
+    if let (Some(maker), true) = (&initramfs, all) {
+        let made = maker.make(&plan).await?;
+        plan.nodes.iter().try_for_each(|planned| root(&made, planned).map(drop))?;
+    }
     let accel = verdict.accelerator;
     Ok(Prepared {
         accel,
@@ -81,20 +80,33 @@ pub(super) async fn prepare(state: &Rc<State>) -> Result<Prepared, Cause> {
         qemu,
         kernel,
         own_guest,
-        footprint,
     })
 }
 
 impl Prepared {
+    /// What the nodes of this plan boot.
+    pub(super) async fn initramfs(&self, plan: &Plan) -> Result<Initramfs, Cause> {
+        match &self.initramfs {
+            Some(maker) => maker.make(plan).await,
+            None => Ok(Initramfs::default()),
+        }
+    }
+
     /// The QEMU of a node whose NICs are wired.
-    pub(super) fn machine(&self, plan: &Plan, planned: &PlannedNode, nics: Vec<crate::net::KvmArgs>) -> Machine {
+    pub(super) fn machine(
+        &self,
+        plan: &Plan,
+        planned: &PlannedNode,
+        initramfs: &Initramfs,
+        nics: Vec<crate::net::KvmArgs>,
+    ) -> Result<Machine, Cause> {
         let options = &plan.options;
         let boot = match (&options.guest, &self.kernel) {
             (GuestSource::Disk { image }, _) => Boot::Disk { image: image.clone() },
             (_, kernel) => Boot::Kernel {
                 kernel: kernel.clone().unwrap_or_default(),
-                initramfs: self.initramfs.as_ref().map(|_| Initramfs::Descriptor),
-                cmdline: self.cmdline(plan, planned),
+                initramfs: initramfs.file.as_ref().map(|_| command::Initramfs::Descriptor),
+                cmdline: self.cmdline(plan, planned, root(initramfs, planned)?),
             },
         };
         let agent = match options.readiness() {
@@ -102,7 +114,7 @@ impl Prepared {
             _ if self.own_guest => Some(AGENT_PORT),
             _ => None,
         };
-        Machine {
+        Ok(Machine {
             name: planned.name.clone(),
             machine: options.machine.clone(),
             accel: self.accel,
@@ -111,14 +123,12 @@ impl Prepared {
             boot,
             agent,
             nics,
-            extra: options.qemu_args.clone(),
-        }
+            extra: options.words_of(planned.node.id),
+        })
     }
 
-    fn cmdline(&self, plan: &Plan, planned: &PlannedNode) -> String {
+    fn cmdline(&self, plan: &Plan, planned: &PlannedNode, root: Option<&'static str>) -> String {
         let mut words: Vec<String> = guest::KERNEL_ARGS.iter().map(|&word| word.to_owned()).collect();
-        // That it fits was seen to when it was put together.
-        let root = self.footprint.and_then(|footprint| footprint.root(planned.node.memory).ok().flatten());
         words.extend(root.map(str::to_owned));
         if plan.options.identity == Identity::Kernel {
             words.push(guest::args::id(planned.node.id));
@@ -139,7 +149,7 @@ impl Prepared {
 /// What the nodes boot; no image for a disk, which QEMU opens itself. And whether the initramfs is ours: only then does
 /// anybody read what the topology writes into it.
 async fn boot_files(state: &Rc<State>) -> Result<(Option<Image>, bool), Cause> {
-    match &state.plan.options.guest {
+    match &state.plan().options.guest {
         GuestSource::Standard => Ok((Some(standard(state).await?), true)),
         GuestSource::Kernel { kernel: Some(kernel), initramfs: Some(initramfs) } => {
             Ok((Some(Image::given(kernel, Some(initramfs))?), false))
@@ -170,32 +180,19 @@ async fn standard(state: &Rc<State>) -> Result<Image, Cause> {
     Ok(built.map_err(|error| Cause::io("build the guest", io::Error::other(error)))??)
 }
 
-/// The initramfs with everything that goes over it, in a file without a name, and what it takes of each node's memory.
-fn overlaid(image: &Image, plan: &Plan, own_guest: bool) -> Result<(Option<Arc<OwnedFd>>, Option<Footprint>), Cause> {
-    let mut overlays = Vec::new();
-    if plan.options.configure && own_guest {
-        overlays.push(Overlay::from_files(guest::topology::overlay(plan))?);
-    }
-    for path in &plan.options.overlays {
-        overlays.push(Overlay::from_path(path)?);
-    }
-    if image.initramfs.is_none() && overlays.is_empty() {
-        return Ok((None, None));
-    }
-    let footprint = image.footprint(&overlays);
-    if let Some(footprint) = footprint {
-        plan.nodes.iter().try_for_each(|planned| footprint.root(planned.node.memory).map(drop))?;
-    }
-    let failed = |error: io::Error| Cause::io("put the initramfs together", error);
-    let memory = memfd_create(c"xcluster-initramfs", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
-    let mut file = File::from(memory);
-    image.write_initramfs(&overlays, &mut file).map_err(failed)?;
-    Ok((Some(Arc::new(file.into())), footprint))
+/// The argument by which a node's kernel gets a root that all files fit into, if it needs one.
+fn root(initramfs: &Initramfs, planned: &PlannedNode) -> Result<Option<&'static str>, Cause> {
+    let footprint = initramfs.footprint;
+    Ok(footprint.map(|footprint| footprint.root(planned.node.memory)).transpose()?.flatten())
+}
+
+/// Has the owner open as many descriptors as so many nodes take.
+pub(super) fn allow_descriptors_for(plan: &Plan) {
+    allow_descriptors(64 + DESCRIPTORS_PER_NODE * plan.nodes.len() as u64);
 }
 
 /// Refuses what the kernel would kill later. Idle guests take less than they were given, but not before they are idle.
-fn enough_memory(plan: &Plan) -> Result<(), Cause> {
+pub(super) fn enough_memory(wanted: u64) -> Result<(), Cause> {
     let Some(available) = available_memory() else { return Ok(()) };
-    let wanted = plan.memory();
     if wanted <= available { Ok(()) } else { Err(Cause::Memory { wanted, available }) }
 }

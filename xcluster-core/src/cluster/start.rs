@@ -1,5 +1,5 @@
-//! The order of a start: prepare, ask every backend, make the nets, bring the nodes up side by side. At the first failure
-//! everything is called off and undone.
+//! The order of a start: open the cluster, which is to ask every backend, prepare and make the nets; then bring the nodes up
+//! side by side. At the first failure everything is called off and undone.
 
 use std::future::Future;
 use std::io;
@@ -11,13 +11,13 @@ use std::time::Instant;
 use super::boot::{Turns, boot};
 use super::error::{Cause, StartFailure};
 use super::event::Event;
-use super::prepare::{Prepared, prepare};
+use super::prepare::prepare;
 use super::state::{NodeCell, Phase, State};
 use super::status::NodeState;
 use super::undo::{chain, message, take_down};
 use crate::host::{Namespace, Netns, Uplink};
 use crate::net::{Net, NetError, Port};
-use crate::plan::Step;
+use crate::plan::{PlannedNet, PlannedNic, Step};
 use crate::qemu::process::describe;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
@@ -35,60 +35,87 @@ pub(super) struct Failed {
     pub(super) node: Option<Rc<NodeCell>>,
 }
 
-/// Starts the cluster in a task of its own.
-pub(super) fn begin(state: &Rc<State>) {
-    let starting = state.clone();
-    let task = tokio::task::spawn_local(async move {
+/// Opens the cluster in a task of its own, and starts `all` nodes or none.
+pub(super) fn begin(state: &Rc<State>, all: bool) {
+    let state = state.clone();
+    tokio::task::spawn_local(async move {
         let outcome = {
             // Whoever takes the cluster down has called this off and waits until it is gone.
-            let _turn = starting.turn.lock().await;
-            start(&starting).await
+            let _turn = state.turn.read().await;
+            tokio::select! {
+                biased;
+                () = state.ends() => return,
+                outcome = start(&state, all) => outcome,
+            }
         };
-        // From here on there is nothing to call off.
-        starting.starting.take();
         match outcome {
             Ok(()) => {
-                starting.phase.send_replace(Phase::Ready);
-                starting.events.note(Event::Ready);
+                state.phase.send_replace(Phase::Ready);
+                state.events.note(Event::Ready);
             }
-            Err(failed) => give_up(&starting, failed).await,
+            Err(failed) => give_up(&state, failed).await,
         }
     });
-    *state.starting.borrow_mut() = Some(task.abort_handle());
 }
 
-async fn start(state: &Rc<State>) -> Result<(), Failed> {
-    if let Some(netns) = &state.plan.netns {
+async fn start(state: &Rc<State>, all: bool) -> Result<(), Failed> {
+    open(state, all).await?;
+    if all { boot_all(state).await } else { Ok(()) }
+}
+
+async fn open(state: &Rc<State>, all: bool) -> Result<(), Failed> {
+    let plan = state.plan();
+    if let Some(netns) = &plan.netns {
         step(state, Step::Netns { netns: netns.clone() }, open_netns(state, netns)).await?;
-        if state.plan.options.uplink {
+        if plan.options.uplink {
             step(state, Step::Uplink, open_uplink(state)).await?;
         }
     }
-    for backend in state.plan.backends() {
-        let preflight = Step::Preflight { backend: backend.to_owned() };
-        step(state, preflight, preflight_of(state, backend)).await?;
+    let ports: Vec<&PlannedNic> = plan.nodes.iter().flat_map(|planned| &planned.nics).collect();
+    let nets: Vec<&PlannedNet> = plan.nets.iter().collect();
+    ask(state, &nets, &ports).await?;
+    let prepared = step(state, Step::Guest, prepare(state, all)).await?;
+    let turns = Turns::new(prepared.boots);
+    state.prepared.set((prepared, turns)).expect("a cluster is opened once");
+    create(state, &nets).await
+}
+
+/// Asks each backend of these nets and NICs whether this host can carry them.
+pub(super) async fn ask(state: &Rc<State>, nets: &[&PlannedNet], nics: &[&PlannedNic]) -> Result<(), Failed> {
+    let of_nets = nets.iter().map(|planned| planned.backend.as_str());
+    let mut names: Vec<&str> = Vec::new();
+    for name in of_nets.chain(nics.iter().map(|nic| nic.backend.as_str())) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
-    let prepared = Rc::new(step(state, Step::Guest, prepare(state)).await?);
-    for planned in &state.plan.nets {
+    for name in names {
+        let nets = nets.iter().filter(|planned| planned.backend == name).map(|planned| planned.net.clone()).collect();
+        let ports = nics.iter().filter(|nic| nic.backend == name).map(|nic| nic.port.clone()).collect();
+        step(state, Step::Preflight { backend: name.to_owned() }, preflight(state, name, nets, ports)).await?;
+    }
+    Ok(())
+}
+
+/// Makes these nets.
+pub(super) async fn create(state: &Rc<State>, nets: &[&PlannedNet]) -> Result<(), Failed> {
+    for planned in nets {
         let (net, name) = (&planned.net, &planned.backend);
         let create = Step::CreateNet { net: net.id, backend: name.clone() };
         step(state, create, create_net(state, name, net)).await?;
     }
-    boot_all(state, &prepared).await
+    Ok(())
 }
 
-async fn boot_all(state: &Rc<State>, prepared: &Rc<Prepared>) -> Result<(), Failed> {
-    let turns = Rc::new(Turns::new(prepared.boots));
-    let nodes = state.plan.nodes.iter().filter_map(|planned| state.nodes.get(&planned.node.id));
-    let mut boots: FuturesUnordered<_> =
-        nodes.map(|node| boot(state.clone(), prepared.clone(), node.clone(), turns.clone())).collect();
+async fn boot_all(state: &Rc<State>) -> Result<(), Failed> {
+    let mut boots: FuturesUnordered<_> = state.all_nodes().into_iter().map(|node| boot(state.clone(), node)).collect();
     while let Some(booted) = boots.next().await {
         booted?;
     }
     Ok(())
 }
 
-async fn open_netns(state: &Rc<State>, netns: &Netns) -> Result<(), Cause> {
+pub(super) async fn open_netns(state: &Rc<State>, netns: &Netns) -> Result<(), Cause> {
     // It takes a child of a few system calls, so there is nothing to wait for.
     let namespace = Namespace::open(netns).map_err(NetError::from)?;
     state
@@ -117,12 +144,8 @@ async fn open_uplink(state: &Rc<State>) -> Result<(), Cause> {
     Ok(())
 }
 
-async fn preflight_of(state: &Rc<State>, name: &str) -> Result<(), Cause> {
+async fn preflight(state: &Rc<State>, name: &str, nets: Vec<Net>, ports: Vec<Port>) -> Result<(), Cause> {
     let backend = state.backends.find(name).expect("the plan only names backends that are registered");
-    let nets = state.plan.nets.iter().filter(|planned| planned.backend == name);
-    let nets: Vec<Net> = nets.map(|planned| planned.net.clone()).collect();
-    let nics = state.plan.nodes.iter().flat_map(|planned| &planned.nics).filter(|nic| nic.backend == name);
-    let ports: Vec<Port> = nics.map(|nic| nic.port.clone()).collect();
     Ok(backend.preflight(&state.site(), &nets, &ports).await?)
 }
 
@@ -150,7 +173,7 @@ pub(super) async fn step<T>(
         }
         Err(cause) => {
             let node = match &step {
-                Step::Boot { node } => state.nodes.get(node).cloned(),
+                Step::Boot { node } => state.find_node(*node),
                 _ => None,
             };
             Err(Failed { step, cause, node })
@@ -160,20 +183,26 @@ pub(super) async fn step<T>(
 
 /// Undoes a start and tells everybody who waits why.
 async fn give_up(state: &Rc<State>, failed: Failed) {
+    let failure = told(state, failed);
+    let stopped = state.all_nodes().iter().filter(|node| node.state.get() == NodeState::Ready).count();
+    let leftovers = take_down(state).await;
+    let failure = StartFailure { stopped, leftovers, ..failure };
+    state.phase.send_replace(Phase::Failed(Arc::new(failure)));
+}
+
+/// What failed, with all that helps to see why, before anything is undone: the end of a machine that is stopped would look
+/// like the cause.
+pub(super) fn told(state: &State, failed: Failed) -> StartFailure {
     let Failed { step, cause, node } = failed;
     state.events.note(Event::Failed { step: step.clone(), error: chain(&cause) });
     if let Some(node) = &node {
         node.state.set(NodeState::Failed);
         *node.reason.borrow_mut() = Some(chain(&cause));
     }
-    // Taken before the machine is stopped, whose end would look like the cause.
     let machine = node.as_ref().and_then(|node| node.machine.borrow().clone());
     let console = machine.as_ref().map(|machine| last_lines(&machine.console().tail())).filter(|text| !text.is_empty());
     let stderr = machine.as_ref().map(|machine| machine.stderr()).filter(|text| !text.is_empty());
-    let stopped = state.nodes.values().filter(|node| node.state.get() == NodeState::Ready).count();
-    let leftovers = take_down(state).await;
-    let failure = StartFailure { step, cause, console, stderr, stopped, leftovers };
-    state.phase.send_replace(Phase::Failed(Arc::new(failure)));
+    StartFailure { step, cause, console, stderr, stopped: 0, leftovers: Vec::new() }
 }
 
 /// The end of a console as text that cannot steer a terminal.

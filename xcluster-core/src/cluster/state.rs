@@ -5,26 +5,29 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, oneshot, watch};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::sync::{Mutex, RwLock, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::boot::Turns;
 
 use super::error::{Error, StartFailure};
 use super::event::EventLog;
 use super::machine::RunningMachine;
+use super::prepare::Prepared;
 use super::status::{ClusterState, ClusterStatus, NetStatus, NicStatus, NodeState, NodeStatus};
 use super::undo::Undo;
 use crate::guest::AnyAgent;
 use crate::host::{Claims, Folder, Namespace, Store};
-use crate::name::NodeId;
+use crate::name::{ClusterName, NodeId};
 use crate::net::{Forward, HostAccess, Place, Registry, Site, Wired};
 use crate::plan::{Plan, PlannedNode};
 
 /// How far a cluster has come.
 #[derive(Debug, Clone)]
 pub(super) enum Phase {
-    /// Nodes are being started.
+    /// It is being opened, or its nodes are being started.
     Starting,
-    /// All were ready.
+    /// It is open, and all nodes that were to be started with it were ready.
     Ready,
     /// The start failed and was undone.
     Failed(Arc<StartFailure>),
@@ -33,21 +36,27 @@ pub(super) enum Phase {
 /// What a cluster's thread knows.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) plan: Arc<Plan>,
+    pub(super) name: ClusterName,
+    /// As it is now: nodes may come to it.
+    pub(super) plan: watch::Sender<Arc<Plan>>,
     pub(super) backends: Registry,
-    pub(super) nodes: BTreeMap<NodeId, Rc<NodeCell>>,
+    pub(super) nodes: RefCell<BTreeMap<NodeId, Rc<NodeCell>>>,
     pub(super) events: Arc<EventLog>,
     pub(super) phase: watch::Sender<Phase>,
     /// How processors are virtualised, for people.
     pub(super) accel: RefCell<Option<String>>,
     /// What was done and must be undone.
     pub(super) undo: RefCell<Undo>,
-    /// The task that starts the nodes, to be called off.
-    pub(super) starting: RefCell<Option<AbortHandle>>,
-    /// Held by whoever starts the cluster or takes it down: two at once would undo half of it each.
-    pub(super) turn: Mutex<()>,
-    /// The cluster is being taken down: a node that ends now is no news.
-    pub(super) ending: Cell<bool>,
+    /// What all nodes share, once the cluster is open.
+    pub(super) prepared: OnceCell<(Prepared, Turns)>,
+    /// Shared by whoever starts something, and held alone by who takes the cluster down: else he would undo half of it.
+    pub(super) turn: RwLock<()>,
+    /// Held by who adds to the plan.
+    pub(super) adding: Mutex<()>,
+    /// Held by who boots or stops a node, by its number.
+    pub(super) node_turns: RefCell<BTreeMap<NodeId, Rc<Mutex<()>>>>,
+    /// The cluster is being taken down: what is being started is called off, and a node that ends now is no news.
+    pub(super) ending: watch::Sender<bool>,
     pub(super) claims: Claims,
     pub(super) store: Store,
     /// Where the networks are, once it is there, if a backend needs one. After what backends remember, which may hold
@@ -61,24 +70,28 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(
-        plan: Arc<Plan>,
+        plan: watch::Sender<Arc<Plan>>,
         backends: Registry,
         folder: Folder,
         events: Arc<EventLog>,
         phase: watch::Sender<Phase>,
     ) -> Self {
-        let nodes = plan.nodes.iter().map(|planned| (planned.node.id, Rc::new(NodeCell::new(planned.clone()))));
+        let now = plan.borrow().clone();
+        let nodes = now.nodes.iter().map(|planned| (planned.node.id, Rc::new(NodeCell::new(planned.clone()))));
         Self {
-            nodes: nodes.collect(),
+            name: now.name.clone(),
+            nodes: RefCell::new(nodes.collect()),
             plan,
             backends,
             events,
             phase,
             accel: RefCell::default(),
             undo: RefCell::default(),
-            starting: RefCell::default(),
-            turn: Mutex::default(),
-            ending: Cell::new(false),
+            prepared: OnceCell::new(),
+            turn: RwLock::default(),
+            adding: Mutex::default(),
+            node_turns: RefCell::default(),
+            ending: watch::Sender::new(false),
             claims: Claims::new(),
             store: Store::new(),
             namespace: OnceCell::new(),
@@ -87,9 +100,14 @@ impl State {
         }
     }
 
+    /// The plan as it is now.
+    pub(super) fn plan(&self) -> Arc<Plan> {
+        self.plan.borrow().clone()
+    }
+
     /// What backends may use.
     pub(super) fn site(&self) -> Site<'_> {
-        let site = Site::new(&self.plan.name, self.folder.path(), &self.claims, &self.store);
+        let site = Site::new(&self.name, self.folder.path(), &self.claims, &self.store);
         match self.namespace.get() {
             Some(namespace) => site.in_namespace(namespace),
             None => site,
@@ -97,10 +115,37 @@ impl State {
     }
 
     /// A node of the cluster.
-    pub(super) fn node(&self, id: NodeId) -> Result<&Rc<NodeCell>, Error> {
-        self.nodes
-            .get(&id)
-            .ok_or_else(|| Error::NoSuchNode { asked: id.number().to_string(), there: self.plan.node_numbers() })
+    pub(super) fn node(&self, id: NodeId) -> Result<Rc<NodeCell>, Error> {
+        let there = || self.plan().node_numbers();
+        self.find_node(id).ok_or_else(|| Error::NoSuchNode { asked: id.number().to_string(), there: there() })
+    }
+
+    /// The same, if it is one.
+    pub(super) fn find_node(&self, id: NodeId) -> Option<Rc<NodeCell>> {
+        self.nodes.borrow().get(&id).cloned()
+    }
+
+    /// Every node, by number.
+    pub(super) fn all_nodes(&self) -> Vec<Rc<NodeCell>> {
+        self.nodes.borrow().values().cloned().collect()
+    }
+
+    /// Has a node begin anew, as it is planned now.
+    pub(super) fn renew_node(&self, planned: PlannedNode) -> Rc<NodeCell> {
+        let node = Rc::new(NodeCell::new(planned));
+        self.nodes.borrow_mut().insert(node.id(), node.clone());
+        node
+    }
+
+    /// What is held by who boots or stops this node.
+    pub(super) fn turn_of(&self, id: NodeId) -> Rc<Mutex<()>> {
+        self.node_turns.borrow_mut().entry(id).or_default().clone()
+    }
+
+    /// Returns when the cluster is being taken down.
+    pub(super) async fn ends(&self) {
+        // This value has the sender, so that it does not end before.
+        let _ = self.ending.subscribe().wait_for(|ending| *ending).await;
     }
 
     pub(super) fn status(&self) -> ClusterStatus {
@@ -109,28 +154,29 @@ impl State {
             Phase::Ready => ClusterState::Ready,
             Phase::Failed(_) => ClusterState::Failed,
         };
-        let nets = self.plan.nets.iter().map(|planned| NetStatus {
+        let plan = self.plan();
+        let nets = plan.nets.iter().map(|planned| NetStatus {
             id: planned.net.id,
             kind: planned.net.kind,
             mtu: planned.net.mtu,
             backend: planned.backend.clone(),
         });
         ClusterStatus {
-            name: self.plan.name.clone(),
+            name: self.name.clone(),
             owner: std::process::id(),
             folder: self.folder.path().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             state,
             accel: self.accel.borrow().clone(),
-            login: self.plan.options.login,
-            netns: self.plan.netns.clone(),
+            login: plan.options.login,
+            netns: plan.netns.clone(),
             nets: nets.collect(),
-            nodes: self.nodes.values().map(|node| node.status()).collect(),
+            nodes: self.all_nodes().iter().map(|node| node.status()).collect(),
         }
     }
 }
 
-/// A node as the thread knows it.
+/// A node as the thread knows it, from one boot to the next.
 #[derive(Debug)]
 pub(super) struct NodeCell {
     pub(super) planned: PlannedNode,
@@ -142,6 +188,8 @@ pub(super) struct NodeCell {
     pub(super) access: RefCell<Vec<HostAccess>>,
     /// The netdevs that QEMU can add forwards to, by name.
     pub(super) forwarders: RefCell<Vec<String>>,
+    /// It is being stopped: its boot is called off, and its end is no news.
+    stopping: watch::Sender<bool>,
 }
 
 impl NodeCell {
@@ -154,7 +202,28 @@ impl NodeCell {
             machine: RefCell::default(),
             access: RefCell::default(),
             forwarders: RefCell::default(),
+            stopping: watch::Sender::new(false),
         }
+    }
+
+    /// Somebody stops it.
+    pub(super) fn call_off(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Whether somebody stops it.
+    pub(super) fn is_called_off(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Returns when somebody stops it.
+    pub(super) async fn called_off(&self) {
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    /// Whether its QEMU runs.
+    pub(super) fn runs(&self) -> bool {
+        self.machine.borrow().as_ref().is_some_and(|machine| machine.runs())
     }
 
     pub(super) fn id(&self) -> NodeId {
@@ -187,6 +256,12 @@ impl NodeCell {
         if *wired.kvm.place() == Place::Here {
             self.forwarders.borrow_mut().extend(wired.kvm.user_netdevs().map(str::to_owned));
         }
+    }
+
+    /// Nothing is wired any more.
+    pub(super) fn unwired(&self) {
+        self.access.take();
+        self.forwarders.take();
     }
 
     /// Where this host finds a TCP port of the node.

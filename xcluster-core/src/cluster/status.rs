@@ -42,9 +42,9 @@ pub struct ClusterStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClusterState {
-    /// Nodes are being started.
+    /// It is being opened, or its nodes are being started.
     Starting,
-    /// Every node was ready; single ones may have failed since.
+    /// It is open, and every node that was to be started with it was ready; single ones may have ended since, or wait.
     Ready,
     /// The start failed, and everything was undone.
     Failed,
@@ -108,7 +108,7 @@ pub struct NicStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
-    /// Not started yet: others boot first.
+    /// Not started yet: others boot first, or nobody has asked for it.
     Waiting,
     /// QEMU runs and the guest boots.
     Booting,

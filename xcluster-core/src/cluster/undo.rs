@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::error::Error;
 use super::state::{NodeCell, State};
 use super::status::NodeState;
+use crate::name::NodeId;
 use crate::net::{Net, NetError, Port};
 
 /// What was begun, and by which backend.
@@ -26,7 +27,19 @@ pub(super) struct Undo {
 impl Undo {
     /// A net is about to be made.
     pub(super) fn net(&mut self, backend: &str, net: &Net) {
-        self.nets.push((backend.to_owned(), net.clone()));
+        if !self.nets.iter().any(|(_, begun)| begun.id == net.id) {
+            self.nets.push((backend.to_owned(), net.clone()));
+        }
+    }
+
+    /// The ports of a node, which somebody else undoes.
+    fn take_ports(&mut self, node: NodeId) -> Vec<(String, Port)> {
+        self.ports.extract_if(.., |(_, port)| port.node == node).collect()
+    }
+
+    /// The nets that are `meant`, which somebody else undoes.
+    fn take_nets(&mut self, meant: impl Fn(&Net) -> bool) -> Vec<(String, Net)> {
+        self.nets.extract_if(.., |(_, net)| meant(net)).collect()
     }
 
     /// A port is about to be wired.
@@ -41,12 +54,10 @@ const DEATH: Duration = Duration::from_secs(10);
 /// Stops every node and undoes every wiring. Returns what could not be undone, for people. Doing it again does nothing,
 /// but waits for who does it already.
 pub(super) async fn take_down(state: &Rc<State>) -> Vec<String> {
-    state.ending.set(true);
-    if let Some(starting) = state.starting.borrow_mut().take() {
-        starting.abort();
-    }
-    let _turn = state.turn.lock().await;
-    let mut leftovers: Vec<String> = join_all(state.nodes.values().map(|node| stop_node(node))).await.concat();
+    state.ending.send_replace(true);
+    let _turn = state.turn.write().await;
+    let nodes = state.all_nodes();
+    let mut leftovers: Vec<String> = join_all(nodes.iter().map(|node| kill(node))).await.concat();
 
     let uplink = state.uplink.borrow_mut().take();
     if let Some((close, closed)) = uplink {
@@ -55,7 +66,27 @@ pub(super) async fn take_down(state: &Rc<State>) -> Vec<String> {
         let _ = closed.await;
     }
     let Undo { nets, ports } = state.undo.take();
-    let site = state.site();
+    leftovers.extend(unwire(state, &ports).await);
+    leftovers.extend(unmake(state, &nets).await);
+    leftovers
+}
+
+/// Undoes what a single node has, once its QEMU is gone. Returns what could not be undone.
+pub(super) async fn undo_node(state: &State, node: NodeId) -> Vec<String> {
+    let ports = state.undo.borrow_mut().take_ports(node);
+    unwire(state, &ports).await
+}
+
+/// Undoes the nets that were begun and did not get into the plan. Returns what could not be undone.
+pub(super) async fn undo_strays(state: &State) -> Vec<String> {
+    let plan = state.plan();
+    let strays = state.undo.borrow_mut().take_nets(|net| plan.net(net.id).is_none());
+    unmake(state, &strays).await
+}
+
+/// Undoes ports, the last one first.
+async fn unwire(state: &State, ports: &[(String, Port)]) -> Vec<String> {
+    let (site, mut leftovers) = (state.site(), Vec::new());
     for (backend, port) in ports.iter().rev() {
         if let Ok(backend) = state.backends.find(backend)
             && let Err(why) = outcome(backend.teardown(&site, port)).await
@@ -63,6 +94,12 @@ pub(super) async fn take_down(state: &Rc<State>) -> Vec<String> {
             leftovers.push(format!("{} on net {}: {why}", port.node, port.net.id));
         }
     }
+    leftovers
+}
+
+/// Undoes nets, the last one first.
+async fn unmake(state: &State, nets: &[(String, Net)]) -> Vec<String> {
+    let (site, mut leftovers) = (state.site(), Vec::new());
     for (backend, net) in nets.iter().rev() {
         if let Ok(backend) = state.backends.find(backend)
             && let Err(why) = outcome(backend.delete_net(&site, net)).await
@@ -74,7 +111,7 @@ pub(super) async fn take_down(state: &Rc<State>) -> Vec<String> {
 }
 
 /// Kills a node's QEMU. Returns what is left, if it does not go.
-async fn stop_node(node: &NodeCell) -> Vec<String> {
+pub(super) async fn kill(node: &NodeCell) -> Vec<String> {
     let machine = node.machine.borrow().clone();
     if let Some(machine) = machine
         && timeout(DEATH, machine.kill()).await.is_err()

@@ -32,12 +32,13 @@ use crate::topology::{NetKind, Problems};
 /// 9. What the capabilities promise, traffic shows.
 ///
 /// # Order of calls
-/// [`configured`](Self::configured) and [`capabilities`](Self::capabilities) while planning; then per cluster [`preflight`](Self::preflight) once with all of
-/// the backend's nets, [`create_net`](Self::create_net) once per net, [`setup`](Self::setup) per node and net, at the
-/// same time for different nodes and in the order of the NICs for one. At the end [`teardown`](Self::teardown) of each
-/// port once its VM is gone, and [`delete_net`](Self::delete_net) of each net. After a failure the same undoing follows
-/// for everything that was begun. If the owner dies there are no calls at all: what a backend makes is then freed by the
-/// kernel, or found by its name and its owner mark.
+/// [`configured`](Self::configured) and [`capabilities`](Self::capabilities) while planning. Then per cluster
+/// [`preflight`](Self::preflight) once with all of the backend's nets and ports, and again with those that are added later;
+/// [`create_net`](Self::create_net) once per net; [`setup`](Self::setup) per node and net, at the same time for different
+/// nodes and in the order of the NICs for one. A node that is stopped by itself is torn down, and may be set up again. At
+/// the end [`teardown`](Self::teardown) of each port once its VM is gone, and [`delete_net`](Self::delete_net) of each net.
+/// After a failure the same undoing follows for everything that was begun. If the owner dies there are no calls at all:
+/// what a backend makes is then freed by the kernel, or found by its name and its owner mark.
 ///
 /// # Errors
 /// The kinds of [`NetError`]. Messages say what was attempted; who asked and for which net is added by the cluster.
@@ -76,7 +77,8 @@ pub trait NetBackend: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Whether this host can carry these nets with these ports. Changes nothing but [`Site::claims`]: shared numbers are
+    /// Whether this host can carry these nets with these ports: the first ones of a cluster, or those that are added to it;
+    /// a port may come without its net then, which is known. Changes nothing but [`Site::claims`]: shared numbers are
     /// claimed here, so that a cluster that cannot have them has done nothing yet.
     ///
     /// # Errors

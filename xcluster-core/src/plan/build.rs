@@ -41,7 +41,8 @@ impl Plan {
 
         let nets: Vec<PlannedNet> = nets.into_iter().map(|(net, _)| net).collect();
         let nodes = nodes.into_iter().map(|node| plan_node(node, &nets, options.login)).collect();
-        Ok(Self { name, addressing, nets, nodes, netns, options, notes })
+        let topology = topology.clone();
+        Ok(Self { name, topology, addressing, nets, nodes, netns, options, notes })
     }
 }
 

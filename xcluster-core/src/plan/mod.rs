@@ -4,9 +4,11 @@
 //! * [`Plan`]: nets, nodes and their NICs, resolved.
 //! * [`Step`]: what is done, in order; the same values report progress while it is done.
 //! * [`Options`]: what is wanted beyond the topology.
+//! * [`NodeBoot`]: a node as somebody starts it by himself, and what then becomes of the plan.
 
 mod build;
 mod display;
+mod node_boot;
 mod options;
 mod step;
 
@@ -14,10 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::addr::{Addressing, MacAddr};
 use crate::host::Netns;
-use crate::name::{ClusterName, NodeId, Role};
+use crate::name::{ClusterName, NetId, NodeId, Role};
 use crate::net::{Net, Port};
-use crate::topology::Node;
+use crate::topology::{Node, Topology};
 
+pub use node_boot::NodeBoot;
 pub use options::{Accel, GuestSource, Identity, Options, Readiness};
 pub use step::Step;
 
@@ -39,6 +42,8 @@ pub const K8S_PORTS: [u16; 2] = [8080, 6443];
 pub struct Plan {
     /// The cluster's name.
     pub name: ClusterName,
+    /// What was wanted.
+    pub topology: Topology,
     /// How nodes and nets are numbered.
     pub addressing: Addressing,
     /// The nets, by number.
@@ -103,6 +108,11 @@ impl Plan {
     /// The planned node of this number.
     pub fn node(&self, id: NodeId) -> Option<&PlannedNode> {
         self.nodes.iter().find(|planned| planned.node.id == id)
+    }
+
+    /// The planned net of this number.
+    pub fn net(&self, id: NetId) -> Option<&PlannedNet> {
+        self.nets.iter().find(|planned| planned.net.id == id)
     }
 
     /// The names of the backends that are used, each once, in the order of the nets.

@@ -1,11 +1,13 @@
 //! What is wanted of a cluster beyond its topology. Plain data; who fills it in is the caller's affair.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::host::Netns;
+use crate::name::NodeId;
 
 /// What is wanted of a cluster beyond its topology.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +32,9 @@ pub struct Options {
     pub machine: String,
     /// Further words for every QEMU.
     pub qemu_args: Vec<String>,
+    /// Further words for the QEMUs of single nodes, after those for every QEMU.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_qemu_args: BTreeMap<NodeId, Vec<String>>,
     /// Whether the nodes let everybody in by telnet and ssh on the internal net. Off means that neither is started.
     pub login: bool,
     /// Whether the overlay that configures all nets but the internal one is generated from the topology.
@@ -56,6 +61,7 @@ impl Default for Options {
             accel: Accel::Auto,
             machine: "pc".to_owned(),
             qemu_args: Vec::new(),
+            node_qemu_args: BTreeMap::new(),
             login: true,
             configure: true,
             overlays: Vec::new(),
@@ -67,6 +73,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The further words for a node's QEMU.
+    pub(crate) fn words_of(&self, node: NodeId) -> Vec<String> {
+        let own = self.node_qemu_args.get(&node);
+        self.qemu_args.iter().chain(own.into_iter().flatten()).cloned().collect()
+    }
+
     /// When a node counts as ready.
     pub fn readiness(&self) -> Readiness {
         self.ready.clone().unwrap_or(match self.guest {

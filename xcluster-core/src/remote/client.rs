@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::console::RemoteConsole;
 use super::message::{Answer, Request, SOCKET, VERSION, Verb, Way, receive, send};
 use super::{descriptors, execution};
-use crate::cluster::{ClusterStatus, Error, Event};
+use crate::cluster::{ClusterStatus, Error, Event, IntoNodeBoot, NodeStatus};
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
 use crate::host::folder;
@@ -72,12 +72,35 @@ impl Remote {
         self.quick(Verb::Status).await
     }
 
-    /// What was planned.
+    /// The plan as it is now.
     ///
     /// # Errors
     /// Its owner does not answer.
     pub async fn plan(&self) -> Result<Plan, Error> {
         self.quick(Verb::Plan).await
+    }
+
+    /// Boots a node and waits until it is ready, as [`Cluster::boot`](crate::Cluster::boot) does. A boot that is not waited
+    /// for any more is called off.
+    ///
+    /// # Errors
+    /// The node runs, or cannot be as asked, or it failed: then what was begun for it is undone.
+    pub async fn boot(&self, what: impl IntoNodeBoot) -> Result<NodeStatus, Error> {
+        let boot = match what.into_node_boot() {
+            Ok(boot) => boot,
+            Err(asked) => {
+                return Err(Error::NoSuchNode { asked, there: self.plan().await?.node_numbers() });
+            }
+        };
+        self.ask(Verb::Boot { boot }).await.map(|(_, status)| status)
+    }
+
+    /// Ends a node alone, as [`Node::stop`](crate::Node::stop) does.
+    ///
+    /// # Errors
+    /// Something could not be removed, or the owner cannot be reached.
+    pub async fn stop_node(&self, node: NodeId) -> Result<(), Error> {
+        self.ask(Verb::StopNode { node }).await.map(|(_, ())| ())
     }
 
     /// Stops the cluster and waits until nothing is left.

@@ -15,6 +15,7 @@ use super::{descriptors, execution};
 use crate::cluster::{Cluster, Console, Error, ErrorKind, Node, Refusal};
 use crate::guest::exec::Command;
 use crate::name::NodeId;
+use crate::plan::NodeBoot;
 
 /// How long a request may take to arrive once somebody has connected.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,7 +32,9 @@ pub(super) async fn converse(
     }
     match request.verb {
         Verb::Status => reply(stream, cluster.status().await).await,
-        Verb::Plan => reply(stream, Ok(cluster.plan())).await,
+        Verb::Plan => reply(stream, Ok(&*cluster.plan())).await,
+        Verb::Boot { boot } => boot_node(stream, cluster, boot).await,
+        Verb::StopNode { node } => reply(stream, on(cluster, node, async |node| node.stop().await).await).await,
         Verb::Stop => {
             // The channel is only full when somebody else has asked already; the connection then closes at the end.
             let _ = stop.send(stream).await;
@@ -74,6 +77,23 @@ fn another_language() -> Refusal {
 
 async fn on<T>(cluster: &Cluster, node: NodeId, work: impl AsyncFnOnce(Node) -> Result<T, Error>) -> Result<T, Error> {
     work(cluster.node(node)?).await
+}
+
+/// A boot that nobody waits for any more is called off.
+async fn boot_node(mut stream: UnixStream, cluster: &Cluster, what: NodeBoot) -> io::Result<()> {
+    let id = what.node;
+    let booting = async { cluster.boot(what).await?.status().await };
+    tokio::select! {
+        biased;
+        booted = booting => reply(stream, booted).await,
+        () = hung_up(&mut stream) => on(cluster, id, async |node| node.stop().await).await.map_err(io::Error::other),
+    }
+}
+
+/// Returns when the asker is gone. He has nothing more to say.
+async fn hung_up(stream: &mut UnixStream) {
+    let mut rest = [0; 64];
+    while !matches!(stream.read(&mut rest).await, Ok(0) | Err(_)) {}
 }
 
 async fn events(mut stream: UnixStream, cluster: &Cluster) -> io::Result<()> {

@@ -10,13 +10,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::cluster::Refusal;
 use crate::guest::exec::Command;
 use crate::name::NodeId;
+use crate::plan::NodeBoot;
 
 /// The name of the socket in a cluster's folder.
 pub(super) const SOCKET: &str = "control";
 
 /// The version of this language. Both sides are of one user and mostly of one build, so another version is an error, not
 /// something to negotiate.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// The longest message, in bytes: a command may come with its input.
 const MESSAGE_MAX: u32 = 64 * 1024 * 1024;
@@ -37,6 +38,10 @@ pub(super) enum Verb {
     Status,
     /// Its plan.
     Plan,
+    /// A node's boot; answered with its status when it is ready. It is called off when the asker hangs up.
+    Boot { boot: NodeBoot },
+    /// A node's end.
+    StopNode { node: NodeId },
     /// Its end; answered when nothing is left.
     Stop,
     /// Events from the beginning, a message each; the connection closes after the last.

@@ -230,6 +230,26 @@ pub struct NodeSpec {
     pub expose: Option<Vec<u16>>,
 }
 
+impl NodeSpec {
+    /// Puts what `newer` sets over what this one has.
+    pub fn merge(&mut self, newer: Self) {
+        let Self { nets, memory, cpus, kernel_args, forward, bridges, expose } = newer;
+        replace(&mut self.nets, nets);
+        replace(&mut self.memory, memory);
+        replace(&mut self.cpus, cpus);
+        replace(&mut self.kernel_args, kernel_args);
+        replace(&mut self.forward, forward);
+        replace(&mut self.bridges, bridges);
+        replace(&mut self.expose, expose);
+    }
+}
+
+fn replace<T>(old: &mut Option<T>, new: Option<T>) {
+    if new.is_some() {
+        *old = new;
+    }
+}
+
 /// A route that nodes have, in IPv4 and IPv6 alike. Several hops make it multipath (ECMP).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

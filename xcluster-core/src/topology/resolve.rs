@@ -58,6 +58,18 @@ impl Topology {
         on.keys().map(|id| self.node(*id, &on)).collect()
     }
 
+    /// Makes a node one of its role's, if it is none yet.
+    pub fn add_node(&mut self, id: NodeId) {
+        let mut ids = self.role_members(id.role());
+        if !ids.contains(&id) {
+            ids.push(id);
+            ids.sort_unstable();
+            let role = self.role_mut(id.role());
+            role.count = None;
+            role.ids = Some(ids);
+        }
+    }
+
     /// Every net that somebody is on or that is specified, with its kind and the MTU asked for.
     pub fn net_ids(&self) -> BTreeSet<NetId> {
         let used = self.members().flat_map(|id| self.nets_of(id));

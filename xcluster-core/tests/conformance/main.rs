@@ -19,6 +19,7 @@ xcluster_core::harness![
     a_backend_that_keeps_the_contract_passes,
     a_repeated_setup_that_answers_other_words_is_noticed,
     a_repeated_setup_that_makes_something_new_is_noticed,
+    a_preflight_that_forgets_what_was_before_is_noticed,
     a_teardown_that_fails_on_what_is_absent_is_noticed,
     a_durable_backend_that_needs_its_memory_is_noticed,
     a_backend_that_touches_what_is_anothers_is_noticed,
@@ -91,6 +92,10 @@ async fn a_repeated_setup_that_answers_other_words_is_noticed() -> Result<(), Fa
 
 async fn a_repeated_setup_that_makes_something_new_is_noticed() -> Result<(), Failed> {
     check(Breach::Duplicates, 1, "is new").await
+}
+
+async fn a_preflight_that_forgets_what_was_before_is_noticed() -> Result<(), Failed> {
+    check(Breach::ForgetsTheFirst, 1, "asked again after that: nobody has asked for this port").await
 }
 
 async fn a_teardown_that_fails_on_what_is_absent_is_noticed() -> Result<(), Failed> {

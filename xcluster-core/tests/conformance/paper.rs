@@ -42,6 +42,7 @@ pub(crate) enum Breach {
     OneNetForAll,
     OneClusterForAll,
     NoHost,
+    ForgetsTheFirst,
 }
 
 /// The backend.
@@ -109,6 +110,10 @@ impl Paper {
     }
 
     async fn wire(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
+        let asked = site.store.find::<Vec<Port>>("paper ports");
+        if self.breaches(Breach::ForgetsTheFirst) && asked.is_some_and(|asked| !asked.contains(port)) {
+            return Err(NetError::Refused("nobody has asked for this port".to_owned()));
+        }
         let file = self.port_file(site, port);
         if !self.net_file(site, &port.net).exists() {
             if self.breaches(Breach::LeavesDebris) {
@@ -152,7 +157,8 @@ impl NetBackend for Paper {
         capabilities
     }
 
-    async fn preflight(&self, site: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+    async fn preflight(&self, site: &Site<'_>, _: &[Net], ports: &[Port]) -> Result<(), NetError> {
+        site.store.put("paper ports", ports.to_vec());
         self.udp_port(site).map(drop)
     }
 

@@ -2,6 +2,7 @@
 //! so that they do it at will and at once.
 
 mod marks;
+mod own;
 mod remote;
 
 use std::fs::{self, DirBuilder};
@@ -19,6 +20,14 @@ use xcluster_core::testing::{Behaviour, Failed, FakeQemu, ensure};
 use xcluster_core::{Builder, Cluster, Event, NodeState};
 
 use marks::Marks;
+use own::{
+    a_cluster_that_ends_while_a_node_boots_leaves_nothing, a_node_boots_again_with_other_arguments,
+    a_node_that_does_not_boot_fails_alone, a_node_that_ended_by_itself_boots_again, a_node_that_runs_is_not_booted,
+    a_node_that_stops_while_it_boots_is_called_off, a_nodes_mistakes_are_told_at_once_and_change_nothing,
+    an_open_cluster_boots_its_nodes_in_any_order, another_process_boots_and_stops_nodes,
+    nets_that_a_failed_boot_wanted_are_gone, nodes_and_nets_come_to_a_cluster_that_runs,
+    several_nodes_are_added_at_once, who_hangs_up_calls_a_boot_off,
+};
 use remote::{
     a_cluster_without_a_namespace_has_no_way_into_it, a_connection_of_another_processs_cluster_outlives_its_owner,
     a_port_that_nobody_listens_on_is_told_by_the_owner, a_program_runs_in_the_namespace_of_another_processs_cluster,
@@ -44,6 +53,19 @@ xcluster_core::harness![
     a_port_that_nobody_listens_on_is_told_by_the_owner,
     a_program_runs_in_the_namespace_of_another_processs_cluster,
     a_cluster_without_a_namespace_has_no_way_into_it,
+    an_open_cluster_boots_its_nodes_in_any_order,
+    nodes_and_nets_come_to_a_cluster_that_runs,
+    several_nodes_are_added_at_once,
+    a_node_boots_again_with_other_arguments,
+    a_node_that_ended_by_itself_boots_again,
+    a_node_that_runs_is_not_booted,
+    a_nodes_mistakes_are_told_at_once_and_change_nothing,
+    a_node_that_does_not_boot_fails_alone,
+    nets_that_a_failed_boot_wanted_are_gone,
+    a_node_that_stops_while_it_boots_is_called_off,
+    a_cluster_that_ends_while_a_node_boots_leaves_nothing,
+    another_process_boots_and_stops_nodes,
+    who_hangs_up_calls_a_boot_off,
 ];
 
 /// A host with fake QEMUs, and a folder for everything that a cluster leaves there.
@@ -85,6 +107,16 @@ impl Host {
         options.guest = GuestSource::Kernel { kernel: Some(self.path("kernel")), initramfs: Some(self.path("kernel")) };
         options.accel = Accel::Tcg;
         Cluster::builder().options(options).backend(backend).folder(self.path("clusters")).nodes(2).routers(1)
+    }
+
+    /// The marks of a node's ports.
+    fn ports_of(&self, id: NodeId) -> Result<Vec<String>, Failed> {
+        let names =
+            fs::read_dir(self.path("marks"))?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let mut names = names.collect::<Result<Vec<String>, Failed>>()?;
+        names.retain(|name| name.ends_with(&id.to_string()));
+        names.sort();
+        Ok(names)
     }
 
     /// What there is now.

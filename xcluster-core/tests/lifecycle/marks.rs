@@ -17,11 +17,13 @@ pub(crate) struct Marks {
     access: HostAccess,
     /// Whether it asks for a network namespace.
     namespace: bool,
+    /// The net that it cannot make.
+    refused: Option<u8>,
 }
 
 impl Marks {
     pub(crate) fn in_folder(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), access: HostAccess::None, namespace: false }
+        Self { folder: folder.to_owned(), access: HostAccess::None, namespace: false, refused: None }
     }
 
     /// The host reaches the nodes so.
@@ -32,6 +34,11 @@ impl Marks {
     /// The cluster gets a network namespace, in which nothing is made.
     pub(crate) fn in_a_namespace(self) -> Self {
         Self { namespace: true, ..self }
+    }
+
+    /// This net cannot be made.
+    pub(crate) fn refusing(self, net: u8) -> Self {
+        Self { refused: Some(net), ..self }
     }
 
     fn net(&self, net: &Net) -> PathBuf {
@@ -60,7 +67,8 @@ impl NetBackend for Marks {
     }
 
     async fn create_net(&self, _: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        mark(&self.net(net))
+        mark(&self.net(net))?;
+        if self.refused == Some(net.id.number()) { Err(NetError::Refused("not this one".to_owned())) } else { Ok(()) }
     }
 
     async fn setup(&self, _: &Site<'_>, port: &Port) -> Result<Wired, NetError> {

@@ -17,15 +17,15 @@ use super::marks::Marks;
 use super::{Host, has, node};
 
 /// A cluster of one node that is served, and the other side.
-struct Served {
-    host: Host,
-    remote: Remote,
+pub(crate) struct Served {
+    pub(crate) host: Host,
+    pub(crate) remote: Remote,
     stop: oneshot::Sender<()>,
     served: JoinHandle<Result<(), Error>>,
 }
 
 impl Served {
-    async fn new(wired: impl FnOnce(Marks) -> Marks) -> Result<Self, Failed> {
+    pub(crate) async fn new(wired: impl FnOnce(Marks) -> Marks) -> Result<Self, Failed> {
         let host = Host::new()?;
         let builder = host.cluster_on(wired(Marks::in_folder(&host.path("marks")))).nodes(1).routers(0);
         let cluster = Arc::new(Cluster::start(builder.name("lab")).await?);
@@ -39,7 +39,7 @@ impl Served {
         Ok(Self { host, remote, stop, served })
     }
 
-    async fn end(self) -> Result<Host, Failed> {
+    pub(crate) async fn end(self) -> Result<Host, Failed> {
         drop(self.stop);
         self.served.await.map_err(|error| Failed::new(error.to_string()))??;
         Ok(self.host)

@@ -10,6 +10,7 @@ use crate::testing::{Failed, ensure};
 
 pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
     trials.push(Trial::new(subject, 1, "", repeated_setup));
+    trials.push(Trial::new(subject, 1, "after nodes were added", added_ports));
     trials.push(Trial::new(subject, 2, "", teardown_of_what_is_absent));
     trials.push(Trial::new(subject, 5, "", setups_at_the_same_time));
     trials.push(Trial::new(subject, 6, "without what comes before it", |subject| async {
@@ -31,6 +32,32 @@ async fn repeated_setup(subject: Subject) -> Result<(), Failed> {
         same(port, first, second)?;
     }
     scene.look(&subject).same_as(&before).map_err(|failed| failed.during("after the second setup"))
+}
+
+/// A cluster that gets another node and another net says in preflight what is new, and no more.
+async fn added_ports(subject: Subject) -> Result<(), Failed> {
+    let mut scene = Scene::new(&subject, "added")?;
+    let (all_nets, all_ports) = (scene.nets.clone(), scene.ports.clone());
+    let last_net = all_nets.last().map(|net| net.id).filter(|_| all_nets.len() > 1);
+    let last_node = all_ports.last().map(|port| port.node);
+    let is_new = |port: &Port| Some(port.net.id) == last_net || Some(port.node) == last_node;
+    (scene.nets, scene.ports) = (all_nets.clone(), all_ports.clone());
+    scene.nets.retain(|net| Some(net.id) != last_net);
+    scene.ports.retain(|port| !is_new(port));
+    let (old_ports, first) = (scene.ports.clone(), scene.begin().await?);
+
+    scene.nets = all_nets.iter().filter(|net| Some(net.id) == last_net).cloned().collect();
+    scene.ports = all_ports.iter().filter(|port| is_new(port)).cloned().collect();
+    let added = scene.begin().await.map_err(|error| Failed::from(error).during("adding to a cluster"))?;
+
+    let known = old_ports.iter().zip(&first).chain(scene.ports.iter().zip(&added));
+    let site = scene.stage.site();
+    for (port, wired) in known {
+        let again = scene.backend.setup(&site, port).await;
+        same(port, wired, &again.map_err(|error| Failed::from(error).during("asked again after that"))?)?;
+    }
+    (scene.nets, scene.ports) = (all_nets, all_ports);
+    Ok(scene.end().await?)
 }
 
 fn same(port: &Port, first: &Wired, second: &Wired) -> Result<(), Failed> {

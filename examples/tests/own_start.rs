@@ -1,0 +1,56 @@
+//! A start in an order and with arguments of one's own: the router first, then nodes that differ, one of which is stopped and
+//! booted again on another net.
+//!
+//! ```text
+//!                                 ┌── vm-010, which is in no topology: net 7, a kernel argument of its own
+//! vm-221 ── net 2 ── vm-201 ── net 1
+//!                                 └── vm-001: more memory; later on net 7, too
+//! ```
+//!
+//! What it shows:
+//! * [`Cluster::open`] does everything but the nodes;
+//! * [`Cluster::boot`] boots a node as it is planned, or with what a [`NodeBoot`] says, and makes nets that are not there yet;
+//! * several nodes boot at once if the caller asks for them at once;
+//! * [`Node::stop`](xcluster_core::Node::stop) ends one node, and the others go on.
+
+use xcluster_core::name::NodeId;
+use xcluster_core::plan::NodeBoot;
+use xcluster_core::{Cluster, Node, NodeState};
+use xcluster_net_user::UserBackend;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+#[tokio::test]
+async fn nodes_start_in_an_order_and_with_arguments_of_ones_own() -> Result<()> {
+    let builder = Cluster::builder().backend(UserBackend::default()).nodes(1).routers(1).testers(1);
+    let cluster = Cluster::open(builder).await?;
+
+    // Whatever else the router needs is done before anybody sends a packet through it.
+    let router = cluster.boot(201).await?;
+    router.exec("sysctl -w net.ipv4.ip_default_ttl=33").await?.ok()?;
+
+    let node = NodeBoot::new(NodeId::new(1)?).memory(192);
+    let stranger = NodeBoot::new(NodeId::new(10)?).nets([0, 1, 7]).cpus(1).kernel_args("own.argument=yes");
+    let (node, stranger, tester) = tokio::try_join!(cluster.boot(node), cluster.boot(stranger), cluster.boot(221))?;
+    assert!(memory(&node).await? > 160_000, "vm-001 has no more memory than others");
+    assert!(stranger.exec("cat /proc/cmdline").await?.ok()?.text().contains("own.argument=yes"));
+    // From net 2 to net 1, over the router.
+    tester.exec("ping -c1 -W10 192.168.1.10").await?.ok()?;
+    // Who came later knows everybody by name.
+    stranger.exec("ping -c1 -W10 192.168.1.1 && grep -qw vm-001 /etc/hosts").await?.ok()?;
+
+    node.stop().await?;
+    assert_eq!(node.status().await?.state, NodeState::Stopped);
+    tester.exec("ping -c1 -W10 192.168.1.10").await?.ok()?;
+    let node = cluster.boot(NodeBoot::new(node.id()).nets([0, 1, 7])).await?;
+    node.exec("ping -c1 -W10 192.168.7.10").await?.ok()?;
+
+    cluster.stop().await?;
+    Ok(())
+}
+
+/// The memory of a node, in KiB.
+async fn memory(node: &Node) -> Result<u64> {
+    let line = node.exec("grep MemTotal /proc/meminfo").await?.ok()?.text().to_owned();
+    Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse()?)
+}

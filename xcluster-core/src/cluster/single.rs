@@ -1,0 +1,133 @@
+//! One node of an open cluster, booted and stopped by itself. What it lacks of the cluster is added before; what fails is
+//! undone alone, and the cluster goes on.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::boot::boot as bring_up;
+use super::error::Error;
+use super::event::Event;
+use super::prepare::{allow_descriptors_for, enough_memory};
+use super::start::{Failed, ask, create, open_netns, step, told};
+use super::state::{NodeCell, State};
+use super::status::NodeState;
+use super::undo::{kill, undo_node, undo_strays};
+use crate::name::NodeId;
+use crate::plan::{NodeBoot, Plan, PlannedNet, PlannedNic, Step};
+
+/// Boots a node that does not run, and waits until it is ready.
+pub(super) async fn boot(state: Rc<State>, what: NodeBoot) -> Result<(), Error> {
+    let _turn = state.turn.read().await;
+    let turn = state.turn_of(what.node);
+    let _node_turn = turn.lock().await;
+    if state.find_node(what.node).is_some_and(|node| node.runs()) {
+        return Err(Error::Running(what.node));
+    }
+    // Of one that has ended by itself.
+    let leftovers = undo_node(&state, what.node).await;
+    if !leftovers.is_empty() {
+        return Err(Error::Leftovers(leftovers));
+    }
+    let booted = tokio::select! {
+        biased;
+        // Then everything is undone.
+        () = state.ends() => return Err(Error::Ended),
+        booted = add_and_boot(&state, &what) => booted,
+    };
+    match booted {
+        Ok(()) => Ok(()),
+        Err(NotBooted::Error(error)) => Err(error),
+        Err(NotBooted::Failed(failed)) => Err(give_up(&state, what.node, failed).await),
+    }
+}
+
+/// Why a node was not booted.
+enum NotBooted {
+    /// Nothing was begun, or somebody else undoes it.
+    Error(Error),
+    /// There is something to undo.
+    Failed(Failed),
+}
+
+async fn add_and_boot(state: &Rc<State>, what: &NodeBoot) -> Result<(), NotBooted> {
+    let node = add(state, what).await?;
+    let called_off = || Error::NotReady { node: what.node, state: NodeState::Stopped, why: Some(WHY.to_owned()) };
+    tokio::select! {
+        biased;
+        () = node.called_off() => Err(NotBooted::Error(called_off())),
+        booted = bring_up(state.clone(), node.clone()) => {
+            booted.map_err(|failed| NotBooted::Failed(Failed { node: Some(node.clone()), ..failed }))
+        }
+    }
+}
+
+/// Why a node is not ready whose boot was called off.
+const WHY: &str = "it was told to while it booted";
+
+/// Ends a node, running or booting, and what is wired for it. Of one that does not run nothing is left afterwards either.
+pub(super) async fn stop(state: Rc<State>, id: NodeId) -> Result<(), Error> {
+    let _turn = state.turn.read().await;
+    state.node(id)?.call_off();
+    let turn = state.turn_of(id);
+    let _node_turn = turn.lock().await;
+    // Not who was called off, if somebody has booted it again meanwhile.
+    let node = state.node(id)?;
+    node.call_off();
+    let ran = node.machine.borrow().is_some() && node.state.get() != NodeState::Stopped;
+    let mut leftovers = kill(&node).await;
+    if leftovers.is_empty() {
+        leftovers = undo_node(&state, id).await;
+        node.unwired();
+    }
+    if ran {
+        node.state.set(NodeState::Stopped);
+        node.reason.take();
+        state.events.note(Event::NodeStopped { node: id });
+    }
+    if leftovers.is_empty() { Ok(()) } else { Err(Error::Leftovers(leftovers)) }
+}
+
+/// Has the node in the plan as it is to be, and what it needs in the cluster.
+async fn add(state: &Rc<State>, what: &NodeBoot) -> Result<Rc<NodeCell>, NotBooted> {
+    let _adding = state.adding.lock().await;
+    let old = state.plan();
+    let new = old.with_node(what, &state.backends).map_err(|problems| NotBooted::Error(Error::Invalid(problems)))?;
+    let planned = new.node(what.node).expect("it was put there").clone();
+    extend(state, &old, &new, what.node).await.map_err(NotBooted::Failed)?;
+    state.plan.send_replace(Arc::new(new));
+    Ok(state.renew_node(planned))
+}
+
+/// Makes what the new plan has beyond the old one.
+async fn extend(state: &Rc<State>, old: &Plan, new: &Plan, node: NodeId) -> Result<(), Failed> {
+    let nets: Vec<&PlannedNet> = new.nets.iter().filter(|net| old.net(net.net.id).is_none()).collect();
+    let planned = |plan: &Plan| plan.node(node).map(|planned| planned.nics.clone()).unwrap_or_default();
+    let (nics, known) = (planned(new), planned(old));
+    let nics: Vec<&PlannedNic> = nics.iter().filter(|nic| !known.contains(nic)).collect();
+    let memory = new.node(node).map_or(0, |planned| u64::from(planned.node.memory));
+    enough_memory(memory).map_err(|cause| Failed { step: Step::Boot { node }, cause, node: None })?;
+    allow_descriptors_for(new);
+    if let (Some(netns), None) = (&new.netns, state.namespace.get()) {
+        step(state, Step::Netns { netns: netns.clone() }, open_netns(state, netns)).await?;
+    }
+    // From here on something may be there: a claim of a backend's.
+    nets.iter().for_each(|net| state.undo.borrow_mut().net(&net.backend, &net.net));
+    ask(state, &nets, &nics).await?;
+    create(state, &nets).await
+}
+
+/// Undoes the boot of a node and says why it failed.
+async fn give_up(state: &Rc<State>, id: NodeId, failed: Failed) -> Error {
+    let mut failure = told(state, failed);
+    if let Some(node) = state.find_node(id) {
+        node.call_off();
+        failure.leftovers = kill(&node).await;
+        if failure.leftovers.is_empty() {
+            failure.leftovers = undo_node(state, id).await;
+            node.unwired();
+        }
+    }
+    let _adding = state.adding.lock().await;
+    failure.leftovers.extend(undo_strays(state).await);
+    Error::Start(Arc::new(failure))
+}

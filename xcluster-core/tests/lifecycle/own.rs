@@ -1,0 +1,250 @@
+//! Nodes that somebody starts in his own order and with his own arguments, stops, and starts again.
+
+use std::sync::Arc;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use xcluster_core::name::{NetId, NodeId};
+use xcluster_core::plan::{NodeBoot, Step};
+use xcluster_core::testing::{Behaviour, Failed, ensure};
+use xcluster_core::{Cluster, Error, Event, Node, NodeState};
+
+use super::marks::Marks;
+use super::remote::Served;
+use super::{Host, has, node};
+
+async fn states(cluster: &Cluster) -> Result<Vec<(u8, NodeState)>, Failed> {
+    Ok(cluster.status().await?.nodes.iter().map(|node| (node.id.number(), node.state)).collect())
+}
+
+async fn are(cluster: &Cluster, expected: &[(u8, NodeState)]) -> Result<(), Failed> {
+    let states = states(cluster).await?;
+    ensure(states == expected, || format!("{states:?}"))
+}
+
+/// What `word` was followed by when the node's QEMU was started.
+fn value(host: &Host, id: NodeId, word: &str) -> String {
+    let words = host.qemu.words(id).unwrap_or_default();
+    words.iter().skip_while(|w| *w != word).nth(1).cloned().unwrap_or_default()
+}
+
+fn said(outcome: Result<Node, Error>) -> Result<String, Failed> {
+    outcome.err().map(|error| format!("{error:?}")).ok_or_else(|| Failed::new("it was booted"))
+}
+
+/// Waits until a node is being started.
+async fn begun(cluster: &Cluster, id: NodeId) {
+    let mut events = cluster.events();
+    while !matches!(events.next().await, Some(Event::Begin { step: Step::Boot { node } }) if node == id) {}
+}
+
+pub(crate) async fn an_open_cluster_boots_its_nodes_in_any_order() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let before = host.look();
+    let cluster = Cluster::open(host.cluster()).await?;
+    are(&cluster, &[(1, NodeState::Waiting), (2, NodeState::Waiting), (201, NodeState::Waiting)]).await?;
+    cluster.boot(201).await?;
+    are(&cluster, &[(1, NodeState::Waiting), (2, NodeState::Waiting), (201, NodeState::Ready)]).await?;
+    cluster.boot("vm-002").await?.qmp("query-status", serde_json::Value::Null).await?;
+    are(&cluster, &[(1, NodeState::Waiting), (2, NodeState::Ready), (201, NodeState::Ready)]).await?;
+    ensure(host.qemu.starts(node(1)) == 0, || "node 1 was started".to_owned())?;
+    cluster.stop().await?;
+    host.look().same_as(&before)
+}
+
+pub(crate) async fn nodes_and_nets_come_to_a_cluster_that_runs() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let before = host.look();
+    let cluster = Cluster::start(host.cluster()).await?;
+    let added = cluster.boot(NodeBoot::new(node(9)).nets([0, 7]).memory(256).cpus(1)).await?;
+    ensure(added.status().await?.state == NodeState::Ready, || "it is not ready".to_owned())?;
+    ensure(cluster.node(9)?.id() == node(9), || "it is no node".to_owned())?;
+    let plan = cluster.plan();
+    ensure(plan.node_numbers() == "1 2 9 201", || plan.node_numbers())?;
+    ensure(plan.net(NetId::new(7)).is_some(), || "there is no net 7".to_owned())?;
+    let marks = host.ports_of(node(9))?;
+    ensure(marks == ["net0-vm-009", "net7-vm-009"], || format!("{marks:?}"))?;
+    has(&value(&host, node(9), "-m"), "256")?;
+    cluster.stop().await?;
+    host.look().same_as(&before)
+}
+
+pub(crate) async fn several_nodes_are_added_at_once() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let before = host.look();
+    let cluster = Arc::new(Cluster::open(host.cluster()).await?);
+    let boots = (11..17).map(|number| {
+        let cluster = cluster.clone();
+        async move { cluster.boot(NodeBoot::new(node(number)).nets([0, 3])).await }
+    });
+    for booted in futures::future::join_all(boots).await {
+        booted?;
+    }
+    let numbers = cluster.plan().node_numbers();
+    ensure(numbers == "1 2 11–16 201", || numbers)?;
+    drop(cluster);
+    host.look().same_as(&before)
+}
+
+pub(crate) async fn a_node_boots_again_with_other_arguments() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let before = host.look();
+    let cluster = Cluster::start(host.cluster()).await?;
+    let mut events = cluster.events();
+    let first = cluster.node(1)?;
+    first.stop().await?;
+    are(&cluster, &[(1, NodeState::Stopped), (2, NodeState::Ready), (201, NodeState::Ready)]).await?;
+    ensure(host.ports_of(node(1))?.is_empty(), || "it is wired".to_owned())?;
+    while !matches!(events.next().await, Some(Event::NodeStopped { node: stopped }) if stopped == node(1)) {}
+    // Once more is no mistake.
+    first.stop().await?;
+    let again = NodeBoot::new(node(1)).nets([0, 1, 2]).kernel_args("quiet").qemu_args(["-global", "x.y=z"]);
+    cluster.boot(again).await?;
+    let words = host.qemu.words(node(1)).unwrap_or_default();
+    ensure(words.iter().filter(|word| word.starts_with("user,")).count() == 3, || format!("{words:?}"))?;
+    ensure(words.ends_with(&["-global".to_owned(), "x.y=z".to_owned()]), || format!("{words:?}"))?;
+    has(&value(&host, node(1), "-append"), "quiet")?;
+    // As it is planned is as it was booted last.
+    first.stop().await?;
+    cluster.boot(1).await?;
+    ensure(host.qemu.words(node(1)).unwrap_or_default() == words, || "it is not as before".to_owned())?;
+    let exited = Event::Exited { node: node(1), reason: String::new() };
+    cluster.stop().await?;
+    while let Some(event) = events.next().await {
+        let same = std::mem::discriminant(&event) == std::mem::discriminant(&exited);
+        ensure(!same, || format!("{event:?}"))?;
+    }
+    host.look().same_as(&before)
+}
+
+pub(crate) async fn a_node_that_ended_by_itself_boots_again() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let cluster = Cluster::start(host.cluster()).await?;
+    let mut events = cluster.events();
+    let pid = cluster.node(2)?.status().await?.pid.ok_or_else(|| Failed::new("no pid"))?;
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)?;
+    while !matches!(events.next().await, Some(Event::Exited { .. }) | None) {}
+    cluster.boot(NodeBoot::new(node(2)).nets([0])).await?;
+    let marks = host.ports_of(node(2))?;
+    ensure(marks == ["net0-vm-002"], || format!("{marks:?}"))?;
+    are(&cluster, &[(1, NodeState::Ready), (2, NodeState::Ready), (201, NodeState::Ready)]).await?;
+    Ok(cluster.stop().await?)
+}
+
+pub(crate) async fn a_node_that_runs_is_not_booted() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let cluster = Cluster::start(host.cluster()).await?;
+    has(&said(cluster.boot(NodeBoot::new(node(2)).memory(512)).await)?, "vm-002 runs already")?;
+    ensure(host.qemu.starts(node(2)) == 1, || "it was started".to_owned())?;
+    let memory = cluster.plan().node(node(2)).map(|planned| planned.node.memory);
+    ensure(memory == Some(128), || format!("{memory:?}"))?;
+    Ok(cluster.stop().await?)
+}
+
+pub(crate) async fn a_nodes_mistakes_are_told_at_once_and_change_nothing() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let cluster = Cluster::open(host.cluster()).await?;
+    let (plan, before) = (cluster.plan(), host.look());
+    let said = said(cluster.boot(NodeBoot::new(node(5)).nets([1, 1]).memory(1).cpus(0)).await)?;
+    for part in ["net 0 comes first", "a net is there twice", "1 MiB is too little", "at least one processor"] {
+        has(&said, part)?;
+    }
+    has(&self::said(cluster.boot(300).await)?, "there is no node 300")?;
+    ensure(cluster.plan() == plan, || "the plan has changed".to_owned())?;
+    host.look().same_as(&before)?;
+    Ok(cluster.stop().await?)
+}
+
+pub(crate) async fn a_node_that_does_not_boot_fails_alone() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let before = host.look();
+    let cluster = Cluster::start(host.cluster()).await?;
+    cluster.node(2)?.stop().await?;
+    let stderr = "fake-qemu: the disk is on fire".to_owned();
+    host.qemu.behave(node(2), &Behaviour::Die { stderr, code: 3, after: None })?;
+    let said = said(cluster.boot(2).await)?;
+    has(&said, "cannot start vm-002\n  caused by: QEMU ended with code 3")?;
+    has(&said, "the disk is on fire")?;
+    are(&cluster, &[(1, NodeState::Ready), (2, NodeState::Failed), (201, NodeState::Ready)]).await?;
+    ensure(host.ports_of(node(2))?.is_empty(), || "it is wired".to_owned())?;
+    host.qemu.behave(node(2), &Behaviour::Boot)?;
+    cluster.boot(2).await?;
+    cluster.stop().await?;
+    host.look().same_as(&before)
+}
+
+pub(crate) async fn nets_that_a_failed_boot_wanted_are_gone() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let marks = Marks::in_folder(&host.path("marks")).refusing(6);
+    let cluster = Cluster::open(host.cluster_on(marks)).await?;
+    let (plan, before) = (cluster.plan(), host.look());
+    let said = said(cluster.boot(NodeBoot::new(node(1)).nets([0, 5, 6])).await)?;
+    has(&said, "cannot set up net 6 with backend `marks`\n  caused by: not this one")?;
+    ensure(cluster.plan() == plan, || "the plan has changed".to_owned())?;
+    host.look().same_as(&before)?;
+    cluster.boot(1).await?;
+    Ok(cluster.stop().await?)
+}
+
+pub(crate) async fn a_node_that_stops_while_it_boots_is_called_off() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let cluster = Arc::new(Cluster::open(host.cluster()).await?);
+    host.qemu.behave(node(1), &Behaviour::Hang)?;
+    let booting = tokio::task::spawn_local({
+        let cluster = cluster.clone();
+        async move { cluster.boot(1).await }
+    });
+    begun(&cluster, node(1)).await;
+    cluster.node(1)?.stop().await?;
+    let outcome = booting.await.map_err(|error| Failed::new(error.to_string()))?;
+    has(&said(outcome)?, "vm-001 is not ready (stopped: it was told to while it booted)")?;
+    ensure(host.ports_of(node(1))?.is_empty(), || "it is wired".to_owned())?;
+    host.qemu.behave(node(1), &Behaviour::Boot)?;
+    cluster.boot(1).await?;
+    Ok(())
+}
+
+pub(crate) async fn a_cluster_that_ends_while_a_node_boots_leaves_nothing() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let before = host.look();
+    let cluster = Cluster::open(host.cluster()).await?;
+    host.qemu.behave(node(9), &Behaviour::Hang)?;
+    // Whoever has asked stops waiting, and it goes on.
+    let asked =
+        tokio::time::timeout(std::time::Duration::from_millis(1), cluster.boot(NodeBoot::new(node(9)).nets([0, 4])));
+    ensure(asked.await.is_err(), || "it was booted".to_owned())?;
+    begun(&cluster, node(9)).await;
+    cluster.stop().await?;
+    host.look().same_as(&before)
+}
+
+pub(crate) async fn another_process_boots_and_stops_nodes() -> Result<(), Failed> {
+    let served = Served::new(|marks| marks).await?;
+    let status = served.remote.boot(NodeBoot::new(node(3)).nets([0, 1, 2])).await?;
+    ensure(status.state == NodeState::Ready && status.nics.len() == 3, || format!("{status:?}"))?;
+    ensure(served.remote.plan().await?.node(node(3)).is_some(), || "it is not in the plan".to_owned())?;
+    served.remote.stop_node(node(3)).await?;
+    let stderr = "fake-qemu: no".to_owned();
+    served.host.qemu.behave(node(3), &Behaviour::Die { stderr, code: 1, after: None })?;
+    let Err(error) = served.remote.boot(3).await else { return Err(Failed::new("it was booted")) };
+    has(&format!("{error:?}"), "cannot start vm-003\n  caused by: QEMU ended with code 1")?;
+    served.end().await.map(drop)
+}
+
+pub(crate) async fn who_hangs_up_calls_a_boot_off() -> Result<(), Failed> {
+    let served = Served::new(|marks| marks).await?;
+    served.host.qemu.behave(node(3), &Behaviour::Hang)?;
+    let booting = tokio::task::spawn_local({
+        let remote = served.remote.clone();
+        async move { remote.boot(3).await }
+    });
+    let started =
+        |event: &Event| matches!(event, Event::Begin { step: Step::Boot { node: booted } } if *booted == node(3));
+    served.remote.follow(|event| !started(&event)).await?;
+    booting.abort();
+    let _ = booting.await;
+    // Whoever stops it, too, waits until that is done.
+    served.remote.stop_node(node(3)).await?;
+    ensure(served.host.ports_of(node(3))?.is_empty(), || "it is wired".to_owned())?;
+    served.end().await.map(drop)
+}
