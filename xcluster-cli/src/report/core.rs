@@ -1,6 +1,6 @@
 //! The library's errors as failures of a command: exit code, what is known beyond the causes, and what to type next.
 
-use xcluster_core::cluster::{Cause, NodeFailure, StartFailure};
+use xcluster_core::cluster::{Cause, NodeFailure, Refusal, StartFailure};
 use xcluster_core::external::ScriptBackend;
 use xcluster_core::host::{FolderError, Netns};
 use xcluster_core::net::NetError;
@@ -19,6 +19,7 @@ impl From<Error> for Failure {
         let exit = exit(error.kind());
         match &error {
             Error::Start(failure) => of_start(exit, failure),
+            Error::Owner(refusal) => of_refusal(exit, refusal),
             Error::Folder(FolderError::Running { name }) => Self::from_error(exit, &error)
                 .hint(format!("`xcluster stop --name {name}`, or another name for this one with `--name`")),
             Error::Folder(FolderError::TooLong { .. }) => {
@@ -38,21 +39,29 @@ fn exit(kind: ErrorKind) -> Exit {
         ErrorKind::Host => Exit::HOST,
         ErrorKind::InUse => Exit::IN_USE,
         ErrorKind::NotRunning | ErrorKind::NoSuchNode => Exit::ABSENT,
+        ErrorKind::Late => Exit::TIMEOUT,
         _ => Exit::FAILURE,
     }
 }
 
 fn of_start(exit: Exit, start: &StartFailure) -> Failure {
-    let exit = if is_late(&start.cause) { Exit::TIMEOUT } else { exit };
     let failure = Failure { hint: hint(&start.step, &start.cause), ..Failure::from_error(exit, start) };
-    let tails = [("the end of its console:", &start.console), ("the end of what QEMU said:", &start.stderr)];
-    let tails = tails.into_iter().filter_map(|(head, text)| Some(tail(head, text.as_deref()?)));
-    let notes = tails.flatten().chain([undone(start)]).collect();
+    let notes = tails(&start.console, &start.stderr).chain([undone(start.stopped, &start.leftovers)]).collect();
     Failure { notes, ..failure }
 }
 
-const fn is_late(cause: &Cause) -> bool {
-    matches!(cause, Cause::Node(NodeFailure::Late { .. }))
+/// A node that another process was to boot.
+fn of_refusal(exit: Exit, refusal: &Refusal) -> Failure {
+    let hint = refusal.remedy().map(|remedy| format!("`{remedy}`"));
+    let notes = refusal.last_words().into_iter().flat_map(|words| {
+        tails(&words.console, &words.stderr).chain([undone(0, &words.leftovers)]).collect::<Vec<String>>()
+    });
+    Failure { hint, notes: notes.collect(), ..Failure::from_error(exit, refusal) }
+}
+
+fn tails<'a>(console: &'a Option<String>, stderr: &'a Option<String>) -> impl Iterator<Item = String> + use<'a> {
+    let tails = [("the end of its console:", console), ("the end of what QEMU said:", stderr)];
+    tails.into_iter().filter_map(|(head, text)| tail(head, text.as_deref()?))
 }
 
 fn tail(head: &str, text: &str) -> Option<String> {
@@ -62,13 +71,13 @@ fn tail(head: &str, text: &str) -> Option<String> {
     (!last.is_empty()).then(|| format!("{head}\n{last}"))
 }
 
-fn undone(start: &StartFailure) -> String {
-    let stopped = match start.stopped {
+fn undone(stopped: usize, leftovers: &[String]) -> String {
+    let stopped = match stopped {
         0 => String::new(),
         1 => "1 node that was up is stopped again; ".to_owned(),
         count => format!("{count} nodes that were up are stopped again; "),
     };
-    match start.leftovers.as_slice() {
+    match leftovers {
         [] => format!("{stopped}nothing is left behind"),
         leftovers => format!("{stopped}left behind: {}", leftovers.join("; ")),
     }

@@ -178,6 +178,8 @@ pub enum ErrorKind {
     NoSuchNode,
     /// A node did not start, or has failed.
     Node,
+    /// A node was not ready in time.
+    Late,
     /// A command or copy on a node failed.
     Exec,
     /// Anything else.
@@ -309,6 +311,7 @@ impl Cause {
         match self {
             Self::Net(NetError::InUse { .. } | NetError::Conflict { .. }) => ErrorKind::InUse,
             Self::Net(NetError::Refused(_)) | Self::Overlay(_) | Self::Disk(_) => ErrorKind::Invalid,
+            Self::Node(NodeFailure::Late { .. }) => ErrorKind::Late,
             Self::Node(_) | Self::Claim(_) => ErrorKind::Node,
             Self::Panicked(_) | Self::Descriptors(_) | Self::DescriptorsTwice(_) => ErrorKind::Other,
             Self::TwoNamespaces => ErrorKind::Invalid,

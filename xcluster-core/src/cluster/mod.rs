@@ -37,5 +37,5 @@ pub use error::{Cause, Error, ErrorKind, NodeFailure, StartFailure};
 pub use event::{Event, Events};
 pub use handle::{Cluster, IntoNodeBoot, IntoNodeId};
 pub use node::Node;
-pub use refusal::Refusal;
+pub use refusal::{LastWords, Refusal};
 pub use status::{ClusterState, ClusterStatus, NetStatus, NicStatus, NodeState, NodeStatus};

@@ -13,15 +13,31 @@ pub struct Refusal {
     /// Of the outermost one alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
+    /// Of the outermost one alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_words: Option<Box<LastWords>>,
     cause: Option<Box<Refusal>>,
+}
+
+/// What helps to see why a node did not start, and what is left of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub struct LastWords {
+    /// The end of its console.
+    pub console: Option<String>,
+    /// The end of what QEMU said.
+    pub stderr: Option<String>,
+    /// What could not be undone.
+    pub leftovers: Vec<String>,
 }
 
 impl Refusal {
     /// An error of this kind with these texts, outermost first.
     pub fn new(kind: ErrorKind, chain: impl IntoIterator<Item = String, IntoIter: DoubleEndedIterator>) -> Self {
-        let wrap = |cause, message| Some(Box::new(Self { kind, message, remedy: None, cause }));
+        let wrap = |cause, message| Some(Box::new(Self { kind, message, remedy: None, last_words: None, cause }));
         let outermost = chain.into_iter().rev().fold(None, wrap);
-        outermost.map_or_else(|| Self { kind, message: String::new(), remedy: None, cause: None }, |refusal| *refusal)
+        let nothing = || Self { kind, message: String::new(), remedy: None, last_words: None, cause: None };
+        outermost.map_or_else(nothing, |refusal| *refusal)
     }
 
     /// Any error, to be sent to another process.
@@ -41,6 +57,11 @@ impl Refusal {
         self.remedy.as_deref()
     }
 
+    /// What a node said last, if it is one that did not start.
+    pub fn last_words(&self) -> Option<&LastWords> {
+        self.last_words.as_deref()
+    }
+
     /// Its texts, outermost first.
     pub(crate) fn into_chain(self) -> Vec<String> {
         let mut chain = vec![self.message];
@@ -55,7 +76,15 @@ impl Refusal {
 
 impl From<&Error> for Refusal {
     fn from(error: &Error) -> Self {
-        Self { remedy: error.remedy().map(str::to_owned), ..Self::of(error.kind(), error) }
+        let last_words = match error {
+            Error::Start(failure) => Some(Box::new(LastWords {
+                console: failure.console.clone(),
+                stderr: failure.stderr.clone(),
+                leftovers: failure.leftovers.clone(),
+            })),
+            _ => None,
+        };
+        Self { remedy: error.remedy().map(str::to_owned), last_words, ..Self::of(error.kind(), error) }
     }
 }
 
@@ -84,12 +113,13 @@ mod tests {
     fn an_error_arrives_with_its_causes_and_with_what_helps() {
         let remedy = Some("sudo chmod 0666 /dev/net/tun".to_owned());
         let cause = Cause::Net(NetError::Unsupported { what: "cannot open `/dev/net/tun`".to_owned(), remedy });
-        let (console, stderr) = (None, None);
+        let (console, stderr) = (Some("a panic".to_owned()), None);
         let failure = StartFailure { step: Step::Guest, cause, console, stderr, stopped: 0, leftovers: Vec::new() };
         let sent = Refusal::from(&Error::Start(Arc::new(failure)));
         let came: Refusal = serde_json::from_str(&serde_json::to_string(&sent).unwrap()).unwrap();
         let error = Error::Owner(came.clone());
         assert_eq!((error.kind(), error.remedy()), (ErrorKind::Host, Some("sudo chmod 0666 /dev/net/tun")));
+        assert_eq!(came.last_words().and_then(|words| words.console.as_deref()), Some("a panic"));
         assert_eq!(came.into_chain(), ["cannot prepare QEMU and the guest", "cannot open `/dev/net/tun`"]);
     }
 }
