@@ -3,6 +3,7 @@
 //! # The house
 //! What is typed flows through it in this order:
 //!
+//! * `hook`: the user's own commands, which come first. `extension`: programs that are commands, which come last.
 //! * `args`: what was typed. `variables`: what the environment says.
 //! * `settings`: what will be done; all mistakes at once.
 //! * `commands`: one file each; they have the library do it.
@@ -13,6 +14,8 @@
 mod args;
 mod commands;
 mod exit;
+mod extension;
+mod hook;
 mod output;
 mod owner;
 mod progress;
@@ -22,6 +25,7 @@ mod terminal;
 mod variables;
 
 use std::ffi::OsString;
+use std::io::{Write, stderr};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -33,9 +37,20 @@ pub fn command() -> clap::Command {
 
 /// Does what the words say and reports how it went.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match args::Args::try_parse_from(words) {
+    let words: Vec<OsString> = words.into_iter().collect();
+    if let Err(failure) = hook::run(&words) {
+        failure.print();
+        return failure.exit.into();
+    }
+    let args = match args::Args::try_parse_from(&words) {
         Ok(args) => args,
-        Err(error) => return usage(&error),
+        Err(error) => match extension::run(&words, &error) {
+            Ok(()) => return usage(&error),
+            Err(failure) => {
+                failure.print();
+                return failure.exit.into();
+            }
+        },
     };
     let variables = variables::Variables::new(std::env::vars_os());
     log(args.verbose, variables.value("XCLUSTER_LOG"));
@@ -51,6 +66,13 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Prints help, or what is wrong with the command line. Help that nobody reads is no failure.
 fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
+    if let Some(name) = extension::unknown_command(error) {
+        let _ = writeln!(
+            stderr(),
+            "\nA command of your own is `cmd_{}` in the file that XCLUSTER_HOOK names, or a program `xcluster-{name}` on the path.",
+            name.replace(|c: char| !c.is_ascii_alphanumeric(), "_")
+        );
+    }
     if error.use_stderr() { exit::Exit::USAGE.into() } else { exit::Exit::OK.into() }
 }
 

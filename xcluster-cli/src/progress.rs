@@ -94,6 +94,7 @@ fn text(event: &Event) -> Option<String> {
         // Why is told at the end, with all that helps to see it.
         Event::Failed { step: Step::Boot { node }, .. } => format!("{node}: failed"),
         Event::Note { text } => format!("note: {}", printable(text)),
+        Event::NodeStopped { node } => format!("{node}: stopped"),
         Event::Exited { node, reason } => format!("{node}: ended: {}", printable(reason)),
         _ => return None,
     })

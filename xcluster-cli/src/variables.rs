@@ -51,12 +51,25 @@ pub(crate) const KNOWN: &[Variable] = &[
     without_option("XCLUSTER_SSH_BASE", "node N's ssh is on 127.0.0.1, this port + N"),
     without_option("XCLUSTER_K8S_PORT", "port on 127.0.0.1 of node 1's port 8080"),
     without_option("XCLUSTER_MCAST_BASE", "last byte of the multicast group of net 0; net N has this + N"),
+    without_option("XCLUSTER_HOOK", "shell file with commands of your own, read before every command"),
     without_option("XCLUSTER_LOG", "what is logged on standard error: error, warn, info, debug, trace"),
     without_option("XDG_RUNTIME_DIR", "where the folders of running clusters are; without it the temporary folder"),
     without_option("XDG_CACHE_HOME", "where built guests are kept; without it `~/.cache`"),
     without_option("SUDO_UID", "who runs sudo, for whom `nsadd` and `nsdel` then work"),
     without_option("NO_COLOR", "set to anything: no colours"),
 ];
+
+/// The variable of an option, which may be spelt with underscores, or be one of a single node: `mem201`.
+pub(crate) fn of_option(option: &str) -> Option<String> {
+    let shell = format!("__{}", option.replace('-', "_"));
+    let by_option = KNOWN.iter().find(|variable| {
+        variable.option.and_then(|known| known.strip_prefix("--")) == Some(option) && !variable.name.contains('<')
+    });
+    match by_option {
+        Some(variable) => Some(variable.name.to_owned()),
+        None => KNOWN.iter().any(|variable| variable.covers(&shell)).then_some(shell),
+    }
+}
 
 /// The values of those variables that are set.
 #[derive(Debug, Clone, Default)]

@@ -17,6 +17,9 @@ pub(crate) struct StartArgs {
     /// Stay, and stop the cluster at Ctrl-C or SIGTERM.
     #[arg(long)]
     pub(crate) foreground: bool,
+    /// Start no node: they wait until `boot` starts them.
+    #[arg(long)]
+    pub(crate) no_nodes: bool,
     // Before the cluster, whose headings would go on over it.
     #[command(flatten)]
     pub(crate) json: JsonArg,
@@ -37,15 +40,23 @@ pub(crate) struct PlanArgs {
     /// Print the JSON schema of topology files instead, for editors.
     #[arg(long, conflicts_with = "json")]
     pub(crate) schema: bool,
+    /// Show the plan of the running cluster instead, with the nodes that came to it later.
+    #[arg(long, conflicts_with_all = ["toml", "schema", "topology"])]
+    pub(crate) running: bool,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }
 
-/// Stop a cluster.
+/// Stop a cluster, or single nodes of it.
+///
+/// The others go on; `boot` starts a node again.
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {
     #[command(flatten)]
     pub(crate) name: NameArg,
+    /// Stop these nodes alone: 2, vm-002, 1-4, `nodes`, `routers`, `testers`.
+    #[arg(value_name = "NODE", conflicts_with = "all")]
+    pub(crate) nodes: Vec<String>,
     /// Stop every cluster of yours.
     #[arg(long, conflicts_with = "name")]
     pub(crate) all: bool,

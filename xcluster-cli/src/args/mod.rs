@@ -1,6 +1,7 @@
 //! What was typed. Says nothing of what it means: texts stay texts until `settings` has seen the environment and the
 //! topology file too, so that all mistakes are told at once.
 
+mod boot;
 mod cluster;
 mod host;
 mod netns;
@@ -11,6 +12,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::exit;
 
+pub(crate) use boot::{BootArgs, NetSetupArgs};
 pub(crate) use cluster::{AccelArg, ClusterArgs, GuestArgs, IdentityArg, PlanArgs, StartArgs, StatusArgs, StopArgs};
 pub(crate) use host::{CompletionsArgs, DoctorArgs, EnvArgs, ImageArgs, ManArgs};
 pub(crate) use netns::{NsaddArgs, NsdelArgs, PreparedArgs};
@@ -44,6 +46,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     #[command(alias = "starts")]
     Start(Box<StartArgs>),
+    Boot(BootArgs),
     Stop(StopArgs),
     Status(StatusArgs),
     Plan(Box<PlanArgs>),
@@ -59,6 +62,7 @@ pub(crate) enum Command {
     Nsadd(NsaddArgs),
     Nsdel(NsdelArgs),
     Nsenter(NsenterArgs),
+    NetSetup(NetSetupArgs),
     Image(ImageArgs),
     Doctor(DoctorArgs),
     Env(EnvArgs),

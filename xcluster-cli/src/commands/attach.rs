@@ -2,6 +2,7 @@
 
 use tokio::net::TcpStream;
 use xcluster_core::name::{ClusterName, NodeId, Role};
+use xcluster_core::plan::Plan;
 use xcluster_core::remote::{self, Remote};
 use xcluster_core::{ClusterStatus, NodeState, NodeStatus};
 
@@ -40,6 +41,32 @@ pub(super) fn one<'a>(word: &str, status: &'a ClusterStatus) -> Result<&'a NodeS
         let message = format!("there is no node {} in cluster `{}`", id.number(), status.name);
         Failure::new(Exit::ABSENT, message).hint(format!("it has {}", numbers(status)))
     })
+}
+
+/// The nodes that words name, each once, by number: those that are planned, and by number any other as well.
+pub(super) fn planned(words: &[String], plan: &Plan) -> Result<Vec<NodeId>, Failure> {
+    let mut nodes = Vec::new();
+    for word in words.iter().flat_map(|words| words.split(',')) {
+        let all = plan.nodes.iter().map(|planned| planned.node.id);
+        match (word.parse::<Role>(), range(word)) {
+            (Ok(role), _) => nodes.extend(all.filter(|id| id.role() == role)),
+            _ if word == "all" => nodes.extend(all),
+            (_, Some((first, last))) if first <= last => {
+                for number in first..=last {
+                    nodes.push(any(&number.to_string())?);
+                }
+            }
+            (_, Some((first, last))) => return Err(Failure::new(Exit::ABSENT, format!("`{first}-{last}` is empty"))),
+            (_, None) => nodes.push(any(word)?),
+        }
+    }
+    nodes.sort_unstable();
+    nodes.dedup();
+    Ok(nodes)
+}
+
+fn any(word: &str) -> Result<NodeId, Failure> {
+    word.parse().map_err(|error| Failure::from_error(Exit::ABSENT, &error))
 }
 
 /// The nodes that words name, each once, by number: `2`, `vm-002`, `1-4`, `nodes`, `routers`, `testers`, `all`, and

@@ -1,5 +1,7 @@
 //! `env`: the environment variables that are honoured, and variables that tell scripts where a cluster's ports are.
 
+mod shell;
+
 use std::io::{Write, stderr};
 
 use serde::Serialize;
@@ -14,6 +16,10 @@ use crate::variables::{KNOWN, Variable, Variables};
 
 /// Prints every variable, with its value if it has one; or the ports.
 pub(super) async fn run(args: &EnvArgs, variables: &Variables) -> Outcome {
+    if args.shell {
+        print(&shell::assignments(&args.name, variables)?)?;
+        return Ok(Exit::OK);
+    }
     if args.ports {
         let status = attach(&args.name, variables).await?.status().await?;
         let exports = exports(&status);

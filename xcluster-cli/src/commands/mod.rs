@@ -2,6 +2,7 @@
 //! came of it; whatever else it knew would be missing from the library.
 
 mod attach;
+mod boot;
 mod completions;
 mod connect;
 mod console;
@@ -12,9 +13,11 @@ mod exec;
 mod forward;
 mod image;
 mod man;
+mod net_setup;
 mod nsadd;
 mod nsdel;
 mod nsenter;
+mod opened;
 mod plan;
 mod ssh;
 mod start;
@@ -47,9 +50,11 @@ pub(crate) fn run(args: &Args, variables: &Variables) -> Outcome {
 async fn dispatch(args: &Args, variables: &Variables) -> Outcome {
     match &args.command {
         Command::Start(start) => start::run(start, variables, args.verbose).await,
+        Command::Boot(boot) => boot::run(boot, variables, args.verbose).await,
+        Command::NetSetup(setup) => net_setup::run(setup, variables, args.verbose).await,
         Command::Stop(args) => stop::run(args, variables).await,
         Command::Status(args) => status::run(args, variables).await,
-        Command::Plan(args) => plan::run(args, variables),
+        Command::Plan(args) => plan::run(args, variables).await,
         Command::Exec(args) => exec::run(args, variables).await,
         Command::Console(args) => console::run(args, variables).await,
         Command::Vm(args) => vm::run(args, variables).await,

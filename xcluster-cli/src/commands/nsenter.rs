@@ -12,6 +12,7 @@ use xcluster_core::remote::Remote;
 use super::Outcome;
 use crate::args::NsenterArgs;
 use crate::exit::Exit;
+use crate::hook;
 use crate::report::Failure;
 use crate::settings::of_caller;
 
@@ -28,6 +29,7 @@ pub(super) async fn run(args: &NsenterArgs) -> Outcome {
     let words = words(&args.command);
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).env(NETNS.0, NETNS.1);
+    hook::leave(&mut command);
     inside.enter(&mut command);
     let error = command.exec();
     let exit = match error.kind() {

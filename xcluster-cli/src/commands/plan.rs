@@ -3,6 +3,7 @@
 use xcluster_core::topology::Topology;
 
 use super::Outcome;
+use super::attach::attach;
 use super::start::explain;
 use crate::args::PlanArgs;
 use crate::exit::Exit;
@@ -11,9 +12,14 @@ use crate::settings::Settings;
 use crate::variables::Variables;
 
 /// Prints the plan, or what it is made from. This host is asked what it can do, and left as it is.
-pub(super) fn run(args: &PlanArgs, variables: &Variables) -> Outcome {
+pub(super) async fn run(args: &PlanArgs, variables: &Variables) -> Outcome {
     if args.schema {
         print(&format!("{}\n", Topology::json_schema()))?;
+        return Ok(Exit::OK);
+    }
+    if args.running {
+        let plan = attach(&args.cluster.name, variables).await?.plan().await?;
+        if args.json.json { print_json(&plan) } else { print(&plan.to_string()) }?;
         return Ok(Exit::OK);
     }
     let mut settings = Settings::new(&args.cluster, variables)?;

@@ -2,7 +2,7 @@
 
 use std::io::{Write, stderr};
 
-use xcluster_core::{ClusterStatus, Event};
+use xcluster_core::{ClusterStatus, Event, NodeState};
 
 use super::Outcome;
 use super::status::{name_option, text};
@@ -18,6 +18,7 @@ use crate::variables::Variables;
 /// Starts a cluster and says where everything is.
 pub(super) async fn run(args: &StartArgs, variables: &Variables, verbose: u8) -> Outcome {
     let mut settings = Settings::new(&args.cluster, variables)?;
+    settings.no_nodes = args.no_nodes;
     let choice = settings.choose();
     // All mistakes are told before anything is started.
     settings.plan()?;
@@ -52,6 +53,9 @@ fn show(status: &ClusterStatus, json: bool) -> Result<(), Failure> {
 fn next_steps(status: &ClusterStatus) -> String {
     let name = name_option(&status.name);
     let node = status.nodes.first().map_or(1, |node| node.id.number());
+    if status.nodes.iter().all(|node| node.state == NodeState::Waiting) {
+        return format!("\nnext:\n  xcluster boot{name} {node}   boot a node\n");
+    }
     let mut lines = vec![
         (format!("xcluster exec{name} all -- ip -brief address"), "run a command in all nodes"),
         (format!("xcluster console{name} {node}"), "join a serial console"),

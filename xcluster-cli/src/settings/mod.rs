@@ -7,12 +7,14 @@
 //! * `topology`: the file, and the options that change it.
 //! * `options`: everything beyond the topology.
 //! * `overrides`: `--node`.
+//! * `boot`: a single node that is booted by itself.
 //! * `backends`: what is said to backends.
 //! * `netns`: which network namespace a word means.
 //! * `script`: whose program wires the nets, if anybody's.
 //! * `choose`: which backend carries nets that name none.
 
 mod backends;
+mod boot;
 mod choose;
 mod given;
 mod netns;
@@ -39,6 +41,7 @@ use crate::exit::Exit;
 use crate::report::Failure;
 use crate::variables::Variables;
 
+pub(crate) use boot::node_boot;
 pub(crate) use choose::Choice;
 pub(crate) use given::Reader;
 pub(crate) use netns::of_caller;
@@ -58,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) options: Options,
     /// The program that wires nets, if there is one.
     pub(crate) script: Option<ScriptConfig>,
+    /// Whether the nodes wait until somebody boots them.
+    pub(crate) no_nodes: bool,
 }
 
 impl Settings {
@@ -75,7 +80,7 @@ impl Settings {
         let script = script::merge(args, &mut topology, &mut options, &mut reader);
         reader.finish()?;
         let name = name.unwrap_or_else(default_name);
-        Ok(Self { name, topology, options, script })
+        Ok(Self { name, topology, options, script, no_nodes: false })
     }
 
     /// The backends that the command line knows, the preferred one first. What the topology says to them is put over them where

@@ -98,7 +98,7 @@ impl Topology {
     }
 
     /// A role's specification over the shell version's defaults.
-    fn full_role(&self, role: Role) -> RoleSpec {
+    pub fn full_role(&self, role: Role) -> RoleSpec {
         let spec = self.role(role).clone();
         let (count, nets): (u8, &[u8]) = match role {
             Role::Nodes => (4, &[0, 1]),

@@ -1,0 +1,71 @@
+//! `boot`: nodes of a cluster, in an order and with arguments of somebody's own.
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use xcluster_core::name::NodeId;
+use xcluster_core::plan::{NodeBoot, Step};
+use xcluster_core::remote::Remote;
+use xcluster_core::{Error, Event, NodeStatus};
+
+use super::Outcome;
+use super::attach::planned;
+use super::opened::opened;
+use crate::args::BootArgs;
+use crate::exit::Exit;
+use crate::output::print_json;
+use crate::progress::Progress;
+use crate::report::Failure;
+use crate::settings::node_boot;
+use crate::variables::Variables;
+
+/// Boots the nodes side by side. Every failure is told, and the others go on.
+pub(super) async fn run(args: &BootArgs, variables: &Variables, verbose: u8) -> Outcome {
+    // Mistakes are told before a cluster is opened.
+    node_boot(NodeId::new(1).expect("there is a node 1"), args, variables)?;
+    let cluster = opened(&args.name, variables, verbose).await?;
+    let nodes = planned(&args.nodes, &cluster.plan().await?)?;
+    let boots = nodes.into_iter().map(|node| node_boot(node, args, variables)).collect::<Result<Vec<_>, _>>()?;
+    tokio::select! {
+        booted = boot_all(&cluster, boots, args.json.json) => booted,
+        // The owner sees that nobody waits any more.
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted.map_err(|error| Failure::io("watch for Ctrl-C", &error))?;
+            Err(Failure::quiet(Exit::INTERRUPTED))
+        }
+    }
+}
+
+async fn boot_all(cluster: &Remote, boots: Vec<NodeBoot>, json: bool) -> Outcome {
+    let mut progress = Progress::new();
+    let mut booting = FuturesUnordered::new();
+    for boot in boots {
+        let node = boot.node;
+        progress.show(&Event::Begin { step: Step::Boot { node } });
+        booting.push(async move { (node, cluster.boot(boot).await) });
+    }
+    let (mut up, mut failures) = (Vec::new(), Vec::new());
+    while let Some((node, outcome)) = booting.next().await {
+        progress.show(&event(node, &outcome));
+        match outcome {
+            Ok(status) => up.push(status),
+            Err(error) => failures.push((node, Failure::from(error))),
+        }
+    }
+    progress.finish();
+    up.sort_by_key(|status| status.id);
+    if json {
+        print_json(&up)?;
+    }
+    failures.sort_by_key(|(node, _)| *node);
+    failures.iter().for_each(|(_, failure)| failure.print());
+    Ok(failures.first().map_or(Exit::OK, |(_, failure)| failure.exit))
+}
+
+/// The end of a boot, as a start would tell it.
+fn event(node: NodeId, outcome: &Result<NodeStatus, Error>) -> Event {
+    let step = Step::Boot { node };
+    match outcome {
+        Ok(status) => Event::Done { step, millis: status.boot_millis.unwrap_or_default() },
+        Err(error) => Event::Failed { step, error: error.to_string() },
+    }
+}
