@@ -16,11 +16,14 @@ use std::sync::Arc;
 
 use futures::executor::block_on;
 
-use crate::cluster::{self, Builder, ClusterStatus, Console, Error, Event, IntoNodeBoot, IntoNodeId, NodeStatus};
+use crate::cluster::{
+    self, Builder, ClusterStatus, Console, Error, Event, IntoNodeBoot, IntoNodeId, NodeStatus, WiredByName,
+};
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
 use crate::host::namespace::Inside;
-use crate::name::{ClusterName, NodeId};
+use crate::name::{ClusterName, NetId, NodeId};
+use crate::net::Wired;
 use crate::plan::Plan;
 
 /// A running cluster; see [`cluster::Cluster`].
@@ -79,6 +82,30 @@ impl Cluster {
     /// As [`cluster::Cluster::boot`].
     pub fn boot(&self, what: impl IntoNodeBoot) -> Result<Node, Error> {
         block_on(self.0.boot(what)).map(Node)
+    }
+
+    /// Wires a NIC of a node for a QEMU that the caller starts in this process.
+    ///
+    /// # Errors
+    /// As [`cluster::Cluster::wire`].
+    pub fn wire(&self, node: impl IntoNodeId, net: NetId) -> Result<Wired, Error> {
+        block_on(self.0.wire(node, net))
+    }
+
+    /// The same for a QEMU that any process starts.
+    ///
+    /// # Errors
+    /// As [`cluster::Cluster::wire_by_name`].
+    pub fn wire_by_name(&self, node: impl IntoNodeId, net: NetId) -> Result<WiredByName, Error> {
+        block_on(self.0.wire_by_name(node, net))
+    }
+
+    /// Undoes the wiring of a NIC, if there is one.
+    ///
+    /// # Errors
+    /// As [`cluster::Cluster::unwire`].
+    pub fn unwire(&self, node: impl IntoNodeId, net: NetId) -> Result<(), Error> {
+        block_on(self.0.unwire(node, net))
     }
 
     /// The plan as it is now.

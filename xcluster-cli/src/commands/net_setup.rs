@@ -1,10 +1,86 @@
 //! `net-setup`: a NIC of a node, wired for a QEMU that somebody else starts.
 
+use serde::Serialize;
+use xcluster_core::cluster::WiredByName;
+use xcluster_core::name::{NetId, NodeId};
+use xcluster_core::net::HostAccess;
+use xcluster_core::remote::Remote;
+
 use super::Outcome;
+use super::attach::attach;
+use super::opened::opened;
 use crate::args::NetSetupArgs;
+use crate::exit::Exit;
+use crate::output::{print, print_json};
+use crate::report::Failure;
+use crate::settings::Reader;
 use crate::variables::Variables;
 
+/// The word that asks for the undoing, as scripts are called.
+const TEARDOWN: &str = "teardown";
+
 /// Wires the NIC and prints its words, or undoes that.
-pub(super) async fn run(_args: &NetSetupArgs, _variables: &Variables, _verbose: u8) -> Outcome {
-    Ok(crate::exit::Exit::OK)
+pub(super) async fn run(args: &NetSetupArgs, variables: &Variables, verbose: u8) -> Outcome {
+    let (teardown, [node, net]) = match args.words.as_slice() {
+        [node, net] => (false, [node, net]),
+        [verb, node, net] if verb == TEARDOWN => (true, [node, net]),
+        words => {
+            let usage = format!("`{}` is not `[teardown] NODE NET`", words.join(" "));
+            return Err(Failure::new(Exit::USAGE, usage));
+        }
+    };
+    let mut reader = Reader::new(variables);
+    let node = reader.value("NODE", Some(node), "", str::parse::<NodeId>);
+    let net = reader.value("NET", Some(net), "", str::parse::<NetId>);
+    reader.finish()?;
+    let (Some(node), Some(net)) = (node, net) else { return Err(Failure::quiet(Exit::INVALID)) };
+    if teardown {
+        return undo(&attach(&args.name, variables).await?, node, net).await;
+    }
+    let wired = opened(&args.name, variables, verbose).await?.wire_by_name(node, net).await?;
+    if args.json.json { print_json(&Answer::of(&wired)) } else { print(&line(&wired.words)?) }?;
+    Ok(Exit::OK)
+}
+
+async fn undo(cluster: &Remote, node: NodeId, net: NetId) -> Outcome {
+    cluster.unwire(node, net).await?;
+    Ok(Exit::OK)
+}
+
+/// What a script answers in JSON.
+#[derive(Serialize)]
+struct Answer<'a> {
+    words: &'a [String],
+    teardown: bool,
+    access: &'a HostAccess,
+}
+
+impl<'a> Answer<'a> {
+    fn of(wired: &'a WiredByName) -> Self {
+        Self { words: &wired.words, teardown: true, access: &wired.access }
+    }
+}
+
+/// Words that a shell splits as they are meant.
+fn line(words: &[String]) -> Result<String, Failure> {
+    match words.iter().find(|word| word.is_empty() || word.contains(char::is_whitespace)) {
+        None => Ok(format!("{}\n", words.join(" "))),
+        Some(word) => {
+            let message = format!("`{word}` is no word for a shell that splits at blanks");
+            Err(Failure::new(Exit::FAILURE, message).hint("`--json` prints it as it is"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_would_split_is_not_printed() {
+        let words = |words: &[&str]| line(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(words(&["-netdev", "tap,id=net1"]).unwrap(), "-netdev tap,id=net1\n");
+        assert!(words(&["-netdev", "tap,ifname=a b"]).is_err());
+        assert!(words(&[""]).is_err());
+    }
 }

@@ -17,7 +17,7 @@ use super::state::{NodeCell, State};
 use super::status::NodeState;
 use super::{reach, ready};
 use crate::host::{Claim, ClaimError};
-use crate::net::KvmArgs;
+use crate::net::{KvmArgs, Wired};
 use crate::plan::{PlannedNic, Readiness, SSH_PORT, Step};
 use crate::qemu::command::OURS;
 
@@ -62,14 +62,17 @@ pub(super) async fn boot(state: Rc<State>, node: Rc<NodeCell>) -> Result<(), Fai
     step(&state, Step::Boot { node: id }, run(&state, prepared, &node, nics)).await
 }
 
-async fn wire(state: &Rc<State>, node: &Rc<NodeCell>, nic: &PlannedNic, before: &[KvmArgs]) -> Result<KvmArgs, Cause> {
+/// Has its backend wire a NIC.
+pub(super) async fn set_up(state: &State, nic: &PlannedNic) -> Result<Wired, Cause> {
     let backend = state.backends.find(&nic.backend).expect("the plan only names backends that are registered");
     state.undo.borrow_mut().port(backend.name(), &nic.port);
     let wired = backend.setup(&state.site(), &nic.port).await?;
     let missing = wired.kvm.missing_descriptors();
-    if !missing.is_empty() {
-        return Err(Cause::Descriptors(missing));
-    }
+    if missing.is_empty() { Ok(wired) } else { Err(Cause::Descriptors(missing)) }
+}
+
+async fn wire(state: &Rc<State>, node: &Rc<NodeCell>, nic: &PlannedNic, before: &[KvmArgs]) -> Result<KvmArgs, Cause> {
+    let wired = set_up(state, nic).await?;
     fits(&wired.kvm, before)?;
     node.wired(&wired);
     Ok(wired.kvm)

@@ -275,6 +275,9 @@ pub enum Cause {
     /// A backend broke its contract: a descriptor of this node has that name already.
     #[error("the backend hands over descriptors by names that the node has already: {}", .0.join(", "))]
     DescriptorsTwice(Vec<String>),
+    /// A QEMU of another process can only be told of what has a name.
+    #[error("the words refer to descriptors that are no taps, and only those have names: {}", .0.join(", "))]
+    NotByName(Vec<String>),
     /// Backends want a node's QEMU in two places.
     #[error("the node's NICs need two network namespaces, and a QEMU runs in one")]
     TwoNamespaces,
@@ -314,7 +317,7 @@ impl Cause {
             Self::Node(NodeFailure::Late { .. }) => ErrorKind::Late,
             Self::Node(_) | Self::Claim(_) => ErrorKind::Node,
             Self::Panicked(_) | Self::Descriptors(_) | Self::DescriptorsTwice(_) => ErrorKind::Other,
-            Self::TwoNamespaces => ErrorKind::Invalid,
+            Self::TwoNamespaces | Self::NotByName(_) => ErrorKind::Invalid,
             _ => ErrorKind::Host,
         }
     }

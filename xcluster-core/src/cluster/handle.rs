@@ -17,11 +17,13 @@ use super::node::Node;
 use super::state::{Phase, State};
 use super::status::ClusterStatus;
 use super::thread::ClusterThread;
+use super::wire::{self, WiredByName};
 use super::{single, start, undo};
 use crate::guest::exec::{Command, Output};
 use crate::host::namespace::Inside;
 use crate::host::{Folder, Netns, folder};
-use crate::name::{ClusterName, NodeId};
+use crate::name::{ClusterName, NetId, NodeId};
+use crate::net::Wired;
 use crate::plan::{NodeBoot, Plan};
 
 /// What [`Cluster::inside`] is about.
@@ -161,6 +163,42 @@ impl Cluster {
     /// The folder with its logs; it goes when the cluster goes.
     pub fn folder(&self) -> &Path {
         &self.shared.folder
+    }
+
+    /// Wires a NIC of a node that does not run, for a QEMU that the caller starts in this process: its words, with the
+    /// descriptors that they refer to and the place where it must run. What the plan does not have is added: the node, as its
+    /// role has it, the net, and the NIC after the node's others. A repeated call answers the same.
+    ///
+    /// The node's [boot](Self::boot), its stop, and the end of the cluster undo the wiring, as [`unwire`](Self::unwire) does:
+    /// the QEMU is to be gone by then.
+    ///
+    /// # Errors
+    /// The node runs, or cannot be as asked, or its backend failed; then nothing is wired.
+    pub async fn wire(&self, node: impl IntoNodeId, net: NetId) -> Result<Wired, Error> {
+        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
+        self.ready().await?;
+        self.shared.call(async move |state| wire::wire(state, id, net).await).await
+    }
+
+    /// The same for a QEMU that any process starts, in the cluster's network namespace if it has one: a tap that is a
+    /// descriptor gets to be one by name, and [`wire`](Self::wire) is of no use for it any more.
+    ///
+    /// # Errors
+    /// As with [`wire`](Self::wire), or the words refer to descriptors that are no taps.
+    pub async fn wire_by_name(&self, node: impl IntoNodeId, net: NetId) -> Result<WiredByName, Error> {
+        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
+        self.ready().await?;
+        self.shared.call(async move |state| wire::wire_by_name(state, id, net).await).await
+    }
+
+    /// Undoes the wiring of a NIC, if there is one.
+    ///
+    /// # Errors
+    /// The node runs, or something could not be removed.
+    pub async fn unwire(&self, node: impl IntoNodeId, net: NetId) -> Result<(), Error> {
+        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
+        self.ready().await?;
+        self.shared.call(async move |state| wire::unwire(state, id, net).await).await
     }
 
     /// A node, by number or name.

@@ -7,6 +7,7 @@
 //! * `start`, `single`, `boot`, `ready`, `undo`: the order of effects.
 //! * `prepare`, `initramfs`: what all nodes share before the first one starts.
 //! * `reach`: how the host gets at a TCP port of a node.
+//! * `wire`: NICs for QEMUs that are not the cluster's.
 //! * `machine`, `console`: one node's QEMU and its serial console.
 
 mod boot;
@@ -30,6 +31,7 @@ mod status;
 mod tests;
 mod thread;
 mod undo;
+mod wire;
 
 pub use builder::Builder;
 pub use console::{Console, ConsoleInput};
@@ -39,3 +41,4 @@ pub use handle::{Cluster, IntoNodeBoot, IntoNodeId};
 pub use node::Node;
 pub use refusal::{LastWords, Refusal};
 pub use status::{ClusterState, ClusterStatus, NetStatus, NicStatus, NodeState, NodeStatus};
+pub use wire::WiredByName;

@@ -9,11 +9,11 @@ use super::error::Error;
 use super::event::Event;
 use super::prepare::{allow_descriptors_for, enough_memory};
 use super::start::{Failed, ask, create, open_netns, step, told};
-use super::state::{NodeCell, State};
+use super::state::State;
 use super::status::NodeState;
 use super::undo::{kill, undo_node, undo_strays};
 use crate::name::NodeId;
-use crate::plan::{NodeBoot, Plan, PlannedNet, PlannedNic, Step};
+use crate::plan::{NodeBoot, Plan, PlannedNet, PlannedNic, PlannedNode, Step};
 
 /// Boots a node that does not run, and waits until it is ready.
 pub(super) async fn boot(state: Rc<State>, what: NodeBoot) -> Result<(), Error> {
@@ -42,7 +42,7 @@ pub(super) async fn boot(state: Rc<State>, what: NodeBoot) -> Result<(), Error> 
 }
 
 /// Why a node was not booted.
-enum NotBooted {
+pub(super) enum NotBooted {
     /// Nothing was begun, or somebody else undoes it.
     Error(Error),
     /// There is something to undo.
@@ -50,7 +50,8 @@ enum NotBooted {
 }
 
 async fn add_and_boot(state: &Rc<State>, what: &NodeBoot) -> Result<(), NotBooted> {
-    let node = add(state, what).await?;
+    let planned = add(state, what).await?;
+    let node = state.renew_node(planned);
     let called_off = || Error::NotReady { node: what.node, state: NodeState::Stopped, why: Some(WHY.to_owned()) };
     tokio::select! {
         biased;
@@ -88,14 +89,14 @@ pub(super) async fn stop(state: Rc<State>, id: NodeId) -> Result<(), Error> {
 }
 
 /// Has the node in the plan as it is to be, and what it needs in the cluster.
-async fn add(state: &Rc<State>, what: &NodeBoot) -> Result<Rc<NodeCell>, NotBooted> {
+pub(super) async fn add(state: &Rc<State>, what: &NodeBoot) -> Result<PlannedNode, NotBooted> {
     let _adding = state.adding.lock().await;
     let old = state.plan();
     let new = old.with_node(what, &state.backends).map_err(|problems| NotBooted::Error(Error::Invalid(problems)))?;
     let planned = new.node(what.node).expect("it was put there").clone();
     extend(state, &old, &new, what.node).await.map_err(NotBooted::Failed)?;
     state.plan.send_replace(Arc::new(new));
-    Ok(state.renew_node(planned))
+    Ok(planned)
 }
 
 /// Makes what the new plan has beyond the old one.

@@ -16,9 +16,10 @@ use super::machine::RunningMachine;
 use super::prepare::Prepared;
 use super::status::{ClusterState, ClusterStatus, NetStatus, NicStatus, NodeState, NodeStatus};
 use super::undo::Undo;
+use super::wire::WiredByName;
 use crate::guest::AnyAgent;
 use crate::host::{Claims, Folder, Namespace, Store};
-use crate::name::{ClusterName, NodeId};
+use crate::name::{ClusterName, NetId, NodeId};
 use crate::net::{Forward, HostAccess, Place, Registry, Site, Wired};
 use crate::plan::{Plan, PlannedNode};
 
@@ -57,6 +58,8 @@ pub(super) struct State {
     pub(super) node_turns: RefCell<BTreeMap<NodeId, Rc<Mutex<()>>>>,
     /// The cluster is being taken down: what is being started is called off, and a node that ends now is no news.
     pub(super) ending: watch::Sender<bool>,
+    /// What was wired for QEMUs of other processes.
+    pub(super) by_name: RefCell<BTreeMap<(NodeId, NetId), WiredByName>>,
     pub(super) claims: Claims,
     pub(super) store: Store,
     /// Where the networks are, once it is there, if a backend needs one. After what backends remember, which may hold
@@ -92,6 +95,7 @@ impl State {
             adding: Mutex::default(),
             node_turns: RefCell::default(),
             ending: watch::Sender::new(false),
+            by_name: RefCell::default(),
             claims: Claims::new(),
             store: Store::new(),
             namespace: OnceCell::new(),

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::error::Error;
 use super::state::{NodeCell, State};
 use super::status::NodeState;
-use crate::name::NodeId;
+use crate::name::{NetId, NodeId};
 use crate::net::{Net, NetError, Port};
 
 /// What was begun, and by which backend.
@@ -32,9 +32,9 @@ impl Undo {
         }
     }
 
-    /// The ports of a node, which somebody else undoes.
-    fn take_ports(&mut self, node: NodeId) -> Vec<(String, Port)> {
-        self.ports.extract_if(.., |(_, port)| port.node == node).collect()
+    /// The ports that are `meant`, which somebody else undoes.
+    fn take_ports(&mut self, meant: impl Fn(&Port) -> bool) -> Vec<(String, Port)> {
+        self.ports.extract_if(.., |(_, port)| meant(port)).collect()
     }
 
     /// The nets that are `meant`, which somebody else undoes.
@@ -44,7 +44,9 @@ impl Undo {
 
     /// A port is about to be wired.
     pub(super) fn port(&mut self, backend: &str, port: &Port) {
-        self.ports.push((backend.to_owned(), port.clone()));
+        if !self.ports.iter().any(|(_, begun)| begun == port) {
+            self.ports.push((backend.to_owned(), port.clone()));
+        }
     }
 }
 
@@ -73,7 +75,13 @@ pub(super) async fn take_down(state: &Rc<State>) -> Vec<String> {
 
 /// Undoes what a single node has, once its QEMU is gone. Returns what could not be undone.
 pub(super) async fn undo_node(state: &State, node: NodeId) -> Vec<String> {
-    let ports = state.undo.borrow_mut().take_ports(node);
+    let ports = state.undo.borrow_mut().take_ports(|port| port.node == node);
+    unwire(state, &ports).await
+}
+
+/// Undoes a single NIC. Returns what could not be undone.
+pub(super) async fn undo_port(state: &State, node: NodeId, net: NetId) -> Vec<String> {
+    let ports = state.undo.borrow_mut().take_ports(|port| port.node == node && port.net.id == net);
     unwire(state, &ports).await
 }
 
@@ -88,6 +96,7 @@ pub(super) async fn undo_strays(state: &State) -> Vec<String> {
 async fn unwire(state: &State, ports: &[(String, Port)]) -> Vec<String> {
     let (site, mut leftovers) = (state.site(), Vec::new());
     for (backend, port) in ports.iter().rev() {
+        state.by_name.borrow_mut().remove(&(port.node, port.net.id));
         if let Ok(backend) = state.backends.find(backend)
             && let Err(why) = outcome(backend.teardown(&site, port)).await
         {

@@ -19,5 +19,6 @@ pub use folder::{Folder, FolderError};
 pub use memory::available_memory;
 pub use namespace::{Namespace, NamespaceError, Netns};
 pub use store::Store;
+pub(crate) use tap::keep_tap;
 pub use tap::{has_link, remove_tap};
 pub use uplink::{Uplink, UplinkError};

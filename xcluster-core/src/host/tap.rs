@@ -1,6 +1,7 @@
-//! Taps that somebody else has made and that have a name: whether one is there, and its removal, for which one need only be
-//! its owner. Makes none.
+//! Taps that somebody else has made and that have a name: whether one is there, how one that lives by descriptors stays for
+//! another process, and the removal, for which one need only be its owner. Makes none.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -16,6 +17,12 @@ mod ioctl {
         /// `TUNSETIFF` of linux/if_tun.h, which says `int` and takes a `struct ifreq`.
         tun_set_iff,
         nix::request_code_write!(b'T', 202, size_of::<libc::c_int>()),
+        libc::ifreq
+    );
+    nix::ioctl_read_bad!(
+        /// `TUNGETIFF` of linux/if_tun.h, which says `unsigned int` and fills a `struct ifreq`.
+        tun_get_iff,
+        nix::request_code_read!(b'T', 210, size_of::<libc::c_uint>()),
         libc::ifreq
     );
     nix::ioctl_write_int_bad!(
@@ -67,6 +74,30 @@ pub fn remove_tap(namespace: &Namespace, name: &str) -> io::Result<bool> {
     unsafe { ioctl::tun_set_persist(tun.as_raw_fd(), 0) }?;
     drop(tun);
     has_link(namespace, name).map(|there| !there)
+}
+
+/// Has a tap stay without its descriptors, which are all of its queues, and leads them nowhere: a tap that is open here
+/// cannot be opened by its name. Returns the name.
+///
+/// # Errors
+/// It is no tap, or the kernel refuses.
+pub(crate) fn keep_tap(queues: &[&OwnedFd]) -> io::Result<String> {
+    let first = queues.first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut request = request("", 0)?;
+    // SAFETY: the descriptor is open, and the structure is what the request fills.
+    unsafe { ioctl::tun_get_iff(first.as_raw_fd(), &raw mut request) }?;
+    let name: Vec<u8> =
+        request.ifr_name.iter().map(|byte| byte.cast_unsigned()).take_while(|byte| *byte != 0).collect();
+    let name = String::from_utf8(name).map_err(io::Error::other)?;
+    // SAFETY: the descriptor is open, and the request takes a number.
+    unsafe { ioctl::tun_set_persist(first.as_raw_fd(), 1) }?;
+    let nowhere = File::open("/dev/null")?;
+    for queue in queues {
+        // SAFETY: both descriptors are open, and stay so: whoever owns the queue closes its number, whatever it leads to.
+        let replaced = unsafe { libc::dup3(nowhere.as_raw_fd(), queue.as_raw_fd(), libc::O_CLOEXEC) };
+        Errno::result(replaced)?;
+    }
+    Ok(name)
 }
 
 fn attach(tun: &OwnedFd, name: &str, flags: libc::c_int) -> nix::Result<()> {

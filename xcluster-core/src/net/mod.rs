@@ -8,6 +8,7 @@
 //! * [`Settings`], [`configure`]: what a topology says to a backend that only the backend understands.
 
 mod backend;
+pub(crate) mod by_name;
 mod capabilities;
 mod error;
 mod kvm;

@@ -12,12 +12,12 @@ use tokio::time::timeout;
 use super::console::RemoteConsole;
 use super::message::{Answer, Request, SOCKET, VERSION, Verb, Way, receive, send};
 use super::{descriptors, execution};
-use crate::cluster::{ClusterStatus, Error, Event, IntoNodeBoot, NodeStatus};
+use crate::cluster::{ClusterStatus, Error, Event, IntoNodeBoot, NodeStatus, WiredByName};
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
 use crate::host::folder;
 use crate::host::namespace::Inside;
-use crate::name::{ClusterName, NodeId};
+use crate::name::{ClusterName, NetId, NodeId};
 use crate::plan::Plan;
 
 /// How long an owner may take to answer what it knows. Commands, copies and the end of a cluster take what they take.
@@ -101,6 +101,22 @@ impl Remote {
     /// Something could not be removed, or the owner cannot be reached.
     pub async fn stop_node(&self, node: NodeId) -> Result<(), Error> {
         self.ask(Verb::StopNode { node }).await.map(|(_, ())| ())
+    }
+
+    /// Wires a NIC of a node for a QEMU that somebody starts, as [`Cluster::wire_by_name`](crate::Cluster::wire_by_name) does.
+    ///
+    /// # Errors
+    /// The node runs, or cannot be as asked, or its backend failed; then nothing is wired.
+    pub async fn wire_by_name(&self, node: NodeId, net: NetId) -> Result<WiredByName, Error> {
+        self.ask(Verb::Wire { node, net }).await.map(|(_, wired)| wired)
+    }
+
+    /// Undoes the wiring of a NIC, if there is one.
+    ///
+    /// # Errors
+    /// The node runs, or something could not be removed.
+    pub async fn unwire(&self, node: NodeId, net: NetId) -> Result<(), Error> {
+        self.ask(Verb::Unwire { node, net }).await.map(|(_, ())| ())
     }
 
     /// Stops the cluster and waits until nothing is left.

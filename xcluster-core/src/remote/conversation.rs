@@ -35,6 +35,8 @@ pub(super) async fn converse(
         Verb::Plan => reply(stream, Ok(&*cluster.plan())).await,
         Verb::Boot { boot } => boot_node(stream, cluster, boot).await,
         Verb::StopNode { node } => reply(stream, on(cluster, node, async |node| node.stop().await).await).await,
+        Verb::Wire { node, net } => reply(stream, cluster.wire_by_name(node, net).await).await,
+        Verb::Unwire { node, net } => reply(stream, cluster.unwire(node, net).await).await,
         Verb::Stop => {
             // The channel is only full when somebody else has asked already; the connection then closes at the end.
             let _ = stop.send(stream).await;

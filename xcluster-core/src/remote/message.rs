@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::cluster::Refusal;
 use crate::guest::exec::Command;
-use crate::name::NodeId;
+use crate::name::{NetId, NodeId};
 use crate::plan::NodeBoot;
 
 /// The name of the socket in a cluster's folder.
@@ -42,6 +42,10 @@ pub(super) enum Verb {
     Boot { boot: NodeBoot },
     /// A node's end.
     StopNode { node: NodeId },
+    /// A NIC for a QEMU of the asker's.
+    Wire { node: NodeId, net: NetId },
+    /// The end of that wiring.
+    Unwire { node: NodeId, net: NetId },
     /// Its end; answered when nothing is left.
     Stop,
     /// Events from the beginning, a message each; the connection closes after the last.
