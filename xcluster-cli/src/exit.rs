@@ -64,7 +64,7 @@ pub(crate) const MEANINGS: [(Exit, &str); 13] = [
     (Exit::OK, "done"),
     (Exit::FAILURE, "something failed; the message says what"),
     (Exit::USAGE, "the command line is wrong"),
-    (Exit::INVALID, "the topology or an option is invalid, or no backend can carry it"),
+    (Exit::INVALID, "the topology, an option or the hook is invalid, or no backend can carry it"),
     (Exit::ABSENT, "there is no such cluster or node"),
     (Exit::HOST, "this host cannot do it; `xcluster doctor` says why"),
     (Exit::IN_USE, "the cluster's name, a port or a namespace's number is in use"),

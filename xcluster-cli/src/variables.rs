@@ -141,6 +141,29 @@ mod tests {
         assert_eq!(variables.values.keys().collect::<Vec<_>>(), ["__nvm"]);
     }
 
+    /// What scripts and profiles written for the shell version set.
+    #[test]
+    fn the_shell_versions_variables_are_honoured() {
+        let names = "__nvm __nrouters __ntesters __nets_vm __nets_router __nets7 __mem __mem7 __smp __smp7 __append __append7 \
+                     __mtu __machine __kvm __kvm_opt __net_setup XCLUSTER_HOOK XCLUSTER_TELNET_BASE XCLUSTER_SSH_BASE \
+                     XCLUSTER_K8S_PORT XCLUSTER_MCAST_BASE XCLUSTER_OVLPATH XOVLS";
+        for name in names.split_whitespace() {
+            assert!(KNOWN.iter().any(|variable| variable.covers(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_options_variable_is_found_in_either_spelling() {
+        let check = |option: &str, name: Option<&str>| assert_eq!(of_option(option).as_deref(), name, "{option}");
+        check("nets_router", Some("__nets_router"));
+        check("nets-router", Some("__nets_router"));
+        check("mem201", Some("__mem201"));
+        check("name", Some("XCLUSTER_NAME"));
+        check("qemu", Some("__kvm"));
+        check("node", None);
+        check("memx", None);
+    }
+
     #[test]
     fn a_number_behind_the_name_means_one_node() {
         let variables = Variables::with([("__mem", "256"), ("__mem201", "512"), ("__memx", "1")]);

@@ -50,11 +50,12 @@ pub(crate) struct BootArgs {
 /// Words refer to taps by name, so that QEMU must run where they are: `xcluster nsenter NAME qemu-system-x86_64 …` if the
 /// cluster has a network namespace of its own. The node's own boot, its stop, and the end of the cluster undo the wiring.
 #[derive(Debug, Args)]
+#[command(override_usage = "xcluster net-setup [OPTIONS] [teardown] <NODE> <NET>")]
 pub(crate) struct NetSetupArgs {
     #[command(flatten)]
     pub(crate) name: NameArg,
     /// The node and the net, by number; after `teardown` the wiring is undone instead.
-    #[arg(value_name = "[teardown] NODE NET", required = true, num_args = 2..=3)]
+    #[arg(value_names = ["NODE", "NET"], required = true, num_args = 2..=3)]
     pub(crate) words: Vec<String>,
     #[command(flatten)]
     pub(crate) json: JsonArg,
