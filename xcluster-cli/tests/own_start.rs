@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 /// A folder of its own for everything but the guest, which is built once for all tests.
@@ -127,8 +127,25 @@ fn nodes_are_booted_stopped_and_booted_again_by_hand() {
     let stderr = String::from_utf8_lossy(&broken.stderr).into_owned();
     assert!(stderr.contains("cannot start vm-008") && stderr.contains("-no-such-word: invalid option"), "{stderr}");
     terminal.are(&[(1, "ready"), (7, "ready"), (8, "failed"), (201, "waiting")]);
-    terminal.says(&["stop"]);
+
+    // Nodes that came later end with their owner as the first ones do.
+    let status = terminal.json(&["status", "--json"]);
+    let qemus = status["nodes"].as_array().unwrap().iter().filter_map(|node| node["pid"].as_i64());
+    let pids: Vec<i32> = qemus.chain(status["owner"].as_i64()).map(|pid| pid.try_into().unwrap()).collect();
+    assert_eq!(pids.len(), 3);
+    kill(Pid::from_raw(pids[2]), Signal::SIGKILL).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while pids.iter().any(|pid| runs(*pid)) {
+        assert!(Instant::now() < deadline, "a process outlives its owner");
+        std::thread::yield_now();
+    }
+    assert_eq!(terminal.runs(&["status"]).status.code(), Some(4));
     assert!(terminal.nothing_is_left());
+}
+
+/// Whether a process is there that is not only waiting for somebody to hear of its end.
+fn runs(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 #[test]
@@ -178,12 +195,31 @@ impl Terminal {
 
 #[test]
 fn a_qemu_of_ones_own_is_a_node_by_the_words_of_net_setup() {
-    let terminal = Terminal::new("words");
-    terminal.says(&["start", "--net", "bridge", "--netns", "private", "--nvm", "1", "--nrouters", "0"]);
+    is_a_node(&Terminal::new("words"), "1", "");
+}
+
+#[test]
+fn a_tap_of_several_queues_is_opened_by_its_name_too() {
+    is_a_node(&Terminal::new("queues"), "2", ",queues=2");
+}
+
+fn is_a_node(terminal: &Terminal, queues: &str, words_of_queues: &str) {
+    terminal.says(&[
+        "start",
+        "--queues",
+        queues,
+        "--net",
+        "bridge",
+        "--netns",
+        "private",
+        "--nvm",
+        "1",
+        "--nrouters",
+        "0",
+    ]);
     let words: Vec<String> = ["0", "1"].iter().map(|net| terminal.says(&["net-setup", "9", net])).collect();
-    assert!(
-        words[1].starts_with("-netdev tap,id=net1,ifname=xcbr1_t9,script=no,downscript=no -device virtio-net-pci,")
-    );
+    let tap = format!("-netdev tap,id=net1,ifname=xcbr1_t9,script=no,downscript=no{words_of_queues} -device ");
+    assert!(words[1].starts_with(&tap), "{words:?}");
     assert_eq!(terminal.says(&["net-setup", "9", "1"]), words[1], "a repeated call answers otherwise");
     let json = terminal.json(&["net-setup", "--json", "9", "1"]);
     assert_eq!((&json["teardown"], &json["access"]["inside"]), (&true.into(), &"192.168.1.9".into()));
@@ -202,7 +238,7 @@ fn a_qemu_of_ones_own_is_a_node_by_the_words_of_net_setup() {
             "ls /sys/class/net /proc/net/dev >/dev/null; cat /proc/net/dev",
         ])
     };
-    let left = links(&terminal);
+    let left = links(terminal);
     assert!(left.contains("xcbr0_t9") && !left.contains("xcbr1_t9"), "{left}");
     // The cluster may run it itself, then.
     terminal.says(&["boot", "9"]);
@@ -269,9 +305,9 @@ fn an_interrupted_boot_is_called_off_and_the_cluster_goes_on() {
         "console:never",
     ]);
     let mut booting = terminal.xcluster(&["boot", "1"]).process_group(0).stderr(Stdio::null()).spawn().unwrap();
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while terminal.states() != [(1, "booting".to_owned())] {
-        assert!(std::time::Instant::now() < deadline, "it does not boot");
+        assert!(Instant::now() < deadline, "it does not boot");
         std::thread::yield_now();
     }
     killpg(Pid::from_raw(booting.id().cast_signed()), Signal::SIGINT).unwrap();
