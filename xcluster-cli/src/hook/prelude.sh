@@ -43,6 +43,7 @@ __xc_run() {
 
 # A node, on nets that are separated by commas or blanks; without any as it is planned. It is ready afterwards.
 cmd_xvm() {
+	[ "$#" -gt 0 ] || die "cmd_xvm lacks the number of a node"
 	__xc_node=$1
 	shift
 	__xc_nets=$(printf '%s,' $* | sed 's/,,*$//')

@@ -13,18 +13,17 @@ use tokio::sync::watch;
 use super::builder::Builder;
 use super::error::Error;
 use super::event::{Event, EventLog, Events};
+use super::into_node::IntoNodeId;
 use super::node::Node;
 use super::state::{Phase, State};
 use super::status::ClusterStatus;
 use super::thread::ClusterThread;
-use super::wire::{self, WiredByName};
-use super::{single, start, undo};
+use super::{start, undo};
 use crate::guest::exec::{Command, Output};
 use crate::host::namespace::Inside;
 use crate::host::{Folder, Netns, folder};
-use crate::name::{ClusterName, NetId, NodeId};
-use crate::net::Wired;
-use crate::plan::{NodeBoot, Plan};
+use crate::name::{ClusterName, NodeId};
+use crate::plan::Plan;
 
 /// What [`Cluster::inside`] is about.
 const ENTER: &str = "enter the cluster's network namespace";
@@ -35,7 +34,7 @@ const ENTER: &str = "enter the cluster's network namespace";
 /// The handles need no particular runtime and may be shared between threads.
 #[derive(Debug)]
 pub struct Cluster {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What a cluster and the handles of its nodes share.
@@ -74,26 +73,7 @@ impl Cluster {
         Self::begin_with(builder, true)
     }
 
-    /// Does everything of a start but the nodes: the network namespace, what backends claim, QEMU and the guest, the nets. The
-    /// nodes of the plan wait until they are [booted](Self::boot), in whichever order.
-    ///
-    /// # Errors
-    /// The cluster is not as it can be, or something failed; then nothing is left of it.
-    pub async fn open(builder: Builder) -> Result<Self, Error> {
-        let cluster = Self::begin_open(&builder)?;
-        cluster.ready().await?;
-        Ok(cluster)
-    }
-
-    /// Opens a cluster without waiting, as [`begin`](Self::begin) starts one.
-    ///
-    /// # Errors
-    /// The cluster is not as it can be, or its name is in use.
-    pub fn begin_open(builder: &Builder) -> Result<Self, Error> {
-        Self::begin_with(builder, false)
-    }
-
-    fn begin_with(builder: &Builder, all: bool) -> Result<Self, Error> {
+    pub(super) fn begin_with(builder: &Builder, all: bool) -> Result<Self, Error> {
         let plan = builder.plan().map_err(Error::Invalid)?;
         let backends = builder.registry().map_err(Error::Invalid)?;
         let base = builder.base();
@@ -141,64 +121,9 @@ impl Cluster {
         self.shared.plan.borrow().clone()
     }
 
-    /// Boots a node that does not run, as planned or with what a [`NodeBoot`] says, and waits until it is ready. The order is
-    /// the caller's, and several nodes may be booted at once. Waits for a start that is under way; goes on if the caller
-    /// stops waiting.
-    ///
-    /// The node need not be planned, nor the nets exist; what is new comes into the [`plan`](Self::plan) and stays there. A
-    /// node's names of the others (`/etc/hosts`) and its routes are those of the plan when it is booted: nodes that run
-    /// already keep theirs.
-    ///
-    /// # Errors
-    /// The node runs, or cannot be as asked, or it failed: then what was begun for it is undone, and the cluster goes on. Nets
-    /// that were made for it stay once they are there.
-    pub async fn boot(&self, what: impl IntoNodeBoot) -> Result<Node, Error> {
-        let what = what.into_node_boot().map_err(|asked| self.no_such_node(asked))?;
-        self.ready().await?;
-        let id = what.node;
-        self.shared.call(async move |state| single::boot(state, what).await).await?;
-        Ok(Node::new(self.shared.clone(), id))
-    }
-
     /// The folder with its logs; it goes when the cluster goes.
     pub fn folder(&self) -> &Path {
         &self.shared.folder
-    }
-
-    /// Wires a NIC of a node that does not run, for a QEMU that the caller starts in this process: its words, with the
-    /// descriptors that they refer to and the place where it must run. What the plan does not have is added: the node, as its
-    /// role has it, the net, and the NIC after the node's others. A repeated call answers the same.
-    ///
-    /// The node's [boot](Self::boot), its stop, and the end of the cluster undo the wiring, as [`unwire`](Self::unwire) does:
-    /// the QEMU is to be gone by then.
-    ///
-    /// # Errors
-    /// The node runs, or cannot be as asked, or its backend failed; then nothing is wired.
-    pub async fn wire(&self, node: impl IntoNodeId, net: NetId) -> Result<Wired, Error> {
-        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
-        self.ready().await?;
-        self.shared.call(async move |state| wire::wire(state, id, net).await).await
-    }
-
-    /// The same for a QEMU that any process starts, in the cluster's network namespace if it has one: a tap that is a
-    /// descriptor gets to be one by name, and [`wire`](Self::wire) is of no use for it any more.
-    ///
-    /// # Errors
-    /// As with [`wire`](Self::wire), or the words refer to descriptors that are no taps.
-    pub async fn wire_by_name(&self, node: impl IntoNodeId, net: NetId) -> Result<WiredByName, Error> {
-        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
-        self.ready().await?;
-        self.shared.call(async move |state| wire::wire_by_name(state, id, net).await).await
-    }
-
-    /// Undoes the wiring of a NIC, if there is one.
-    ///
-    /// # Errors
-    /// The node runs, or something could not be removed.
-    pub async fn unwire(&self, node: impl IntoNodeId, net: NetId) -> Result<(), Error> {
-        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
-        self.ready().await?;
-        self.shared.call(async move |state| wire::unwire(state, id, net).await).await
     }
 
     /// A node, by number or name.
@@ -213,7 +138,7 @@ impl Cluster {
         }
     }
 
-    fn no_such_node(&self, asked: String) -> Error {
+    pub(super) fn no_such_node(&self, asked: String) -> Error {
         Error::NoSuchNode { asked, there: self.plan().node_numbers() }
     }
 
@@ -306,82 +231,6 @@ impl Shared {
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
         let answer = self.thread.call(work);
         async move { answer.await? }
-    }
-}
-
-/// What names a node: a [`NodeId`], a number, or a text such as `vm-001`.
-pub trait IntoNodeId: sealed::Sealed {
-    /// The node, or what was asked for, if it is none.
-    #[doc(hidden)]
-    fn into_node_id(self) -> Result<NodeId, String>;
-}
-
-mod sealed {
-    pub trait Sealed {}
-}
-
-macro_rules! into_node_id {
-    ($($type:ty),*) => {$(
-        impl sealed::Sealed for $type {}
-
-        impl IntoNodeId for $type {
-            fn into_node_id(self) -> Result<NodeId, String> {
-                u16::try_from(self).ok().and_then(|n| NodeId::new(n).ok()).ok_or_else(|| self.to_string())
-            }
-        }
-    )*};
-}
-
-into_node_id!(u8, u16, u32, i32, usize);
-
-impl sealed::Sealed for NodeId {}
-
-impl IntoNodeId for NodeId {
-    fn into_node_id(self) -> Result<NodeId, String> {
-        Ok(self)
-    }
-}
-
-impl sealed::Sealed for &NodeId {}
-
-impl IntoNodeId for &NodeId {
-    fn into_node_id(self) -> Result<NodeId, String> {
-        Ok(*self)
-    }
-}
-
-impl sealed::Sealed for &String {}
-
-impl IntoNodeId for &String {
-    fn into_node_id(self) -> Result<NodeId, String> {
-        self.as_str().into_node_id()
-    }
-}
-
-impl sealed::Sealed for &str {}
-
-impl IntoNodeId for &str {
-    fn into_node_id(self) -> Result<NodeId, String> {
-        self.parse().map_err(|_| self.to_owned())
-    }
-}
-
-/// What is to be booted: a [`NodeBoot`], or a node as it is planned by whatever names it.
-pub trait IntoNodeBoot {
-    /// The node with what differs, or what was asked for, if it is no node.
-    #[doc(hidden)]
-    fn into_node_boot(self) -> Result<NodeBoot, String>;
-}
-
-impl IntoNodeBoot for NodeBoot {
-    fn into_node_boot(self) -> Result<NodeBoot, String> {
-        Ok(self)
-    }
-}
-
-impl<T: IntoNodeId> IntoNodeBoot for T {
-    fn into_node_boot(self) -> Result<NodeBoot, String> {
-        self.into_node_id().map(NodeBoot::new)
     }
 }
 

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use serde_json::json;
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::state::{NodeCell, State};
+use super::node_cell::NodeCell;
+use super::state::State;
 
 /// Connects to a TCP port of a node. How long that may take is for the caller to say.
 ///

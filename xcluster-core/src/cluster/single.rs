@@ -51,7 +51,10 @@ pub(super) enum NotBooted {
 
 async fn add_and_boot(state: &Rc<State>, what: &NodeBoot) -> Result<(), NotBooted> {
     let planned = add(state, what).await?;
+    let memory = u64::from(planned.node.memory);
     let node = state.renew_node(planned);
+    let too_little = |cause| Failed { step: Step::Boot { node: what.node }, cause, node: Some(node.clone()) };
+    enough_memory(memory).map_err(|cause| NotBooted::Failed(too_little(cause)))?;
     let called_off = || Error::NotReady { node: what.node, state: NodeState::Stopped, why: Some(WHY.to_owned()) };
     tokio::select! {
         biased;
@@ -105,8 +108,6 @@ async fn extend(state: &Rc<State>, old: &Plan, new: &Plan, node: NodeId) -> Resu
     let planned = |plan: &Plan| plan.node(node).map(|planned| planned.nics.clone()).unwrap_or_default();
     let (nics, known) = (planned(new), planned(old));
     let nics: Vec<&PlannedNic> = nics.iter().filter(|nic| !known.contains(nic)).collect();
-    let memory = new.node(node).map_or(0, |planned| u64::from(planned.node.memory));
-    enough_memory(memory).map_err(|cause| Failed { step: Step::Boot { node }, cause, node: None })?;
     allow_descriptors_for(new);
     if let (Some(netns), None) = (&new.netns, state.namespace.get()) {
         step(state, Step::Netns { netns: netns.clone() }, open_netns(state, netns)).await?;

@@ -1,6 +1,6 @@
 //! What a cluster's thread knows. Only that thread sees it, so there is nothing to lock.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,15 +12,14 @@ use super::boot::Turns;
 
 use super::error::{Error, StartFailure};
 use super::event::EventLog;
-use super::machine::RunningMachine;
+use super::node_cell::NodeCell;
 use super::prepare::Prepared;
-use super::status::{ClusterState, ClusterStatus, NetStatus, NicStatus, NodeState, NodeStatus};
+use super::status::{ClusterState, ClusterStatus, NetStatus};
 use super::undo::Undo;
 use super::wire::WiredByName;
-use crate::guest::AnyAgent;
 use crate::host::{Claims, Folder, Namespace, Store};
 use crate::name::{ClusterName, NetId, NodeId};
-use crate::net::{Forward, HostAccess, Place, Registry, Site, Wired};
+use crate::net::{Registry, Site};
 use crate::plan::{Plan, PlannedNode};
 
 /// How far a cluster has come.
@@ -176,126 +175,6 @@ impl State {
             netns: plan.netns.clone(),
             nets: nets.collect(),
             nodes: self.all_nodes().iter().map(|node| node.status()).collect(),
-        }
-    }
-}
-
-/// A node as the thread knows it, from one boot to the next.
-#[derive(Debug)]
-pub(super) struct NodeCell {
-    pub(super) planned: PlannedNode,
-    pub(super) state: Cell<NodeState>,
-    pub(super) reason: RefCell<Option<String>>,
-    pub(super) boot_millis: Cell<Option<u64>>,
-    pub(super) machine: RefCell<Option<Rc<RunningMachine>>>,
-    /// How the host reaches it, NIC by NIC.
-    pub(super) access: RefCell<Vec<HostAccess>>,
-    /// The netdevs that QEMU can add forwards to, by name.
-    pub(super) forwarders: RefCell<Vec<String>>,
-    /// It is being stopped: its boot is called off, and its end is no news.
-    stopping: watch::Sender<bool>,
-}
-
-impl NodeCell {
-    fn new(planned: PlannedNode) -> Self {
-        Self {
-            planned,
-            state: Cell::new(NodeState::Waiting),
-            reason: RefCell::default(),
-            boot_millis: Cell::default(),
-            machine: RefCell::default(),
-            access: RefCell::default(),
-            forwarders: RefCell::default(),
-            stopping: watch::Sender::new(false),
-        }
-    }
-
-    /// Somebody stops it.
-    pub(super) fn call_off(&self) {
-        self.stopping.send_replace(true);
-    }
-
-    /// Whether somebody stops it.
-    pub(super) fn is_called_off(&self) -> bool {
-        *self.stopping.borrow()
-    }
-
-    /// Returns when somebody stops it.
-    pub(super) async fn called_off(&self) {
-        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
-    }
-
-    /// Whether its QEMU runs.
-    pub(super) fn runs(&self) -> bool {
-        self.machine.borrow().as_ref().is_some_and(|machine| machine.runs())
-    }
-
-    pub(super) fn id(&self) -> NodeId {
-        self.planned.node.id
-    }
-
-    /// The node's QEMU, if it runs.
-    pub(super) fn running(&self) -> Result<Rc<RunningMachine>, Error> {
-        let machine = self.machine.borrow().clone().filter(|machine| machine.runs());
-        machine.ok_or_else(|| self.not_ready())
-    }
-
-    /// The agent of a node that can be used.
-    pub(super) fn agent(&self) -> Result<AnyAgent, Error> {
-        let machine = self.running()?;
-        if self.state.get() != NodeState::Ready {
-            return Err(self.not_ready());
-        }
-        machine.agent().cloned().ok_or(Error::NoAgent(self.id()))
-    }
-
-    pub(super) fn not_ready(&self) -> Error {
-        Error::NotReady { node: self.id(), state: self.state.get(), why: self.reason.borrow().clone() }
-    }
-
-    /// A NIC is wired.
-    pub(super) fn wired(&self, wired: &Wired) {
-        self.access.borrow_mut().push(wired.access.clone());
-        // Elsewhere a forward that is added would be where this host is not.
-        if *wired.kvm.place() == Place::Here {
-            self.forwarders.borrow_mut().extend(wired.kvm.user_netdevs().map(str::to_owned));
-        }
-    }
-
-    /// Nothing is wired any more.
-    pub(super) fn unwired(&self) {
-        self.access.take();
-        self.forwarders.take();
-    }
-
-    /// Where this host finds a TCP port of the node.
-    pub(super) fn address(&self, port: u16) -> Option<std::net::SocketAddr> {
-        self.access.borrow().iter().find_map(|access| access.tcp(port))
-    }
-
-    pub(super) fn status(&self) -> NodeStatus {
-        let forwards = |access: &HostAccess| match access {
-            HostAccess::Forwarded(forwards) => forwards.clone(),
-            _ => Vec::new(),
-        };
-        let nics = self.planned.nics.iter().map(|nic| NicStatus {
-            name: nic.name.clone(),
-            net: nic.port.net.id,
-            mac: nic.mac,
-            ipv4: nic.ipv4.clone(),
-            ipv6: nic.ipv6.clone(),
-        });
-        let forwards: Vec<Forward> = self.access.borrow().iter().flat_map(forwards).collect();
-        NodeStatus {
-            id: self.id(),
-            name: self.planned.name.clone(),
-            role: self.planned.role,
-            state: self.state.get(),
-            reason: self.reason.borrow().clone(),
-            pid: self.machine.borrow().as_ref().filter(|machine| machine.runs()).map(|machine| machine.pid()),
-            boot_millis: self.boot_millis.get(),
-            nics: nics.collect(),
-            forwards,
         }
     }
 }

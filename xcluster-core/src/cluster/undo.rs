@@ -12,7 +12,8 @@ use futures::future::join_all;
 use tokio::time::timeout;
 
 use super::error::Error;
-use super::state::{NodeCell, State};
+use super::node_cell::NodeCell;
+use super::state::State;
 use super::status::NodeState;
 use crate::name::{NetId, NodeId};
 use crate::net::{Net, NetError, Port};

@@ -152,6 +152,32 @@ mod tests {
     }
 
     #[test]
+    fn a_tap_that_lives_by_descriptors_stays_for_who_knows_its_name() {
+        let namespace = Namespace::private().unwrap();
+        for flags in [0, libc::IFF_MULTI_QUEUE] {
+            let queues: Vec<OwnedFd> = (0..if flags == 0 { 1 } else { 2 }).map(|_| namespace.tun().unwrap()).collect();
+            queues.iter().for_each(|queue| attach(queue, "kept", flags | libc::IFF_VNET_HDR).unwrap());
+            assert_eq!(keep_tap(&queues.iter().collect::<Vec<_>>()).unwrap(), "kept");
+            // Somebody else opens it, as QEMU does, while we still have what were its descriptors.
+            attach(&namespace.tun().unwrap(), "kept", flags | libc::IFF_VNET_HDR).unwrap();
+            drop(queues);
+            assert!(has_link(&namespace, "kept").unwrap());
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while !remove_tap(&namespace, "kept").unwrap() {
+                assert!(Instant::now() < deadline);
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_tap_has_no_name_to_keep() {
+        let file = OwnedFd::from(File::open("/dev/null").unwrap());
+        assert!(keep_tap(&[&file]).is_err());
+        assert!(keep_tap(&[]).is_err());
+    }
+
+    #[test]
     fn what_is_no_tap_is_left_alone() {
         let namespace = Namespace::private().unwrap();
         ip(&namespace, "link add xcbr1_t3 type bridge");

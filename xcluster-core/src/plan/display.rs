@@ -82,6 +82,9 @@ impl Plan {
         if !node.kernel_args.is_empty() {
             write!(f, ", kernel arguments: {}", node.kernel_args)?;
         }
+        if let Some(words) = self.options.node_qemu_args.get(&node.id) {
+            write!(f, ", words for QEMU: {}", words.join(" "))?;
+        }
         writeln!(f)?;
         for nic in &planned.nics {
             let (name, net, mac) = (&nic.name, nic.port.net.id, nic.mac);

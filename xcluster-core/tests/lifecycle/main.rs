@@ -4,6 +4,7 @@
 mod marks;
 mod own;
 mod remote;
+mod wire;
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -31,6 +32,10 @@ use own::{
 use remote::{
     a_cluster_without_a_namespace_has_no_way_into_it, a_connection_of_another_processs_cluster_outlives_its_owner,
     a_port_that_nobody_listens_on_is_told_by_the_owner, a_program_runs_in_the_namespace_of_another_processs_cluster,
+};
+use wire::{
+    a_nic_is_wired_for_somebody_elses_qemu, a_nic_that_is_in_no_plan_comes_after_the_others,
+    a_node_is_wired_for_one_qemu_at_a_time, a_wiring_that_fails_leaves_nothing, another_process_has_nics_wired,
 };
 
 xcluster_core::harness![
@@ -66,6 +71,11 @@ xcluster_core::harness![
     a_cluster_that_ends_while_a_node_boots_leaves_nothing,
     another_process_boots_and_stops_nodes,
     who_hangs_up_calls_a_boot_off,
+    a_nic_is_wired_for_somebody_elses_qemu,
+    a_nic_that_is_in_no_plan_comes_after_the_others,
+    a_node_is_wired_for_one_qemu_at_a_time,
+    a_wiring_that_fails_leaves_nothing,
+    another_process_has_nics_wired,
 ];
 
 /// A host with fake QEMUs, and a folder for everything that a cluster leaves there.
