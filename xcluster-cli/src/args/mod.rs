@@ -23,6 +23,9 @@ pub(crate) use reach::{ConnectArgs, ForwardArgs, NsenterArgs};
 ///
 /// A cluster lives as long as its owner: the process that `start` leaves behind, or `start --foreground` itself. Nothing
 /// survives it.
+///
+/// Commands of your own are functions `cmd_NAME` of the shell file that XCLUSTER_HOOK names, or programs `xcluster-NAME` on the
+/// path.
 #[derive(Debug, Parser)]
 #[command(
     name = "xcluster",

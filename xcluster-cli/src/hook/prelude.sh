@@ -18,7 +18,7 @@ die() {
 # Whether a name is a function of the shell.
 __xc_is_function() {
 	case $(LC_ALL=C command -V "$1" 2>/dev/null) in
-	*function*) return 0 ;;
+	"$1 is a "*function*) return 0 ;;
 	esac
 	return 1
 }

@@ -1,5 +1,7 @@
 //! A running cluster, for those who start its nodes themselves: everything else is done as for a start.
 
+use tokio::sync::oneshot;
+
 use super::builder::Builder;
 use super::error::Error;
 use super::handle::Cluster;
@@ -31,8 +33,8 @@ impl Cluster {
     }
 
     /// Boots a node that does not run, as planned or with what a [`NodeBoot`] says, and waits until it is ready. The order is
-    /// the caller's, and several nodes may be booted at once. Waits for a start that is under way; goes on if the caller
-    /// stops waiting.
+    /// the caller's, and several nodes may be booted at once. Waits for a start that is under way. A boot that
+    /// the caller does not wait for to its end is called off.
     ///
     /// The node need not be planned, nor the nets exist; what is new comes into the [`plan`](Self::plan) and stays there. A
     /// node's names of the others (`/etc/hosts`) and its routes are those of the plan when it is booted: nodes that run
@@ -45,7 +47,9 @@ impl Cluster {
         let what = what.into_node_boot().map_err(|asked| self.no_such_node(asked))?;
         self.ready().await?;
         let id = what.node;
-        self.shared.call(async move |state| single::boot(state, what).await).await?;
+        let (waits, nobody_waits) = oneshot::channel();
+        self.shared.call(async move |state| single::boot(state, what, nobody_waits).await).await?;
+        drop(waits);
         Ok(Node::new(self.shared.clone(), id))
     }
 

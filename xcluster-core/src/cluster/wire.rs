@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::boot::set_up;
 use super::error::{Cause, Error};
-use super::single::{NotBooted, add};
+use super::single::{NotBooted, add, undo_additions};
 use super::start::{Failed, step, told};
 use super::state::State;
-use super::undo::{undo_port, undo_strays};
+use super::undo::undo_port;
 use crate::host::keep_tap;
 use crate::name::{NetId, NodeId};
 use crate::net::{HostAccess, Wired, by_name};
@@ -89,7 +89,8 @@ async fn wire_now(state: &Rc<State>, node: NodeId, net: NetId) -> Result<Wired, 
     };
     match wired {
         Ok(wired) => Ok(wired),
-        Err(NotBooted::Error(error)) => Err(error),
+        Err(NotBooted::Invalid(problems)) => Err(Error::Invalid(problems)),
+        Err(NotBooted::CalledOff) => Err(Error::Ended),
         Err(NotBooted::Failed(failed)) => Err(give_up(state, net, failed, node).await),
     }
 }
@@ -105,7 +106,7 @@ async fn planned(state: &Rc<State>, node: NodeId, net: NetId) -> Result<PlannedN
     }
     let what = NodeBoot::new(node);
     let as_usual = state.plan().with_node(&what, &state.backends);
-    let as_usual = as_usual.map_err(|problems| NotBooted::Error(Error::Invalid(problems)))?;
+    let as_usual = as_usual.map_err(NotBooted::Invalid)?;
     let mut nets = as_usual.node(node).map(|planned| planned.node.nets.clone()).unwrap_or_default();
     if !nets.contains(&net) {
         nets.push(net);
@@ -118,8 +119,7 @@ async fn planned(state: &Rc<State>, node: NodeId, net: NetId) -> Result<PlannedN
 async fn give_up(state: &Rc<State>, net: NetId, failed: Failed, node: NodeId) -> Error {
     let mut failure = told(state, failed);
     failure.leftovers = undo_port(state, node, net).await;
-    let _adding = state.adding.lock().await;
-    failure.leftovers.extend(undo_strays(state).await);
+    failure.leftovers.extend(undo_additions(state).await);
     Error::Start(Arc::new(failure))
 }
 

@@ -83,12 +83,11 @@ async fn on<T>(cluster: &Cluster, node: NodeId, work: impl AsyncFnOnce(Node) -> 
 
 /// A boot that nobody waits for any more is called off.
 async fn boot_node(mut stream: UnixStream, cluster: &Cluster, what: NodeBoot) -> io::Result<()> {
-    let id = what.node;
     let booting = async { cluster.boot(what).await?.status().await };
     tokio::select! {
         biased;
         booted = booting => reply(stream, booted).await,
-        () = hung_up(&mut stream) => on(cluster, id, async |node| node.stop().await).await.map_err(io::Error::other),
+        () = hung_up(&mut stream) => Ok(()),
     }
 }
 

@@ -22,8 +22,9 @@ use xcluster_core::{Builder, Cluster, Event, NodeState};
 
 use marks::Marks;
 use own::{
-    a_cluster_that_ends_while_a_node_boots_leaves_nothing, a_node_boots_again_with_other_arguments,
-    a_node_that_does_not_boot_fails_alone, a_node_that_ended_by_itself_boots_again, a_node_that_runs_is_not_booted,
+    a_boot_that_nobody_waits_for_is_called_off, a_cluster_that_ends_while_a_node_boots_leaves_nothing,
+    a_node_boots_again_with_other_arguments, a_node_that_does_not_boot_fails_alone,
+    a_node_that_ended_by_itself_boots_again, a_node_that_runs_is_not_booted,
     a_node_that_stops_while_it_boots_is_called_off, a_nodes_mistakes_are_told_at_once_and_change_nothing,
     an_open_cluster_boots_its_nodes_in_any_order, another_process_boots_and_stops_nodes,
     nets_that_a_failed_boot_wanted_are_gone, nodes_and_nets_come_to_a_cluster_that_runs,
@@ -69,6 +70,7 @@ xcluster_core::harness![
     nets_that_a_failed_boot_wanted_are_gone,
     a_node_that_stops_while_it_boots_is_called_off,
     a_cluster_that_ends_while_a_node_boots_leaves_nothing,
+    a_boot_that_nobody_waits_for_is_called_off,
     another_process_boots_and_stops_nodes,
     who_hangs_up_calls_a_boot_off,
     a_nic_is_wired_for_somebody_elses_qemu,

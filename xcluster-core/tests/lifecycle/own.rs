@@ -35,7 +35,12 @@ fn said(outcome: Result<Node, Error>) -> Result<String, Failed> {
 /// Waits until a node is being started.
 async fn begun(cluster: &Cluster, id: NodeId) {
     let mut events = cluster.events();
-    while !matches!(events.next().await, Some(Event::Begin { step: Step::Boot { node } }) if node == id) {}
+    while !events.next().await.is_none_or(|event| boots(&event, id)) {}
+}
+
+/// Whether an event is that a node is being started.
+fn boots(event: &Event, id: NodeId) -> bool {
+    matches!(event, Event::Begin { step: Step::Boot { node } } if *node == id)
 }
 
 pub(crate) async fn an_open_cluster_boots_its_nodes_in_any_order() -> Result<(), Failed> {
@@ -204,18 +209,38 @@ pub(crate) async fn a_node_that_stops_while_it_boots_is_called_off() -> Result<(
     Ok(())
 }
 
-pub(crate) async fn a_cluster_that_ends_while_a_node_boots_leaves_nothing() -> Result<(), Failed> {
+pub(crate) async fn a_boot_that_nobody_waits_for_is_called_off() -> Result<(), Failed> {
     let host = Host::new()?;
-    let before = host.look();
     let cluster = Cluster::open(host.cluster()).await?;
     host.qemu.behave(node(9), &Behaviour::Hang)?;
-    // Whoever has asked stops waiting, and it goes on.
-    let asked =
-        tokio::time::timeout(std::time::Duration::from_millis(1), cluster.boot(NodeBoot::new(node(9)).nets([0, 4])));
-    ensure(asked.await.is_err(), || "it was booted".to_owned())?;
-    begun(&cluster, node(9)).await;
-    cluster.stop().await?;
-    host.look().same_as(&before)
+    tokio::select! {
+        booted = cluster.boot(NodeBoot::new(node(9)).nets([0, 4])) => { said(booted)?; }
+        () = begun(&cluster, node(9)) => {}
+    }
+    // Whoever stops it, too, waits until that is done.
+    cluster.node(9)?.stop().await?;
+    ensure(host.ports_of(node(9))?.is_empty(), || "it is wired".to_owned())?;
+    host.qemu.behave(node(9), &Behaviour::Boot)?;
+    cluster.boot(9).await?;
+    Ok(cluster.stop().await?)
+}
+
+pub(crate) async fn a_cluster_that_ends_while_a_node_boots_leaves_nothing() -> Result<(), Failed> {
+    let served = Served::new(|marks| marks).await?;
+    served.host.qemu.behave(node(9), &Behaviour::Hang)?;
+    let booting = tokio::task::spawn_local({
+        let remote = served.remote.clone();
+        async move { remote.boot(NodeBoot::new(node(9)).nets([0, 4])).await }
+    });
+    served.remote.follow(|event| !boots(&event, node(9))).await?;
+    let host = served.end().await?;
+    let booted = booting.await.map_err(|error| Failed::new(error.to_string()))?;
+    ensure(booted.is_err(), || "it was booted".to_owned())?;
+    for folder in ["marks", "clusters"] {
+        let left: Vec<_> = std::fs::read_dir(host.path(folder))?.collect();
+        ensure(left.is_empty(), || format!("{left:?}"))?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn another_process_boots_and_stops_nodes() -> Result<(), Failed> {
@@ -238,9 +263,7 @@ pub(crate) async fn who_hangs_up_calls_a_boot_off() -> Result<(), Failed> {
         let remote = served.remote.clone();
         async move { remote.boot(3).await }
     });
-    let started =
-        |event: &Event| matches!(event, Event::Begin { step: Step::Boot { node: booted } } if *booted == node(3));
-    served.remote.follow(|event| !started(&event)).await?;
+    served.remote.follow(|event| !boots(&event, node(3))).await?;
     booting.abort();
     let _ = booting.await;
     // Whoever stops it, too, waits until that is done.
