@@ -20,6 +20,9 @@ pub(super) struct Hook {
     pub(super) shell: &'static str,
 }
 
+/// The shell of a hook that asks for none.
+const SH: &str = "sh";
+
 /// How much of a first line tells the shell.
 const FIRST_LINE: u64 = 256;
 
@@ -56,7 +59,7 @@ fn shell_of(path: &Path) -> io::Result<&'static str> {
     BufReader::new(File::open(path)?.take(FIRST_LINE)).read_until(b'\n', &mut line)?;
     let line = String::from_utf8_lossy(&line);
     let asks = line.starts_with("#!") && line.split(['/', ' ', '\t', '\n']).any(|word| word == "bash");
-    Ok(if asks { "bash" } else { "sh" })
+    Ok(if asks { "bash" } else { SH })
 }
 
 fn parses(shell: &'static str, path: &Path) -> Result<(), Failure> {
@@ -66,5 +69,6 @@ fn parses(shell: &'static str, path: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(Failure::new(Exit::INVALID, said.trim_end()))
+    let failure = Failure::new(Exit::INVALID, said.trim_end());
+    Err(if shell == SH { failure.hint("if it is written for bash, `#!/bin/bash` is its first line") } else { failure })
 }

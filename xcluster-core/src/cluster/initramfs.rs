@@ -20,8 +20,16 @@ pub(super) struct Maker {
     parts: Arc<Parts>,
     /// Whether the guest reads what the topology writes.
     configures: bool,
-    /// The last one, and what the topology wrote into it.
-    last: Mutex<Option<(Vec<OverlayFile>, Initramfs)>>,
+    last: Mutex<Option<Made>>,
+}
+
+/// What was made last.
+#[derive(Debug)]
+struct Made {
+    plan: Arc<Plan>,
+    /// What the topology wrote into it.
+    files: Vec<OverlayFile>,
+    initramfs: Initramfs,
 }
 
 /// What is the same for every plan.
@@ -52,18 +60,24 @@ impl Maker {
     }
 
     /// The initramfs for nodes of this plan.
-    pub(super) async fn make(&self, plan: &Plan) -> Result<Initramfs, Cause> {
-        let files = if self.configures { guest::topology::overlay(plan) } else { Vec::new() };
+    pub(super) async fn make(&self, plan: &Arc<Plan>) -> Result<Initramfs, Cause> {
         let mut last = self.last.lock().await;
-        if let Some((of, initramfs)) = &*last
-            && *of == files
-        {
-            return Ok(initramfs.clone());
+        // In a start the plan is the same for all, and to write its files takes a while where there are many.
+        if let Some(last) = last.as_ref().filter(|last| Arc::ptr_eq(&last.plan, plan)) {
+            return Ok(last.initramfs.clone());
         }
-        let (parts, written) = (self.parts.clone(), files.clone());
-        let made = spawn_blocking(move || parts.put_together(written)).await.map_err(broken_off)??;
-        *last = Some((files, made.clone()));
-        Ok(made)
+        let files = if self.configures { guest::topology::overlay(plan) } else { Vec::new() };
+        let initramfs = match last.take() {
+            Some(last) if last.files == files => last.initramfs,
+            _ => self.put_together(files.clone()).await?,
+        };
+        *last = Some(Made { plan: plan.clone(), files, initramfs: initramfs.clone() });
+        Ok(initramfs)
+    }
+
+    async fn put_together(&self, files: Vec<OverlayFile>) -> Result<Initramfs, Cause> {
+        let parts = self.parts.clone();
+        spawn_blocking(move || parts.put_together(files)).await.map_err(broken_off)?
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) async fn prepare(state: &Rc<State>, all: bool) -> Result<Prepared, Ca
 
 impl Prepared {
     /// What the nodes of this plan boot.
-    pub(super) async fn initramfs(&self, plan: &Plan) -> Result<Initramfs, Cause> {
+    pub(super) async fn initramfs(&self, plan: &Arc<Plan>) -> Result<Initramfs, Cause> {
         match &self.initramfs {
             Some(maker) => maker.make(plan).await,
             None => Ok(Initramfs::default()),

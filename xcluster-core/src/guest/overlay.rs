@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::compress::unpack;
@@ -18,10 +19,10 @@ use super::run::{RunError, stdout_of};
 /// How long a folder's own `tar` may take: some compile what they pack.
 const SCRIPT: Duration = Duration::from_secs(600);
 
-/// What is put over a guest's own files.
+/// What is put over a guest's own files. Clones share it: some are large.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlay {
-    archive: Vec<u8>,
+    archive: Arc<Vec<u8>>,
 }
 
 /// A file to put into a guest.
@@ -126,7 +127,7 @@ impl Overlay {
     }
 
     fn of(tree: &Tree) -> Result<Self, OverlayError> {
-        Ok(Self { archive: tree.to_cpio().map_err(OverlayError::Tar)? })
+        Ok(Self { archive: Arc::new(tree.to_cpio().map_err(OverlayError::Tar)?) })
     }
 }
 

@@ -187,6 +187,7 @@ pub(crate) async fn nets_that_a_failed_boot_wanted_are_gone() -> Result<(), Fail
     has(&said, "cannot set up net 6 with backend `marks`\n  caused by: not this one")?;
     ensure(cluster.plan() == plan, || "the plan has changed".to_owned())?;
     host.look().same_as(&before)?;
+    are(&cluster, &[(1, NodeState::Waiting), (2, NodeState::Waiting), (201, NodeState::Waiting)]).await?;
     cluster.boot(1).await?;
     Ok(cluster.stop().await?)
 }
