@@ -32,7 +32,7 @@ impl Cluster {
         Self::begin_with(builder, false)
     }
 
-    /// Boots a node that does not run, as planned or with what a [`NodeBoot`] says, and waits until it is ready. The order is
+    /// Boots a node that does not run, as planned or with what a [`NodeBoot`](crate::plan::NodeBoot) says, and waits until it is ready. The order is
     /// the caller's, and several nodes may be booted at once. Waits for a start that is under way. A boot that
     /// the caller does not wait for to its end is called off.
     ///
