@@ -98,6 +98,9 @@ fn prepare_comes_before_every_command_and_what_it_sets_counts() {
     let plan: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     let memory: Vec<_> = plan["nodes"].as_array().unwrap().iter().map(|node| &node["memory"]).collect();
     assert_eq!(memory, [&serde_json::json!(128), &serde_json::json!(512)]);
+    // Also for what a command calls, and within a shell that is strict.
+    let strict = "set -eu\n__append='a  b'\ncmd_own() { \"$XCLUSTER\" plan --net user --nvm 1 --nrouters 0 | grep -c 'arguments: a  b'; }\n";
+    Lab::new(strict).prints(&["own"], "1\n");
     // What was typed wins over both.
     assert!(lab.runs(&["plan", "--net", "user", "--nvm", "1"]).1.starts_with("cluster default: 1 nodes"));
 }

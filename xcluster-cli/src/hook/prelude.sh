@@ -77,11 +77,12 @@ if __xc_is_function prepare; then
 	prepare || exit
 fi
 
+# What is called by its path counts on it, too.
+__xc_export
 if [ "$__xc_own" = yes ]; then
 	shift
 	"$__xc_function" "$@"
 	exit
 fi
-__xc_export
 XCLUSTER_IN_HOOK=end
 exec "$XCLUSTER" $__xc_verbose "$@"
