@@ -28,7 +28,7 @@ use own::{
     a_node_that_stops_while_it_boots_is_called_off, a_nodes_mistakes_are_told_at_once_and_change_nothing,
     an_open_cluster_boots_its_nodes_in_any_order, another_process_boots_and_stops_nodes,
     nets_that_a_failed_boot_wanted_are_gone, nodes_and_nets_come_to_a_cluster_that_runs,
-    several_nodes_are_added_at_once, who_hangs_up_calls_a_boot_off,
+    several_nodes_are_added_at_once, whatever_happens_at_once_leaves_a_cluster_in_order, who_hangs_up_calls_a_boot_off,
 };
 use remote::{
     a_cluster_without_a_namespace_has_no_way_into_it, a_connection_of_another_processs_cluster_outlives_its_owner,
@@ -71,6 +71,7 @@ xcluster_core::harness![
     a_node_that_stops_while_it_boots_is_called_off,
     a_cluster_that_ends_while_a_node_boots_leaves_nothing,
     a_boot_that_nobody_waits_for_is_called_off,
+    whatever_happens_at_once_leaves_a_cluster_in_order,
     another_process_boots_and_stops_nodes,
     who_hangs_up_calls_a_boot_off,
     a_nic_is_wired_for_somebody_elses_qemu,

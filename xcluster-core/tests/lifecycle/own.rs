@@ -1,6 +1,7 @@
 //! Nodes that somebody starts in his own order and with his own arguments, stops, and starts again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -271,4 +272,51 @@ pub(crate) async fn who_hangs_up_calls_a_boot_off() -> Result<(), Failed> {
     served.remote.stop_node(node(3)).await?;
     ensure(served.host.ports_of(node(3))?.is_empty(), || "it is wired".to_owned())?;
     served.end().await.map(drop)
+}
+
+/// Everything at once on few nodes, in an order that nobody has thought of: whatever is refused, nothing hangs, every node
+/// can be used afterwards, and nothing is left.
+pub(crate) async fn whatever_happens_at_once_leaves_a_cluster_in_order() -> Result<(), Failed> {
+    let host = Host::new()?;
+    let before = host.look();
+    let cluster = Cluster::open(host.cluster()).await?;
+    let numbers = [1, 2, 9, 201];
+    let mut done = [0; 6];
+    for round in 0..8 {
+        let works = (0..24).map(|index| at_random(&cluster, &numbers, round * 24 + index));
+        let all = tokio::time::timeout(Duration::from_secs(60), futures::future::join_all(works));
+        let all = all.await.map_err(|_| Failed::new(format!("round {round} does not end")))?;
+        all.into_iter().flatten().for_each(|what| done[what] += 1);
+    }
+    ensure(done.iter().all(|count| *count > 0), || format!("not everything has happened: {done:?}"))?;
+    for number in numbers {
+        cluster.node(number)?.stop().await?;
+        cluster.boot(NodeBoot::new(node(number)).nets([0])).await?;
+        let marks = host.ports_of(node(number))?;
+        ensure(marks.len() == 1, || format!("{marks:?}"))?;
+    }
+    cluster.stop().await?;
+    host.look().same_as(&before)
+}
+
+/// One of the things that can be done with a node, and which it was; none if it was refused, which is for other tests.
+async fn at_random(cluster: &Cluster, numbers: &[u16], index: u64) -> Option<usize> {
+    // Numbers that look like none in particular, and are the same in each run (Knuth's multiplier).
+    let chance = index.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407) >> 33;
+    let number = numbers[chance as usize % numbers.len()];
+    let net = NetId::new(1 + (chance / 64 % 3) as u8);
+    let what = (chance / 8 % 6) as usize;
+    let done = match what {
+        0 => cluster.boot(number).await.is_ok(),
+        1 => cluster.boot(NodeBoot::new(node(number)).nets([NetId::INTERNAL, net])).await.is_ok(),
+        // Nobody waits for it any more.
+        2 => tokio::time::timeout(Duration::from_millis(chance / 7 % 30), cluster.boot(number)).await.is_err(),
+        3 => cluster.wire(number, net).await.is_ok(),
+        4 => cluster.unwire(number, net).await.is_ok(),
+        _ => match cluster.node(number) {
+            Ok(node) => node.stop().await.is_ok(),
+            Err(_) => false,
+        },
+    };
+    done.then_some(what)
 }
