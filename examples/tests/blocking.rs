@@ -1,8 +1,9 @@
 //! The same clusters without a runtime, in an ordinary `#[test]`: a command on all nodes at once, a packet capture on one
-//! node while another one pings, files in and out.
+//! node while another one pings, files in and out, a node that is started again.
 
 use xcluster_core::blocking::{Cluster, Node};
 use xcluster_core::name::NodeId;
+use xcluster_core::plan::NodeBoot;
 use xcluster_net_user::UserBackend;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -40,5 +41,10 @@ fn threads_serve_where_there_is_no_runtime() -> Result<()> {
     first.put(folder.path().join("pings.pcap"), "/root/")?;
     let listed = first.exec("tcpdump -n -r /root/pings.pcap")?.ok()?;
     assert!(listed.text().contains("192.168.1.1 > 192.168.1.2: ICMP echo request"), "{}", listed.text());
+
+    // One node ends and comes back with more memory; what it wrote is gone.
+    first.stop()?;
+    let first = cluster.boot(NodeBoot::new(first.id()).memory(192))?;
+    first.exec("test ! -e /root/pings.pcap")?.ok()?;
     Ok(cluster.stop()?)
 }
