@@ -20,8 +20,8 @@ use crate::variables::Variables;
 
 /// Boots the nodes side by side. Every failure is told, and the others go on.
 pub(super) async fn run(args: &BootArgs, variables: &Variables, verbose: u8) -> Outcome {
-    // Mistakes are told before a cluster is opened.
-    node_boot(NodeId::new(1).expect("there is a node 1"), args, variables)?;
+    // What was typed wrong is told before a cluster is opened.
+    node_boot(NodeId::new(1).expect("there is a node 1"), args, &Variables::default())?;
     let cluster = opened(&args.name, variables, verbose).await?;
     let nodes = planned(&args.nodes, &cluster.plan().await?)?;
     let boots = nodes.into_iter().map(|node| node_boot(node, args, variables)).collect::<Result<Vec<_>, _>>()?;

@@ -1,8 +1,10 @@
 //! A cluster that runs: started, used and stopped. The only room that decides the order of effects.
 //!
 //! * [`Builder`]: what to start.
-//! * [`Cluster`] and [`Node`]: what runs.
+//! * [`Cluster`] and [`Node`]: what runs. `own` has what those call who start nodes themselves, `into_node` what nodes are
+//!   named by.
 //! * [`ClusterStatus`], [`Event`]: what is known of it, as data.
+//! * `state`, `node_cell`: what is known of it to its thread.
 //! * `thread`: each cluster has a thread of its own, on which everything below happens.
 //! * `start`, `single`, `boot`, `ready`, `undo`: the order of effects.
 //! * `prepare`, `initramfs`: what all nodes share before the first one starts.

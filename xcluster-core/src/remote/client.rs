@@ -12,12 +12,12 @@ use tokio::time::timeout;
 use super::console::RemoteConsole;
 use super::message::{Answer, Request, SOCKET, VERSION, Verb, Way, receive, send};
 use super::{descriptors, execution};
-use crate::cluster::{ClusterStatus, Error, Event, IntoNodeBoot, NodeStatus, WiredByName};
+use crate::cluster::{ClusterStatus, Error, Event};
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
 use crate::host::folder;
 use crate::host::namespace::Inside;
-use crate::name::{ClusterName, NetId, NodeId};
+use crate::name::{ClusterName, NodeId};
 use crate::plan::Plan;
 
 /// How long an owner may take to answer what it knows. Commands, copies and the end of a cluster take what they take.
@@ -78,45 +78,6 @@ impl Remote {
     /// Its owner does not answer.
     pub async fn plan(&self) -> Result<Plan, Error> {
         self.quick(Verb::Plan).await
-    }
-
-    /// Boots a node and waits until it is ready, as [`Cluster::boot`](crate::Cluster::boot) does. A boot that is not waited
-    /// for any more is called off.
-    ///
-    /// # Errors
-    /// The node runs, or cannot be as asked, or it failed: then what was begun for it is undone.
-    pub async fn boot(&self, what: impl IntoNodeBoot) -> Result<NodeStatus, Error> {
-        let boot = match what.into_node_boot() {
-            Ok(boot) => boot,
-            Err(asked) => {
-                return Err(Error::NoSuchNode { asked, there: self.plan().await?.node_numbers() });
-            }
-        };
-        self.ask(Verb::Boot { boot }).await.map(|(_, status)| status)
-    }
-
-    /// Ends a node alone, as [`Node::stop`](crate::Node::stop) does.
-    ///
-    /// # Errors
-    /// Something could not be removed, or the owner cannot be reached.
-    pub async fn stop_node(&self, node: NodeId) -> Result<(), Error> {
-        self.ask(Verb::StopNode { node }).await.map(|(_, ())| ())
-    }
-
-    /// Wires a NIC of a node for a QEMU that somebody starts, as [`Cluster::wire_by_name`](crate::Cluster::wire_by_name) does.
-    ///
-    /// # Errors
-    /// The node runs, or cannot be as asked, or its backend failed; then nothing is wired.
-    pub async fn wire_by_name(&self, node: NodeId, net: NetId) -> Result<WiredByName, Error> {
-        self.ask(Verb::Wire { node, net }).await.map(|(_, wired)| wired)
-    }
-
-    /// Undoes the wiring of a NIC, if there is one.
-    ///
-    /// # Errors
-    /// The node runs, or something could not be removed.
-    pub async fn unwire(&self, node: NodeId, net: NetId) -> Result<(), Error> {
-        self.ask(Verb::Unwire { node, net }).await.map(|(_, ())| ())
     }
 
     /// Stops the cluster and waits until nothing is left.
@@ -233,7 +194,7 @@ impl Remote {
     }
 
     /// Sends a request and reads the answer; what follows it can be read from the stream.
-    async fn ask<T: DeserializeOwned>(&self, verb: Verb) -> Result<(UnixStream, T), Error> {
+    pub(super) async fn ask<T: DeserializeOwned>(&self, verb: Verb) -> Result<(UnixStream, T), Error> {
         let mut stream = UnixStream::connect(&self.socket).await.map_err(|error| match error.kind() {
             // The socket is there and nobody listens: its owner is about to be gone.
             io::ErrorKind::ConnectionRefused => Error::NotRunning(self.name.clone()),

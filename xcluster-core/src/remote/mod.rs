@@ -3,6 +3,7 @@
 //!
 //! * [`serve`]: the owner's side.
 //! * [`Remote`]: the other side, with the same verbs as [`Cluster`](crate::Cluster).
+//! * `own`: single nodes, for those who start them themselves.
 //! * `conversation`: a request and what comes of it, at the owner's end.
 //! * `message`, `frame`, `descriptors`: the language between them: a request and an answer, each a piece of JSON, and what
 //!   follows: of a command or a console bytes, of a connection or a namespace descriptors.
@@ -15,6 +16,7 @@ mod descriptors;
 mod execution;
 mod frame;
 mod message;
+mod own;
 mod server;
 #[cfg(test)]
 mod tests;
