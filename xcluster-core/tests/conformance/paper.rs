@@ -17,38 +17,19 @@ use xcluster_core::testing::conformance::Stranger;
 use xcluster_core::testing::{Failed, ensure};
 use xcluster_core::topology::NetKind;
 
+use crate::cases::{Breach, Place};
+use crate::wire::Wire;
+
 /// What the file of an object of ours says.
 const MARK: &str = "made by the paper backend";
 /// What UDP carries, without an Ethernet header.
 const MTU: u16 = 65507 - 14;
 
-/// The place where the contract is breached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Breach {
-    None,
-    OtherWords,
-    Duplicates,
-    AbsentIsAnError,
-    NeedsMemory,
-    TouchesOthers,
-    Overwrites,
-    OneAtATime,
-    LeavesDebris,
-    UnknownWord,
-    Forgets,
-    JoinsNobody,
-    CalledASwitch,
-    TooMuchMtu,
-    OneNetForAll,
-    OneClusterForAll,
-    NoHost,
-    ForgetsTheFirst,
-}
-
 /// The backend.
 #[derive(Debug)]
 pub(crate) struct Paper {
     host: PathBuf,
+    place: Place,
     breach: Breach,
     busy: AtomicBool,
     /// How often a net was created: for those breaches that show at the second time only.
@@ -58,9 +39,9 @@ pub(crate) struct Paper {
 
 impl Paper {
     /// A new backend whose files are in this folder.
-    pub(crate) fn shared(host: &Path, breach: Breach) -> Arc<dyn NetBackend> {
+    pub(crate) fn shared(host: &Path, place: Place, breach: Breach) -> Arc<dyn NetBackend> {
         let (busy, created, torn_down) = Default::default();
-        Arc::new(Self { host: host.to_owned(), breach, busy, created, torn_down })
+        Arc::new(Self { host: host.to_owned(), place, breach, busy, created, torn_down })
     }
 
     fn breaches(&self, breach: Breach) -> bool {
@@ -109,6 +90,28 @@ impl Paper {
         }
     }
 
+    fn words(&self, site: &Site<'_>, port: &Port) -> Result<KvmArgs, NetError> {
+        let netdev = self.netdev(site, port)?;
+        let usual = KvmArgs::nic(&netdev, &self.nic(port));
+        // Among many ports, one that is not like the others.
+        let is_router = port.node.number() > 200;
+        match self.breach {
+            Breach::NoDevice if is_router => Ok(KvmArgs::from_words(["-netdev".to_owned(), netdev.to_string()])),
+            Breach::ColdDevice if is_router => {
+                let debug = ["-device", "isa-debug-exit"].map(str::to_owned);
+                Ok(KvmArgs::from_words(usual.words().iter().cloned().chain(debug)))
+            }
+            Breach::LosesSome => lossy(site, port, &self.nic(port)),
+            _ => Ok(usual),
+        }
+    }
+
+    /// What a net of this number is claimed by where it has one place.
+    fn claims<'a>(&self, nets: impl IntoIterator<Item = &'a Net>) -> Vec<String> {
+        let nets = nets.into_iter().filter(|_| self.place == Place::Shared);
+        nets.map(|net| format!("paper/net/{}", net.id)).collect()
+    }
+
     async fn wire(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
         let asked = site.store.find::<Vec<Port>>("paper ports");
         if self.breaches(Breach::ForgetsTheFirst) && asked.is_some_and(|asked| !asked.contains(port)) {
@@ -122,6 +125,9 @@ impl Paper {
             return Err(NetError::Refused("there is no such net".to_owned()));
         }
         if port.net.mtu > self.capabilities(port.net.kind).mtu_max {
+            if self.breaches(Breach::LeavesWhatIsTooMuch) {
+                write(&file.with_extension("large"))?;
+            }
             return Err(NetError::Refused(format!("MTU {} is too much", port.net.mtu)));
         }
         // Other nodes have their turn here, as they do where a backend waits for the kernel.
@@ -147,6 +153,7 @@ impl NetBackend for Paper {
         let (vm_to_vm, mtu) = match self.breach {
             Breach::CalledASwitch => (VmToVm::Switch, MTU),
             Breach::TooMuchMtu => (VmToVm::Hub, u16::MAX),
+            Breach::HearsThough => (VmToVm::None, MTU),
             _ => (VmToVm::Hub, MTU),
         };
         let mut capabilities = Capabilities::joining(vm_to_vm, mtu);
@@ -157,8 +164,13 @@ impl NetBackend for Paper {
         capabilities
     }
 
-    async fn preflight(&self, site: &Site<'_>, _: &[Net], ports: &[Port]) -> Result<(), NetError> {
+    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
         site.store.put("paper ports", ports.to_vec());
+        if let Err(error) = site.claims.claim_all(self.claims(nets))
+            && !self.breaches(Breach::TakesItAsWell)
+        {
+            return Err(NetError::InUse { what: error.to_string(), by: "another cluster".to_owned() });
+        }
         self.udp_port(site).map(drop)
     }
 
@@ -178,7 +190,7 @@ impl NetBackend for Paper {
         let wired = self.wire(site, port).await;
         self.busy.store(false, Ordering::Relaxed);
         wired?;
-        Ok(Wired { kvm: KvmArgs::nic(&self.netdev(site, port)?, &self.nic(port)), access: HostAccess::None })
+        Ok(Wired { kvm: self.words(site, port)?, access: HostAccess::None })
     }
 
     async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
@@ -200,12 +212,30 @@ impl NetBackend for Paper {
     async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
         if self.breaches(Breach::TouchesOthers) {
             for entry in fs::read_dir(&self.host).map_err(|error| NetError::io("read", error))?.flatten() {
-                remove(&entry.path())?;
+                if is_ours(&entry.path()) {
+                    remove(&entry.path())?;
+                }
             }
         }
         let file = self.net_file(site, net);
-        if is_ours(&file) { remove(&file) } else { Ok(()) }
+        if is_ours(&file) {
+            remove(&file)?;
+        }
+        site.claims.release(self.claims([net]));
+        Ok(())
     }
+}
+
+/// A port on the wire of its net.
+fn lossy(site: &Site<'_>, port: &Port, nic: &Nic) -> Result<KvmArgs, NetError> {
+    let (wire, end) = (format!("wire {}", port.net.id), format!("end{}", port.net.id));
+    if site.store.find::<Arc<Wire>>(&wire).is_none() {
+        site.store.put(&wire, Arc::new(Wire::default()));
+    }
+    let wire = site.store.find::<Arc<Wire>>(&wire).ok_or_else(|| NetError::unsupported("nothing is remembered"))?;
+    let descriptor = wire.plug().map_err(|error| NetError::io("make a socket", error))?;
+    let netdev = Netdev::new("socket", port).with("fd", format!("@{end}@"));
+    Ok(KvmArgs::nic(&netdev, nic).with_descriptor(end, descriptor))
 }
 
 /// Somebody who has a file of that name for reasons of his own.

@@ -25,6 +25,11 @@ impl Home {
         Self { wanted: self.wanted.clone(), held: Arc::default() }
     }
 
+    /// The same, and where nothing is wanted a namespace for each cluster.
+    pub(super) fn or_private(&self) -> Self {
+        Self::new(self.wanted.clone().unwrap_or(Netns::Private))
+    }
+
     /// Whether a second cluster would be where the first one is.
     pub(super) fn is_shared(&self) -> bool {
         matches!(self.wanted, Some(Netns::Here | Netns::Named(_)))

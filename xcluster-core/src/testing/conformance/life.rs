@@ -3,20 +3,20 @@
 use futures::future::try_join_all;
 
 use super::scene::Scene;
-use super::{Subject, Trial};
+use super::{Part, Subject, Trial};
 use crate::name::NodeId;
 use crate::net::{Net, NetError, Port, Wired};
 use crate::testing::{Failed, ensure};
 
 pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
-    trials.push(Trial::new(subject, 1, "", repeated_setup));
-    trials.push(Trial::new(subject, 1, "after nodes were added", added_ports));
-    trials.push(Trial::new(subject, 2, "", teardown_of_what_is_absent));
-    trials.push(Trial::new(subject, 5, "", setups_at_the_same_time));
-    trials.push(Trial::new(subject, 6, "without what comes before it", |subject| async {
+    trials.push(Trial::new(subject, Part::RepeatedSetup, repeated_setup));
+    trials.push(Trial::new(subject, Part::AddedPorts, added_ports));
+    trials.push(Trial::new(subject, Part::TeardownOfAbsent, teardown_of_what_is_absent));
+    trials.push(Trial::new(subject, Part::SetupsAtOnce, setups_at_the_same_time));
+    trials.push(Trial::new(subject, Part::SetupTooEarly, |subject| async {
         failed_setup(subject, |_, _| {}, false).await
     }));
-    trials.push(Trial::new(subject, 6, "with more MTU than is carried", |subject| async {
+    trials.push(Trial::new(subject, Part::SetupOfTooMuch, |subject| async {
         failed_setup(subject, |net, max| net.mtu = max.saturating_add(1), true).await
     }));
 }

@@ -23,6 +23,7 @@ mod home;
 mod host;
 mod life;
 mod objects;
+mod part;
 mod scene;
 mod traffic;
 mod words;
@@ -42,6 +43,8 @@ use crate::name::NetId;
 use crate::net::{Capabilities, Net, NetBackend, Site};
 
 use home::Home;
+
+pub use part::Part;
 
 /// The contract, in the words of [`NetBackend`]; the first is number 1.
 pub const CONTRACT: [&str; 9] = [
@@ -149,6 +152,13 @@ impl Subject {
     fn promises(&self, capability: impl Fn(&Capabilities) -> bool) -> bool {
         self.nets.iter().any(|net| capability(&self.capabilities(net)))
     }
+
+    /// The same for a trial of its own, which does not meet the others.
+    fn apart(&self) -> Self {
+        let needs_one = self.promises(|capabilities| capabilities.needs_namespace);
+        let home = if needs_one { self.home.or_private() } else { self.home.anew() };
+        Self { home, ..self.clone() }
+    }
 }
 
 impl fmt::Debug for Subject {
@@ -161,20 +171,22 @@ impl fmt::Debug for Subject {
 pub struct Trial {
     /// The number, from 1.
     pub number: u8,
-    /// The number's words in the contract and, where it has several trials, which part this is.
+    /// Which part of it.
+    pub part: Part,
+    /// The number's words in the contract and, where it has several trials, which part this is, and on which net.
     pub name: String,
     run: Box<dyn FnOnce() -> LocalBoxFuture<'static, Result<(), Failed>> + Send>,
 }
 
 impl Trial {
-    fn new<F>(subject: &Subject, number: u8, part: &str, run: impl FnOnce(Subject) -> F + Send + 'static) -> Self
+    fn new<F>(subject: &Subject, part: Part, run: impl FnOnce(Subject) -> F + Send + 'static) -> Self
     where
         F: Future<Output = Result<(), Failed>> + 'static,
     {
-        let words = CONTRACT[usize::from(number) - 1].trim_end_matches('.');
-        let name = if part.is_empty() { words.to_owned() } else { format!("{words}: {part}") };
-        let subject = Subject { home: subject.home.anew(), ..subject.clone() };
-        Self { number, name, run: Box::new(move || Box::pin(run(subject))) }
+        let words = CONTRACT[usize::from(part.number()) - 1].trim_end_matches('.');
+        let name = if part.words().is_empty() { words.to_owned() } else { format!("{words}: {}", part.words()) };
+        let subject = subject.apart();
+        Self { number: part.number(), part, name, run: Box::new(move || Box::pin(run(subject))) }
     }
 
     /// Runs it, within a [`LocalSet`](tokio::task::LocalSet).
@@ -184,6 +196,12 @@ impl Trial {
     pub async fn run(self) -> Result<(), Failed> {
         let late = |_| Failed::new(format!("it took longer than {} s", DEADLINE.as_secs()));
         tokio::time::timeout(DEADLINE, (self.run)()).await.map_err(late)?
+    }
+
+    /// Runs it and tells how it went, within a [`LocalSet`](tokio::task::LocalSet).
+    pub async fn outcome(self) -> Outcome {
+        let (part, name) = (self.part, self.name.clone());
+        Outcome { number: part.number(), part, name, failure: self.run().await.err() }
     }
 
     /// The trial as a test of its own.
@@ -219,8 +237,7 @@ pub fn trials(subject: &Subject) -> Vec<Trial> {
 pub async fn check(subject: &Subject) -> Report {
     let mut outcomes = Vec::new();
     for trial in trials(subject) {
-        let (number, name) = (trial.number, trial.name.clone());
-        outcomes.push(Outcome { number, name, failure: trial.run().await.err() });
+        outcomes.push(trial.outcome().await);
     }
     Report(outcomes)
 }
@@ -234,6 +251,8 @@ pub struct Report(pub Vec<Outcome>);
 pub struct Outcome {
     /// The number in the contract.
     pub number: u8,
+    /// Which part of it.
+    pub part: Part,
     /// The words.
     pub name: String,
     /// Why it failed, if it did.
@@ -258,7 +277,7 @@ impl Report {
 /// The trials that failed, a line for each.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Outcome { number, name, failure } in &self.0 {
+        for Outcome { number, name, failure, .. } in &self.0 {
             if let Some(failure) = failure {
                 writeln!(f, "{number}. {name}: {failure}")?;
             }
@@ -270,6 +289,13 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_number_has_parts_in_its_order() {
+        let numbers: Vec<u8> = Part::ALL.iter().map(|part| part.number()).collect();
+        assert!(numbers.is_sorted());
+        assert!((1..).zip(CONTRACT).all(|(number, _)| numbers.contains(&number)), "{numbers:?}");
+    }
 
     #[test]
     fn the_trials_have_the_words_of_the_trait() {

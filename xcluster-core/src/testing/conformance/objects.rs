@@ -1,24 +1,24 @@
 //! Trials of what a backend makes on the host: numbers 3, 4 and 8.
 
 use super::scene::{Scene, stage};
-use super::{Subject, Trial};
+use super::{Part, Subject, Trial};
 use crate::net::{NetError, Wired};
 use crate::testing::leftovers::Snapshot;
 use crate::testing::{Failed, ensure};
 
 pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
-    if subject.promises(|capabilities| capabilities.durable) {
-        trials.push(Trial::new(subject, 3, "", undo_by_another));
+    if subject.promises(|promise| Part::UndoByAnother.is_promised_by(promise)) {
+        trials.push(Trial::new(subject, Part::UndoByAnother, undo_by_another));
     }
     if subject.home.is_shared() {
-        trials.push(Trial::new(subject, 4, "where another cluster is", where_another_cluster_is));
+        trials.push(Trial::new(subject, Part::WhereAnotherClusterIs, where_another_cluster_is));
     } else {
-        trials.push(Trial::new(subject, 4, "beside another cluster", beside_another_cluster));
+        trials.push(Trial::new(subject, Part::BesideAnotherCluster, beside_another_cluster));
     }
     if subject.stranger.is_some() {
-        trials.push(Trial::new(subject, 4, "in a stranger's place", in_a_strangers_place));
+        trials.push(Trial::new(subject, Part::InAStrangersPlace, in_a_strangers_place));
     }
-    trials.push(Trial::new(subject, 8, "", the_host_looks_as_before));
+    trials.push(Trial::new(subject, Part::AsBefore, the_host_looks_as_before));
 }
 
 /// The owner died. Another process knows the request, and nothing of what the first one remembered.

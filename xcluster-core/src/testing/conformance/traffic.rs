@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::host::HostEcho;
 use super::scene::Scene;
-use super::{Subject, Trial};
+use super::{Part, Subject, Trial};
 use crate::net::{Net, Port, VmToVm, Wired};
 use crate::testing::traffic::{ECHO, Guest, Protocol};
 use crate::testing::{Failed, ensure};
@@ -17,33 +17,35 @@ const GRACE: Duration = Duration::from_millis(200);
 /// Headers of UDP over IPv4 and over IPv6.
 const HEADERS: [usize; 2] = [20 + 8, 40 + 8];
 
+/// The parts that are tried on each net for itself.
+const ON_A_NET: [Part; 6] =
+    [Part::HostAccess, Part::NodesApart, Part::NodesTogether, Part::Echo, Part::LargestMtu, Part::ClustersApart];
+
 pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
+    // Where clusters share a place they are not on one net at the same time: number 4.
+    let possible = |part: &Part| *part != Part::ClustersApart || !subject.home.is_shared();
     for net in &subject.nets {
-        let capabilities = subject.capabilities(net);
-        let mut add =
-            |part: &str, run: fn(Subject, Net) -> futures::future::LocalBoxFuture<'static, Result<(), Failed>>| {
-                let (net, part) = (net.clone(), format!("{part} {} {}", net.kind, net.id));
-                trials.push(Trial::new(subject, 9, &part, move |subject| run(subject, net)));
-            };
-        if capabilities.host_access {
-            add("the host and nodes reach each other on net", |s, n| Box::pin(host_access(s, n)));
-        }
-        match capabilities.vm_to_vm {
-            VmToVm::None => add("nodes do not hear each other on net", |s, n| Box::pin(no_vm_to_vm(s, n))),
-            VmToVm::Hub | VmToVm::Switch => {
-                add("nodes reach each other on net", |s, n| Box::pin(vm_to_vm(s, n)));
-                add("frames go where they are said to on net", |s, n| Box::pin(echo(s, n)));
-                add("the largest MTU is carried on net", |s, n| Box::pin(largest_mtu(s, n)));
-                // Where clusters share a place they are not on one net at the same time: number 4.
-                if !subject.home.is_shared() {
-                    add("two clusters do not hear each other on net", |s, n| Box::pin(two_clusters(s, n)));
-                }
-            }
-        }
+        let promise = subject.capabilities(net);
+        let tried = ON_A_NET.into_iter().filter(possible).filter(|part| part.is_promised_by(&promise));
+        trials.extend(tried.map(|part| on_a_net(subject, part, net.clone())));
     }
     if joined(subject).len() > 1 {
-        trials.push(Trial::new(subject, 9, "nets do not hear each other", two_nets));
+        trials.push(Trial::new(subject, Part::NetsApart, two_nets));
     }
+}
+
+fn on_a_net(subject: &Subject, part: Part, net: Net) -> Trial {
+    let on = format!(" {} {}", net.kind, net.id);
+    let mut trial = Trial::new(subject, part, async move |subject| match part {
+        Part::HostAccess => host_access(subject, net).await,
+        Part::NodesApart => no_vm_to_vm(subject, net).await,
+        Part::NodesTogether => vm_to_vm(subject, net).await,
+        Part::Echo => echo(subject, net).await,
+        Part::LargestMtu => largest_mtu(subject, net).await,
+        _ => two_clusters(subject, net).await,
+    });
+    trial.name.push_str(&on);
+    trial
 }
 
 /// The nets on which VMs hear each other.

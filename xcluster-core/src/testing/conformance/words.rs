@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::scene::Scene;
-use super::{Subject, Trial};
+use super::{Part, Subject, Trial};
 use crate::net::{KvmArgs, Port, Wired};
 use crate::testing::qemu::Qemu;
 use crate::testing::{Failed, ensure};
@@ -12,9 +12,9 @@ use crate::testing::{Failed, ensure};
 const MACHINE: [&str; 3] = ["-S", "-M", "pc"];
 
 pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
-    trials.push(Trial::new(subject, 7, "at its start", at_the_start));
-    if subject.promises(|capabilities| capabilities.hotplug) {
-        trials.push(Trial::new(subject, 7, "while it runs", while_it_runs));
+    trials.push(Trial::new(subject, Part::WordsAtTheStart, at_the_start));
+    if subject.promises(|promise| Part::WordsWhileItRuns.is_promised_by(promise)) {
+        trials.push(Trial::new(subject, Part::WordsWhileItRuns, while_it_runs));
     }
 }
 
