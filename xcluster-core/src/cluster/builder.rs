@@ -166,7 +166,13 @@ impl Builder {
     }
 
     /// The backends, with what the topology says to them.
-    pub(super) fn registry(&self) -> Result<Registry, Problems> {
+    /// The topology as it is until now.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn wanted(&self) -> &Topology {
+        &self.topology
+    }
+
+    pub(crate) fn registry(&self) -> Result<Registry, Problems> {
         self.backends.configured(&self.topology.backends)
     }
 

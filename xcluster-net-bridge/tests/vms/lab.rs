@@ -7,7 +7,7 @@ use xcluster_core::{Builder, Cluster};
 use xcluster_net_bridge::BridgeBackend;
 
 pub(crate) use xcluster_core::claims;
-pub(crate) use xcluster_core::testing::lab::{attempt, begin, run, scenario};
+pub(crate) use xcluster_core::testing::lab::{attempt, run, scenario};
 
 /// A cluster on this backend.
 pub(crate) fn builder() -> Builder {

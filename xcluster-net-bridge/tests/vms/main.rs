@@ -7,9 +7,10 @@ mod lab;
 
 // Scenarios.
 mod default_cluster;
-mod neighbours;
+mod scenarios;
 
 // Claims that are checked on the default cluster.
+mod end;
 mod frames;
 mod host;
 mod nets;

@@ -12,7 +12,6 @@ async fn the_default_cluster_does_what_is_claimed() {
     let builder = overlays::sample(files.path()).into_iter().fold(builder, |builder, path| builder.overlay(path));
     scenario(builder, async |cluster| {
         claims!(cluster;
-            routing::nodes_reach_each_other_over_the_cluster_net,
             routing::nodes_and_testers_have_a_route_over_every_router,
             routing::nodes_and_testers_reach_each_other,
             routing::flows_are_spread_over_the_routers,
@@ -22,7 +21,7 @@ async fn the_default_cluster_does_what_is_claimed() {
             internal_net::nobody_logs_in_from_another_net,
             internal_net::no_router_is_learnt,
             internal_net::nodes_do_not_reach_each_other,
-            internal_net::nodes_reach_the_host,
+            internal_net::the_host_has_a_name,
             internal_net::nobody_answers_for_a_node,
             commands::a_command_gives_its_code_and_both_outputs,
             commands::a_command_is_killed_with_all_it_started_at_its_deadline,

@@ -13,6 +13,7 @@ mod five_nets;
 mod neighbours;
 mod own_guest;
 mod owner;
+mod scenarios;
 
 // Claims that are checked on the default cluster.
 mod commands;

@@ -8,11 +8,6 @@ use crate::lab::run;
 
 const ROUTERS: [u8; 2] = [201, 202];
 
-pub(crate) async fn nodes_reach_each_other_over_the_cluster_net(cluster: &Cluster) {
-    run(cluster, 1, "ping -c1 -W5 192.168.1.2").await;
-    run(cluster, 1, "ping -c1 -W5 1000::1:192.168.1.2").await;
-}
-
 pub(crate) async fn nodes_and_testers_have_a_route_over_every_router(cluster: &Cluster) {
     for (node, net) in [(1, 1), (2, 1), (221, 2)] {
         let v4 = run(cluster, node, "ip -o -4 route show default").await;

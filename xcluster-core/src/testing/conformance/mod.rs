@@ -20,7 +20,6 @@
 //! Which trials there are follows from the backend's capabilities: what it does not promise is not tried.
 
 mod home;
-mod host;
 mod life;
 mod objects;
 mod part;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Subject;
-use super::host::Host;
 use crate::name::NodeId;
 use crate::net::{Net, NetBackend, NetError, Port, Wired};
+use crate::testing::host::Host;
 use crate::testing::leftovers::{Snapshot, Watch};
 use crate::testing::{Failed, Stage};
 

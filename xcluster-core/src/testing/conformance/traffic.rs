@@ -3,10 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::host::HostEcho;
 use super::scene::Scene;
 use super::{Part, Subject, Trial};
 use crate::net::{Net, Port, VmToVm, Wired};
+use crate::testing::host::HostEcho;
 use crate::testing::traffic::{ECHO, Guest, Protocol};
 use crate::testing::{Failed, ensure};
 

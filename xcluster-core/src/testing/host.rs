@@ -1,4 +1,4 @@
-//! The host's end of trials of traffic: it asks nodes, and answers them. What the answers must be is not its business.
+//! The host's end of traffic: it asks nodes, and answers them. What the answers must be is not its business.
 
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
@@ -92,7 +92,7 @@ impl HostEcho {
                 let _ = udp.send_to(&buffer[..length], from).await;
             }
         };
-        let tasks = vec![tokio::task::spawn_local(serve_tcp), tokio::task::spawn_local(serve_udp)];
+        let tasks = vec![tokio::spawn(serve_tcp), tokio::spawn(serve_udp)];
         Ok(Self { tcp: ports.0, udp: ports.1, tasks })
     }
 }

@@ -1,0 +1,88 @@
+//! Claims about nets: who reaches whom, and who hears nothing.
+
+use crate::testing::lab;
+
+use super::node;
+use super::scene::{Scene, addresses};
+
+/// Where a node serves the others.
+const PORT: u16 = 7000;
+/// How often a question to everybody is put: the first may be lost while a port comes up.
+const PROBES: usize = 2;
+
+pub(super) async fn nodes_reach_each_other(scene: &Scene<'_>) {
+    for from in [1, 2, 3] {
+        let mut pings = Vec::new();
+        for nic in scene.joined(from) {
+            for neighbour in scene.neighbours(nic) {
+                // Whoever is more hops away has a smaller TTL.
+                let ping = |to| format!("ping -c1 -W10 {to} | grep -q ttl=64 || echo {to}");
+                pings.extend(addresses(&nic.port.net, neighbour).map(ping));
+            }
+        }
+        assert_eq!(scene.run(from, pings.join("\n")).await, "", "node {from} does not reach these");
+    }
+}
+
+/// With all offloads that there are, so that nobody but the other guest would find a wrong checksum.
+pub(super) async fn megabytes_arrive(scene: &Scene<'_>) {
+    let server = scene.serving(2, PORT, "sha256sum").await;
+    let sent = scene.run(1, "head -c 4194305 /dev/urandom >/tmp/sent; sha256sum </tmp/sent").await;
+    for nic in scene.joined(1) {
+        for address in addresses(&nic.port.net, node(2)) {
+            assert_eq!(scene.run(1, format!("nc {address} {PORT} </tmp/sent")).await, sent, "to {address}");
+        }
+    }
+    drop(server);
+}
+
+/// Node 1 asks on each of its nets for an address that nobody has. Node 2 is on the same nets and says on which NIC it hears
+/// what.
+pub(super) async fn nets_do_not_hear_each_other(scene: &Scene<'_>) {
+    let mut heard = scene.capture(2, "-i any arp").await;
+    let question = |net: u8| format!("who-has 192.168.{net}.199 ");
+    let nics = || scene.nics(1).iter().map(|nic| (nic, nic.port.net.id.number()));
+    // They fail, since nobody answers.
+    let ask = nics().map(|(nic, net)| format!("arping -c{PROBES} -w{PROBES} -I {} 192.168.{net}.199 &", nic.name));
+    scene.run(1, format!("{} wait", ask.collect::<Vec<_>>().join(" "))).await;
+    for (_, net) in nics().filter(|(nic, _)| scene.joins(&nic.port.net)) {
+        heard.wait_for(&question(net)).await;
+    }
+    for line in heard.said.lines().filter(|line| line.contains(".199 ")) {
+        // Who sends on a hub hears itself; this is the other node.
+        let right = nics().any(|(nic, net)| {
+            scene.joins(&nic.port.net) && line.contains(&question(net)) && line.contains(&format!(" {} ", nic.name))
+        });
+        assert!(right, "heard where it should not be: {line}");
+    }
+}
+
+/// The same nets and addresses, and yet neither finds the other's nodes.
+pub(super) async fn clusters_do_not_meet(scene: &Scene<'_>) {
+    let Some(other) = scene.other else { return };
+    for (cluster, from, absent) in [(scene.cluster, 1, 4), (other, 4, 1)] {
+        let ask = scene.nics(1).iter().map(|nic| {
+            let [address, _] = addresses(&nic.port.net, node(absent));
+            format!("{{ arping -c1 -w1 -I {} {address} >/dev/null && echo {address}; }} &", nic.name)
+        });
+        let answered = lab::run(cluster, from, format!("{} wait", ask.collect::<Vec<_>>().join(" "))).await;
+        assert_eq!(answered, "", "of the other cluster these answer node {from}");
+    }
+    let known = lab::run(other, 4, "ip neighbour").await;
+    let ours = |number: u16| format!(" 00:00:00:01:01:{number:02x} ");
+    assert!(![1, 2, 3].into_iter().any(|number| known.contains(&ours(number))), "{known}");
+}
+
+/// Its ports are taken down with it and set up again, whose other ends have learnt where it was.
+pub(super) async fn a_node_comes_back(scene: &Scene<'_>) {
+    let stopped = scene.cluster.node(2).expect("the scenario has this node").stop().await;
+    stopped.unwrap_or_else(|error| panic!("{}", lab::told(&error)));
+    for nic in scene.joined(1) {
+        let [address, _] = addresses(&nic.port.net, node(2));
+        let asked = lab::attempt(scene.cluster, 1, format!("arping -c1 -w1 -I {} {address}", nic.name)).await;
+        assert!(!asked.status.success(), "it answers though it is stopped: {}", asked.text());
+    }
+    scene.cluster.boot(2).await.unwrap_or_else(|error| panic!("{}", lab::told(&error)));
+    nodes_reach_each_other(scene).await;
+    megabytes_arrive(scene).await;
+}
