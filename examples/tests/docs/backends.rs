@@ -1,0 +1,139 @@
+//! `docs/backends.md`: what each backend promises, and what shows it. The backends say the former, the suites the latter.
+
+use std::sync::Arc;
+
+use my_switch::SwitchBackend;
+use xcluster_core::external::{ScriptBackend, ScriptConfig, ScriptNet};
+use xcluster_core::net::{Capabilities, NetBackend, VmToVm};
+use xcluster_core::testing::conformance::{CONTRACT, Part};
+use xcluster_core::testing::scenarios::Claim;
+use xcluster_core::topology::NetKind;
+use xcluster_net_bridge::BridgeBackend;
+use xcluster_net_user::UserBackend;
+
+use crate::page;
+
+/// A column of the tables.
+struct Column {
+    name: &'static str,
+    backend: Arc<dyn NetBackend>,
+    /// What has to be root, which no backend says of itself: each one's tests run as an ordinary user.
+    root: &'static str,
+    /// The part of the contract that is not tried on it, with what holds instead.
+    left_out: Option<(Part, &'static str)>,
+}
+
+impl Column {
+    fn new(name: &'static str, backend: impl NetBackend + 'static, root: &'static str) -> Self {
+        Self { name, backend: Arc::new(backend), root, left_out: None }
+    }
+}
+
+/// One for each backend, and for each way to use one that promises something of its own.
+fn columns() -> Vec<Column> {
+    let everywhere = ScriptNet::new(true, VmToVm::Switch, ScriptNet::MTU_MAX);
+    let taps = ScriptConfig::new("net-setup").in_namespace(true);
+    let taps = taps.promising_internal(everywhere).promising_others(everywhere);
+    vec![
+        Column::new("`bridge`", BridgeBackend::default(), "no"),
+        Column::new("`user`", UserBackend::default(), "no"),
+        Column {
+            left_out: Some((Part::AsBefore, "its bridges go with the namespace")),
+            ..Column::new("`script`, [taps](../examples/net-setup.sh)", ScriptBackend::new(taps), "no")
+        },
+        Column::new("[`switch`](../examples/my-switch)", SwitchBackend::default(), "no"),
+    ]
+}
+
+#[test]
+fn the_tables_of_backends_are_true() {
+    page::check("docs/backends.md", |name| match name {
+        "promises" => promises(),
+        "trials" => trials(),
+        "scenarios" => scenarios(),
+        other => panic!("nobody makes `{other}`"),
+    });
+}
+
+type Fact = fn(&Capabilities) -> String;
+
+fn promises() -> String {
+    let facts: [(&str, Fact); 7] = [
+        ("the host reaches nodes, and they it", |promise| yes(promise.host_access)),
+        ("VMs hear each other", |promise| vm_to_vm(promise.vm_to_vm)),
+        ("largest MTU", |promise| promise.mtu_max.to_string()),
+        ("checksums and segments left to it", |promise| yes(promise.offloads)),
+        ("NICs for VMs that run", |promise| yes(promise.hotplug)),
+        ("outlives the process", |promise| yes(promise.durable)),
+        ("needs the cluster's network namespace", |promise| yes(promise.needs_namespace)),
+    ];
+    let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+    for (words, fact) in facts {
+        rows.push((words.to_owned(), columns().iter().map(|column| by_kind(column, fact)).collect()));
+    }
+    rows.push(("needs root".to_owned(), columns().iter().map(|column| column.root.to_owned()).collect()));
+    table("", rows)
+}
+
+/// A row for each part of the contract that follows from what is promised.
+fn trials() -> String {
+    let by_subject = [Part::WhereAnotherClusterIs, Part::InAStrangersPlace];
+    let rows = Part::ALL.into_iter().filter(|part| !by_subject.contains(part)).map(|part| {
+        let contract = CONTRACT[usize::from(part.number()) - 1].trim_end_matches('.');
+        let words = if part.words().is_empty() { contract.to_owned() } else { format!("{contract}: {}", part.words()) };
+        let cells = columns().into_iter().map(|column| match column.left_out {
+            Some((left_out, instead)) if left_out == part => instead.to_owned(),
+            _ => mark(&column, |promise| part.is_promised_by(promise)),
+        });
+        (format!("{}. {}", part.number(), words.trim_end_matches(" on net")), cells.collect())
+    });
+    table("Trial", rows.collect())
+}
+
+fn scenarios() -> String {
+    let rows = Claim::ALL.map(|claim| {
+        let cells = columns().iter().map(|column| mark(column, |promise| claim.is_promised_by(promise))).collect();
+        (claim.words().to_owned(), cells)
+    });
+    table("Claim", rows.into())
+}
+
+/// On which nets something is tried.
+fn mark(column: &Column, is_promised: impl Fn(&Capabilities) -> bool) -> String {
+    let tried = [NetKind::Internal, NetKind::Cluster].map(|kind| is_promised(&column.backend.capabilities(kind)));
+    match tried {
+        [true, true] => "✓",
+        [true, false] => "✓ internal",
+        [false, true] => "✓ others",
+        [false, false] => "—",
+    }
+    .to_owned()
+}
+
+/// What holds for all nets or, where that differs, for the internal one and the others.
+fn by_kind(column: &Column, fact: impl Fn(&Capabilities) -> String) -> String {
+    let [internal, other] = [NetKind::Internal, NetKind::Cluster].map(|kind| fact(&column.backend.capabilities(kind)));
+    if internal == other { internal } else { format!("internal: {internal}, others: {other}") }
+}
+
+fn yes(holds: bool) -> String {
+    if holds { "yes" } else { "no" }.to_owned()
+}
+
+fn vm_to_vm(how: VmToVm) -> String {
+    match how {
+        VmToVm::None => "no",
+        VmToVm::Hub => "as on a hub",
+        VmToVm::Switch => "as on a switch",
+    }
+    .to_owned()
+}
+
+fn table(corner: &str, rows: Vec<(String, Vec<String>)>) -> String {
+    let columns = columns();
+    let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+    let mut lines =
+        vec![format!("| {corner} | {} |", names.join(" | ")), format!("|---|{}", "---|".repeat(names.len()))];
+    lines.extend(rows.into_iter().map(|(words, cells)| format!("| {words} | {} |", cells.join(" | "))));
+    lines.join("\n")
+}
