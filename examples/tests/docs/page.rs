@@ -15,7 +15,7 @@ pub(crate) fn check(path: &str, make: impl Fn(&str) -> String) {
         return fs::write(at(path), made).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
     let different = page.lines().zip(made.lines()).position(|(is, should)| is != should);
-    let line = different.map_or_else(|| page.lines().count().min(made.lines().count()), |line| line) + 1;
+    let line = different.unwrap_or_else(|| page.lines().count().min(made.lines().count())) + 1;
     assert!(
         page == made,
         "{path} is not what it should be from line {line} on: run this test with {BLESS}=1 to write it"
