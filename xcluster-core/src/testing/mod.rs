@@ -27,3 +27,33 @@ pub mod traffic;
 pub use failed::{Failed, ensure};
 pub use fake_qemu::{Behaviour, FakeQemu};
 pub use stage::Stage;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::conformance::Part;
+    use super::scenarios::Claim;
+
+    /// The words behind `prefix` in a text: `Echo` of `Part::Echo`.
+    fn named(text: &str, prefix: &str) -> BTreeSet<String> {
+        let word = |rest: &str| rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+        text.split(prefix).skip(1).map(word).collect()
+    }
+
+    #[test]
+    fn every_capability_names_what_shows_it() {
+        let source = include_str!("../net/capabilities.rs");
+        let (_, fields) = source.split_once("pub struct Capabilities {").unwrap();
+        let (fields, _) = fields.split_once("\n}").unwrap();
+        for field in fields.split_inclusive(",\n").filter(|field| field.contains("    pub ")) {
+            assert!(field.contains("Part::") || field.contains("Claim::") || field.contains("every trial"), "{field}");
+        }
+        let parts: BTreeSet<String> = Part::ALL.iter().map(|part| format!("{part:?}")).collect();
+        let claims: BTreeSet<String> = Claim::ALL.iter().map(|claim| format!("{claim:?}")).collect();
+        let unknown: Vec<String> = named(fields, "Part::").difference(&parts).cloned().collect();
+        assert_eq!(unknown, [""; 0], "no such parts");
+        let unknown: Vec<String> = named(fields, "Claim::").difference(&claims).cloned().collect();
+        assert_eq!(unknown, [""; 0], "no such claims");
+    }
+}
