@@ -1,6 +1,7 @@
 //! Scenarios with real VMs: a cluster is started, claims are checked on it, it is stopped, and nothing may be left of it.
 //! What is claimed is for the tests of backends to say. A claim that does not hold panics.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::io::Write;
@@ -122,24 +123,35 @@ pub async fn attempt(cluster: &Cluster, node: impl IntoNodeId, command: impl Int
 /// What has been found out about claims.
 #[derive(Debug, Default)]
 pub struct Report {
-    failed: Vec<&'static str>,
+    /// Those that do not hold, and why.
+    failed: Vec<(&'static str, String)>,
 }
 
 impl Report {
     /// Checks a claim; one that does not hold does not keep the others from being checked.
     pub async fn check(&mut self, name: &'static str, claim: impl Future<Output = ()>) {
         let begun = Instant::now();
-        let held = AssertUnwindSafe(claim).catch_unwind().await.is_ok();
-        eprintln!("claim {name}: {} ({:.1?})", if held { "ok" } else { "FAILED" }, begun.elapsed());
-        if !held {
-            self.failed.push(name);
-        }
+        let held = AssertUnwindSafe(claim).catch_unwind().await;
+        eprintln!("claim {name}: {} ({:.1?})", if held.is_ok() { "ok" } else { "FAILED" }, begun.elapsed());
+        self.failed.extend(held.err().map(|panic| (name, said(&*panic))));
+    }
+
+    /// The claims that do not hold, and why.
+    pub fn failed(&self) -> &[(&'static str, String)] {
+        &self.failed
     }
 
     /// Panics if a claim did not hold.
     pub fn end(self) {
-        assert!(self.failed.is_empty(), "these claims do not hold: {}", self.failed.join(", "));
+        let told: Vec<String> = self.failed.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+        assert!(told.is_empty(), "these claims do not hold:\n{}", told.join("\n"));
     }
+}
+
+/// What a panic says.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 /// Checks claims on a cluster, which are async functions of it, one after the other. Panics at the end if one did not hold.

@@ -27,6 +27,7 @@ mod nets;
 mod nics;
 mod scene;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -142,45 +143,58 @@ pub async fn check(subject: &Subject, scenario: Scenario) {
         assert!(std::env::var_os("CI").is_none(), "{error}");
         return eprintln!("not tested: this host cannot carry the backend: {error}");
     }
+    hold(subject, scenario, lab::Report::end).await;
+}
+
+/// The claims of a scenario that do not hold, and why: for those who want to see that one is noticed.
+///
+/// # Panics
+/// The cluster does not start, or something is left of it.
+pub async fn failures(subject: &Subject, scenario: Scenario) -> Vec<(Claim, String)> {
+    let failed = RefCell::new(Vec::new());
+    hold(subject, scenario, |report| *failed.borrow_mut() = report.failed().to_vec()).await;
+    let claim = |words| Claim::ALL.into_iter().find(|claim| claim.words() == words);
+    failed.take().into_iter().filter_map(|(words, why)| Some((claim(words)?, why))).collect()
+}
+
+/// Starts a scenario's cluster and has somebody judge what came of its claims while it still runs.
+async fn hold(subject: &Subject, scenario: Scenario, judge: impl Fn(lab::Report)) {
     match scenario {
-        Scenario::Everyday => everyday(subject).await,
-        Scenario::ManyNics => many_nics(subject).await,
+        Scenario::Everyday => everyday(subject, judge).await,
+        Scenario::ManyNics => many_nics(subject, judge).await,
     }
 }
 
-async fn everyday(subject: &Subject) {
+async fn everyday(subject: &Subject, judge: impl Fn(lab::Report)) {
     let neighbours = (!subject.alone).then(|| {
         let neighbours = subject.cluster(&[(4, &[0, 1, 2])]);
         tokio::spawn(async move { lab::begin(&neighbours).await })
     });
     lab::scenario(subject.cluster(&[(1, &[0, 1, 2]), (2, &[0, 1, 2]), (3, &[0, 2])]), async |cluster| {
         let Some(neighbours) = neighbours else {
-            return check_claims(&Scene::new(cluster, None, subject.backend()), Scenario::Everyday).await;
+            return judge(check_claims(&Scene::new(cluster, None, subject.backend()), Scenario::Everyday).await);
         };
         let (other, traces, ready) = neighbours.await.expect("the other cluster is begun");
         ready.unwrap_or_else(|error| panic!("{}", lab::told(&error)));
         let scene = Scene::new(cluster, Some(&other), subject.backend());
-        check_claims(&scene, Scenario::Everyday).await;
+        let report = check_claims(&scene, Scenario::Everyday).await;
         other.stop().await.expect("nothing keeps the other cluster from being stopped");
         traces.are_gone();
-        // The end of the one is nothing to the other.
-        let scene = Scene::new(cluster, None, subject.backend());
-        Claim::NodesTogether.check(&scene).await;
+        judge(report);
     })
     .await;
 }
 
-async fn many_nics(subject: &Subject) {
+async fn many_nics(subject: &Subject, judge: impl Fn(lab::Report)) {
     let nets: Vec<u8> = (0..).take(Topology::NICS_MAX).collect();
     lab::scenario(subject.cluster(&[(1, &nets), (2, &nets)]), async |cluster| {
-        let scene = Scene::new(cluster, None, subject.backend());
-        check_claims(&scene, Scenario::ManyNics).await;
+        judge(check_claims(&Scene::new(cluster, None, subject.backend()), Scenario::ManyNics).await);
     })
     .await;
 }
 
 /// Checks those claims of a scenario that something of the cluster promises.
-async fn check_claims(scene: &Scene<'_>, scenario: Scenario) {
+async fn check_claims(scene: &Scene<'_>, scenario: Scenario) -> lab::Report {
     let mut report = lab::Report::default();
     for claim in Claim::ALL.into_iter().filter(|claim| claim.scenario() == scenario) {
         let possible = claim != Claim::ClustersApart || scene.other.is_some();
@@ -188,7 +202,7 @@ async fn check_claims(scene: &Scene<'_>, scenario: Scenario) {
             report.check(claim.words(), claim.check(scene)).await;
         }
     }
-    report.end();
+    report
 }
 
 fn node(number: u16) -> NodeId {

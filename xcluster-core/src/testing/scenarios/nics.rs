@@ -1,5 +1,6 @@
 //! Claims about a node with as many NICs as a topology may give it.
 
+use super::nets::silent;
 use super::node;
 use super::scene::{Scene, addresses};
 
@@ -17,10 +18,7 @@ pub(super) async fn each_has_its_addresses(scene: &Scene<'_>) {
     }
 }
 
-/// One command for all of them, since each costs a moment of its own.
 pub(super) async fn each_net_joins(scene: &Scene<'_>) {
-    let to = scene.joined(1).flat_map(|nic| addresses(&nic.port.net, node(2)));
-    let pings: Vec<String> = to.map(|to| format!("ping -c1 -W10 {to} >/dev/null || echo {to}")).collect();
-    let silent = scene.run(1, pings.join("\n")).await;
-    assert_eq!(silent, "", "these do not answer");
+    let others = scene.joined(1).flat_map(|nic| addresses(&nic.port.net, node(2)));
+    assert_eq!(silent(scene, 1, others).await, "", "these do not answer");
 }

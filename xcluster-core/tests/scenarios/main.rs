@@ -1,0 +1,75 @@
+//! The scenarios of every backend, with real VMs: that each claim bites, and how they go on a script as users have them. It is in a network namespace of its own, since
+//! such a script has ports and groups of its own choice.
+
+mod liar;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use xcluster_core::Cluster;
+use xcluster_core::external::{ScriptBackend, ScriptConfig, ScriptNet};
+use xcluster_core::net::VmToVm;
+use xcluster_core::testing::harness;
+use xcluster_core::testing::scenarios::{self, Claim, Scenario, Subject};
+use xcluster_core::testing::{Failed, ensure};
+
+use liar::Liar;
+
+/// What UDP over IPv4 carries, without an Ethernet header.
+const MCAST_MTU: u16 = 65535 - 20 - 8 - 14;
+
+fn main() -> ExitCode {
+    harness::main(vec![
+        harness::test("a_userspace_script_does_what_it_promises", || async {
+            scenarios::check(&userspace(), Scenario::Everyday).await;
+            Ok(())
+        }),
+        harness::test("every_claim_fails_on_a_backend_that_lies", every_claim_bites),
+    ])
+}
+
+/// What each claim says when it does not hold.
+const REASONS: [(Claim, &str); 12] = [
+    (Claim::NodesTogether, "node 1 does not reach these"),
+    (Claim::Megabytes, "to 192.168.0.2"),
+    (Claim::NetsApart, "heard where it should not be"),
+    (Claim::WholeMtu, "ping -c1 -W5 -s 8972 192.168.1.2"),
+    (Claim::Offloads, "bit 0 of eth0 is not agreed"),
+    (Claim::HostLogsIn, "port 22"),
+    (Claim::HostMegabytes, "port 7002"),
+    (Claim::NodesReachTheHost, "node 1 to 192.168.0.250"),
+    (Claim::ClustersApart, "of the other cluster these answer"),
+    (Claim::Restart, "once is enough"),
+    (Claim::EveryNic, "00:00:00:01:17:01 is not in"),
+    (Claim::EveryNetOfMany, "these do not answer"),
+];
+
+async fn every_claim_bites() -> Result<(), Failed> {
+    let mut failed = Vec::new();
+    for scenario in [Scenario::Everyday, Scenario::ManyNics] {
+        let liar = Liar::default();
+        let subject = Subject::new(move || Cluster::builder().backend(liar.clone()));
+        failed.extend(scenarios::failures(&subject, scenario).await);
+    }
+    for claim in Claim::ALL {
+        let why = failed.iter().find(|(other, _)| *other == claim).map(|(_, why)| why.as_str());
+        let reason = REASONS.iter().find(|(other, _)| *other == claim).map_or("", |(_, reason)| reason);
+        ensure(why.is_some_and(|why| why.contains(reason)), || format!("{claim:?}, not `{reason}` but {why:?}"))?;
+    }
+    Ok(())
+}
+
+/// Each cluster has groups of its own, as its user sees to; its nodes have ports by their numbers.
+fn userspace() -> Subject {
+    let ports = AtomicU16::new(27030);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/script/net-setup-userspace.sh");
+    Subject::new(move || {
+        let port = ports.fetch_add(1, Ordering::Relaxed);
+        let config = ScriptConfig::new(&script)
+            .with_env("MCAST_PORT", port.to_string())
+            .promising_internal(ScriptNet::new(true, VmToVm::None, 1500))
+            .promising_others(ScriptNet::new(false, VmToVm::Hub, MCAST_MTU));
+        Cluster::builder().backend(ScriptBackend::new(config))
+    })
+}
