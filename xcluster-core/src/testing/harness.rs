@@ -63,6 +63,11 @@ where
 
 /// Runs tests as cargo and nextest want it: they choose by the usual arguments.
 pub fn main(tests: Vec<Test>) -> ExitCode {
+    main_with(|| tests)
+}
+
+/// The same for tests that are not known before something has been done that may begin threads, such as loading a plugin.
+pub fn main_with(tests: impl FnOnce() -> Vec<Test>) -> ExitCode {
     // Before anything else: this process must not have a second thread yet.
     let allowed = netns::allow();
     let arguments = Arguments::from_args();
@@ -74,7 +79,7 @@ pub fn main(tests: Vec<Test>) -> ExitCode {
         _ => false,
     };
     let trials =
-        tests.into_iter().map(|Test { name, run }| Trial::test(name, move || Ok(run()?)).with_ignored_flag(ignored));
+        tests().into_iter().map(|Test { name, run }| Trial::test(name, move || Ok(run()?)).with_ignored_flag(ignored));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
