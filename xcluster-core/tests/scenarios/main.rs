@@ -34,7 +34,7 @@ const REASONS: [(Claim, &str); 12] = [
     (Claim::NodesTogether, "node 1 does not reach these"),
     (Claim::Megabytes, "to 192.168.0.2"),
     (Claim::NetsApart, "heard where it should not be"),
-    (Claim::WholeMtu, "ping -c1 -W5 -s 8972 192.168.1.2"),
+    (Claim::WholeMtu, "ping -c1 -W3 -s 8972 192.168.1.2"),
     (Claim::Offloads, "bit 0 of eth0 is not agreed"),
     (Claim::HostLogsIn, "port 22"),
     (Claim::HostMegabytes, "port 7002"),
