@@ -1,0 +1,34 @@
+//! Pages that tell people what to type: the command understands every line of them. Runs none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[test]
+fn what_pages_have_people_type_is_understood() {
+    let lines: Vec<(PathBuf, String)> = pages().into_iter().flat_map(|page| typed(&page)).collect();
+    assert!(lines.len() > 20, "only {} lines were found", lines.len());
+    let wrong: Vec<String> = lines.iter().filter_map(|(page, line)| refused(page, line)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    docs.filter(|path| path.extension().is_some_and(|kind| kind == "md")).chain([root.join("README.md")]).collect()
+}
+
+/// What is typed on a page that begins with the command, perhaps behind a prompt or another one.
+fn typed(page: &Path) -> Vec<(PathBuf, String)> {
+    let text = fs::read_to_string(page).unwrap();
+    let code = text.split("```").skip(1).step_by(2);
+    let lines = code.flat_map(str::lines).flat_map(|line| line.strip_prefix("$ ").unwrap_or(line).split("; "));
+    lines.filter(|line| line.starts_with("xcluster ")).map(|line| (page.to_owned(), line.to_owned())).collect()
+}
+
+/// Why a line is not understood, as far as it is the command's and not the shell's.
+fn refused(page: &Path, line: &str) -> Option<String> {
+    let words =
+        line.split_whitespace().take_while(|word| !["#", "|", "&", "&&"].contains(word) && !word.starts_with('>'));
+    let error = xcluster_cli::command().try_get_matches_from(words.map(|word| word.replace('\'', ""))).err()?;
+    error.use_stderr().then(|| format!("{}: `{line}`: {error}", page.display()))
+}
