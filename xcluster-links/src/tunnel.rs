@@ -1,0 +1,121 @@
+//! Links that carry Ethernet frames to another host, each in a datagram. Who is at the other end is not known here.
+
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+use nix::libc;
+use rtnetlink::{LinkGeneve, LinkVxlan};
+use xcluster_core::host::Namespace;
+
+use crate::{Failure, Netlink};
+
+/// How frames are wrapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrapping {
+    /// RFC 7348.
+    Vxlan,
+    /// RFC 8926.
+    Geneve,
+}
+
+/// A link to another host.
+#[derive(Debug, Clone, Copy)]
+pub struct NewTunnel<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its group.
+    pub group: u32,
+    /// How frames are wrapped.
+    pub wrapping: Wrapping,
+    /// The number that both ends know the net by: 24 bits.
+    pub vni: u32,
+    /// The other end.
+    pub remote: IpAddr,
+    /// This end, where the kernel shall not choose it. Of the same family.
+    pub local: Option<IpAddr>,
+    /// The port of UDP at both ends.
+    pub port: u16,
+}
+
+impl Netlink {
+    /// Makes a tunnel, down, if nothing has its name or wraps the same (`EEXIST`). A kernel without such says `EOPNOTSUPP`.
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn make_tunnel(&self, tunnel: &NewTunnel<'_>) -> Result<(), Failure> {
+        let message = match tunnel.wrapping {
+            Wrapping::Vxlan => vxlan(tunnel),
+            Wrapping::Geneve => geneve(tunnel),
+        };
+        self.make_link(message, || format!("make link `{}`", tunnel.name)).await
+    }
+}
+
+fn vxlan(tunnel: &NewTunnel<'_>) -> rtnetlink::packet_route::link::LinkMessage {
+    // There is one other end, so nothing is to be learned.
+    let mut link = LinkVxlan::new(tunnel.name, tunnel.vni).port(tunnel.port).learning(false).link_group(tunnel.group);
+    link = match tunnel.remote {
+        IpAddr::V4(ip) => link.remote(ip),
+        IpAddr::V6(ip) => link.remote6(ip),
+    };
+    match tunnel.local {
+        Some(IpAddr::V4(ip)) => link.local(ip),
+        Some(IpAddr::V6(ip)) => link.local6(ip),
+        None => link,
+    }
+    .build()
+}
+
+fn geneve(tunnel: &NewTunnel<'_>) -> rtnetlink::packet_route::link::LinkMessage {
+    let link = LinkGeneve::new(tunnel.name, tunnel.vni).port(tunnel.port).link_group(tunnel.group);
+    match tunnel.remote {
+        IpAddr::V4(ip) => link.remote(ip),
+        IpAddr::V6(ip) => link.remote6(ip),
+    }
+    .build()
+}
+
+mod ioctl {
+    use nix::libc;
+
+    nix::ioctl_readwrite_bad!(
+        /// `SIOCETHTOOL` of linux/sockios.h.
+        ethtool,
+        libc::SIOCETHTOOL,
+        libc::ifreq
+    );
+}
+
+/// `ETHTOOL_SGRO` of linux/ethtool.h.
+const SET_GRO: u32 = 0x2c;
+
+/// `struct ethtool_value` of linux/ethtool.h.
+#[repr(C)]
+struct Value {
+    command: u32,
+    data: u32,
+}
+
+/// Has the kernel hand over each frame of a link as it came, not several of them joined: whoever reads frames from a packet
+/// socket would take them for frames that are too long.
+///
+/// # Errors
+/// The kernel refuses it.
+pub fn keep_frames_apart(namespace: &Namespace, link: &str) -> Result<(), Failure> {
+    let failed = |error| Failure::new(format!("set up link `{link}`"), error);
+    let socket = namespace.socket(libc::AF_INET, libc::SOCK_DGRAM, 0).map_err(failed)?;
+    let mut value = Value { command: SET_GRO, data: 0 };
+    // SAFETY: zeros are a valid value of this structure.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if link.len() >= request.ifr_name.len() {
+        return Err(failed(Errno::ENAMETOOLONG.into()));
+    }
+    for (place, byte) in request.ifr_name.iter_mut().zip(link.bytes()) {
+        *place = byte.cast_signed();
+    }
+    request.ifr_ifru.ifru_data = (&raw mut value).cast();
+    // SAFETY: the descriptor is open; the structure is what the request takes, and points to a value that outlives it.
+    unsafe { ioctl::ethtool(socket.as_raw_fd(), &raw mut request) }.map_err(|errno| failed(errno.into()))?;
+    Ok(())
+}
