@@ -49,6 +49,7 @@ impl BridgeBackend {
             controller: Some(bridge.index),
             queues: self.config.queues,
             offloads: true,
+            own_address: false,
         };
         let queues = tap::make(site.needed_namespace()?, &wiring.netlink, &tap).await?;
         Ok(Wired { kvm: words::tap(port, &queues, &vhosts), access: HostAccess::Inside(port.ipv4().into()) })

@@ -47,6 +47,7 @@ async fn make_both(namespace: &Namespace) -> Result<(), NetError> {
         controller: Some(link.index),
         queues: 1,
         offloads: true,
+        own_address: false,
     };
     tap::make(namespace, &netlink, &tap).await?;
     Ok(netlink.remove_group(bridge.group).await?)

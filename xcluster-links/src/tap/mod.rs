@@ -35,6 +35,8 @@ pub struct NewTap<'a> {
     /// Whether a header before each frame says what is left to do about checksums and segments. Only where whoever takes the
     /// frames reads it.
     pub offloads: bool,
+    /// Whether it has an IPv6 address that the kernel makes up. Not where a guest would hear of it.
+    pub own_address: bool,
 }
 
 /// The queues of a tap. It is gone when they are closed, here and in QEMU.
@@ -106,7 +108,7 @@ fn dress<'a>(tap: &NewTap<'a>) -> Change<'a> {
         alias: Some(tap.mark),
         group: Some(tap.group),
         mtu: Some(tap.mtu),
-        no_own_address: true,
+        no_own_address: !tap.own_address,
         ..Change::default()
     }
 }

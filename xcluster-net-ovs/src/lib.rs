@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod check;
+mod config;
+mod error;
+mod flows;
+mod names;
+mod net;
+mod orders;
+mod probe;
+mod programs;
+mod rows;
+mod sweep;
+mod switch;
+mod tunnel;
+mod wiring;
+mod words;
+
+pub use backend::OvsBackend;
+pub use config::{FailMode, Instance, OvsConfig, OvsNet, OvsPort, Tunnel, TunnelKind};
+pub use sweep::sweep;
