@@ -29,9 +29,6 @@ const LOOPBACK: u32 = 1;
 /// of net 255, `xcbr255.snoop`: with this folder before it, no longer than a cluster's folder leaves room for.
 const FOLDER: &str = "sw";
 
-/// The network namespace of the host's Open vSwitch: the one that we are in.
-static HERE: Namespace = Namespace::here();
-
 /// Nets on Open vSwitch, with a tap for each NIC: an instance of the cluster's own in its network namespace, or the host's.
 #[derive(Debug, Clone, Default)]
 pub struct OvsBackend {
@@ -64,8 +61,9 @@ impl OvsBackend {
         matches!(self.config.instance, Instance::Private)
     }
 
-    fn namespace<'a>(&self, site: &Site<'a>) -> Result<&'a Namespace, NetError> {
-        if self.is_private() { site.needed_namespace() } else { Ok(&HERE) }
+    /// Where the switch is: the host's is where we are.
+    fn namespace<'a>(&self, site: &Site<'a>, wiring: &'a Wiring) -> Result<&'a Namespace, NetError> {
+        if self.is_private() { site.needed_namespace() } else { Ok(&wiring.here) }
     }
 
     /// What is remembered of a cluster, or begun to be.
@@ -74,7 +72,10 @@ impl OvsBackend {
             Some(wiring) => Ok(wiring),
             None => {
                 let programs = Programs::find(&self.config)?;
-                let netlink = Netlink::connect(self.namespace(site)?)?;
+                let netlink = match self.is_private() {
+                    true => Netlink::connect(site.needed_namespace()?)?,
+                    false => Netlink::connect(&Namespace::here())?,
+                };
                 Ok(Wiring::begin(site, Names::new(&self.config, site), netlink, programs))
             }
         }
@@ -106,7 +107,7 @@ impl OvsBackend {
             }
         }
         let switch = if self.is_private() {
-            let namespace = self.namespace(site)?;
+            let namespace = self.namespace(site, wiring)?;
             net::make_datapath(namespace, &wiring.netlink).await?;
             Switch::start(&wiring.programs, namespace, &folder(site.dir)).await?
         } else {
@@ -116,7 +117,7 @@ impl OvsBackend {
     }
 
     fn place<'a>(&'a self, site: &Site<'a>, wiring: &'a Wiring, switch: &'a Switch) -> Result<Place<'a>, NetError> {
-        let (names, netlink, namespace) = (&wiring.names, &wiring.netlink, self.namespace(site)?);
+        let (names, netlink, namespace) = (&wiring.names, &wiring.netlink, self.namespace(site, wiring)?);
         Ok(Place { config: &self.config, names, namespace, netlink, switch })
     }
 
@@ -138,7 +139,7 @@ impl OvsBackend {
             offloads: switch.datapath == Datapath::System,
             own_address: false,
         };
-        let queues = tap::make(self.namespace(site)?, &wiring.netlink, &tap, |link| names.owns(link)).await?;
+        let queues = tap::make(self.namespace(site, wiring)?, &wiring.netlink, &tap, |link| names.owns(link)).await?;
         let queue = queues.first().ok_or_else(|| error::too_early("setup"))?;
         switch.transact(orders::port(names, port, &settings)).await?;
         Ok(Wired { kvm: words::tap(port, queue), access: self.access(port) })
@@ -197,7 +198,8 @@ impl NetBackend for OvsBackend {
         if !problems.is_empty() {
             return Err(error::refused(&problems));
         }
-        let (namespace, wiring) = (self.namespace(site)?, self.wiring(site)?);
+        let wiring = self.wiring(site)?;
+        let namespace = self.namespace(site, &wiring)?;
         wiring.programs.check_version(self.config.instance).await?;
         // A change of nothing is refused as any would be.
         let permitted = wiring.netlink.change(Which::Index(LOOPBACK), &Change::default()).await;
@@ -223,7 +225,8 @@ impl NetBackend for OvsBackend {
         }
         let switch = self.switch(site, &wiring).await?;
         if !self.is_private() && wiring.has_no_net() {
-            sweep::sweep_but(&switch, self.namespace(site)?, &wiring.netlink, Some(&wiring.names)).await?;
+            let here = self.namespace(site, &wiring)?;
+            sweep::sweep_but(&switch, here, &wiring.netlink, Some(&wiring.names)).await?;
         }
         wiring.keep_net(net.id, false);
         net::make(self.place(site, &wiring, &switch)?, net).await?;
@@ -331,5 +334,5 @@ async fn let_go(
     let _ = tokio::task::spawn_blocking(move || drop(wired)).await;
     let name = wiring.names.tap(port.net.id, port.node);
     tap::remove(&wiring.netlink, &name, |link| wiring.names.owns(link)).await?;
-    told
+    Ok(told?)
 }

@@ -33,6 +33,9 @@ pub(crate) enum Trouble {
     /// Several were asked for together, and none was done.
     #[error("{0}")]
     Together(String),
+    /// The cluster's own is not there any more.
+    #[error("the cluster's Open vSwitch has ended: {0}")]
+    Ended(String),
     /// Whoever asked it has given up.
     #[error("Open vSwitch was not asked: the cluster is on its way out")]
     GivenUp,
@@ -123,11 +126,6 @@ pub(crate) fn no_database(db: &str, trouble: &Trouble) -> NetError {
         what: format!("the host's Open vSwitch cannot be asked at `{db}`: {why}"),
         remedy: Some(remedy.to_owned()),
     }
-}
-
-/// The cluster's own Open vSwitch is not there any more.
-pub(crate) fn ended(said: &str) -> NetError {
-    NetError::Other { message: format!("the cluster's Open vSwitch has ended: {said}"), source: None }
 }
 
 /// Something is another cluster's.

@@ -13,6 +13,8 @@ mod programs;
 mod rows;
 mod sweep;
 mod switch;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tunnel;
 mod wiring;
 mod words;

@@ -7,8 +7,9 @@ use xcluster_links::tap::{self, NewTap};
 use xcluster_links::{Failure, Netlink};
 
 use crate::config::{Instance, OvsConfig};
+use crate::error::Trouble;
 use crate::names::{self, DATAPATH, DATAPATH_MARK, Names};
-use crate::switch::{Datapath, Switch};
+use crate::switch::{Datapath, Order, Switch};
 use crate::{flows, orders, rows, tunnel};
 
 /// Where a net is made, and how it is called.
@@ -33,7 +34,7 @@ pub(crate) async fn make(place: Place<'_>, net: &Net) -> Result<(), NetError> {
         }
     }
     let netns = place.namespace.id().map_err(|source| NetError::io("look at the network namespace", source))?;
-    switch.transact(orders::bridge(names, net, &settings, switch.datapath, netns)).await?;
+    make_bridge(switch, &names.bridge(net.id), &orders::bridge(names, net, &settings, switch.datapath, netns)).await?;
     finish(place, net).await?;
     for tunnel in settings.tunnels.iter().enumerate() {
         tunnel::make(switch, place.namespace, place.netlink, names, net, tunnel).await?;
@@ -42,6 +43,21 @@ pub(crate) async fn make(place: Place<'_>, net: &Net) -> Result<(), NetError> {
         Some(file) => flows::put(switch, &names.bridge(net.id), file).await,
         None => Ok(()),
     }
+}
+
+/// How often a bridge is tried to be made whose links are taken.
+const ATTEMPTS: usize = 5;
+
+/// Makes a bridge. Its links may still be open in a process that was forked when they were made, until it executes a program:
+/// then the switch cannot have them, and it is made anew.
+async fn make_bridge(switch: &Switch, name: &str, order: &Order) -> Result<(), Trouble> {
+    for _ in 1..ATTEMPTS {
+        match switch.transact(order.clone()).await {
+            Err(Trouble::Interface { .. }) => switch.transact(orders::no_bridge(name)).await?,
+            outcome => return outcome,
+        }
+    }
+    switch.transact(order.clone()).await
 }
 
 /// Sees that the bridge's name is free, in the database and among links.

@@ -97,7 +97,7 @@ pub(crate) async fn make(
     if switch.datapath == Datapath::Netdev {
         make_link(namespace, netlink, names, net, (index, tunnel)).await?;
     }
-    switch.transact(orders::tunnel(names, net, index, tunnel, switch.datapath)).await
+    Ok(switch.transact(orders::tunnel(names, net, index, tunnel, switch.datapath)).await?)
 }
 
 async fn make_link(

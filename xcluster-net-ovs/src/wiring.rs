@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::join_all;
 use tokio::task::JoinHandle;
+use xcluster_core::host::Namespace;
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::{NetError, Port, Site, Wired};
 use xcluster_links::Netlink;
@@ -21,6 +22,8 @@ pub(crate) struct Wiring {
     pub(crate) names: Names,
     pub(crate) netlink: Netlink,
     pub(crate) programs: Programs,
+    /// The namespace that we are in. A value of the cluster's: it keeps descriptors that were opened in there.
+    pub(crate) here: Namespace,
     /// Taken by whoever starts or ends it.
     pub(crate) switch: tokio::sync::Mutex<Option<Arc<Switch>>>,
     /// Those that were begun, and whether they are ready.
@@ -46,6 +49,7 @@ impl Wiring {
             names,
             netlink,
             programs,
+            here: Namespace::here(),
             switch: tokio::sync::Mutex::default(),
             nets: Mutex::default(),
             wired: Mutex::default(),

@@ -19,6 +19,7 @@ use xcluster_core::host::namespace::keep_privileges;
 use xcluster_core::host::{Family, Namespace};
 use xcluster_core::net::NetError;
 
+use super::vsctl::{Order, Vsctl};
 use crate::error::{self, Trouble};
 use crate::programs::{self, PATIENCE, Programs, SERVER, TOOL, VSWITCHD};
 
@@ -35,7 +36,7 @@ const SWITCH: &str = "echo ready; exec \"$XCLUSTER_SWITCH\" --disable-system --l
 
 /// The processes. Dropping them ends them.
 #[derive(Debug)]
-pub(super) struct Daemons {
+pub(crate) struct Daemons {
     family: Family,
     db: String,
     log: PathBuf,
@@ -44,7 +45,7 @@ pub(super) struct Daemons {
 
 impl Daemons {
     /// Starts both in a namespace, and waits until the database can be asked. They end with the calling *thread*.
-    pub(super) async fn start(programs: &Programs, namespace: &Namespace, dir: &Path) -> Result<Self, NetError> {
+    pub(crate) async fn start(programs: &Programs, namespace: &Namespace, dir: &Path) -> Result<Self, NetError> {
         fs::create_dir_all(dir)
             .map_err(|source| NetError::io(format!("make the folder `{}`", dir.display()), source))?;
         make_database(programs, dir).await?;
@@ -61,24 +62,27 @@ impl Daemons {
         let daemons = Self { family, db: format!("unix:{}", dir.join("db.sock").display()), log, said };
         let mut lines = BufReader::new(output.stdout).lines();
         match timeout(PATIENCE, lines.next_line()).await {
-            Ok(Ok(Some(_))) => Ok(daemons),
-            Ok(_) => Err(error::ended(&daemons.last_words())),
+            // The first transaction ends when the switch has read the database.
+            Ok(Ok(Some(_))) => {
+                Ok(Vsctl::new(programs, daemons.db()).transact(&Order::new(["init"])).await.map(|()| daemons)?)
+            }
+            Ok(_) => Err(Trouble::Ended(daemons.last_words()).into()),
             Err(_) => Err(Trouble::Late { program: SERVER.to_owned(), seconds: PATIENCE.as_secs() }.into()),
         }
     }
 
     /// The address of the database.
-    pub(super) fn db(&self) -> &str {
+    pub(crate) fn db(&self) -> &str {
         &self.db
     }
 
     /// What was said last, if they have ended.
-    pub(super) fn ended(&self) -> Option<String> {
+    pub(crate) fn ended(&self) -> Option<String> {
         self.family.is_gone().then(|| self.last_words())
     }
 
     /// Ends both, and waits until they are gone.
-    pub(super) async fn end(&self) -> Result<(), NetError> {
+    pub(crate) async fn end(&self) -> Result<(), NetError> {
         let late = |_| NetError::from(Trouble::Late { program: VSWITCHD.to_owned(), seconds: DEATH.as_secs() });
         timeout(DEATH, self.family.end()).await.map_err(late)
     }

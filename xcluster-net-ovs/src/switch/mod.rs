@@ -22,8 +22,9 @@ use crate::programs::{self, OFCTL, Programs};
 pub(crate) use table::Row;
 pub(crate) use vsctl::{Order, Vsctl};
 
+pub(crate) use daemons::Daemons;
+
 use batch::Batch;
-use daemons::Daemons;
 
 /// What forwards the frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +62,7 @@ impl Switch {
     /// which must be in a tokio runtime.
     pub(crate) async fn start(programs: &Programs, namespace: &Namespace, dir: &Path) -> Result<Self, NetError> {
         let daemons = Daemons::start(programs, namespace, dir).await?;
-        let switch = Self::told_by(Vsctl::new(programs, daemons.db()), dir, Datapath::Netdev, Some(daemons));
-        // The first transaction ends when the daemon has read the database.
-        switch.transact(Order::new(["init"])).await?;
-        Ok(switch)
+        Ok(Self::told_by(Vsctl::new(programs, daemons.db()), dir, Datapath::Netdev, Some(daemons)))
     }
 
     /// The host's.
@@ -87,20 +85,19 @@ impl Switch {
     }
 
     /// Has something done, by itself or together with what others want at the same time, and sees what came of it.
-    pub(crate) async fn transact(&self, order: Order) -> Result<(), NetError> {
+    pub(crate) async fn transact(&self, order: Order) -> Result<(), Trouble> {
         self.lives()?;
-        let outcome = self.batch.carry(order).await;
-        match outcome {
+        match self.batch.carry(order).await {
             // Then it is the reason.
             Err(_) if self.lives().is_err() => self.lives(),
-            outcome => Ok(outcome?),
+            outcome => outcome,
         }
     }
 
     /// Asks the database.
-    pub(crate) async fn read<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, NetError> {
+    pub(crate) async fn read<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, Trouble> {
         self.lives()?;
-        Ok(self.vsctl.read(words).await?)
+        self.vsctl.read(words).await
     }
 
     /// Tells a bridge something over OpenFlow.
@@ -113,9 +110,9 @@ impl Switch {
     }
 
     /// Whether the processes are there, as far as they are ours.
-    fn lives(&self) -> Result<(), NetError> {
+    fn lives(&self) -> Result<(), Trouble> {
         match self.daemons.as_ref().and_then(Daemons::ended) {
-            Some(said) => Err(error::ended(&said)),
+            Some(said) => Err(Trouble::Ended(said)),
             None => Ok(()),
         }
     }
