@@ -5,6 +5,11 @@ use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::libc;
+use rtnetlink::packet_core::{NLM_F_APPEND, NLM_F_CREATE};
+use rtnetlink::packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkGeneve, LinkVxlan};
 use xcluster_core::host::Namespace;
 
@@ -50,11 +55,34 @@ impl Netlink {
         };
         self.make_link(message, || format!("make link `{}`", tunnel.name)).await
     }
+
+    /// Gives a VXLAN link one more other end, of the same version of IP as the first. What came from one is not sent on to
+    /// another.
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn add_end(&self, link: u32, remote: IpAddr) -> Result<(), Failure> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = AddressFamily::Bridge;
+        message.header.ifindex = link;
+        message.header.state = NeighbourState::Permanent;
+        message.header.flags = NeighbourFlags::Own;
+        let remote_address = match remote {
+            IpAddr::V4(ip) => NeighbourAddress::Inet(ip),
+            IpAddr::V6(ip) => NeighbourAddress::Inet6(ip),
+        };
+        message.attributes.push(NeighbourAttribute::Destination(remote_address));
+        message.attributes.push(NeighbourAttribute::LinkLayerAddress(ANYBODY.to_vec()));
+        let action = || format!("join {remote} to a tunnel");
+        self.act(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_APPEND, action).await
+    }
 }
 
+/// The address whose entries are the other ends that get what is for everybody, or for somebody unknown.
+const ANYBODY: [u8; 6] = [0; 6];
+
 fn vxlan(tunnel: &NewTunnel<'_>) -> rtnetlink::packet_route::link::LinkMessage {
-    // There is one other end, so nothing is to be learned.
-    let mut link = LinkVxlan::new(tunnel.name, tunnel.vni).port(tunnel.port).learning(false).link_group(tunnel.group);
+    let mut link = LinkVxlan::new(tunnel.name, tunnel.vni).port(tunnel.port).learning(true).link_group(tunnel.group);
     link = match tunnel.remote {
         IpAddr::V4(ip) => link.remote(ip),
         IpAddr::V6(ip) => link.remote6(ip),

@@ -57,6 +57,12 @@ fn check_net(net: &OvsNet, place: &str, problems: &mut Problems) {
     }
     for (index, tunnel) in net.tunnels.iter().enumerate() {
         check_tunnel(tunnel, &format!("{place}.tunnel.{index}"), problems);
+        if net.tunnels[0].remote.is_ipv4() != tunnel.remote.is_ipv4() {
+            problems.add(
+                format!("{place}.tunnel.{index}.remote"),
+                format!("{} is of another version of IP than {}", tunnel.remote, net.tunnels[0].remote),
+            );
+        }
         if net.tunnels[..index].iter().any(|other| other.remote == tunnel.remote) {
             problems.add(
                 format!("{place}.tunnel.{index}.remote"),
@@ -175,7 +181,8 @@ mod tests {
             .with_node(node(3), OvsPort::access(4095))
             .with_tunnel(tunnel("10.0.0.1").with_vni(1 << 24).with_port(0).from_local("fd00::1".parse().unwrap()))
             .with_tunnel(tunnel("10.0.0.1"))
-            .with_tunnel(tunnel("224.0.0.1"));
+            .with_tunnel(tunnel("224.0.0.1"))
+            .with_tunnel(tunnel("fd00::2"));
         let internal = OvsNet::default().with_tunnel(tunnel("10.0.0.1"));
         let config = OvsConfig::default()
             .on_system("/var/run/db.sock")
@@ -197,6 +204,7 @@ mod tests {
             "net.1.tunnel.0.local: fd00::1 and 10.0.0.1 are of different versions of IP",
             "net.1.tunnel.1.remote: 10.0.0.1 is reached already: frames would come twice",
             "net.1.tunnel.2.remote: 224.0.0.1 is not the address of another host",
+            "net.1.tunnel.3.remote: fd00::2 is of another version of IP than 10.0.0.1",
         ];
         assert_eq!(found, expected);
     }

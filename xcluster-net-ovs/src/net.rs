@@ -36,8 +36,8 @@ pub(crate) async fn make(place: Place<'_>, net: &Net) -> Result<(), NetError> {
     let netns = place.namespace.id().map_err(|source| NetError::io("look at the network namespace", source))?;
     make_bridge(switch, &names.bridge(net.id), &orders::bridge(names, net, &settings, switch.datapath, netns)).await?;
     finish(place, net).await?;
-    for tunnel in settings.tunnels.iter().enumerate() {
-        tunnel::make(switch, place.namespace, place.netlink, names, net, tunnel).await?;
+    for (index, tunnel) in settings.tunnels.iter().enumerate() {
+        tunnel::make(place, net, &settings.tunnels[..index], tunnel).await?;
     }
     match &settings.flows {
         Some(file) => flows::put(switch, &names.bridge(net.id), file).await,

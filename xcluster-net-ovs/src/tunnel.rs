@@ -13,8 +13,9 @@ use xcluster_links::{Failure, Netlink};
 
 use crate::config::{OvsConfig, OvsNet, Tunnel, TunnelKind};
 use crate::names::Names;
+use crate::net::Place;
 use crate::orders;
-use crate::switch::{Datapath, Switch};
+use crate::switch::Datapath;
 
 /// The bytes of a tag of IEEE 802.1Q, which frames have on their way where there are VLANs.
 const TAG: u16 = 4;
@@ -85,19 +86,33 @@ fn has_vlans(settings: &OvsNet) -> bool {
     settings.tag.is_some() || settings.nodes.values().any(|port| port.tag.is_some() || !port.trunks.is_empty())
 }
 
-/// Makes the way to another host, and a port of the bridge of it.
+/// Makes the way to another host, and a port of the bridge of it. `before` are those of the net that are there already.
 pub(crate) async fn make(
-    switch: &Switch,
-    namespace: &Namespace,
-    netlink: &Netlink,
-    names: &Names,
+    Place { switch, namespace, netlink, names, .. }: Place<'_>,
     net: &Net,
-    (index, tunnel): (usize, &Tunnel),
+    before: &[Tunnel],
+    tunnel: &Tunnel,
 ) -> Result<(), NetError> {
+    let index = before.len();
     if switch.datapath == Datapath::Netdev {
+        // The kernel knows VXLAN by its number and port alone: a second link of the same would be refused.
+        if let Some(first) = before.iter().position(|other| is_same_link(other, tunnel)) {
+            return add_end(netlink, &names.tunnel(net.id, first), tunnel).await;
+        }
         make_link(namespace, netlink, names, net, (index, tunnel)).await?;
     }
     Ok(switch.transact(orders::tunnel(names, net, index, tunnel, switch.datapath)).await?)
+}
+
+/// Whether two tunnels of a net are one link of the kernel.
+fn is_same_link(one: &Tunnel, other: &Tunnel) -> bool {
+    let identity = |tunnel: &Tunnel| (tunnel.vni, tunnel.port.unwrap_or(tunnel.kind.port()));
+    one.kind == TunnelKind::Vxlan && other.kind == TunnelKind::Vxlan && identity(one) == identity(other)
+}
+
+async fn add_end(netlink: &Netlink, link: &str, tunnel: &Tunnel) -> Result<(), NetError> {
+    let found = netlink.link(link).await?.ok_or_else(|| NetError::Conflict { object: link.to_owned() })?;
+    Ok(netlink.add_end(found.index, tunnel.remote).await?)
 }
 
 async fn make_link(
