@@ -215,7 +215,8 @@ impl NetBackend for OvsBackend {
         if !self.is_private() {
             self.switch(site, &wiring).await?;
         }
-        site.claims.claim_all_in(namespace, self.claims(&wiring, nets)).map_err(error::not_claimed)
+        let claimed = site.claims.claim_all_in(namespace, self.claims(&wiring, nets));
+        claimed.map_err(|error| error::not_claimed(error, !self.is_private()))
     }
 
     async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {

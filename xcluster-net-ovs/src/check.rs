@@ -137,7 +137,7 @@ pub(crate) fn check_for(config: &OvsConfig, nets: &[Net], ports: &[Port]) -> Pro
             if let Some(inside) = nets.iter().find(|net| has(net, tunnel)) {
                 problems.add(
                     format!("{place}.tunnel.{index}.remote"),
-                    format!("{} is an address of net {}, which would be carried by itself", tunnel.remote, inside.id),
+                    format!("{} is an address of net {} of the cluster", tunnel.remote, inside.id),
                 );
             }
         }
@@ -211,18 +211,21 @@ mod tests {
 
     #[test]
     fn what_the_cluster_does_not_have_is_told() {
-        let nets = [Net::new(NetId::CLUSTER)];
+        let nets = [Net::new(NetId::CLUSTER), Net::new(NetId::EXTERNAL)];
         let ports = [Port::new(node(1), nets[0].clone(), 0)];
         let own = OvsNet::default()
             .with_node(node(2), OvsPort::access(5))
-            .with_tunnel(Tunnel::new(TunnelKind::Geneve, "192.168.1.7".parse().unwrap()))
-            .with_tunnel(Tunnel::new(TunnelKind::Geneve, "1000::1:192.168.1.7".parse().unwrap()));
-        let config = OvsConfig::default().with_net(NetId::CLUSTER, own).with_net(NetId::new(9), OvsNet::default());
+            .with_tunnel(Tunnel::new(TunnelKind::Geneve, "192.168.2.7".parse().unwrap()));
+        let other = OvsNet::default().with_tunnel(Tunnel::new(TunnelKind::Vxlan, "1000::1:c0a8:207".parse().unwrap()));
+        let config = OvsConfig::default()
+            .with_net(NetId::CLUSTER, own)
+            .with_net(NetId::EXTERNAL, other)
+            .with_net(NetId::new(9), OvsNet::default());
         let found: Vec<String> = check_for(&config, &nets, &ports).iter().map(ToString::to_string).collect();
         let expected = [
             "net.1.node.2: vm-002 is not on net 1",
-            "net.1.tunnel.0.remote: 192.168.1.7 is an address of net 1, which would be carried by itself",
-            "net.1.tunnel.1.remote: 1000::1:c0a8:107 is an address of net 1, which would be carried by itself",
+            "net.1.tunnel.0.remote: 192.168.2.7 is an address of net 2 of the cluster",
+            "net.2.tunnel.0.remote: 1000::1:c0a8:207 is an address of net 2 of the cluster",
             "net.9: the cluster has no such net on this backend",
         ];
         assert_eq!(found, expected);

@@ -129,18 +129,19 @@ pub(crate) fn no_database(db: &str, trouble: &Trouble) -> NetError {
 }
 
 /// Something is another cluster's.
-pub(crate) fn not_claimed(error: ClaimError) -> NetError {
+pub(crate) fn not_claimed(error: ClaimError, system: bool) -> NetError {
     match error {
         ClaimError::Taken { what, holder } => {
-            NetError::InUse { what: spoken_claim(&what), by: format!("the cluster of {holder}") }
+            NetError::InUse { what: spoken_claim(&what, system), by: format!("the cluster of {holder}") }
         }
         other => NetError::Other { message: "cannot claim the nets".to_owned(), source: Some(Box::new(other)) },
     }
 }
 
 /// What a claim is on, for people.
-fn spoken_claim(claim: &str) -> String {
+fn spoken_claim(claim: &str, system: bool) -> String {
     match claim.split_once('/') {
+        Some(("bridge", name)) if system => format!("the host's place on net {}", name.trim_start_matches("xcbr")),
         Some(("bridge", name)) => format!("bridge {name}"),
         Some(("ovs", "datapath")) => "the namespace's one datapath in user space".to_owned(),
         Some(("ovs", prefix)) => format!("bridges {prefix}*"),

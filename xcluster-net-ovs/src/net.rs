@@ -143,17 +143,21 @@ fn refuse_advertisements(name: &str) {
     let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), "0");
 }
 
-/// Removes the bridge of a net and all of its ports. What is not there, or a stranger's, is left alone.
+/// Removes the bridge of a net and all of its ports. What is not there, or a stranger's, is left alone. Links go also where the
+/// switch does not answer.
 pub(crate) async fn remove(place: Place<'_>, net: &Net) -> Result<(), NetError> {
+    let told = remove_bridge(place, net).await;
+    remove_links(place.netlink, place.names, net).await?;
+    told
+}
+
+async fn remove_bridge(place: Place<'_>, net: &Net) -> Result<(), NetError> {
     let name = place.names.bridge(net.id);
     let ours = match place.config.instance {
         Instance::Private => !place.switch.has_ended(),
         Instance::System => rows::owner(place.switch, "Bridge", &name, place.names).await? == rows::Owner::Ours,
     };
-    if ours {
-        place.switch.transact(orders::no_bridge(&name)).await?;
-    }
-    Ok(remove_links(place.netlink, place.names, net).await?)
+    if ours { Ok(place.switch.transact(orders::no_bridge(&name)).await?) } else { Ok(()) }
 }
 
 /// Removes what is left of a net's links.

@@ -206,3 +206,28 @@ impl Packets {
         self.0.gets(frame)
     }
 }
+
+/// The processes of this name that are in the network namespace of the calling thread.
+pub(crate) fn processes(name: &str) -> Vec<i32> {
+    let here = std::fs::read_link("/proc/thread-self/ns/net").ok();
+    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let is = |pid: &i32| {
+        let process = std::path::Path::new("/proc").join(pid.to_string());
+        std::fs::read_to_string(process.join("comm")).is_ok_and(|found| found.trim() == name)
+            && std::fs::read_link(process.join("ns/net")).ok() == here
+    };
+    pids.filter(is).collect()
+}
+
+/// Waits for the end of processes.
+pub(crate) async fn are_gone(pids: &[i32]) -> Result<(), Failed> {
+    ensure(!pids.is_empty(), || "there was no process".to_owned())?;
+    let deadline = Instant::now() + Duration::from_millis(SOON.into());
+    while let Some(pid) = pids.iter().find(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists()) {
+        ensure(Instant::now() < deadline, || format!("process {pid} is left"))?;
+        // They are no children of ours, so nothing tells.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
