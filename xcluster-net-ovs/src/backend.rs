@@ -154,16 +154,28 @@ impl OvsBackend {
         }
     }
 
-    /// What is wrong that only a look at the host tells, all of it at once.
-    async fn check_host(&self, namespace: &Namespace, wiring: &Wiring, nets: &[Net]) -> Result<(), NetError> {
+    /// What is wrong that only a look at the host tells.
+    async fn check_host(&self, site: &Site<'_>, wiring: &Wiring, nets: &[Net]) -> Result<Problems, NetError> {
+        let namespace = self.namespace(site, wiring)?;
         let mut problems = tunnel::problems(&self.config, nets, namespace, &wiring.netlink).await?;
         for (id, settings) in &self.config.nets {
-            if let Some(file) = &settings.flows {
-                let found = flows::problem(&wiring.programs, file).await;
-                problems.extend(found.map(|what| format!("backend.ovs.net.{id}.flows: {what}")));
+            if let Some(file) = &settings.flows
+                && let Some(what) = flows::problem(&wiring.programs, file).await
+            {
+                problems.add(format!("net.{id}.flows"), what);
             }
         }
-        if problems.is_empty() { Ok(()) } else { Err(NetError::Refused(problems.join("; "))) }
+        Ok(problems)
+    }
+
+    /// Everything that is wrong with the configuration, here and for this cluster.
+    async fn check(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<Arc<Wiring>, NetError> {
+        let mut problems = check::check_for(&self.config, nets, ports);
+        let wiring = self.wiring(site);
+        if let Ok(wiring) = &wiring {
+            problems.extend(self.check_host(site, wiring, nets).await?);
+        }
+        if problems.is_empty() { wiring } else { Err(error::refused(&problems)) }
     }
 }
 
@@ -194,11 +206,7 @@ impl NetBackend for OvsBackend {
     }
 
     async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
-        let problems = check::check_for(&self.config, nets, ports);
-        if !problems.is_empty() {
-            return Err(error::refused(&problems));
-        }
-        let wiring = self.wiring(site)?;
+        let wiring = self.check(site, nets, ports).await?;
         let namespace = self.namespace(site, &wiring)?;
         wiring.programs.check_version(self.config.instance).await?;
         // A change of nothing is refused as any would be.
@@ -211,7 +219,6 @@ impl NetBackend for OvsBackend {
         // A net has up to two links besides, and the datapath one.
         namespace.expect_tuns(2 + 2 * nets.len() + new);
         namespace.tun()?;
-        self.check_host(namespace, &wiring, nets).await?;
         if !self.is_private() {
             self.switch(site, &wiring).await?;
         }

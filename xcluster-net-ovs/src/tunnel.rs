@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use nix::errno::Errno;
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::net::{Net, NetError};
+use xcluster_core::topology::Problems;
 use xcluster_links::link::{Change, Which};
 use xcluster_links::tunnel::{NewTunnel, Wrapping, keep_frames_apart};
 use xcluster_links::{Failure, Netlink};
@@ -26,13 +27,14 @@ pub(crate) async fn problems(
     nets: &[Net],
     namespace: &Namespace,
     netlink: &Netlink,
-) -> Result<Vec<String>, NetError> {
-    let mut problems = Vec::new();
+) -> Result<Problems, NetError> {
+    let mut problems = Problems::default();
     for net in nets {
         let settings = config.net(net.id);
         for (index, tunnel) in settings.tunnels.iter().enumerate() {
-            let found = problem(net, &settings, tunnel, namespace, netlink).await?;
-            problems.extend(found.map(|what| format!("backend.ovs.net.{}.tunnel.{index}: {what}", net.id)));
+            if let Some(what) = problem(net, &settings, tunnel, namespace, netlink).await? {
+                problems.add(format!("net.{}.tunnel.{index}", net.id), what);
+            }
         }
     }
     Ok(problems)

@@ -10,13 +10,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use xcluster_core::host::namespace::keep_privileges;
-use xcluster_core::host::{Family, Namespace};
+use xcluster_core::host::{Ending, Family, Namespace};
 use xcluster_core::net::NetError;
 
 use super::vsctl::{Order, Vsctl};
@@ -25,6 +27,9 @@ use crate::programs::{self, PATIENCE, Programs, SERVER, TOOL, VSWITCHD};
 
 /// How much of what a process says is kept, in bytes.
 const SAID_MAX: usize = 16 * 1024;
+
+/// How long processes that refuse something may be on their way out.
+const SOON: Duration = Duration::from_secs(1);
 
 /// How long the end of killed processes may take.
 const DEATH: Duration = Duration::from_secs(20);
@@ -39,12 +44,19 @@ const SWITCH: &str = "echo ready; exec \"$XCLUSTER_SWITCH\" --disable-system --l
 pub(crate) struct Daemons {
     family: Family,
     db: String,
-    log: PathBuf,
-    said: Arc<Mutex<Vec<u8>>>,
+    words: Arc<Words>,
+    /// What was said last, once the database has ended: nobody can be told anything then.
+    ended: watch::Receiver<Option<String>>,
+}
+
+impl Drop for Daemons {
+    fn drop(&mut self) {
+        self.words.wanted.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Daemons {
-    /// Starts both in a namespace, and waits until the database can be asked. They end with the calling *thread*.
+    /// Starts both in a namespace, and waits until they can be told things. They end with the calling *thread*.
     pub(crate) async fn start(programs: &Programs, namespace: &Namespace, dir: &Path) -> Result<Self, NetError> {
         fs::create_dir_all(dir)
             .map_err(|source| NetError::io(format!("make the folder `{}`", dir.display()), source))?;
@@ -56,18 +68,25 @@ impl Daemons {
         }
         let not_run = |source| NetError::from(Trouble::NotRun { program: SERVER.to_owned(), source });
         let (family, output) = Family::start(command, inside).map_err(not_run)?;
-        let said = Arc::new(Mutex::new(Vec::new()));
-        tokio::spawn(keep(output.stderr, Arc::clone(&said)));
-        let log = dir.join("ovs-vswitchd.log");
-        let daemons = Self { family, db: format!("unix:{}", dir.join("db.sock").display()), log, said };
-        let mut lines = BufReader::new(output.stdout).lines();
+        let words = Arc::new(Words { log: dir.join("ovs-vswitchd.log"), ..Words::default() });
+        tokio::spawn(keep(output.stderr, Arc::clone(&words)));
+        let (tell, ended) = watch::channel(None);
+        tokio::spawn(follow(output.ending, Arc::clone(&words), tell));
+        let daemons = Self { family, db: format!("unix:{}", dir.join("db.sock").display()), words, ended };
+        let ready = daemons.ready(programs, output.stdout).await;
+        match ready {
+            Err(_) if daemons.ends_soon().await => Err(Trouble::Ended(daemons.ended().unwrap_or_default()).into()),
+            ready => Ok(ready.map(|()| daemons)?),
+        }
+    }
+
+    async fn ready(&self, programs: &Programs, stdout: impl AsyncRead + Unpin) -> Result<(), Trouble> {
+        let mut lines = BufReader::new(stdout).lines();
         match timeout(PATIENCE, lines.next_line()).await {
             // The first transaction ends when the switch has read the database.
-            Ok(Ok(Some(_))) => {
-                Ok(Vsctl::new(programs, daemons.db()).transact(&Order::new(["init"])).await.map(|()| daemons)?)
-            }
-            Ok(_) => Err(Trouble::Ended(daemons.last_words()).into()),
-            Err(_) => Err(Trouble::Late { program: SERVER.to_owned(), seconds: PATIENCE.as_secs() }.into()),
+            Ok(Ok(Some(_))) => Vsctl::new(programs, &self.db).transact(&Order::new(["init"])).await,
+            Ok(_) => Err(Trouble::Ended("without a word".to_owned())),
+            Err(_) => Err(Trouble::Late { program: SERVER.to_owned(), seconds: PATIENCE.as_secs() }),
         }
     }
 
@@ -78,21 +97,48 @@ impl Daemons {
 
     /// What was said last, if they have ended.
     pub(crate) fn ended(&self) -> Option<String> {
-        self.family.is_gone().then(|| self.last_words())
+        self.ended.borrow().clone()
+    }
+
+    /// Whether they have ended, or are on the point of it: whoever has just been refused wants to know why.
+    pub(super) async fn ends_soon(&self) -> bool {
+        timeout(SOON, self.ended.clone().wait_for(Option::is_some)).await.is_ok()
     }
 
     /// Ends both, and waits until they are gone.
     pub(crate) async fn end(&self) -> Result<(), NetError> {
+        self.words.wanted.store(true, Ordering::Relaxed);
         let late = |_| NetError::from(Trouble::Late { program: VSWITCHD.to_owned(), seconds: DEATH.as_secs() });
         timeout(DEATH, self.family.end()).await.map_err(late)
     }
+}
 
-    fn last_words(&self) -> String {
+/// What the processes say, and whether they are to say no more.
+#[derive(Debug, Default)]
+struct Words {
+    said: Mutex<Vec<u8>>,
+    log: PathBuf,
+    wanted: AtomicBool,
+}
+
+impl Words {
+    fn last(&self) -> String {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let said = error::said(&String::from_utf8_lossy(&said), SERVER);
         let log = || error::said(&fs::read_to_string(&self.log).ok()?, VSWITCHD);
         said.or_else(log).unwrap_or_else(|| "without a word".to_owned())
     }
+}
+
+/// Waits for the end of the database, and tells it.
+async fn follow(mut ending: Ending, words: Arc<Words>, tell: watch::Sender<Option<String>>) {
+    // How it ended is in its words.
+    let _ = ending.wait().await;
+    let said = words.last();
+    if !words.wanted.load(Ordering::Relaxed) {
+        tracing::warn!(said, "the cluster's Open vSwitch has ended");
+    }
+    tell.send_replace(Some(said));
 }
 
 async fn make_database(programs: &Programs, dir: &Path) -> Result<(), NetError> {
@@ -118,10 +164,10 @@ fn server(programs: &Programs, dir: &Path) -> Command {
 }
 
 /// Reads what somebody says, so that he is never kept from saying more, and keeps the end of it.
-async fn keep(mut from: impl AsyncRead + Unpin, said: Arc<Mutex<Vec<u8>>>) {
+async fn keep(mut from: impl AsyncRead + Unpin, words: Arc<Words>) {
     let mut part = [0; 1024];
     while let Ok(length @ 1..) = from.read(&mut part).await {
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = words.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.extend(&part[..length]);
         let surplus = said.len().saturating_sub(SAID_MAX);
         said.drain(..surplus);

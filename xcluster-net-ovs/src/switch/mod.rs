@@ -87,10 +87,11 @@ impl Switch {
     /// Has something done, by itself or together with what others want at the same time, and sees what came of it.
     pub(crate) async fn transact(&self, order: Order) -> Result<(), Trouble> {
         self.lives()?;
-        match self.batch.carry(order).await {
-            // Then it is the reason.
-            Err(_) if self.lives().is_err() => self.lives(),
-            outcome => outcome,
+        match (self.batch.carry(order).await, &self.daemons) {
+            // What the switch says is no sign of its end.
+            (Err(trouble @ Trouble::Interface { .. }), _) => Err(trouble),
+            (Err(trouble), Some(daemons)) if daemons.ends_soon().await => self.lives().and(Err(trouble)),
+            (outcome, _) => outcome,
         }
     }
 
