@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tokio::time::timeout;
+use xcluster_core::host::end_with_thread;
 use xcluster_core::net::NetError;
 
 use crate::config::{Instance, OvsConfig};
@@ -96,9 +97,10 @@ fn version(said: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// Runs a program to its end, and gives what it printed.
+/// Runs a program to its end, or to that of the calling thread, and gives what it printed.
 pub(crate) async fn run(name: &str, mut command: Command) -> Result<String, Trouble> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    end_with_thread(&mut command);
     let failed = |source| Trouble::NotRun { program: name.to_owned(), source };
     let child = tokio::process::Command::from(command).kill_on_drop(true).spawn().map_err(failed)?;
     let late = |_| Trouble::Late { program: name.to_owned(), seconds: PATIENCE.as_secs() };
