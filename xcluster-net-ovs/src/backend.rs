@@ -6,21 +6,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nix::errno::Errno;
 use xcluster_core::host::Namespace;
-use xcluster_core::net::{
-    Capabilities, HostAccess, Net, NetBackend, NetError, Port, Settings, Site, VmToVm, Wired, configure,
-};
+use xcluster_core::net::{Capabilities, Net, NetBackend, NetError, Port, Settings, Site, VmToVm, Wired, configure};
 use xcluster_core::topology::{NetKind, Problems};
 use xcluster_links::Netlink;
 use xcluster_links::link::{Change, Which};
-use xcluster_links::tap::{self, NewTap};
 
 use crate::config::{Instance, OvsConfig};
 use crate::names::{self, DATAPATH_CLAIM, Names};
 use crate::net::Place;
 use crate::programs::Programs;
-use crate::switch::{Datapath, Switch};
+use crate::switch::Switch;
 use crate::wiring::Wiring;
-use crate::{check, error, flows, net, orders, probe, rows, sweep, tunnel, words};
+use crate::{check, error, flows, net, port, probe, rows, sweep, tunnel};
 
 /// The index of `lo`, the first link of every network namespace.
 const LOOPBACK: u32 = 1;
@@ -121,39 +118,6 @@ impl OvsBackend {
         Ok(Place { config: &self.config, names, namespace, netlink, switch })
     }
 
-    async fn wire(&self, site: &Site<'_>, port: &Port, wiring: &Wiring) -> Result<Wired, NetError> {
-        let switch = wiring.running().await.ok_or_else(|| error::too_early("setup"))?;
-        let (names, settings) = (&wiring.names, self.config.net(port.net.id));
-        let name = names.tap(port.net.id, port.node);
-        if !self.is_private() && rows::owner(&switch, "Port", &name, names).await? == rows::Owner::Stranger {
-            return Err(NetError::Conflict { object: name });
-        }
-        let tap = NewTap {
-            name: &name,
-            mark: &names.tap_mark(port.net.id, port.node),
-            group: names.group(port.net.id),
-            mtu: port.net.mtu,
-            controller: None,
-            queues: 1,
-            // The datapath in user space reads frames from packet sockets, and completes no checksum.
-            offloads: switch.datapath == Datapath::System,
-            own_address: false,
-        };
-        let queues = tap::make(self.namespace(site, wiring)?, &wiring.netlink, &tap, |link| names.owns(link)).await?;
-        let queue = queues.first().ok_or_else(|| error::too_early("setup"))?;
-        switch.transact(orders::port(names, port, &settings)).await?;
-        Ok(Wired { kvm: words::tap(port, queue), access: self.access(port) })
-    }
-
-    fn access(&self, port: &Port) -> HostAccess {
-        let hears = orders::hears_host(&self.config.net(port.net.id), port.node);
-        match (self.config.has_host(port.net.id) && hears, self.is_private()) {
-            (false, _) => HostAccess::None,
-            (true, true) => HostAccess::Inside(port.ipv4().into()),
-            (true, false) => HostAccess::Direct(port.ipv4().into()),
-        }
-    }
-
     /// What is wrong that only a look at the host tells.
     async fn check_host(&self, site: &Site<'_>, wiring: &Wiring, nets: &[Net]) -> Result<Problems, NetError> {
         let namespace = self.namespace(site, wiring)?;
@@ -249,7 +213,8 @@ impl NetBackend for OvsBackend {
             return Ok(wired);
         }
         wiring.gone(port).await?;
-        let wired = self.wire(site, port, &wiring).await?;
+        let switch = wiring.running().await.ok_or_else(|| error::too_early("setup"))?;
+        let wired = port::wire(self.place(site, &wiring, &switch)?, port).await?;
         wiring.keep(port, wired.clone());
         Ok(wired)
     }
@@ -262,7 +227,7 @@ impl NetBackend for OvsBackend {
             let Some(switch) = wiring.running().await else { return Ok(()) };
             let wired = wiring.forget(port);
             let order = (!switch.has_ended()).then_some(switch);
-            wiring.let_go(port, tokio::spawn(let_go(Arc::clone(&wiring), order, port.clone(), wired)));
+            wiring.let_go(port, tokio::spawn(port::let_go(Arc::clone(&wiring), order, port.clone(), wired)));
             return Ok(());
         }
         let wiring = self.wiring(site)?;
@@ -278,7 +243,7 @@ impl NetBackend for OvsBackend {
         };
         // The tap goes also where the database does not answer.
         let switch_to_tell = found.as_ref().ok().cloned().flatten();
-        wiring.let_go(port, tokio::spawn(let_go(Arc::clone(&wiring), switch_to_tell, port.clone(), wired)));
+        wiring.let_go(port, tokio::spawn(port::let_go(Arc::clone(&wiring), switch_to_tell, port.clone(), wired)));
         switch?;
         found.map(drop)
     }
@@ -325,22 +290,4 @@ impl OvsBackend {
 
 fn folder(dir: &Path) -> PathBuf {
     dir.join(FOLDER)
-}
-
-/// First the port, then the tap: a switch that finds a tap gone says so in its log.
-async fn let_go(
-    wiring: Arc<Wiring>,
-    switch: Option<Arc<Switch>>,
-    port: Port,
-    wired: Option<Wired>,
-) -> Result<(), NetError> {
-    let told = match switch {
-        Some(switch) => switch.transact(orders::no_port(&wiring.names, &port)).await,
-        None => Ok(()),
-    };
-    // Closing waits for the kernel.
-    let _ = tokio::task::spawn_blocking(move || drop(wired)).await;
-    let name = wiring.names.tap(port.net.id, port.node);
-    tap::remove(&wiring.netlink, &name, |link| wiring.names.owns(link)).await?;
-    Ok(told?)
 }

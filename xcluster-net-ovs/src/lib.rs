@@ -8,6 +8,7 @@ mod flows;
 mod names;
 mod net;
 mod orders;
+mod port;
 mod probe;
 mod programs;
 mod rows;
