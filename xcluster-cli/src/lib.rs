@@ -80,7 +80,9 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn log(verbose: u8, filter: Option<&str>) {
     let filter = match verbose {
         0 => filter.unwrap_or("warn"),
-        1 => "xcluster_cli=info,xcluster_core=info,xcluster_net_bridge=info,xcluster_net_user=info",
+        1 => {
+            "xcluster_cli=info,xcluster_core=info,xcluster_net_bridge=info,xcluster_net_ovs=info,xcluster_net_user=info"
+        }
         _ => "debug",
     };
     let subscriber = tracing_subscriber::fmt()

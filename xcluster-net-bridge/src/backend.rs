@@ -10,11 +10,11 @@ use xcluster_core::net::{
 use xcluster_core::topology::{NetKind, Problems};
 
 use crate::config::BridgeConfig;
-use crate::netlink::Netlink;
-use crate::netlink::link::{Change, Which};
 use crate::tap::{self, NewTap};
 use crate::wiring::Wiring;
 use crate::{bridge, error, names, probe, vhost, words};
+use xcluster_core::host::links::Netlink;
+use xcluster_core::host::links::link::{Change, Which};
 
 /// The index of `lo`, the first link of every network namespace.
 const LOOPBACK: u32 = 1;
@@ -46,8 +46,10 @@ impl BridgeBackend {
             mark: &names::tap_mark(port.net.id, port.node, site.cluster, getuid().as_raw()),
             group: names::group(port.net.id),
             mtu: port.net.mtu,
-            bridge: bridge.index,
+            controller: Some(bridge.index),
             queues: self.config.queues,
+            offloads: true,
+            own_address: false,
         };
         let queues = tap::make(site.needed_namespace()?, &wiring.netlink, &tap).await?;
         Ok(Wired { kvm: words::tap(port, &queues, &vhosts), access: HostAccess::Inside(port.ipv4().into()) })
@@ -149,7 +151,7 @@ impl NetBackend for BridgeBackend {
 async fn let_go(wiring: Arc<Wiring>, tap: String, wired: Wired) -> Result<(), NetError> {
     // Closing waits for the kernel.
     let _ = tokio::task::spawn_blocking(move || drop(wired)).await;
-    tap::remove(&wiring.netlink, &tap).await
+    Ok(tap::remove(&wiring.netlink, &tap).await?)
 }
 
 /// What is remembered of a cluster whose net this is.

@@ -8,9 +8,9 @@ use xcluster_core::net::{Net, NetError};
 
 use crate::error;
 use crate::names::{self, Owner};
-use crate::netlink::address::Address;
-use crate::netlink::link::{Change, Link, NewBridge, Which};
-use crate::netlink::{Failure, Netlink};
+use xcluster_core::host::links::address::Address;
+use xcluster_core::host::links::link::{Change, Link, NewBridge, Which};
+use xcluster_core::host::links::{Failure, Netlink};
 
 /// The addresses 01:80:c2:00:00:0E alone, which are those of LLDP: a bridge would keep such frames to itself.
 pub(crate) const FORWARD_LLDP: u16 = 1 << 0xe;

@@ -8,7 +8,7 @@ use xcluster_core::net::{Net, NetError};
 
 use crate::backend::BridgeBackend;
 use crate::config::BridgeConfig;
-use crate::netlink::Failure;
+use xcluster_core::host::links::Failure;
 
 /// Why a bridge could not be made.
 pub(crate) fn no_bridge(failure: Failure, name: &str, netns: &Netns) -> NetError {

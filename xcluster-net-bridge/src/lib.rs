@@ -5,7 +5,7 @@ mod bridge;
 mod config;
 mod error;
 mod names;
-mod netlink;
+
 pub mod prepared;
 mod probe;
 mod tap;

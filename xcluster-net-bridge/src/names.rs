@@ -6,7 +6,7 @@
 
 use xcluster_core::name::{ClusterName, NetId, NodeId};
 
-use crate::netlink::link::Link;
+use xcluster_core::host::links::link::Link;
 
 /// The alias of a bridge that `xcluster nsadd` made: clusters use it as it is, and never remove it.
 pub const PREPARED_MARK: &str = "xcluster: nsadd";

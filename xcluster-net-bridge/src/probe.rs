@@ -8,9 +8,9 @@ use xcluster_core::net::NetError;
 
 use crate::error;
 use crate::names;
-use crate::netlink::Netlink;
-use crate::netlink::link::NewBridge;
 use crate::tap::{self, NewTap};
+use xcluster_core::host::links::Netlink;
+use xcluster_core::host::links::link::NewBridge;
 
 const BRIDGE: &str = "xcbr0";
 const TAP: &str = "xcbr0_t1";
@@ -39,8 +39,16 @@ async fn make_both(namespace: &Namespace) -> Result<(), NetError> {
     };
     netlink.make_bridge(&bridge).await.map_err(|failure| error::no_bridge(failure, BRIDGE, &Netns::Private))?;
     let link = netlink.link(BRIDGE).await?.ok_or(NetError::Conflict { object: BRIDGE.to_owned() })?;
-    let tap =
-        NewTap { name: TAP, mark: "xcluster: probe", group: bridge.group, mtu: 1500, bridge: link.index, queues: 1 };
+    let tap = NewTap {
+        name: TAP,
+        mark: "xcluster: probe",
+        group: bridge.group,
+        mtu: 1500,
+        controller: Some(link.index),
+        queues: 1,
+        offloads: true,
+        own_address: false,
+    };
     tap::make(namespace, &netlink, &tap).await?;
     Ok(netlink.remove_group(bridge.group).await?)
 }

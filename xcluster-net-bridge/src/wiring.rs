@@ -11,7 +11,7 @@ use xcluster_core::net::{NetError, Port, Site, Wired};
 
 use crate::backend::BridgeBackend;
 use crate::bridge::Bridge;
-use crate::netlink::Netlink;
+use xcluster_core::host::links::Netlink;
 
 /// A cluster's bridges and taps.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use xcluster_core::host::{Claims, Namespace, Store};
 use xcluster_core::name::{ClusterName, NetId, NodeId};
 use xcluster_core::net::{Net, NetBackend, Port, Site};
 use xcluster_net_bridge::{BridgeBackend, BridgeConfig, Vhost};
+use xcluster_net_ovs::OvsBackend;
 
 /// The most nodes that a cluster may have.
 const NODES: u16 = 200;
@@ -21,6 +22,8 @@ const NETS: [u8; 2] = [0, 1];
 #[derive(Debug, Clone, Copy)]
 enum Way {
     Xcluster,
+    /// On an Open vSwitch of the cluster's own, which is started for it.
+    Ovs,
     /// `ip -batch`, two lines for each tap.
     Batch,
     /// A script with four lines for each tap.
@@ -41,12 +44,15 @@ async fn main() -> Result<()> {
     let mut report = Report::new("taps");
     let wanted = Wanted::all()?;
     let samples =
-        in_rotation(rounds, &[Way::Xcluster, Way::Batch, Way::Script], async |way| wanted.by(way).await).await?;
+        in_rotation(rounds, &[Way::Xcluster, Way::Ovs, Way::Batch, Way::Script], async |way| wanted.by(way).await)
+            .await?;
     let figures = |way: Way, figure: fn(&Took) -> f64| samples[way as usize].iter().map(figure).collect::<Vec<_>>();
     for (what, figure) in [("made", (|took| took.made) as fn(&Took) -> f64), ("removed", |took| took.removed)] {
         let row = |who: &str| format!("{} taps {what}, {who}", wanted.ports.len());
-        let [ours, batch, script] = [Way::Xcluster, Way::Batch, Way::Script].map(|way| figures(way, figure));
+        let [ours, ovs, batch, script] =
+            [Way::Xcluster, Way::Ovs, Way::Batch, Way::Script].map(|way| figures(way, figure));
         report.row(row("xcluster"), "ms", ours.iter().copied());
+        report.row(row("xcluster on Open vSwitch"), "ms", ovs.iter().copied());
         report.row(row("`ip -batch`"), "ms", batch.iter().copied());
         report.ratio("xcluster to `ip -batch`", &ours, &batch);
         if what == "made" {
@@ -74,17 +80,22 @@ impl Wanted {
 
     async fn by(&self, way: Way) -> Result<Took> {
         match way {
-            Way::Xcluster => self.by_xcluster().await,
+            Way::Xcluster => {
+                let config = BridgeConfig::default().with_vhost(Vhost::Off);
+                self.by_xcluster(&BridgeBackend::new(config), 0).await
+            }
+            // Its datapath has a link, too.
+            Way::Ovs => self.by_xcluster(&OvsBackend::default(), 1).await,
             Way::Batch => self.by_ip(ip::tap_in_short, |lines, namespace| ip::batch(&[], lines, namespace)),
             Way::Script => self.by_ip(ip::tap, ip::one_by_one),
         }
     }
 
-    /// The calls of a cluster, in its order: nets one after the other, nodes side by side, the NICs of a node in order.
-    async fn by_xcluster(&self) -> Result<Took> {
+    /// The calls of a cluster, in its order: nets one after the other, nodes side by side, the NICs of a node in order. The
+    /// backend makes so many links of its own.
+    async fn by_xcluster(&self, backend: &dyn NetBackend, own_links: usize) -> Result<Took> {
         // What every cluster has.
         let (name, dir, claims, store) = (ClusterName::new("taps")?, TempDir::new()?, Claims::new(), Store::new());
-        let backend = BridgeBackend::new(BridgeConfig::default().with_vhost(Vhost::Off));
         let begun = Instant::now();
         let namespace = Namespace::private()?;
         let site = Site::new(&name, dir.path(), &claims, &store).in_namespace(&namespace);
@@ -100,7 +111,7 @@ impl Wanted {
         };
         try_join_all(self.nodes.iter().map(of_node)).await?;
         let made = millis(begun);
-        self.check(&namespace)?;
+        self.check(&namespace, own_links)?;
         let begun = Instant::now();
         for port in self.ports.iter().rev() {
             backend.teardown(&site, port).await?;
@@ -121,7 +132,7 @@ impl Wanted {
         let namespace = Namespace::private()?;
         carry_out(&lines, &namespace)?;
         let made = millis(begun);
-        self.check(&namespace)?;
+        self.check(&namespace, 0)?;
         let names = self.ports.iter().map(ip::tap_name).chain(self.nets.iter().map(ip::bridge_name));
         let lines: Vec<String> = names.map(|name| ip::removal(&name)).collect();
         let begun = Instant::now();
@@ -129,8 +140,8 @@ impl Wanted {
         Ok(Took { made, removed: millis(begun) })
     }
 
-    fn check(&self, namespace: &Namespace) -> Result<()> {
-        let (links, wanted) = (ip::count_links(namespace)?, 1 + self.nets.len() + self.ports.len());
+    fn check(&self, namespace: &Namespace, own_links: usize) -> Result<()> {
+        let (links, wanted) = (ip::count_links(namespace)?, 1 + self.nets.len() + self.ports.len() + own_links);
         ensure!(links == wanted, "there are {links} links instead of {wanted}");
         Ok(())
     }

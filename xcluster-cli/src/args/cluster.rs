@@ -129,8 +129,8 @@ pub(crate) struct ClusterArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Networks")]
 pub(crate) struct NetArgs {
-    /// Backend of all nets that name none: `bridge`, `user`, or `script` with `--net-setup` [default: `script` with that,
-    /// else `bridge` if this host can, else `user`].
+    /// Backend of all nets that name none: `bridge`, `user`, `ovs`, or `script` with `--net-setup` [default: `script` with
+    /// that, else `bridge` if this host can, else `user`].
     #[arg(long, value_name = "BACKEND")]
     pub(crate) net: Option<String>,
     /// Program that wires the nets: it is called with the numbers of a node and of a net, and prints words for QEMU.

@@ -37,6 +37,7 @@ async fn checks(variables: &Variables) -> Result<Vec<Check>, Failure> {
         host::ssh(),
         host::nets(settings.choose().as_ref()),
         host::uplink(),
+        host::ovs(),
     ]);
     Ok(checks)
 }

@@ -6,6 +6,7 @@ use xcluster_core::host::{FolderError, Netns};
 use xcluster_core::net::NetError;
 use xcluster_core::plan::Step;
 use xcluster_core::{Error, ErrorKind};
+use xcluster_net_ovs::OvsBackend;
 use xcluster_net_user::UserBackend;
 
 use super::Failure;
@@ -90,6 +91,10 @@ fn hint(step: &Step, cause: &Cause) -> Option<String> {
         Cause::Qemu(_) => "`xcluster doctor` says what to install".to_owned(),
         Cause::Accel(_) => "leave out `--accel kvm`: the nodes then run in software, more slowly".to_owned(),
         Cause::Memory { .. } => "fewer nodes (`--nvm`, `--nrouters`) or less memory for each (`--mem`)".to_owned(),
+        Cause::Net(NetError::InUse { .. } | NetError::Conflict { .. }) if is(step, OvsBackend::NAME) => {
+            "`--netns private --set ovs.instance=private` gives the cluster an Open vSwitch where nobody else is"
+                .to_owned()
+        }
         Cause::Net(NetError::InUse { .. } | NetError::Conflict { .. }) if !is_user(step) => {
             "`--netns private` gives the cluster a network namespace of its own".to_owned()
         }
@@ -164,5 +169,8 @@ mod tests {
         let taken = NetError::Conflict { object: "xcbr0".to_owned() };
         let elsewhere = "`--netns private` gives the cluster a network namespace of its own";
         check("bridge", taken, Exit::IN_USE, Some(elsewhere));
+        let taken = NetError::Conflict { object: "xcbr0".to_owned() };
+        let own = "`--netns private --set ovs.instance=private` gives the cluster an Open vSwitch where nobody else is";
+        check("ovs", taken, Exit::IN_USE, Some(own));
     }
 }

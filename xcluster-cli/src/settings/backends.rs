@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use xcluster_core::net::merge;
 use xcluster_core::topology::Topology;
 use xcluster_net_bridge::{BridgeBackend, BridgeConfig};
+use xcluster_net_ovs::OvsBackend;
 use xcluster_net_user::UserBackend;
 
 use super::given::{Given, Reader};
@@ -30,6 +31,18 @@ pub(super) fn put<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &m
     for text in &args.nets.set {
         if let Some(tables) = reader.parse(Given { origin: SET, text }, read) {
             tables.into_iter().for_each(|(backend, table)| say(topology, &backend, table));
+        }
+    }
+    make_absolute(topology);
+}
+
+/// Makes the files that Open vSwitch is told of absolute: the owner of a cluster is elsewhere.
+fn make_absolute(topology: &mut Topology) {
+    let nets = topology.backends.get_mut(OvsBackend::NAME).and_then(|table| table.get_mut("net")?.as_object_mut());
+    let nets = nets.into_iter().flat_map(|nets| nets.values_mut());
+    for file in nets.filter_map(|net| net.get_mut("flows")) {
+        if let Some(Ok(absolute)) = file.as_str().map(std::path::absolute) {
+            *file = absolute.to_string_lossy().into();
         }
     }
 }
@@ -83,6 +96,18 @@ mod tests {
         check("ovs.flows=rules \"a\".txt", json!({"ovs": {"flows": "rules \"a\".txt"}}));
         check("x.on=true", json!({"x": {"on": true}}));
         check("x.empty=", json!({"x": {"empty": ""}}));
+    }
+
+    #[test]
+    fn files_of_rules_are_where_the_caller_is() {
+        let mut topology = Topology::default();
+        let nets = json!({"net": {"1": {"flows": "rules", "tag": 7}, "2": {"flows": "/etc/rules"}, "3": {"flows": 5}}});
+        say(&mut topology, "ovs", nets.as_object().unwrap().clone());
+        make_absolute(&mut topology);
+        let here = std::env::current_dir().unwrap().join("rules");
+        let expected =
+            json!({"net": {"1": {"flows": here, "tag": 7}, "2": {"flows": "/etc/rules"}, "3": {"flows": 5}}});
+        assert_eq!(json!(topology.backends["ovs"]), expected);
     }
 
     #[test]

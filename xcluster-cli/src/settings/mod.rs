@@ -34,6 +34,7 @@ use xcluster_core::net::{NetBackend, Registry};
 use xcluster_core::plan::{Options, Plan};
 use xcluster_core::topology::{Problems, Topology};
 use xcluster_net_bridge::BridgeBackend;
+use xcluster_net_ovs::OvsBackend;
 use xcluster_net_user::UserBackend;
 
 use crate::args::{ClusterArgs, NameArg};
@@ -89,8 +90,9 @@ impl Settings {
         let mut registry = Registry::new();
         let bridge: Arc<dyn NetBackend> = Arc::new(BridgeBackend::default());
         let user: Arc<dyn NetBackend> = Arc::new(UserBackend::default());
+        let ovs: Arc<dyn NetBackend> = Arc::new(OvsBackend::default());
         let script = self.script.clone().map(|config| Arc::new(ScriptBackend::new(config)) as Arc<dyn NetBackend>);
-        for backend in [bridge, user].into_iter().chain(script) {
+        for backend in [bridge, user, ovs].into_iter().chain(script) {
             registry.add(backend).expect("all have names of their own");
         }
         registry

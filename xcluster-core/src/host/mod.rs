@@ -5,6 +5,7 @@ mod claims;
 mod descriptors;
 mod family;
 pub mod folder;
+pub mod links;
 mod memory;
 pub mod namespace;
 pub mod passing;
@@ -14,7 +15,7 @@ mod uplink;
 
 pub use claims::{Claim, ClaimError, Claims, Holder};
 pub use descriptors::allow_descriptors;
-pub use family::{Ending, Family, FamilyOutput};
+pub use family::{Ending, Family, FamilyOutput, end_with_thread};
 pub use folder::{Folder, FolderError};
 pub use memory::available_memory;
 pub use namespace::{Namespace, NamespaceError, Netns};

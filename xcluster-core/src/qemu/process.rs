@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::rc::Rc;
@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::command::number_descriptors;
+use crate::host::end_with_thread;
 use crate::host::namespace::Inside;
 use crate::net::{KvmArgs, Place};
 
@@ -63,20 +64,8 @@ impl Process {
         let mut command = std::process::Command::new(&launch.program);
         command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         go_to(&mut command, &launch.place)?;
-        let parent = nix::unistd::getpid();
         // After a user namespace was entered, which makes a process forget its death signal.
-        let before_exec = move || {
-            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-            // The parent may have died before the signal was asked for.
-            if nix::unistd::getppid() != parent {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            // A group of its own: Ctrl-C in a terminal is for the owner, which stops its nodes in order.
-            nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0))?;
-            Ok(())
-        };
-        // SAFETY: between fork and exec only system calls are made: prctl, getppid, setpgid; nothing allocates.
-        unsafe { command.pre_exec(before_exec) };
+        end_with_thread(&mut command);
         // After the namespace was entered: the numbers that are mapped may include that of its file.
         let mappings = launch.descriptors.into_values().zip(3..);
         let mappings = mappings.map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd }).collect();

@@ -1,6 +1,7 @@
 //! What the cluster lends to a backend, owned by a test instead. Calls no backend.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -28,8 +29,16 @@ impl Stage {
     /// # Errors
     /// The name is none, or no folder can be made.
     pub fn new(name: &str) -> io::Result<Self> {
+        Self::within(&std::env::temp_dir(), name)
+    }
+
+    /// The same with its folder in this one: where the stage may end without a farewell, it goes with that.
+    ///
+    /// # Errors
+    /// Those.
+    pub fn within(folder: &Path, name: &str) -> io::Result<Self> {
         let name = ClusterName::new(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let dir = tempfile::Builder::new().prefix("xcluster-stage-").tempdir()?;
+        let dir = tempfile::Builder::new().prefix("xcluster-stage-").tempdir_in(folder)?;
         Ok(Self { name, dir, claims: Claims::new(), store: Store::new(), namespace: None })
     }
 

@@ -14,10 +14,10 @@ use super::settings;
 use super::within::within;
 use crate::bridge::FORWARD_LLDP;
 use crate::names::{self, PREPARED_MARK};
-use crate::netlink::Netlink;
-use crate::netlink::address::Address;
-use crate::netlink::link::{Change, Link, NewBridge, Which};
-use crate::netlink::route::Route;
+use xcluster_core::host::links::Netlink;
+use xcluster_core::host::links::address::Address;
+use xcluster_core::host::links::link::{Change, Link, NewBridge, Which};
+use xcluster_core::host::links::route::Route;
 
 /// How many bridges there are from the start: one for each net of the default topology.
 const BRIDGES: u8 = 3;

@@ -12,8 +12,8 @@ use super::occupants::{self, Occupant};
 use super::owner::Owner;
 use super::settings::Changes;
 use super::{files, firewall, nft, settings};
-use crate::netlink::Netlink;
-use crate::netlink::link::Which;
+use xcluster_core::host::links::Netlink;
+use xcluster_core::host::links::link::Which;
 
 /// How a removal went.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use xcluster_core::host::available_memory;
+use xcluster_core::net::NetBackend;
 use xcluster_core::plan::Plan;
+use xcluster_net_ovs::OvsBackend;
 
 use super::check::Check;
 use crate::settings::Choice;
@@ -49,6 +51,18 @@ pub(super) fn ssh() -> Check {
 /// Whether a private network namespace can be given a way to the world.
 pub(super) fn uplink() -> Check {
     program("way to the world", "pasta", "`--uplink` does not work", "passt")
+}
+
+/// Whether a cluster can have an Open vSwitch of its own.
+pub(super) fn ovs() -> Check {
+    const WHAT: &str = "Open vSwitch";
+    match OvsBackend::default().usable() {
+        Ok(()) => Check::good(WHAT, "`--net ovs` gives a cluster one of its own"),
+        Err(error) => {
+            let fix = error.remedy().map(str::to_owned);
+            Check { fix, ..Check::poor(WHAT, format!("`--net ovs` does not work: {error}"), "") }
+        }
+    }
 }
 
 /// Whether a program is there, without which something does not work.

@@ -12,7 +12,7 @@ mod keeper;
 mod tests;
 
 use std::io;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
@@ -24,6 +24,22 @@ use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::sync::{Notify, watch};
 
 use super::namespace::Inside;
+
+/// Has a program that starts no others end with the calling *thread*. What enters a namespace before must be said before.
+pub fn end_with_thread(command: &mut Command) {
+    let starter = nix::unistd::getpid();
+    let before_exec = move || {
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+        // It may have ended before the signal was asked for.
+        if nix::unistd::getppid() != starter {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        // A group of its own: Ctrl-C in a terminal is for the owner.
+        Ok(nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0))?)
+    };
+    // SAFETY: between fork and exec only system calls are made, on values that exist already.
+    unsafe { command.pre_exec(before_exec) };
+}
 
 /// A program and whatever it has started. Dropping it ends all of them.
 ///

@@ -69,6 +69,14 @@ impl Inside {
     }
 }
 
+/// Has a program that stays where we are keep the privileges that this process has: at its execution they vanish for everybody
+/// but root.
+pub fn keep_privileges(command: &mut Command) {
+    let keep = || privileges::make_ambient().map_err(io::Error::from);
+    // SAFETY: between fork and exec only system calls are made, on values that exist already.
+    unsafe { command.pre_exec(keep) };
+}
+
 /// Two ways into the same network namespace are the same.
 impl PartialEq for Inside {
     fn eq(&self, other: &Self) -> bool {

@@ -37,7 +37,7 @@ use crate::host::passing::BATCH_MAX;
 use child::{IdMaps, Open, Place, Stage};
 
 pub use contain::ContainedNet;
-pub use enter::Inside;
+pub use enter::{Inside, keep_privileges};
 pub use error::NamespaceError;
 pub use wanted::{NamedNetns, Netns, NetnsNameError};
 

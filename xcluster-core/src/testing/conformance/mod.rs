@@ -205,13 +205,18 @@ impl Trial {
 
     /// The trial as a test of its own.
     pub fn into_test(self) -> harness::Test {
+        harness::test(self.test_name(), || self.run())
+    }
+
+    /// The name of that test.
+    pub fn test_name(&self) -> String {
         let words: Vec<String> = self
             .name
             .split(|c: char| !c.is_ascii_alphanumeric())
             .filter(|w| !w.is_empty())
             .map(str::to_lowercase)
             .collect();
-        harness::test(format!("contract_{}_{}", self.number, words.join("_")), || self.run())
+        format!("contract_{}_{}", self.number, words.join("_"))
     }
 }
 

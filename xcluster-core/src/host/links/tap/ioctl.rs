@@ -5,15 +5,19 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::libc;
 
-/// What every tap is: frames with nothing before them but the header that says what is left to do about checksums and
-/// segments.
-const TAP: libc::c_int = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+/// What every tap is: frames with nothing before them but, where it is wanted, a header.
+const TAP: libc::c_int = libc::IFF_TAP | libc::IFF_NO_PI;
 
 nix::ioctl_write_ptr_bad!(
     /// `TUNSETIFF` of linux/if_tun.h, which says `int` and takes a `struct ifreq`.
     tun_set_iff,
     nix::request_code_write!(b'T', 202, size_of::<libc::c_int>()),
     libc::ifreq
+);
+nix::ioctl_write_int_bad!(
+    /// `TUNSETPERSIST` of linux/if_tun.h.
+    tun_set_persist,
+    nix::request_code_write!(b'T', 203, size_of::<libc::c_int>())
 );
 
 /// What there is of the name before.
@@ -28,13 +32,16 @@ pub(super) enum Queue {
 }
 
 /// Makes an open `/dev/net/tun` a queue of the tap of this name, in the namespace that it was opened in. The tap lives as long
-/// as one of its queues is open.
-pub(super) fn become_tap(tun: &OwnedFd, name: &str, queue: Queue) -> Result<(), Errno> {
-    let flags = match queue {
-        Queue::Only => TAP | libc::IFF_TUN_EXCL,
-        Queue::First => TAP | libc::IFF_MULTI_QUEUE | libc::IFF_TUN_EXCL,
-        Queue::Further => TAP | libc::IFF_MULTI_QUEUE,
-    };
+/// as one of its queues is open. With `offloads`, a header before each frame says what is left to do about checksums and segments.
+pub(super) fn become_tap(tun: &OwnedFd, name: &str, queue: Queue, offloads: bool) -> Result<(), Errno> {
+    let header = if offloads { libc::IFF_VNET_HDR } else { 0 };
+    let flags = TAP
+        | header
+        | match queue {
+            Queue::Only => libc::IFF_TUN_EXCL,
+            Queue::First => libc::IFF_MULTI_QUEUE | libc::IFF_TUN_EXCL,
+            Queue::Further => libc::IFF_MULTI_QUEUE,
+        };
     // SAFETY: zeros are a valid value of this structure.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     if name.len() >= request.ifr_name.len() {
@@ -47,4 +54,10 @@ pub(super) fn become_tap(tun: &OwnedFd, name: &str, queue: Queue) -> Result<(), 
     request.ifr_ifru.ifru_flags = (flags as u16).cast_signed();
     // SAFETY: the descriptor is open, and the structure is what the request takes.
     unsafe { tun_set_iff(tun.as_raw_fd(), &raw const request) }.map(drop)
+}
+
+/// Lets the tap stay when its last queue is closed.
+pub(super) fn make_permanent(tun: &OwnedFd) -> Result<(), Errno> {
+    // SAFETY: the descriptor is open, and the request takes a number.
+    unsafe { tun_set_persist(tun.as_raw_fd(), 1) }.map(drop)
 }

@@ -2,29 +2,30 @@
 
 use std::io;
 
+use crate::net::NetError;
 use nix::errno::Errno;
-use xcluster_core::net::NetError;
 
 /// What was attempted, and what the kernel said.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}")]
-pub(crate) struct Failure {
+pub struct Failure {
     action: String,
     source: io::Error,
 }
 
 impl Failure {
-    pub(crate) fn new(action: impl Into<String>, source: io::Error) -> Self {
+    /// That this was attempted, and what came of it.
+    pub fn new(action: impl Into<String>, source: io::Error) -> Self {
         Self { action: action.into(), source }
     }
 
     /// The kernel's word for it, if it was the kernel's.
-    pub(crate) fn errno(&self) -> Option<Errno> {
+    pub fn errno(&self) -> Option<Errno> {
         self.source.raw_os_error().map(Errno::from_raw)
     }
 
     /// Whether it is this word.
-    pub(crate) fn is(&self, errno: Errno) -> bool {
+    pub fn is(&self, errno: Errno) -> bool {
         self.errno() == Some(errno)
     }
 }

@@ -6,25 +6,41 @@ use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType};
 
 use super::address::Address;
 use super::{Failure, Netlink};
 
 /// A route through a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Route {
+pub struct Route {
     /// Where it leads.
-    pub(crate) to: Address,
+    pub to: Address,
     /// The next hop, of the same family; none where `to` is reached on the link itself.
-    pub(crate) via: Option<IpAddr>,
+    pub via: Option<IpAddr>,
     /// The link.
-    pub(crate) link: u32,
+    pub link: u32,
+}
+
+/// The way that a packet takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// The link that it leaves by.
+    pub link: u32,
+    /// It does not leave: the address is one of the namespace's own.
+    pub local: bool,
+    /// The address that it comes from, if the kernel chooses one.
+    pub from: Option<IpAddr>,
+    /// The next hop, if it is not the address itself.
+    pub via: Option<IpAddr>,
 }
 
 impl Netlink {
     /// Adds a route. Returns whether it was not there before.
-    pub(crate) async fn add_route(&self, route: &Route) -> Result<bool, Failure> {
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn add_route(&self, route: &Route) -> Result<bool, Failure> {
         let action = || format!("add the route to {}/{}", route.to.ip, route.to.prefix);
         match self.act(RouteNetlinkMessage::NewRoute(route.message()), NLM_F_CREATE | NLM_F_EXCL, action).await {
             Ok(()) => Ok(true),
@@ -34,18 +50,51 @@ impl Netlink {
     }
 
     /// Whether an address is one of the namespace's own.
-    pub(crate) async fn is_local(&self, ip: IpAddr) -> Result<bool, Failure> {
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn is_local(&self, ip: IpAddr) -> Result<bool, Failure> {
+        Ok(self.way_to(ip).await?.is_some_and(|way| way.local))
+    }
+
+    /// The way that a packet to an address takes; none where there is none.
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn way_to(&self, ip: IpAddr) -> Result<Option<Way>, Failure> {
         let to = Address { ip, prefix: if ip.is_ipv4() { 32 } else { 128 } };
         let mut message = Route { to, via: None, link: 0 }.message();
         // Not a route of the main table is asked for, but the one that a packet would take.
         message.attributes.retain(|attribute| matches!(attribute, RouteAttribute::Destination(_)));
         message.header.table = RouteHeader::RT_TABLE_UNSPEC;
         match self.ask(RouteNetlinkMessage::GetRoute(message), || format!("look for address {ip}")).await {
-            Ok(RouteNetlinkMessage::NewRoute(route)) => Ok(route.header.kind == RouteType::Local),
-            Ok(_) => Ok(false),
-            Err(failure) if failure.errno().is_some_and(|errno| NO_WAY.contains(&errno)) => Ok(false),
+            Ok(RouteNetlinkMessage::NewRoute(route)) => Ok(read(&route)),
+            Ok(_) => Ok(None),
+            Err(failure) if failure.errno().is_some_and(|errno| NO_WAY.contains(&errno)) => Ok(None),
             Err(failure) => Err(failure),
         }
+    }
+}
+
+/// What the kernel answers; none for a route that says that there is no way.
+fn read(route: &RouteMessage) -> Option<Way> {
+    let mut way = Way { link: 0, local: route.header.kind == RouteType::Local, from: None, via: None };
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Oif(link) => way.link = *link,
+            RouteAttribute::PrefSource(from) => way.from = address(from),
+            RouteAttribute::Gateway(via) => way.via = address(via),
+            _ => {}
+        }
+    }
+    matches!(route.header.kind, RouteType::Local | RouteType::Unicast).then_some(way)
+}
+
+fn address(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(ip) => Some((*ip).into()),
+        RouteAddress::Inet6(ip) => Some((*ip).into()),
+        _ => None,
     }
 }
 

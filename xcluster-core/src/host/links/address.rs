@@ -12,14 +12,19 @@ use super::{Failure, Netlink};
 
 /// An address with the length of its net's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Address {
-    pub(crate) ip: IpAddr,
-    pub(crate) prefix: u8,
+pub struct Address {
+    /// The address.
+    pub ip: IpAddr,
+    /// The length of the prefix in bits.
+    pub prefix: u8,
 }
 
 impl Netlink {
     /// The addresses of a link.
-    pub(crate) async fn addresses(&self, link: u32) -> Result<Vec<Address>, Failure> {
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn addresses(&self, link: u32) -> Result<Vec<Address>, Failure> {
         let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         let found = self.list(message, || "list the addresses".to_owned()).await?;
         let address = |message| match message {
@@ -32,7 +37,10 @@ impl Netlink {
 
     /// Gives a link an address. It may be used at once: nobody is asked whether they have it. Returns whether the link did
     /// not have it before.
-    pub(crate) async fn add_address(&self, link: u32, address: Address) -> Result<bool, Failure> {
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn add_address(&self, link: u32, address: Address) -> Result<bool, Failure> {
         let mut message = address.message(link);
         if address.ip.is_ipv6() {
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
@@ -46,7 +54,10 @@ impl Netlink {
     }
 
     /// Takes an address from a link. One that is not there counts as taken.
-    pub(crate) async fn remove_address(&self, link: u32, address: Address) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn remove_address(&self, link: u32, address: Address) -> Result<(), Failure> {
         let action = || format!("remove address {}/{}", address.ip, address.prefix);
         match self.act(RouteNetlinkMessage::DelAddress(address.message(link)), 0, action).await {
             Err(failure) if matches!(failure.errno(), Some(Errno::EADDRNOTAVAIL | Errno::ENODEV)) => Ok(()),

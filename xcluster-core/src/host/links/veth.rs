@@ -10,7 +10,10 @@ use super::{Failure, Netlink};
 impl Netlink {
     /// Makes a pair: `name` here, and `peer` in the other network namespace. Both are down. Neither is made if something has
     /// one of the names (`EEXIST`).
-    pub(crate) async fn make_veth(&self, name: &str, peer: &str, there: BorrowedFd<'_>) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn make_veth(&self, name: &str, peer: &str, there: BorrowedFd<'_>) -> Result<(), Failure> {
         let peer = LinkUnspec::new_with_name(peer).setns_by_fd(there.as_raw_fd()).build();
         let message =
             LinkMessageBuilder::<LinkVeth>::new(name, "").set_info_data(InfoData::Veth(InfoVeth::Peer(peer))).build();

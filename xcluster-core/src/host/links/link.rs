@@ -13,61 +13,70 @@ use super::{Failure, Netlink};
 
 /// A link, as far as anybody here wants to know it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Link {
+pub struct Link {
     /// Its number in its namespace.
-    pub(crate) index: u32,
+    pub index: u32,
     /// Its name.
-    pub(crate) name: String,
+    pub name: String,
     /// What made it: `bridge`, `tun`, `veth`; empty for hardware and the loopback.
-    pub(crate) kind: String,
+    pub kind: String,
     /// A text that whoever made it left on it; empty if there is none.
-    pub(crate) alias: String,
+    pub alias: String,
     /// Its group; 0 if nobody chose one.
-    pub(crate) group: u32,
+    pub group: u32,
     /// Its MTU in bytes.
-    pub(crate) mtu: u32,
+    pub mtu: u32,
     /// Whether somebody has brought it up.
-    pub(crate) up: bool,
+    pub up: bool,
     /// The bridge that it is a port of.
-    pub(crate) controller: Option<u32>,
+    pub controller: Option<u32>,
 }
 
 /// A bridge to be made. It is up, learns, keeps no tree and looks into no multicast.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct NewBridge<'a> {
-    pub(crate) name: &'a str,
+pub struct NewBridge<'a> {
+    /// Its name.
+    pub name: &'a str,
     /// Its group.
-    pub(crate) group: u32,
+    pub group: u32,
     /// Its hardware address. A bridge that is given none takes that of a port, and so changes it when ports come and go.
-    pub(crate) address: [u8; 6],
+    pub address: [u8; 6],
     /// Which frames to the link-local addresses 01:80:c2:00:00:0X are forwarded: bit X, as in `group_fwd_mask`.
-    pub(crate) forward_link_local: u16,
+    pub forward_link_local: u16,
 }
 
 /// What is to be different about a link. What is not said stays.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Change<'a> {
-    pub(crate) alias: Option<&'a str>,
-    pub(crate) group: Option<u32>,
-    pub(crate) mtu: Option<u16>,
+pub struct Change<'a> {
+    /// The text on it.
+    pub alias: Option<&'a str>,
+    /// Its group.
+    pub group: Option<u32>,
+    /// Its MTU in bytes.
+    pub mtu: Option<u16>,
     /// Up or down.
-    pub(crate) up: Option<bool>,
+    pub up: Option<bool>,
     /// The bridge that it becomes a port of.
-    pub(crate) controller: Option<u32>,
+    pub controller: Option<u32>,
     /// It shall have no IPv6 address that it makes up itself.
-    pub(crate) no_own_address: bool,
+    pub no_own_address: bool,
 }
 
 /// Which link is meant.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Which<'a> {
+pub enum Which<'a> {
+    /// The one of this name.
     Name(&'a str),
+    /// The one of this number.
     Index(u32),
 }
 
 impl Netlink {
     /// The link of this name, if there is one.
-    pub(crate) async fn link(&self, name: &str) -> Result<Option<Link>, Failure> {
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn link(&self, name: &str) -> Result<Option<Link>, Failure> {
         let message = LinkUnspec::new_with_name(name).append_extra_attribute(without_statistics()).build();
         let found = self.ask(RouteNetlinkMessage::GetLink(message), || format!("look for link `{name}`")).await;
         match found {
@@ -79,7 +88,10 @@ impl Netlink {
     }
 
     /// All links of the namespace.
-    pub(crate) async fn links(&self) -> Result<Vec<Link>, Failure> {
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn links(&self) -> Result<Vec<Link>, Failure> {
         let message = LinkMessageBuilder::<LinkUnspec>::new().append_extra_attribute(without_statistics()).build();
         let found = self.list(RouteNetlinkMessage::GetLink(message), || "list the links".to_owned()).await?;
         let link = |message| match message {
@@ -90,7 +102,10 @@ impl Netlink {
     }
 
     /// Makes a bridge, if nothing has its name (`EEXIST`). A kernel without bridges says `EOPNOTSUPP`.
-    pub(crate) async fn make_bridge(&self, bridge: &NewBridge<'_>) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn make_bridge(&self, bridge: &NewBridge<'_>) -> Result<(), Failure> {
         let message = LinkBridge::new(bridge.name)
             .address(bridge.address.to_vec())
             .link_group(bridge.group)
@@ -108,7 +123,10 @@ impl Netlink {
     }
 
     /// Changes a link, all at once: the kernel does it in the order of MTU, bridge, up, whatever the order in the message.
-    pub(crate) async fn change(&self, which: Which<'_>, change: &Change<'_>) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn change(&self, which: Which<'_>, change: &Change<'_>) -> Result<(), Failure> {
         let mut message = which.message();
         if let Some(alias) = change.alias {
             message = message.alias(alias);
@@ -141,7 +159,10 @@ impl Netlink {
     }
 
     /// Removes all links of a group at once: one by one, each would take the kernel some 20 ms. None counts as removed.
-    pub(crate) async fn remove_group(&self, group: u32) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn remove_group(&self, group: u32) -> Result<(), Failure> {
         let message = LinkMessageBuilder::<LinkUnspec>::new().link_group(group).build();
         match self.act(RouteNetlinkMessage::DelLink(message), 0, || format!("remove the links of group {group}")).await
         {
@@ -151,7 +172,10 @@ impl Netlink {
     }
 
     /// Removes a link. One that is not there counts as removed.
-    pub(crate) async fn remove(&self, which: Which<'_>) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// What the kernel says, or nothing in time.
+    pub async fn remove(&self, which: Which<'_>) -> Result<(), Failure> {
         let message = RouteNetlinkMessage::DelLink(which.message().build());
         match self.act(message, 0, || format!("remove link {}", which.spoken())).await {
             Err(failure) if failure.is(Errno::ENODEV) => Ok(()),

@@ -1,21 +1,29 @@
-//! Route netlink in a network namespace: requests that are answered or late, and errors in the words of errno(3). No type of
-//! rtnetlink leaves this room; what is asked for, and why, is for others to say.
+//! Links of the kernel in the network namespace of a cluster, over route netlink: what backends that make some share. Which
+//! links there should be, what they are called and whose they are is for the backends to say. No type of the library that
+//! speaks netlink is in the interface.
+//!
+//! Requests are answered or late, and errors are in the words of errno(3).
 //!
 //! * [`Netlink`]: start here.
-//! * [`link`]: bridges and taps.
+//! * [`link`]: bridges, and links of any kind.
+//! * [`tap`]: taps, which netlink does not make.
+//! * [`tunnel`]: links that carry frames to another host.
 //! * [`address`]: addresses on them.
 //! * [`route`]: ways through them.
 
-pub(crate) mod address;
+pub mod address;
 mod failure;
-pub(crate) mod link;
-pub(crate) mod route;
+pub mod link;
+pub mod route;
+pub mod tap;
+pub mod tunnel;
 mod veth;
 
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::time::Duration;
 
+use crate::host::Namespace;
 use futures::{Stream, StreamExt};
 use nix::errno::Errno;
 use rtnetlink::Handle;
@@ -23,9 +31,8 @@ use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessag
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::TokioSocket;
 use tokio::task::AbortHandle;
-use xcluster_core::host::Namespace;
 
-pub(crate) use failure::Failure;
+pub use failure::Failure;
 
 /// How long the kernel may take for one request. It answers at once, but not before everybody else who changes links of the
 /// host has had a turn.
@@ -33,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection to the kernel, for a namespace. It ends when it is dropped, or with the runtime that it was made in.
 #[derive(Debug)]
-pub(crate) struct Netlink {
+pub struct Netlink {
     handle: Handle,
     task: AbortHandle,
 }
@@ -46,7 +53,10 @@ impl Drop for Netlink {
 
 impl Netlink {
     /// A connection for this namespace. Must run in a tokio runtime.
-    pub(crate) fn connect(namespace: &Namespace) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// There is no socket to be had there.
+    pub fn connect(namespace: &Namespace) -> Result<Self, Failure> {
         let socket = namespace.netlink().map_err(|source| Failure::new("open a netlink socket", source))?;
         // SAFETY: the number is of a descriptor that is ours alone, and given away here.
         let socket = unsafe { TokioSocket::from_raw_fd(socket.into_raw_fd()) };

@@ -1,0 +1,32 @@
+//! The taps of a cluster: which links in their place may be removed, and what the kernel's words about them mean. How a tap is
+//! made is the affair of `xcluster_core::host::links`.
+
+use xcluster_core::host::Namespace;
+use xcluster_core::host::links::link::Link;
+use xcluster_core::host::links::tap::{self, TapError};
+use xcluster_core::host::links::{Failure, Netlink};
+use xcluster_core::net::NetError;
+
+use crate::error;
+use crate::names::Owner;
+
+pub(crate) use xcluster_core::host::links::tap::{NewTap, Queues};
+
+/// Makes a tap and joins it to its bridge. Where that fails nothing is left.
+pub(crate) async fn make(namespace: &Namespace, netlink: &Netlink, tap: &NewTap<'_>) -> Result<Queues, NetError> {
+    let netns = namespace.wanted();
+    tap::make(namespace, netlink, tap, is_ours).await.map_err(|error| match error {
+        TapError::Refused { name, errno } => error::no_tap(errno, &name, netns),
+        TapError::Link(failure) => error::refused(failure, netns),
+        other => other.into(),
+    })
+}
+
+/// Removes what is left of a tap, if anything is. A stranger's link of its name is left alone.
+pub(crate) async fn remove(netlink: &Netlink, name: &str) -> Result<(), Failure> {
+    tap::remove(netlink, name, is_ours).await
+}
+
+fn is_ours(link: &Link) -> bool {
+    Owner::of(link) == Owner::Cluster
+}

@@ -1,0 +1,238 @@
+//! What is wrong with a configuration, all of it at once and each with its place: by itself, and for the nets of a cluster.
+//! Looks at no host. Pure.
+
+use xcluster_core::net::{Net, Port};
+use xcluster_core::topology::{NetKind, Problems};
+
+use crate::backend::OvsBackend;
+use crate::config::{Instance, OvsConfig, OvsNet, Tunnel, TunnelKind};
+
+/// VLANs of IEEE 802.1Q: 0 says that there is none, 4095 is reserved.
+const VLANS: std::ops::RangeInclusive<u16> = 1..=4094;
+/// A VNI has 24 bits.
+const VNI_MAX: u32 = (1 << 24) - 1;
+/// How many other hosts a net may reach: more than a mesh of single hosts has use for, and few enough for short names.
+const TUNNELS_MAX: usize = 99;
+/// How a controller is reached (ovs-vsctl(8)).
+const CONTROLLERS: [&str; 6] = ["tcp:", "ssl:", "unix:", "ptcp:", "pssl:", "punix:"];
+/// How a database is reached (ovs-vsctl(8)).
+const DATABASES: [&str; 3] = ["unix:", "tcp:", "ssl:"];
+
+/// What is wrong whatever the cluster.
+pub(crate) fn check(config: &OvsConfig) -> Problems {
+    let mut problems = Problems::default();
+    let reachable = DATABASES.iter().any(|kind| config.db.starts_with(kind));
+    if config.instance == Instance::System && !reachable {
+        problems.add("db", format!("`{}` is no database: it is {} and where", config.db, either(&DATABASES)));
+    }
+    for (id, net) in &config.nets {
+        check_net(net, &format!("net.{id}"), &mut problems);
+        if !net.tunnels.is_empty() && *id == xcluster_core::name::NetId::INTERNAL {
+            problems.add(format!("net.{id}.tunnel"), INTERNAL);
+        }
+    }
+    problems
+}
+
+/// Why the internal net is not joined to another one.
+const INTERNAL: &str =
+    "the internal net has the same addresses on every host, so it cannot be joined to that of another one";
+
+fn check_net(net: &OvsNet, place: &str, problems: &mut Problems) {
+    check_vlans(net.tag, &net.trunks, place, problems);
+    for (node, port) in &net.nodes {
+        check_vlans(port.tag, &port.trunks, &format!("{place}.node.{}", node.number()), problems);
+    }
+    for controller in &net.controllers {
+        if !CONTROLLERS.iter().any(|kind| controller.starts_with(kind)) || controller.contains(char::is_whitespace) {
+            let expected = either(&CONTROLLERS);
+            problems.add(
+                format!("{place}.controllers"),
+                format!("`{controller}` is no controller: it is {expected} and where"),
+            );
+        }
+    }
+    if net.tunnels.len() > TUNNELS_MAX {
+        problems.add(format!("{place}.tunnel"), format!("a net reaches at most {TUNNELS_MAX} other hosts"));
+    }
+    for (index, tunnel) in net.tunnels.iter().enumerate() {
+        check_tunnel(tunnel, &format!("{place}.tunnel.{index}"), problems);
+        if net.tunnels[0].remote.is_ipv4() != tunnel.remote.is_ipv4() {
+            problems.add(
+                format!("{place}.tunnel.{index}.remote"),
+                format!("{} is of another version of IP than {}", tunnel.remote, net.tunnels[0].remote),
+            );
+        }
+        if net.tunnels[..index].iter().any(|other| other.remote == tunnel.remote) {
+            problems.add(
+                format!("{place}.tunnel.{index}.remote"),
+                format!("{} is reached already: frames would come twice", tunnel.remote),
+            );
+        }
+    }
+}
+
+fn check_vlans(tag: Option<u16>, trunks: &[u16], place: &str, problems: &mut Problems) {
+    if let Some(tag) = tag.filter(|tag| !VLANS.contains(tag)) {
+        problems.add(format!("{place}.tag"), format!("{tag} is no VLAN: they are 1–4094"));
+    }
+    for (index, trunk) in trunks.iter().enumerate() {
+        if *trunk > *VLANS.end() {
+            problems.add(
+                format!("{place}.trunks.{index}"),
+                format!("{trunk} is no VLAN: they are 1–4094, and 0 for untagged frames"),
+            );
+        }
+        if trunks[..index].contains(trunk) {
+            problems.add(format!("{place}.trunks.{index}"), format!("VLAN {trunk} is there already"));
+        }
+    }
+}
+
+fn check_tunnel(tunnel: &Tunnel, place: &str, problems: &mut Problems) {
+    if let Some(vni) = tunnel.vni.filter(|vni| *vni > VNI_MAX) {
+        problems.add(format!("{place}.vni"), format!("{vni} does not fit 24 bits: it is 0–{VNI_MAX}"));
+    }
+    if tunnel.port == Some(0) {
+        problems.add(format!("{place}.port"), "0 is no port of UDP");
+    }
+    let remote = tunnel.remote;
+    if remote.is_unspecified() || remote.is_multicast() || remote.is_loopback() {
+        problems.add(format!("{place}.remote"), format!("{remote} is not the address of another host"));
+    }
+    match tunnel.local {
+        Some(local) if local.is_ipv4() != remote.is_ipv4() => {
+            problems.add(format!("{place}.local"), format!("{local} and {remote} are of different versions of IP"));
+        }
+        Some(_) if tunnel.kind == TunnelKind::Geneve => {
+            problems.add(format!("{place}.local"), "the kernel's Geneve takes none: routes choose the address");
+        }
+        _ => {}
+    }
+}
+
+fn either(kinds: &[&str]) -> String {
+    kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// What is wrong with it for these nets and ports of a cluster.
+pub(crate) fn check_for(config: &OvsConfig, nets: &[Net], ports: &[Port]) -> Problems {
+    let mut problems = check(config);
+    for (id, settings) in &config.nets {
+        let place = format!("net.{id}");
+        let Some(net) = nets.iter().find(|net| net.id == *id) else {
+            problems.add(place, "the cluster has no such net on this backend");
+            continue;
+        };
+        for node in settings.nodes.keys() {
+            if !ports.iter().any(|port| port.net.id == *id && port.node == *node) {
+                problems.add(format!("{place}.node.{}", node.number()), format!("{node} is not on net {id}"));
+            }
+        }
+        if !settings.tunnels.is_empty() && net.kind == NetKind::Internal && *id != xcluster_core::name::NetId::INTERNAL
+        {
+            problems.add(format!("{place}.tunnel"), INTERNAL);
+        }
+        for (index, tunnel) in settings.tunnels.iter().enumerate() {
+            if let Some(inside) = nets.iter().find(|net| has(net, tunnel)) {
+                problems.add(
+                    format!("{place}.tunnel.{index}.remote"),
+                    format!("{} is an address of net {} of the cluster", tunnel.remote, inside.id),
+                );
+            }
+        }
+    }
+    for net in nets.iter().filter(|net| net.mtu > OvsBackend::MTU_MAX) {
+        problems.add(
+            "",
+            format!("net {} has an MTU of {}, and Open vSwitch carries {}", net.id, net.mtu, OvsBackend::MTU_MAX),
+        );
+    }
+    problems
+}
+
+/// Whether the other end of a tunnel has an address of this net.
+fn has(net: &Net, tunnel: &Tunnel) -> bool {
+    use std::net::IpAddr;
+    match (tunnel.remote, net.ipv4(), net.ipv6()) {
+        (IpAddr::V4(ip), v4, _) => ip.octets()[..3] == v4.octets()[..3],
+        (IpAddr::V6(ip), _, v6) => ip.octets()[..15] == v6.octets()[..15],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xcluster_core::name::{NetId, NodeId};
+
+    use super::*;
+    use crate::config::OvsPort;
+
+    fn node(number: u16) -> NodeId {
+        NodeId::new(number).unwrap()
+    }
+
+    #[test]
+    fn everything_that_no_cluster_could_have_is_told_at_once_with_its_place() {
+        let tunnel = |remote: &str| Tunnel::new(TunnelKind::Vxlan, remote.parse().unwrap());
+        let net = OvsNet::default()
+            .with_tag(0)
+            .with_trunks([10, 4095, 10])
+            .with_controllers(["host:6653".to_owned()])
+            .with_node(node(3), OvsPort::access(4095))
+            .with_tunnel(tunnel("10.0.0.1").with_vni(1 << 24).with_port(0).from_local("fd00::1".parse().unwrap()))
+            .with_tunnel(tunnel("10.0.0.1"))
+            .with_tunnel(tunnel("224.0.0.1"))
+            .with_tunnel(tunnel("fd00::2"));
+        let internal = OvsNet::default().with_tunnel(tunnel("10.0.0.1"));
+        let config = OvsConfig::default()
+            .on_system("/var/run/db.sock")
+            .with_net(NetId::CLUSTER, net)
+            .with_net(NetId::INTERNAL, internal);
+        let found: Vec<String> = check(&config).iter().map(ToString::to_string).collect();
+        let expected = [
+            "db: `/var/run/db.sock` is no database: it is `unix:`, `tcp:`, `ssl:` and where",
+            "net.0.tunnel: the internal net has the same addresses on every host, so it cannot be joined to that of \
+             another one",
+            "net.1.tag: 0 is no VLAN: they are 1–4094",
+            "net.1.trunks.1: 4095 is no VLAN: they are 1–4094, and 0 for untagged frames",
+            "net.1.trunks.2: VLAN 10 is there already",
+            "net.1.node.3.tag: 4095 is no VLAN: they are 1–4094",
+            "net.1.controllers: `host:6653` is no controller: it is `tcp:`, `ssl:`, `unix:`, `ptcp:`, `pssl:`, `punix:` \
+             and where",
+            "net.1.tunnel.0.vni: 16777216 does not fit 24 bits: it is 0–16777215",
+            "net.1.tunnel.0.port: 0 is no port of UDP",
+            "net.1.tunnel.0.local: fd00::1 and 10.0.0.1 are of different versions of IP",
+            "net.1.tunnel.1.remote: 10.0.0.1 is reached already: frames would come twice",
+            "net.1.tunnel.2.remote: 224.0.0.1 is not the address of another host",
+            "net.1.tunnel.3.remote: fd00::2 is of another version of IP than 10.0.0.1",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_the_cluster_does_not_have_is_told() {
+        let nets = [Net::new(NetId::CLUSTER), Net::new(NetId::EXTERNAL)];
+        let ports = [Port::new(node(1), nets[0].clone(), 0)];
+        let own = OvsNet::default()
+            .with_node(node(2), OvsPort::access(5))
+            .with_tunnel(Tunnel::new(TunnelKind::Geneve, "192.168.2.7".parse().unwrap()));
+        let other = OvsNet::default().with_tunnel(Tunnel::new(TunnelKind::Vxlan, "1000::1:c0a8:207".parse().unwrap()));
+        let config = OvsConfig::default()
+            .with_net(NetId::CLUSTER, own)
+            .with_net(NetId::EXTERNAL, other)
+            .with_net(NetId::new(9), OvsNet::default());
+        let found: Vec<String> = check_for(&config, &nets, &ports).iter().map(ToString::to_string).collect();
+        let expected = [
+            "net.1.node.2: vm-002 is not on net 1",
+            "net.1.tunnel.0.remote: 192.168.2.7 is an address of net 2 of the cluster",
+            "net.2.tunnel.0.remote: 1000::1:c0a8:207 is an address of net 2 of the cluster",
+            "net.9: the cluster has no such net on this backend",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn nothing_is_wrong_with_nothing() {
+        assert!(check(&OvsConfig::default()).is_empty());
+    }
+}

@@ -1,0 +1,74 @@
+//! OpenFlow rules from a file: whether they can be read, and onto a bridge with them. Which rules, is the user's affair.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use xcluster_core::net::NetError;
+
+use crate::error::Trouble;
+use crate::programs::{self, OFCTL, Programs};
+use crate::switch::Switch;
+
+/// What is wrong with a file of rules, if anything is. No switch is asked.
+pub(crate) async fn problem(programs: &Programs, file: &Path) -> Option<String> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => return Some(format!("cannot read `{}`: {error}", file.display())),
+    };
+    let mut command = programs.command(OFCTL);
+    command.arg("parse-flows").arg(absolute(file));
+    match programs::run(OFCTL, command).await {
+        Ok(_) => None,
+        Err(Trouble::Said { said, .. }) => Some(with_line(file, &text, &said)),
+        Err(trouble) => Some(trouble.to_string()),
+    }
+}
+
+/// Puts rules onto a bridge: all of them, or none.
+pub(crate) async fn put(switch: &Switch, bridge: &str, file: &Path) -> Result<(), NetError> {
+    match switch.openflow(bridge, "add-flows", &absolute(file)).await {
+        Ok(_) => Ok(()),
+        Err(Trouble::Said { said, .. }) => {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            let message = format!("the rules are refused: {}", with_line(file, &text, &said));
+            Err(NetError::Other { message, source: None })
+        }
+        Err(trouble) => Err(trouble.into()),
+    }
+}
+
+/// So that no name means standard input.
+fn absolute(file: &Path) -> PathBuf {
+    std::path::absolute(file).unwrap_or_else(|_| file.to_owned())
+}
+
+/// `FILE:LINE: what is wrong`, as the program says it, with the line itself.
+fn with_line(file: &Path, text: &str, said: &str) -> String {
+    let path = absolute(file).display().to_string();
+    let parsed = said.strip_prefix(&format!("{path}:")).and_then(|rest| {
+        let (number, what) = rest.split_once(": ")?;
+        let number: usize = number.parse().ok()?;
+        Some((number, what, text.lines().nth(number.checked_sub(1)?)?))
+    });
+    match parsed {
+        Some((number, what, line)) => {
+            format!("`{}`, line {number}: {what}: `{}`", file.display(), line.trim())
+        }
+        None => format!("`{}`: {said}", file.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_line_is_shown() {
+        let check = |said: &str, expected: &str| {
+            assert_eq!(with_line(Path::new("/x/rules"), "first\n\n drop it \n", said), expected);
+        };
+        check("/x/rules:3: must specify an action", "`/x/rules`, line 3: must specify an action: `drop it`");
+        check("/x/rules:9: odd", "`/x/rules`: /x/rules:9: odd");
+        check("no switch", "`/x/rules`: no switch");
+    }
+}

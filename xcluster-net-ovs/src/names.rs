@@ -1,0 +1,215 @@
+//! What bridges and ports are called, and by what it is known whose they are. Pure.
+//!
+//! In an Open vSwitch of the cluster's own, names follow from net and node alone, as on bridges of the kernel. The host's is
+//! shared, so there a name begins with the first bits of a digest of who has the cluster, always as many. The mark is the alias
+//! of a link, and in the database the `external_ids` of a row.
+
+use sha2::{Digest, Sha256};
+use xcluster_core::host::links::link::Link;
+use xcluster_core::name::{ClusterName, NetId, NodeId};
+use xcluster_core::net::Site;
+
+use crate::config::{Instance, OvsConfig};
+
+/// How the alias of every link of a cluster begins, whatever backend made it.
+const MARK: &str = "xcluster: net ";
+
+/// The first of the groups of links that clusters made, by net: those of bridges of the kernel, since the names are the same
+/// ("xcl").
+const GROUPS: u32 = 0x7863_6c00;
+/// The groups of links of the host's Open vSwitch ("xcs"): nobody may remove a whole one, since several clusters have it.
+const SYSTEM_GROUPS: u32 = 0x7863_7300;
+/// The group of the datapath's own link ("xco").
+const DATAPATH_GROUP: u32 = 0x7863_6f00;
+
+/// The link that an Open vSwitch with its datapath in user space makes for that: one in a network namespace.
+pub(crate) const DATAPATH: &str = "ovs-netdev";
+/// The mark of that link.
+pub(crate) const DATAPATH_MARK: &str = "xcluster: datapath";
+
+/// What names begin with, and whose they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Names {
+    prefix: String,
+    instance: Instance,
+    cluster: String,
+    uid: u32,
+}
+
+impl Names {
+    pub(crate) fn new(config: &OvsConfig, site: &Site<'_>) -> Self {
+        Self::of(config.instance, site.cluster, nix::unistd::getuid().as_raw())
+    }
+
+    fn of(instance: Instance, cluster: &ClusterName, uid: u32) -> Self {
+        let prefix = match instance {
+            Instance::Private => "xcbr".to_owned(),
+            Instance::System => prefix(cluster.as_str(), uid),
+        };
+        Self { prefix, instance, cluster: cluster.to_string(), uid }
+    }
+
+    /// Those of a cluster that a mark in the host's database names.
+    pub(crate) fn marked(cluster: &ClusterName, uid: u32) -> Self {
+        Self::of(Instance::System, cluster, uid)
+    }
+
+    /// The bridge that a net is, and the host's link to it.
+    pub(crate) fn bridge(&self, net: NetId) -> String {
+        format!("{}{net}", self.prefix)
+    }
+
+    /// The tap of a node on a net. At most 15 bytes, which a link's name may have.
+    pub(crate) fn tap(&self, net: NetId, node: NodeId) -> String {
+        format!("{}{net}_t{}", self.prefix, node.number())
+    }
+
+    /// The link that gets a copy of every frame.
+    pub(crate) fn capture(&self, net: NetId) -> String {
+        format!("{}{net}_cap", self.prefix)
+    }
+
+    /// The way to another host.
+    pub(crate) fn tunnel(&self, net: NetId, index: usize) -> String {
+        format!("{}{net}_v{index}", self.prefix)
+    }
+
+    /// The mark of what a net shares.
+    pub(crate) fn net_mark(&self, net: NetId) -> String {
+        format!("{MARK}{net} of cluster {} of uid {}", self.cluster, self.uid)
+    }
+
+    /// The mark of a tap.
+    pub(crate) fn tap_mark(&self, net: NetId, node: NodeId) -> String {
+        format!("{MARK}{net}, {node} of cluster {} of uid {}", self.cluster, self.uid)
+    }
+
+    /// The group of a net's links.
+    pub(crate) fn group(&self, net: NetId) -> u32 {
+        let groups = if self.instance == Instance::Private { GROUPS } else { SYSTEM_GROUPS };
+        groups | u32::from(net.number())
+    }
+
+    /// Whether a link in the place of one of ours may be removed. Where names follow from the net alone, whoever asks has
+    /// claimed the net, so what any cluster left there is nobody's.
+    pub(crate) fn owns(&self, link: &Link) -> bool {
+        match self.instance {
+            Instance::Private => link.alias.starts_with(MARK) || link.group & !0xff == GROUPS,
+            Instance::System => {
+                let ours = link.alias.ends_with(&format!(" of cluster {} of uid {}", self.cluster, self.uid));
+                link.alias.starts_with(MARK) && ours
+            }
+        }
+    }
+
+    /// Whether a link is one of this net's.
+    pub(crate) fn owns_of(&self, link: &Link, net: NetId) -> bool {
+        let of_net = |end: char| link.alias.starts_with(&format!("{MARK}{net}{end}"));
+        self.owns(link) && (of_net(' ') || of_net(','))
+    }
+
+    /// What a cluster on the host's Open vSwitch claims for its life.
+    pub(crate) fn claim(&self) -> String {
+        format!("ovs/{}", self.prefix)
+    }
+
+    /// The cluster and the user, as the database has them.
+    pub(crate) fn who(&self) -> [String; 2] {
+        [self.cluster.clone(), self.uid.to_string()]
+    }
+
+    /// The keys and the values of the `external_ids` of what belongs to a net.
+    pub(crate) fn ids(&self, net: NetId) -> Vec<(&'static str, String)> {
+        vec![(ID_CLUSTER, self.cluster.clone()), (ID_UID, self.uid.to_string()), (ID_NET, net.to_string())]
+    }
+}
+
+/// Keys of `external_ids`.
+pub(crate) const ID_CLUSTER: &str = "xcluster-cluster";
+/// The user's number.
+pub(crate) const ID_UID: &str = "xcluster-uid";
+/// The net's number.
+pub(crate) const ID_NET: &str = "xcluster-net";
+/// The node's number.
+pub(crate) const ID_NODE: &str = "xcluster-node";
+/// The network namespace, as the kernel numbers it: claims are asked for in there.
+pub(crate) const ID_NETNS: &str = "xcluster-netns";
+
+/// What a cluster claims before it touches a net where names follow from the net alone: bridges of the kernel have the same
+/// names.
+pub(crate) fn claim(net: NetId) -> String {
+    format!("bridge/xcbr{net}")
+}
+
+/// What a cluster claims before it has a datapath in user space in a namespace.
+pub(crate) const DATAPATH_CLAIM: &str = "ovs/datapath";
+
+/// Whether the datapath's link is one that a cluster left.
+pub(crate) fn is_datapath(link: &Link) -> bool {
+    link.group == DATAPATH_GROUP || link.alias == DATAPATH_MARK
+}
+
+/// The group of the datapath's link.
+pub(crate) const fn datapath_group() -> u32 {
+    DATAPATH_GROUP
+}
+
+/// 24 bits are enough for clusters of one host not to meet by accident; if two do, the mark tells, and the second is refused.
+fn prefix(cluster: &str, uid: u32) -> String {
+    let digest = Sha256::digest(format!("{uid}/{cluster}"));
+    let hex: String = digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect();
+    format!("x{hex}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(instance: Instance, cluster: &str) -> Names {
+        Names::of(instance, &ClusterName::new(cluster).unwrap(), 1000)
+    }
+
+    #[test]
+    fn names_are_those_of_bridges_or_tell_clusters_apart() {
+        let (net, node) = (NetId::new(255), NodeId::new(240).unwrap());
+        let private = names(Instance::Private, "lab");
+        let all = |names: &Names| {
+            [names.bridge(net), names.tap(net, node), names.capture(net), names.tunnel(net, 98)].join(" ")
+        };
+        assert_eq!(all(&private), "xcbr255 xcbr255_t240 xcbr255_cap xcbr255_v98");
+        let system = names(Instance::System, "lab");
+        assert_eq!(all(&system), "x997e1a255 x997e1a255_t240 x997e1a255_cap x997e1a255_v98");
+        assert!(system.tap(net, node).len() < nix::libc::IFNAMSIZ);
+        assert_ne!(system.bridge(net), names(Instance::System, "lab2").bridge(net));
+    }
+
+    fn check(names: &Names, alias: &str, group: u32, expected: bool) {
+        let link = Link { alias: alias.to_owned(), group, ..Link::default() };
+        assert_eq!(names.owns(&link), expected, "{link:?}");
+    }
+
+    #[test]
+    fn whose_a_link_is_shows() {
+        let net = NetId::new(1);
+        let (private, system) = (names(Instance::Private, "lab"), names(Instance::System, "lab"));
+        let other = names(Instance::System, "slab");
+        assert_eq!(system.net_mark(net), "xcluster: net 1 of cluster lab of uid 1000");
+        check(&private, "", private.group(net), true);
+        check(&private, &other.net_mark(net), 0, true);
+        check(&private, "", 0, false);
+        check(&system, &system.net_mark(net), 0, true);
+        check(&system, &system.tap_mark(net, NodeId::new(3).unwrap()), 0, true);
+        check(&system, &other.net_mark(net), 0, false);
+        check(&system, "", system.group(net), false);
+    }
+
+    #[test]
+    fn a_net_is_not_taken_for_one_that_begins_with_its_number() {
+        let system = names(Instance::System, "lab");
+        let link = |alias: String| Link { alias, ..Link::default() };
+        let (one, ten) = (NetId::new(1), NetId::new(10));
+        assert!(system.owns_of(&link(system.net_mark(one)), one));
+        assert!(system.owns_of(&link(system.tap_mark(one, NodeId::new(3).unwrap())), one));
+        assert!(!system.owns_of(&link(system.net_mark(ten)), one));
+    }
+}

@@ -1,0 +1,64 @@
+//! The port of a node: its tap, made and joined to its bridge, and gone. What is remembered of it is kept elsewhere.
+
+use std::sync::Arc;
+
+use xcluster_core::host::links::tap::{self, NewTap};
+use xcluster_core::net::{HostAccess, NetError, Port, Wired};
+
+use crate::config::{Instance, OvsConfig};
+use crate::net::Place;
+use crate::switch::{Datapath, Switch};
+use crate::wiring::Wiring;
+use crate::{error, orders, rows, words};
+
+/// Makes the tap of a node and a port of its bridge of it.
+pub(crate) async fn wire(place: Place<'_>, port: &Port) -> Result<Wired, NetError> {
+    let Place { config, names, namespace, netlink, switch } = place;
+    let name = names.tap(port.net.id, port.node);
+    if config.instance == Instance::System && rows::owner(switch, "Port", &name, names).await? == rows::Owner::Stranger
+    {
+        return Err(NetError::Conflict { object: name });
+    }
+    let tap = NewTap {
+        name: &name,
+        mark: &names.tap_mark(port.net.id, port.node),
+        group: names.group(port.net.id),
+        mtu: port.net.mtu,
+        controller: None,
+        queues: 1,
+        // The datapath in user space reads frames from packet sockets, and completes no checksum.
+        offloads: switch.datapath == Datapath::System,
+        own_address: false,
+    };
+    let queues = tap::make(namespace, netlink, &tap, |link| names.owns(link)).await?;
+    let queue = queues.first().ok_or_else(|| error::too_early("setup"))?;
+    switch.transact(orders::port(names, port, &config.net(port.net.id))).await?;
+    Ok(Wired { kvm: words::tap(port, queue), access: access(config, port) })
+}
+
+fn access(config: &OvsConfig, port: &Port) -> HostAccess {
+    let hears = orders::hears_host(&config.net(port.net.id), port.node);
+    match (config.has_host(port.net.id) && hears, config.instance) {
+        (false, _) => HostAccess::None,
+        (true, Instance::Private) => HostAccess::Inside(port.ipv4().into()),
+        (true, Instance::System) => HostAccess::Direct(port.ipv4().into()),
+    }
+}
+
+/// First the port, then the tap: a switch that finds a tap gone says so in its log.
+pub(crate) async fn let_go(
+    wiring: Arc<Wiring>,
+    switch: Option<Arc<Switch>>,
+    port: Port,
+    wired: Option<Wired>,
+) -> Result<(), NetError> {
+    let told = match switch {
+        Some(switch) => switch.transact(orders::no_port(&wiring.names, &port)).await,
+        None => Ok(()),
+    };
+    // Closing waits for the kernel.
+    let _ = tokio::task::spawn_blocking(move || drop(wired)).await;
+    let name = wiring.names.tap(port.net.id, port.node);
+    tap::remove(&wiring.netlink, &name, |link| wiring.names.owns(link)).await?;
+    Ok(told?)
+}

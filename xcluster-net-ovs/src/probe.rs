@@ -1,0 +1,33 @@
+//! Whether this host has what Open vSwitch takes, found out without starting one.
+
+use std::io;
+
+use xcluster_core::host::Namespace;
+use xcluster_core::net::NetError;
+
+use crate::config::{Instance, OvsConfig};
+use crate::programs::Programs;
+use crate::switch::Switch;
+
+/// Looks for the programs and their version, and for a namespace with taps or for the host's database.
+pub(crate) fn probe(config: &OvsConfig) -> Result<(), NetError> {
+    let programs = Programs::find(config)?;
+    if config.instance == Instance::Private {
+        Namespace::private()?.tun()?;
+    }
+    // A runtime of its own, in a thread of its own: whoever asks may be in one, and is not made to wait for itself.
+    let probed = std::thread::scope(|scope| scope.spawn(|| in_runtime(config, &programs)).join());
+    probed.unwrap_or_else(|_| Err(NetError::Other { message: "the probe panicked".to_owned(), source: None }))
+}
+
+fn in_runtime(config: &OvsConfig, programs: &Programs) -> Result<(), NetError> {
+    let no_runtime = |error: io::Error| NetError::io("make a runtime", error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)?;
+    runtime.block_on(async {
+        programs.check_version(config.instance).await?;
+        match config.instance {
+            Instance::Private => Ok(()),
+            Instance::System => Switch::of_host(programs, &config.db).await.map(drop),
+        }
+    })
+}

@@ -1,0 +1,175 @@
+//! The two processes of an Open vSwitch of the cluster's own. What it switches is not known here.
+//!
+//! ```text
+//! owner's thread ── keeper ── ovsdb-server ── ovs-vswitchd
+//! ```
+//!
+//! The database starts the switch once it can be asked, and ends with it. Both stay in the foreground, and the keeper ends
+//! them with the owner, however that ends. All of their files are in a folder of the cluster.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use xcluster_core::host::namespace::keep_privileges;
+use xcluster_core::host::{Ending, Family, Namespace};
+use xcluster_core::net::NetError;
+
+use super::vsctl::{Order, Vsctl};
+use crate::error::{self, Trouble};
+use crate::programs::{self, PATIENCE, Programs, SERVER, TOOL, VSWITCHD};
+
+/// How much of what a process says is kept, in bytes.
+const SAID_MAX: usize = 16 * 1024;
+
+/// How long processes that refuse something may be on their way out.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How long the end of killed processes may take.
+const DEATH: Duration = Duration::from_secs(20);
+
+/// What the database runs: a word that it can be asked, and the switch. Another user's kernel datapaths are out of its reach:
+/// where it knew of them, it would remove those that its database does not have.
+const SWITCH: &str = "echo ready; exec \"$XCLUSTER_SWITCH\" --disable-system --log-file -vconsole:off -vsyslog:off \
+                      --unixctl=\"$OVS_RUNDIR/switch.ctl\" \"unix:$OVS_RUNDIR/db.sock\"";
+
+/// The processes. Dropping them ends them.
+#[derive(Debug)]
+pub(crate) struct Daemons {
+    family: Family,
+    db: String,
+    words: Arc<Words>,
+    /// What was said last, once the database has ended: nobody can be told anything then.
+    ended: watch::Receiver<Option<String>>,
+}
+
+impl Drop for Daemons {
+    fn drop(&mut self) {
+        self.words.wanted.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Daemons {
+    /// Starts both in a namespace, and waits until they can be told things. They end with the calling *thread*.
+    pub(crate) async fn start(programs: &Programs, namespace: &Namespace, dir: &Path) -> Result<Self, NetError> {
+        fs::create_dir_all(dir)
+            .map_err(|source| NetError::io(format!("make the folder `{}`", dir.display()), source))?;
+        make_database(programs, dir).await?;
+        let mut command = server(programs, dir);
+        let inside = namespace.inside().map_err(|source| NetError::io("enter the network namespace", source))?;
+        if inside.is_none() {
+            keep_privileges(&mut command);
+        }
+        let not_run = |source| NetError::from(Trouble::NotRun { program: SERVER.to_owned(), source });
+        let (family, output) = Family::start(command, inside).map_err(not_run)?;
+        let words = Arc::new(Words { log: dir.join("ovs-vswitchd.log"), ..Words::default() });
+        tokio::spawn(keep(output.stderr, Arc::clone(&words)));
+        let (tell, ended) = watch::channel(None);
+        tokio::spawn(follow(output.ending, Arc::clone(&words), tell));
+        let daemons = Self { family, db: format!("unix:{}", dir.join("db.sock").display()), words, ended };
+        let ready = daemons.ready(programs, output.stdout).await;
+        match ready {
+            Err(_) if daemons.ends_soon().await => Err(Trouble::Ended(daemons.ended().unwrap_or_default()).into()),
+            ready => Ok(ready.map(|()| daemons)?),
+        }
+    }
+
+    async fn ready(&self, programs: &Programs, stdout: impl AsyncRead + Unpin) -> Result<(), Trouble> {
+        let mut lines = BufReader::new(stdout).lines();
+        match timeout(PATIENCE, lines.next_line()).await {
+            // The first transaction ends when the switch has read the database.
+            Ok(Ok(Some(_))) => Vsctl::new(programs, &self.db).transact(&Order::new(["init"])).await,
+            Ok(_) => Err(Trouble::Ended("without a word".to_owned())),
+            Err(_) => Err(Trouble::Late { program: SERVER.to_owned(), seconds: PATIENCE.as_secs() }),
+        }
+    }
+
+    /// The address of the database.
+    pub(crate) fn db(&self) -> &str {
+        &self.db
+    }
+
+    /// What was said last, if they have ended.
+    pub(crate) fn ended(&self) -> Option<String> {
+        self.ended.borrow().clone()
+    }
+
+    /// Whether they have ended, or are on the point of it: whoever has just been refused wants to know why.
+    pub(super) async fn ends_soon(&self) -> bool {
+        timeout(SOON, self.ended.clone().wait_for(Option::is_some)).await.is_ok()
+    }
+
+    /// Ends both, and waits until they are gone.
+    pub(crate) async fn end(&self) -> Result<(), NetError> {
+        self.words.wanted.store(true, Ordering::Relaxed);
+        let late = |_| NetError::from(Trouble::Late { program: VSWITCHD.to_owned(), seconds: DEATH.as_secs() });
+        timeout(DEATH, self.family.end()).await.map_err(late)
+    }
+}
+
+/// What the processes say, and whether they are to say no more.
+#[derive(Debug, Default)]
+struct Words {
+    said: Mutex<Vec<u8>>,
+    log: PathBuf,
+    wanted: AtomicBool,
+}
+
+impl Words {
+    fn last(&self) -> String {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = error::said(&String::from_utf8_lossy(&said), SERVER);
+        let log = || error::said(&fs::read_to_string(&self.log).ok()?, VSWITCHD);
+        said.or_else(log).unwrap_or_else(|| "without a word".to_owned())
+    }
+}
+
+/// Waits for the end of the database, and tells it.
+async fn follow(mut ending: Ending, words: Arc<Words>, tell: watch::Sender<Option<String>>) {
+    // How it ended is in its words.
+    let _ = ending.wait().await;
+    let said = words.last();
+    if !words.wanted.load(Ordering::Relaxed) {
+        tracing::warn!(said, "the cluster's Open vSwitch has ended");
+    }
+    tell.send_replace(Some(said));
+}
+
+async fn make_database(programs: &Programs, dir: &Path) -> Result<(), NetError> {
+    let db = dir.join("conf.db");
+    if db.exists() {
+        return Ok(());
+    }
+    let mut command = programs.command(TOOL);
+    command.arg("create").arg(db).arg("-vsyslog:off");
+    Ok(programs::run(TOOL, command).await.map(drop)?)
+}
+
+fn server(programs: &Programs, dir: &Path) -> Command {
+    let mut command = programs.command(SERVER);
+    for folder in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR"] {
+        command.env(folder, dir);
+    }
+    command.env("XCLUSTER_SWITCH", programs.path(VSWITCHD)).arg(format!("--run={SWITCH}"));
+    command.args(["-vconsole:warn", "-vsyslog:off"]);
+    command.arg(format!("--remote=punix:{}", dir.join("db.sock").display()));
+    command.arg(format!("--unixctl={}", dir.join("db.ctl").display())).arg(dir.join("conf.db"));
+    command
+}
+
+/// Reads what somebody says, so that he is never kept from saying more, and keeps the end of it.
+async fn keep(mut from: impl AsyncRead + Unpin, words: Arc<Words>) {
+    let mut part = [0; 1024];
+    while let Ok(length @ 1..) = from.read(&mut part).await {
+        let mut said = words.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.extend(&part[..length]);
+        let surplus = said.len().saturating_sub(SAID_MAX);
+        said.drain(..surplus);
+    }
+}

@@ -1,0 +1,133 @@
+//! An Open vSwitch that can be told things: the cluster's own, or the host's. What it is told is for others to say.
+//!
+//! * [`Switch`]: start here.
+//! * `vsctl`: one transaction, and what came of it.
+//! * `batch`: many that ask at the same time, as one transaction.
+//! * `daemons`: the processes of the cluster's own.
+//! * `table`: what the database answers.
+
+mod batch;
+mod daemons;
+mod table;
+mod vsctl;
+
+use std::path::{Path, PathBuf};
+
+use xcluster_core::host::Namespace;
+use xcluster_core::net::NetError;
+
+use crate::error::{self, Trouble};
+use crate::programs::{self, OFCTL, Programs};
+
+pub(crate) use table::Row;
+pub(crate) use vsctl::{Order, Vsctl};
+
+pub(crate) use daemons::Daemons;
+
+use batch::Batch;
+
+/// What forwards the frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Datapath {
+    /// The kernel.
+    System,
+    /// The switch's own process, which reads them from packet sockets.
+    Netdev,
+}
+
+impl Datapath {
+    /// Its name in the database.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Netdev => "netdev",
+        }
+    }
+}
+
+/// An Open vSwitch.
+#[derive(Debug)]
+pub(crate) struct Switch {
+    vsctl: Vsctl,
+    batch: Batch,
+    /// Where the sockets are that bridges take OpenFlow by.
+    sockets: PathBuf,
+    pub(crate) datapath: Datapath,
+    /// None if it is not ours to end.
+    daemons: Option<Daemons>,
+}
+
+impl Switch {
+    /// Starts one of the cluster's own in a namespace, with all of its files in this folder. It ends with the calling *thread*,
+    /// which must be in a tokio runtime.
+    pub(crate) async fn start(programs: &Programs, namespace: &Namespace, dir: &Path) -> Result<Self, NetError> {
+        let daemons = Daemons::start(programs, namespace, dir).await?;
+        Ok(Self::told_by(Vsctl::new(programs, daemons.db()), dir, Datapath::Netdev, Some(daemons)))
+    }
+
+    /// The host's.
+    pub(crate) async fn of_host(programs: &Programs, db: &str) -> Result<Self, NetError> {
+        let vsctl = Vsctl::new(programs, db);
+        let types = vsctl.read(["--columns=datapath_types", "list", "Open_vSwitch"]).await;
+        let types = types.map_err(|trouble| error::no_database(db, &trouble))?;
+        let knows = |word: &str| types.iter().any(|row| row.set("datapath_types").iter().any(|kind| kind == word));
+        // The database tells what the program was built with, not what the kernel has.
+        let in_kernel = knows(Datapath::System.word()) && Path::new("/sys/module/openvswitch").exists();
+        let datapath = if in_kernel { Datapath::System } else { Datapath::Netdev };
+        let socket = db.strip_prefix("unix:").and_then(|path| Path::new(path).parent());
+        let sockets = socket.unwrap_or(Path::new("/var/run/openvswitch"));
+        Ok(Self::told_by(vsctl, sockets, datapath, None))
+    }
+
+    fn told_by(vsctl: Vsctl, sockets: &Path, datapath: Datapath, daemons: Option<Daemons>) -> Self {
+        let batch = Batch::start(vsctl.clone());
+        Self { vsctl, batch, sockets: sockets.to_owned(), datapath, daemons }
+    }
+
+    /// Has something done, by itself or together with what others want at the same time, and sees what came of it.
+    pub(crate) async fn transact(&self, order: Order) -> Result<(), Trouble> {
+        self.lives()?;
+        match (self.batch.carry(order).await, &self.daemons) {
+            // What the switch says is no sign of its end.
+            (Err(trouble @ Trouble::Interface { .. }), _) => Err(trouble),
+            (Err(trouble), Some(daemons)) if daemons.ends_soon().await => self.lives().and(Err(trouble)),
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Asks the database.
+    pub(crate) async fn read<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, Trouble> {
+        self.lives()?;
+        self.vsctl.read(words).await
+    }
+
+    /// Tells a bridge something over OpenFlow.
+    pub(crate) async fn openflow(&self, bridge: &str, verb: &str, file: &Path) -> Result<String, Trouble> {
+        let socket = format!("unix:{}", self.sockets.join(format!("{bridge}.mgmt")).display());
+        let mut command = self.vsctl.programs().command(OFCTL);
+        // A bundle is carried out as a whole or not at all; the first version of OpenFlow with bundles is 1.4.
+        command.args(["--bundle", "-O", "OpenFlow14", "--timeout=30", verb, &socket]).arg(file);
+        programs::run(OFCTL, command).await
+    }
+
+    /// Whether the processes are there, as far as they are ours.
+    fn lives(&self) -> Result<(), Trouble> {
+        match self.daemons.as_ref().and_then(Daemons::ended) {
+            Some(said) => Err(Trouble::Ended(said)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it has ended, with all that it had.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lives().is_err()
+    }
+
+    /// Ends one of the cluster's own, and waits until its processes are gone.
+    pub(crate) async fn end(&self) -> Result<(), NetError> {
+        match &self.daemons {
+            Some(daemons) => daemons.end().await,
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! One transaction with the database, and what the switch made of it. Knows no bridge.
+//!
+//! `ovs-vsctl` ends when the switch has done what the database says, and ends well also where it could not: what became of a
+//! port is in its `Interface` row.
+
+use crate::error::Trouble;
+use crate::programs::{self, Programs, VSCTL};
+
+use super::table::{self, Row};
+
+/// After how many seconds `ovs-vsctl` gives up by itself.
+const TIMEOUT: &str = "--timeout=30";
+
+/// What is to be done at once, and whose outcome is to be looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Order {
+    words: Vec<String>,
+    /// Interfaces that there are to be afterwards, with their MTU where it matters.
+    expected: Vec<(String, Option<u16>)>,
+}
+
+impl Order {
+    /// One command.
+    pub(crate) fn new(words: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { words: words.into_iter().map(Into::into).collect(), expected: Vec::new() }
+    }
+
+    /// The same, and one more command.
+    #[must_use]
+    pub(crate) fn and(mut self, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.words.push("--".to_owned());
+        self.words.extend(words.into_iter().map(Into::into));
+        self
+    }
+
+    /// The same, after which there is to be an interface. Its MTU is looked at where the switch sets it.
+    #[must_use]
+    pub(crate) fn expecting(mut self, interface: &str, mtu: Option<u16>) -> Self {
+        self.expected.push((interface.to_owned(), mtu));
+        self
+    }
+
+    /// Several as one.
+    pub(crate) fn all(orders: &[Self]) -> Self {
+        let words: Vec<Vec<String>> = orders.iter().map(|order| order.words.clone()).collect();
+        let expected = orders.iter().flat_map(|order| order.expected.clone()).collect();
+        Self { words: words.join(&"--".to_owned()), expected }
+    }
+
+    /// What the rows say of what was expected.
+    pub(crate) fn judge(&self, rows: &[Row]) -> Result<(), Trouble> {
+        self.expected.iter().try_for_each(|(name, mtu)| {
+            let row = rows.iter().find(|row| row.text("name") == Some(name));
+            match row.map_or(Some("it is not there".to_owned()), |row| wrong(row, *mtu)) {
+                Some(said) => Err(Trouble::Interface { interface: name.clone(), said }),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// What is wrong with an interface.
+fn wrong(row: &Row, mtu: Option<u16>) -> Option<String> {
+    if let Some(said) = row.text("error") {
+        return Some(said.to_owned());
+    }
+    match (row.number("ofport"), mtu, row.number("mtu")) {
+        (None | Some(-1), ..) => Some("it is no port of the bridge".to_owned()),
+        (_, Some(wanted), Some(found)) if i64::from(wanted) != found => {
+            Some(format!("its MTU is {found} instead of {wanted}"))
+        }
+        _ => None,
+    }
+}
+
+/// Who asks the database.
+#[derive(Debug, Clone)]
+pub(crate) struct Vsctl {
+    programs: Programs,
+    db: String,
+}
+
+impl Vsctl {
+    pub(crate) fn new(programs: &Programs, db: &str) -> Self {
+        Self { programs: programs.clone(), db: db.to_owned() }
+    }
+
+    pub(crate) const fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// Has something done, and waits for the switch to do it.
+    pub(super) async fn transact(&self, order: &Order) -> Result<(), Trouble> {
+        self.run(order.words.iter().map(String::as_str), &[]).await.map(drop)
+    }
+
+    /// What became of the interfaces that are expected.
+    pub(super) async fn interfaces(&self, order: &Order) -> Result<Vec<Row>, Trouble> {
+        if order.expected.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words = ["--if-exists", "--columns=name,error,ofport,mtu", "list", "Interface"];
+        self.read(words.into_iter().chain(order.expected.iter().map(|(name, _)| name.as_str()))).await
+    }
+
+    /// Asks for rows.
+    pub(crate) async fn read<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, Trouble> {
+        let answer = self.run(words, &["--no-wait", "--format=json"]).await?;
+        let unreadable = || Trouble::Unreadable { program: VSCTL.to_owned(), said: answer.clone() };
+        table::read(&answer).ok_or_else(unreadable)
+    }
+
+    async fn run<'a>(&self, words: impl IntoIterator<Item = &'a str>, options: &[&str]) -> Result<String, Trouble> {
+        let mut command = self.programs.command(VSCTL);
+        // What the switch could not do is read from the database.
+        command.arg(format!("--db={}", self.db)).args([TIMEOUT, "-vsyslog:off"]).args(options).arg("--").args(words);
+        programs::run(VSCTL, command).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(rows: &str) -> Vec<Row> {
+        table::read(&format!(r#"{{"headings":["name","error","ofport","mtu"],"data":[{rows}]}}"#)).unwrap()
+    }
+
+    fn check(row: &str, expected: Option<&str>) {
+        let order = Order::new(["add-port", "b", "t1"]).expecting("t1", Some(9000));
+        assert_eq!(order.judge(&rows(row)).err().map(|error| error.to_string()).as_deref(), expected);
+    }
+
+    #[test]
+    fn what_the_switch_could_not_do_is_an_error() {
+        check(r#"["t1",["set",[]],3,9000]"#, None);
+        check(r#"["t1","no such device",-1,["set",[]]]"#, Some("Open vSwitch says of `t1`: no such device"));
+        check(r#"["t1",["set",[]],["set",[]],9000]"#, Some("Open vSwitch says of `t1`: it is no port of the bridge"));
+        check(r#"["t1",["set",[]],3,1500]"#, Some("Open vSwitch says of `t1`: its MTU is 1500 instead of 9000"));
+        check(r#"["t2",["set",[]],3,9000]"#, Some("Open vSwitch says of `t1`: it is not there"));
+    }
+
+    #[test]
+    fn several_orders_are_one_transaction() {
+        let first = Order::new(["add-port", "b", "t1"]).and(["set", "Port", "t1", "tag=5"]).expecting("t1", None);
+        let all = Order::all(&[first, Order::new(["del-port", "b", "t2"])]);
+        assert_eq!(all.words.join(" "), "add-port b t1 -- set Port t1 tag=5 -- del-port b t2");
+        assert_eq!(all.expected, [("t1".to_owned(), None)]);
+    }
+}

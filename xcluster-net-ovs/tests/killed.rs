@@ -1,0 +1,230 @@
+//! An owner that is killed with signal 9, at whichever moment: no process of its switch is left, and what the switch leaves where
+//! others are goes with the next cluster, or by a sweep of another process.
+//!
+//! Each test has a network namespace, which is to its owners what the host's is to those of users.
+
+mod lab;
+
+use std::fs;
+use std::io::{self, Write};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+use xcluster_core::host::links::Netlink;
+use xcluster_core::host::namespace::keep_privileges;
+use xcluster_core::host::{Namespace, Netns};
+use xcluster_core::name::NetId;
+use xcluster_core::net::NetBackend;
+use xcluster_core::testing::{Failed, Stage, ensure, harness};
+use xcluster_net_ovs::testing::{HostSwitch, vsctl};
+use xcluster_net_ovs::{OvsConfig, OvsNet, sweep};
+
+use lab::{Lab, check_links, links};
+
+/// The word by which this program knows that it is to own a cluster.
+const OWN: &str = "--own";
+/// The private instance, in a namespace of its own or where the owner is; else a database of the host's is named.
+const PRIVATE: &str = "private";
+const HERE: &str = "here";
+
+/// What an owner says when it has got so far.
+const MOMENTS: [&str; 4] = ["begun", "allowed", "made", "wired"];
+/// How much later than that it is killed, in milliseconds: when exactly in the course of things is never the same.
+const LATER: [u64; 6] = [0, 5, 15, 30, 60, 120];
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [own, place, folder] = words.as_slice()
+        && own == OWN
+    {
+        return match carry_out(place, folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failed) => {
+                let _ = writeln!(io::stderr(), "the owner failed: {failed}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    macro_rules! tests {
+        ($($name:ident),* $(,)?) => { vec![$(harness::test(stringify!($name), $name)),*] };
+    }
+    harness::main(tests![
+        nothing_is_left_of_a_private_cluster,
+        what_is_left_where_others_are_is_taken_over_by_the_next_cluster,
+        what_is_left_in_the_hosts_switch_is_swept_by_another_process,
+    ])
+}
+
+/// What an owner does, until nobody is left who could kill it.
+fn carry_out(place: &str, folder: &str) -> Result<(), Failed> {
+    // Its processes are found by their session, and its files go with the test.
+    nix::unistd::setsid()?;
+    let netns = if place == PRIVATE { Netns::Private } else { Netns::Here };
+    let config = OvsConfig::default().with_net(NetId::CLUSTER, OvsNet::default().with_mirror());
+    let config = if [PRIVATE, HERE].contains(&place) { config } else { config.on_system(place) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stage = Stage::within(folder.as_ref(), "victim")?.in_namespace(Namespace::open(&netns)?);
+        let lab = Lab::on(stage, config, &[1, 2])?;
+        let site = lab.stage.site();
+        say(MOMENTS[0])?;
+        lab.preflight().await?;
+        say(MOMENTS[1])?;
+        lab.backend.create_net(&site, &lab.net).await?;
+        say(MOMENTS[2])?;
+        lab.set_up().await?;
+        say(MOMENTS[3])?;
+        tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink())).await??;
+        Ok(lab.end().await?)
+    })
+}
+
+fn say(moment: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{moment}")
+}
+
+/// An owner that runs.
+struct Owner {
+    child: Child,
+    session: i32,
+    said: Lines<BufReader<ChildStdout>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Owner {
+    fn start(place: &str) -> Result<Self, Failed> {
+        // Whoever loses a parent becomes a child of this process, so that its end is an event.
+        set_child_subreaper(true)?;
+        let folder = tempfile::tempdir()?;
+        let mut command = std::process::Command::new(std::env::current_exe()?);
+        command.args([OWN, place]).arg(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // As root has them where root is.
+        keep_privileges(&mut command);
+        let mut child = Command::from(command).kill_on_drop(true).spawn()?;
+        let session = child.id().ok_or_else(|| Failed::new("the owner has ended"))?.cast_signed();
+        let stdout = child.stdout.take().ok_or_else(|| Failed::new("the owner says nothing"))?;
+        Ok(Self { child, session, said: BufReader::new(stdout).lines(), _folder: folder })
+    }
+
+    async fn until(&mut self, moment: &str) -> Result<(), Failed> {
+        let said = async {
+            while let Some(line) = self.said.next_line().await? {
+                if line == moment {
+                    return Ok(());
+                }
+            }
+            Err(Failed::new("the owner has ended"))
+        };
+        timeout(PATIENCE, said).await.map_err(|_| Failed::new("the moment does not come"))?
+    }
+
+    /// Kills it at a moment, and waits until all of its processes are gone.
+    async fn dies_at(mut self, moment: &str, later: u64) -> Result<(), Failed> {
+        self.until(moment).await?;
+        tokio::time::sleep(Duration::from_millis(later)).await;
+        self.child.kill().await?;
+        let session = self.session;
+        let reaped = tokio::task::spawn_blocking(move || {
+            while let Some(pid) = members(session).first() {
+                // Of one whose parent lives it is an error: with the parent's end it is ours.
+                while waitpid(*pid, None) == Err(Errno::EINTR) {}
+            }
+        });
+        let late = |_| Failed::new(format!("processes are left: {:?}", members(session)));
+        Ok(timeout(PATIENCE, reaped).await.map_err(late)??)
+    }
+
+    /// Has it end by itself.
+    async fn ends(mut self) -> Result<(), Failed> {
+        self.until(MOMENTS[3]).await?;
+        drop(self.child.stdin.take());
+        let ended = timeout(PATIENCE, self.child.wait()).await.map_err(|_| Failed::new("the owner does not end"))??;
+        ensure(ended.success(), || ended.to_string())
+    }
+}
+
+/// The processes of a session, from /proc/PID/stat: `pid (name) state parent group session …`.
+fn members(session: i32) -> Vec<Pid> {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let of = |pid: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields.to_owned()).unwrap_or_default();
+        fields.split_whitespace().nth(3).and_then(|field| field.parse().ok()) == Some(session)
+    };
+    pids.filter(of).map(Pid::from_raw).collect()
+}
+
+/// At each moment, some times.
+async fn each(mut check: impl AsyncFnMut(&str, u64) -> Result<(), Failed>) -> Result<(), Failed> {
+    for moment in MOMENTS {
+        for later in LATER {
+            let checked = check(moment, later).await;
+            checked.map_err(|failed| failed.during(format!("killed {later} ms after it was {moment}")))?;
+        }
+    }
+    Ok(())
+}
+
+async fn nothing_is_left_of_a_private_cluster() -> Result<(), Failed> {
+    each(async |moment, later| {
+        Owner::start(PRIVATE)?.dies_at(moment, later).await?;
+        check_links(&Namespace::here(), &["lo"]).await
+    })
+    .await
+}
+
+/// Whatever is left has its mark.
+async fn what_is_left_where_others_are_is_taken_over_by_the_next_cluster() -> Result<(), Failed> {
+    let mut most = 0;
+    each(async |moment, later| {
+        Owner::start(HERE)?.dies_at(moment, later).await?;
+        let left = Netlink::connect(&Namespace::here())?.links().await?;
+        most = most.max(left.len() - 1);
+        for link in left.iter().filter(|link| link.name != "lo") {
+            ensure(link.alias.starts_with("xcluster: "), || format!("it has no mark: {link:?}"))?;
+            ensure(!link.name.contains("_t"), || format!("a tap is left: {link:?}"))?;
+        }
+        if later == LATER[0] {
+            Owner::start(HERE)?.ends().await?;
+            check_links(&Namespace::here(), &["lo"]).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    Owner::start(HERE)?.ends().await?;
+    check_links(&Namespace::here(), &["lo"]).await?;
+    ensure(most == 3, || format!("{most} links were there to be taken over"))
+}
+
+async fn what_is_left_in_the_hosts_switch_is_swept_by_another_process() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let host = HostSwitch::start(folder.path()).await?;
+    let mut most = 0;
+    each(async |moment, later| {
+        Owner::start(host.db())?.dies_at(moment, later).await?;
+        let left = vsctl(host.db(), &["list-br"]).await?;
+        most = most.max(left.lines().count());
+        sweep(&OvsConfig::default().on_system(host.db())).await?;
+        let left = vsctl(host.db(), &["list-br"]).await?;
+        ensure(left.is_empty(), || format!("{left} is left"))?;
+        // A link that the switch had not opened yet has no row: it goes with the next start of that cluster.
+        let left = links(&Namespace::here()).await?;
+        if left != ["lo"] {
+            Owner::start(host.db())?.ends().await?;
+        }
+        check_links(&Namespace::here(), &["lo"]).await
+    })
+    .await?;
+    ensure(most == 1, || format!("{most} bridges were there to be swept"))?;
+    Ok(host.end().await?)
+}
