@@ -8,9 +8,9 @@ use std::ffi::{c_char, c_int, c_void};
 /// The version of this interface. Both sides say theirs in the field `abi`, which is always the first.
 pub const ABI: u32 = 1;
 
-/// The end of a name of a claim's place: everybody on this host.
+/// Among whom a name is claimed: everybody on this host.
 pub const PLACE_HOST: u32 = 0;
-/// Everybody who uses the cluster's network namespace.
+/// Among whom a name is claimed: everybody who uses the cluster's network namespace.
 pub const PLACE_NAMESPACE: u32 = 1;
 
 /// The network namespace of the cluster.
