@@ -11,7 +11,9 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::exit;
 
-pub(crate) use cluster::{AccelArg, ClusterArgs, GuestArgs, IdentityArg, PlanArgs, StartArgs, StatusArgs, StopArgs};
+pub(crate) use cluster::{
+    AccelArg, ClusterArgs, GuestArgs, IdentityArg, PlanArgs, PluginsArgs, StartArgs, StatusArgs, StopArgs,
+};
 pub(crate) use host::{CompletionsArgs, DoctorArgs, EnvArgs, ImageArgs, ManArgs};
 pub(crate) use netns::{NsaddArgs, NsdelArgs, PreparedArgs};
 pub(crate) use node::{ConsoleArgs, CpArgs, ExecArgs, SshArgs, VmArgs};
@@ -47,6 +49,7 @@ pub(crate) enum Command {
     Stop(StopArgs),
     Status(StatusArgs),
     Plan(Box<PlanArgs>),
+    Plugins(PluginsArgs),
     Exec(ExecArgs),
     Console(ConsoleArgs),
     Vm(VmArgs),

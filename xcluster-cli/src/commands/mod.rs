@@ -16,6 +16,7 @@ mod nsadd;
 mod nsdel;
 mod nsenter;
 mod plan;
+mod plugins;
 mod ssh;
 mod start;
 mod status;
@@ -50,6 +51,7 @@ async fn dispatch(args: &Args, variables: &Variables) -> Outcome {
         Command::Stop(args) => stop::run(args, variables).await,
         Command::Status(args) => status::run(args, variables).await,
         Command::Plan(args) => plan::run(args, variables),
+        Command::Plugins(args) => plugins::run(args),
         Command::Exec(args) => exec::run(args, variables).await,
         Command::Console(args) => console::run(args, variables).await,
         Command::Vm(args) => vm::run(args, variables).await,

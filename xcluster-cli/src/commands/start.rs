@@ -18,7 +18,7 @@ use crate::variables::Variables;
 /// Starts a cluster and says where everything is.
 pub(super) async fn run(args: &StartArgs, variables: &Variables, verbose: u8) -> Outcome {
     let mut settings = Settings::new(&args.cluster, variables)?;
-    let choice = settings.choose();
+    let choice = settings.choose()?;
     // All mistakes are told before anything is started.
     settings.plan()?;
     if let Some(choice) = choice {
