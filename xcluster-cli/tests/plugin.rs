@@ -121,7 +121,8 @@ fn a_plugin_that_cannot_be_used_is_told_with_a_code() {
         3,
         &["backend.c-switch", "has no settings"],
     );
-    lab.fails(&["plan", "--net", "c-switch", "--mtu", "9001"], 3, &["9000"]);
+    let wide = lab.file("wide.toml", b"[net.1]\nmtu = 9001\n");
+    lab.fails(&["plan", "--net", "c-switch", "--topology", &wide], 3, &["net.1.mtu", "9000"]);
     fs::set_permissions(&library, fs::Permissions::from_mode(0o666)).unwrap();
     let hint = format!("hint: `chmod go-w {path}`");
     lab.fails(&["plan", "--net", "c-switch"], 5, &["is not safe to load: others can write to `", &hint]);

@@ -5,6 +5,7 @@ mod contract;
 mod descriptors;
 mod faults;
 mod life;
+mod panicking;
 mod scene;
 
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ fn main() -> ExitCode {
     if let Some(code) = life::hanging() {
         return code;
     }
-    let tests = [contract::tests(), descriptors::tests(), faults::tests(), life::tests()];
+    let tests = [contract::tests(), descriptors::tests(), faults::tests(), life::tests(), panicking::tests()];
     harness::main(tests.into_iter().flatten().collect())
 }
 
