@@ -47,6 +47,7 @@ pub(crate) const KNOWN: &[Variable] = &[
     variable("__kvm_opt", "--qemu-arg", "further words for every QEMU, split at white space"),
     variable("XOVLS", "--overlay", "names of overlays, looked up in XCLUSTER_OVLPATH"),
     without_option("XCLUSTER_OVLPATH", "folders that hold overlays, separated by colons"),
+    without_option("XCLUSTER_PLUGINS", "folders that hold plugins, separated by colons, instead of the usual ones"),
     without_option("XCLUSTER_TELNET_BASE", "node N's telnet is on 127.0.0.1, this port + N"),
     without_option("XCLUSTER_SSH_BASE", "node N's ssh is on 127.0.0.1, this port + N"),
     without_option("XCLUSTER_K8S_PORT", "port on 127.0.0.1 of node 1's port 8080"),

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use xcluster_core::external::{PluginBackend, PluginConfig};
 use xcluster_core::host::Netns;
 use xcluster_core::host::namespace::NamedNetns;
 use xcluster_core::name::NetId;
@@ -27,7 +28,30 @@ fn main() -> ExitCode {
             trial.into_test()
         })
     });
-    harness::main(tests.chain(several_queues()).collect())
+    harness::main(tests.chain(several_queues()).chain(as_a_plugin()).collect())
+}
+
+/// The same backend behind the boundary of plugins.
+fn as_a_plugin() -> impl Iterator<Item = Test> {
+    let named = NamedNetns::new("prepared").map(Netns::Named).expect("it is a name");
+    [Netns::Private, named].into_iter().flat_map(|netns| {
+        let home = netns.to_string();
+        let subject = Subject::new(|| Arc::new(plugin()) as Arc<dyn NetBackend>);
+        let subject = subject.in_netns(netns).with_stranger(SomebodysBridge::default());
+        trials(&subject).into_iter().map(move |mut trial| {
+            trial.name = format!("plugin: {home}: {}", trial.name);
+            trial.into_test()
+        })
+    })
+}
+
+/// The example that cargo has built beside this test.
+fn plugin() -> PluginBackend {
+    let program = std::env::current_exe().expect("a test knows where it is");
+    let library =
+        program.ancestors().nth(2).map(|folder| folder.join("examples/libplugin.so")).expect("a test is in `deps`");
+    PluginBackend::load(PluginConfig::new(&library))
+        .unwrap_or_else(|error| panic!("{error}; `cargo build -p xcluster-net-bridge --example plugin` makes it"))
 }
 
 /// What QEMU says of taps with several queues.

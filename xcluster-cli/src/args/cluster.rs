@@ -47,6 +47,16 @@ pub(crate) struct PlanArgs {
     pub(crate) cluster: ClusterArgs,
 }
 
+/// List the backends that can be loaded: what each is, or why it cannot be used.
+///
+/// They are looked for in the folders of `$XCLUSTER_PLUGINS`, else in `~/.local/lib/xcluster`, `/usr/local/lib/xcluster` and
+/// `/usr/lib/xcluster`, as `libxcluster_net_NAME.so`.
+#[derive(Debug, Args)]
+pub(crate) struct PluginsArgs {
+    #[command(flatten)]
+    pub(crate) json: JsonArg,
+}
+
 /// Stop a cluster, or single nodes of it.
 ///
 /// The others go on; `boot` starts a node again.
@@ -129,8 +139,8 @@ pub(crate) struct ClusterArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Networks")]
 pub(crate) struct NetArgs {
-    /// Backend of all nets that name none: `bridge`, `user`, `ovs`, or `script` with `--net-setup` [default: `script` with
-    /// that, else `bridge` if this host can, else `user`].
+    /// Backend of all nets that name none: `bridge`, `user`, `ovs`, `script` with `--net-setup`, or the name of a plugin [default:
+    /// `script` with `--net-setup`, else `bridge` if this host can, else `user`].
     #[arg(long, value_name = "BACKEND")]
     pub(crate) net: Option<String>,
     /// Program that wires the nets: it is called with the numbers of a node and of a net, and prints words for QEMU.
@@ -138,6 +148,10 @@ pub(crate) struct NetArgs {
     /// It runs where you are or, if `--netns` names one, in that network namespace.
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) net_setup: Option<PathBuf>,
+    /// Plugin to load, a backend for `--net` and for topologies: a path, or a name that `xcluster plugins` lists; can be
+    /// repeated. One that is named as a backend is found by itself.
+    #[arg(long, value_name = "PATH|NAME")]
+    pub(crate) plugin: Vec<PathBuf>,
     /// Network namespace for bridges: `private` (the cluster's own), `here`, a name, or the number that `nsadd` was
     /// given [default: `here` if there is a link `xcbr0` here, else `private`].
     #[arg(long, value_name = "NETNS")]

@@ -13,7 +13,9 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::exit;
 
 pub(crate) use boot::{BootArgs, NetSetupArgs};
-pub(crate) use cluster::{AccelArg, ClusterArgs, GuestArgs, IdentityArg, PlanArgs, StartArgs, StatusArgs, StopArgs};
+pub(crate) use cluster::{
+    AccelArg, ClusterArgs, GuestArgs, IdentityArg, PlanArgs, PluginsArgs, StartArgs, StatusArgs, StopArgs,
+};
 pub(crate) use host::{CompletionsArgs, DoctorArgs, EnvArgs, ImageArgs, ManArgs};
 pub(crate) use netns::{NsaddArgs, NsdelArgs, PreparedArgs};
 pub(crate) use node::{ConsoleArgs, CpArgs, ExecArgs, SshArgs, VmArgs};
@@ -53,6 +55,7 @@ pub(crate) enum Command {
     Stop(StopArgs),
     Status(StatusArgs),
     Plan(Box<PlanArgs>),
+    Plugins(PluginsArgs),
     Exec(ExecArgs),
     Console(ConsoleArgs),
     Vm(VmArgs),

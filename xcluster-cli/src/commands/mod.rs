@@ -19,6 +19,7 @@ mod nsdel;
 mod nsenter;
 mod opened;
 mod plan;
+mod plugins;
 mod ssh;
 mod start;
 mod status;
@@ -55,6 +56,7 @@ async fn dispatch(args: &Args, variables: &Variables) -> Outcome {
         Command::Stop(args) => stop::run(args, variables).await,
         Command::Status(args) => status::run(args, variables).await,
         Command::Plan(args) => plan::run(args, variables).await,
+        Command::Plugins(args) => plugins::run(args),
         Command::Exec(args) => exec::run(args, variables).await,
         Command::Console(args) => console::run(args, variables).await,
         Command::Vm(args) => vm::run(args, variables).await,

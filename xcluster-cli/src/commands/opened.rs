@@ -28,7 +28,7 @@ pub(super) async fn opened(arg: &NameArg, variables: &Variables, verbose: u8) ->
     let args = ClusterArgs { name: NameArg { name: Some(name.to_string()) }, ..ClusterArgs::default() };
     let mut settings = Settings::new(&args, variables)?;
     settings.no_nodes = true;
-    let choice = settings.choose();
+    let choice = settings.choose()?;
     settings.plan()?;
     if let Some(choice) = choice {
         explain(&choice);

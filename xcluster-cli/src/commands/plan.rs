@@ -24,7 +24,7 @@ pub(super) async fn run(args: &PlanArgs, variables: &Variables) -> Outcome {
     }
     let mut settings = Settings::new(&args.cluster, variables)?;
     // A topology's file holds for every host.
-    if let Some(choice) = if args.toml { None } else { settings.choose() } {
+    if let Some(choice) = if args.toml { None } else { settings.choose()? } {
         explain(&choice);
     }
     let plan = settings.plan()?;

@@ -19,7 +19,7 @@ use crate::variables::Variables;
 pub(super) async fn run(args: &StartArgs, variables: &Variables, verbose: u8) -> Outcome {
     let mut settings = Settings::new(&args.cluster, variables)?;
     settings.no_nodes = args.no_nodes;
-    let choice = settings.choose();
+    let choice = settings.choose()?;
     // All mistakes are told before anything is started.
     settings.plan()?;
     if let Some(choice) = choice {

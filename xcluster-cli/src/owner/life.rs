@@ -28,11 +28,9 @@ pub(crate) trait Front {
 /// Starts a cluster and keeps it until somebody stops it, by the control socket or a signal.
 pub(crate) async fn live(settings: &Settings, front: &mut impl Front) -> Outcome {
     let mut signals = Signals::new().map_err(|error| Failure::io("watch signals", &error))?;
-    let cluster = Arc::new(if settings.no_nodes {
-        Cluster::begin_open(&settings.builder())?
-    } else {
-        Cluster::begin(&settings.builder())?
-    });
+    let builder = settings.builder()?;
+    let begun = if settings.no_nodes { Cluster::begin_open(&builder) } else { Cluster::begin(&builder) };
+    let cluster = Arc::new(begun?);
     let (stop, stopped) = oneshot::channel::<()>();
     // Others may ask for the status of a cluster that starts, or stop it.
     let mut served = pin!(remote::serve(cluster.clone(), async { drop(stopped.await) }));

@@ -8,6 +8,7 @@ use xcluster_core::net::Passed;
 use xcluster_net_bridge::BridgeBackend;
 
 use super::Settings;
+use crate::report::Failure;
 
 /// A choice of backend, and what there is to say of it.
 #[derive(Debug)]
@@ -19,21 +20,25 @@ pub(crate) struct Choice {
 
 impl Settings {
     /// Chooses the backend, if nobody has chosen one for every net, and keeps the choice.
-    pub(crate) fn choose(&mut self) -> Option<Choice> {
+    ///
+    /// # Errors
+    /// A plugin cannot be loaded.
+    pub(crate) fn choose(&mut self) -> Result<Option<Choice>, Failure> {
         let named = |net| self.topology.nets.get(net).is_some_and(|net| net.backend.is_some());
         if self.options.backend.is_some() || self.topology.net_ids().iter().all(named) {
-            return None;
+            return Ok(None);
         }
         let netns = self.options.netns.clone();
         let choice = if netns == Netns::Private {
-            let (backends, passed) = self.backends().usable_first();
-            Choice { backend: backends.default_backend()?.name().to_owned(), netns, passed }
+            let (backends, passed) = self.backends()?.usable_first();
+            let Some(chosen) = backends.default_backend() else { return Ok(None) };
+            Choice { backend: chosen.name().to_owned(), netns, passed }
         } else {
             // Who names a namespace wants bridges in it. Whether that works is seen when they are made.
             Choice { backend: BridgeBackend::NAME.to_owned(), netns, passed: None }
         };
         self.options.backend = Some(choice.backend.clone());
-        Some(choice)
+        Ok(Some(choice))
     }
 }
 

@@ -11,6 +11,7 @@
 //! * `backends`: what is said to backends.
 //! * `netns`: which network namespace a word means.
 //! * `script`: whose program wires the nets, if anybody's.
+//! * `plugins`: which backends are loaded.
 //! * `choose`: which backend carries nets that name none.
 
 mod backends;
@@ -21,9 +22,11 @@ mod netns;
 mod options;
 mod overrides;
 mod parse;
+mod plugins;
 mod script;
 mod topology;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -64,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) script: Option<ScriptConfig>,
     /// Whether the nodes wait until somebody boots them.
     pub(crate) no_nodes: bool,
+    /// The files of backends that are loaded.
+    pub(crate) plugins: Vec<PathBuf>,
 }
 
 impl Settings {
@@ -80,13 +85,17 @@ impl Settings {
         backends::put(&mut topology, args, &mut reader);
         let script = script::merge(args, &mut topology, &mut options, &mut reader);
         reader.finish()?;
+        let plugins = plugins::files(&args.nets.plugin, &topology, &options)?;
         let name = name.unwrap_or_else(default_name);
-        Ok(Self { name, topology, options, script, no_nodes: false })
+        Ok(Self { name, topology, options, script, no_nodes: false, plugins })
     }
 
     /// The backends that the command line knows, the preferred one first. What the topology says to them is put over them where
     /// it is used.
-    pub(crate) fn backends(&self) -> Registry {
+    ///
+    /// # Errors
+    /// A plugin cannot be loaded.
+    pub(crate) fn backends(&self) -> Result<Registry, Failure> {
         let mut registry = Registry::new();
         let bridge: Arc<dyn NetBackend> = Arc::new(BridgeBackend::default());
         let user: Arc<dyn NetBackend> = Arc::new(UserBackend::default());
@@ -95,13 +104,17 @@ impl Settings {
         for backend in [bridge, user, ovs].into_iter().chain(script) {
             registry.add(backend).expect("all have names of their own");
         }
-        registry
+        plugins::add(&self.plugins, &mut registry)?;
+        Ok(registry)
     }
 
     /// What the library starts.
-    pub(crate) fn builder(&self) -> Builder {
+    ///
+    /// # Errors
+    /// A plugin cannot be loaded.
+    pub(crate) fn builder(&self) -> Result<Builder, Failure> {
         let Self { name, topology, options, .. } = self.clone();
-        Builder::new().backends(self.backends()).name(name).topology(topology).options(options)
+        Ok(Builder::new().backends(self.backends()?).name(name).topology(topology).options(options))
     }
 
     /// What a start with these settings will do.
@@ -109,8 +122,12 @@ impl Settings {
     /// # Errors
     /// All that is wrong with the topology, or that a backend cannot carry.
     pub(crate) fn plan(&self) -> Result<Plan, Failure> {
-        let plan = Plan::new(self.name.clone(), &self.topology, self.options.clone(), &self.backends());
-        plan.map_err(|problems| invalid(&problems))
+        let backends = self.backends()?;
+        let plan = Plan::new(self.name.clone(), &self.topology, self.options.clone(), &backends);
+        plan.map_err(|problems| {
+            let hint = plugins::hint(&backends, &self.topology, &self.options);
+            Failure { hint, ..invalid(&problems) }
+        })
     }
 }
 

@@ -1,8 +1,9 @@
-//! Networks that somebody else's program wires: the net-setup scripts of the shell version, unchanged. Knows nothing of
-//! what a script does.
+//! Networks that somebody else's program wires: the net-setup scripts of the shell version, unchanged, and libraries that are
+//! loaded at run time. Knows nothing of what they do.
 //!
 //! * [`ScriptBackend`]: start here; its documentation is the contract with a script.
 //! * [`ScriptConfig`]: which script, where it runs, and what it promises.
+//! * [`plugin`]: the libraries.
 
 mod answer;
 mod backend;
@@ -10,8 +11,10 @@ mod call;
 mod check;
 mod config;
 mod error;
+pub mod plugin;
 mod wiring;
 mod words;
 
 pub use backend::ScriptBackend;
 pub use config::{ScriptConfig, ScriptNet};
+pub use plugin::{PluginBackend, PluginConfig, PluginError};

@@ -55,14 +55,7 @@ pub trait NetBackend: fmt::Debug + Send + Sync {
     /// # Errors
     /// Every setting that it does not take, with its place in the table. A backend that does not implement this takes none.
     fn configured(&self, settings: &Settings) -> Result<Arc<dyn NetBackend>, Problems> {
-        let mut problems = Problems::default();
-        for key in settings.keys() {
-            problems.add(key, format!("backend `{}` has no settings", self.name()));
-        }
-        if problems.is_empty() {
-            problems.add("", format!("backend `{}` has no settings, so it has no table", self.name()));
-        }
-        Err(problems)
+        Err(takes_none(self.name(), settings))
     }
 
     /// What it can do for nets of this kind. Pure: the same answer always, on any host.
@@ -109,6 +102,18 @@ pub trait NetBackend: fmt::Debug + Send + Sync {
     /// # Errors
     /// What is there could not be removed.
     async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError>;
+}
+
+/// What a backend answers that has no settings, and is told some.
+pub(crate) fn takes_none(backend: &str, settings: &Settings) -> Problems {
+    let mut problems = Problems::default();
+    for key in settings.keys() {
+        problems.add(key, format!("backend `{backend}` has no settings"));
+    }
+    if problems.is_empty() {
+        problems.add("", format!("backend `{backend}` has no settings, so it has no table"));
+    }
+    problems
 }
 
 /// What a backend may use of the cluster it works for. The cluster owns all of it and lends it for the call.

@@ -18,6 +18,7 @@ mod port;
 mod registry;
 mod settings;
 
+pub(crate) use backend::takes_none;
 pub use backend::{NetBackend, Site};
 pub use capabilities::{Capabilities, VmToVm};
 pub use error::NetError;

@@ -119,6 +119,12 @@ impl Namespace {
         Ok(Self { wanted, handles: Some(handles), spare: Mutex::default() })
     }
 
+    /// One that somebody has handed over: by its descriptor and, if it belongs to another user namespace than ours, by that
+    /// one's. They are as [`descriptors`](Self::descriptors) gave them.
+    pub fn from_descriptors(wanted: Netns, user: Option<OwnedFd>, net: OwnedFd) -> Self {
+        Self { wanted, handles: Some(Handles { user, net }), spare: Mutex::default() }
+    }
+
     /// Which one it is.
     pub const fn wanted(&self) -> &Netns {
         &self.wanted

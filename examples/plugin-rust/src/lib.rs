@@ -1,0 +1,111 @@
+//! A network backend that is loaded at run time: each net is a repeater, which sends each frame to all others, and each NIC is a
+//! socket to it. QEMU and the repeater hold the two ends of a socket pair, so it needs no privilege and leaves nothing.
+//!
+//! * `lib.rs`: what the backend answers, and the line that exports it. * `repeater`: the net itself.
+
+mod repeater;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use xcluster_core::external::plugin::BlockingBackend;
+use xcluster_core::net::{
+    Capabilities, HostAccess, KvmArgs, Net, NetError, Netdev, Nic, Port, Settings, Site, VmToVm, Wired, configure,
+};
+use xcluster_core::topology::{NetKind, Problems};
+
+use repeater::Repeaters;
+
+/// What a topology may say to it: the table `[backend.repeater]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// The largest MTU that is carried, in bytes.
+    mtu_max: u16,
+}
+
+/// The backend. What it has of a cluster is in the cluster's store, and goes with it.
+#[derive(Debug)]
+struct Repeater {
+    config: Config,
+}
+
+const NAME: &str = "repeater";
+
+impl Repeater {
+    fn new() -> Self {
+        Self { config: Config { mtu_max: 9000 } }
+    }
+
+    fn refusal(&self, net: &Net) -> Option<String> {
+        let max = self.config.mtu_max;
+        (net.mtu > max).then(|| format!("net {} has an MTU of {}, and the most is {max}", net.id, net.mtu))
+    }
+}
+
+impl BlockingBackend for Repeater {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn configured(&self, settings: &Settings) -> Result<Arc<dyn BlockingBackend>, Problems> {
+        Ok(Arc::new(Self { config: configure(&self.config, settings)? }))
+    }
+
+    /// A switch as far as guests can tell: none gets its own frames back.
+    fn capabilities(&self, _: NetKind) -> Capabilities {
+        let mut capabilities = Capabilities::joining(VmToVm::Switch, self.config.mtu_max);
+        capabilities.hotplug = true;
+        capabilities
+    }
+
+    fn preflight(&self, site: &Site<'_>, nets: &[Net], _: &[Port]) -> Result<(), NetError> {
+        let refusals: Vec<String> = nets.iter().filter_map(|net| self.refusal(net)).collect();
+        if !refusals.is_empty() {
+            return Err(NetError::Refused(refusals.join("; ")));
+        }
+        if repeaters(site).is_none() {
+            site.store.put(NAME, Arc::new(Repeaters::default()));
+        }
+        Ok(())
+    }
+
+    fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
+        let repeaters = repeaters(site).ok_or_else(too_early)?;
+        repeaters.begin(net.id).map_err(|error| NetError::io("begin a repeater", error))
+    }
+
+    fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
+        let repeater = repeaters(site).and_then(|repeaters| repeaters.find(port.net.id)).ok_or_else(too_early)?;
+        let socket = repeater.plug(port.node).map_err(|error| NetError::io("make a socket pair", error))?;
+        let name = port.netdev();
+        let netdev = Netdev::new("socket", port).with("fd", format!("@{name}@"));
+        let kvm = KvmArgs::nic(&netdev, &Nic::virtio(port)).with_descriptor(name, socket);
+        Ok(Wired { kvm, access: HostAccess::None })
+    }
+
+    fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
+        if let Some(repeater) = repeaters(site).and_then(|repeaters| repeaters.find(port.net.id)) {
+            repeater.unplug(port.node);
+        }
+        Ok(())
+    }
+
+    fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
+        if let Some(repeaters) = repeaters(site) {
+            repeaters.end(net.id);
+        }
+        Ok(())
+    }
+}
+
+/// What this cluster has, if there was a preflight.
+fn repeaters(site: &Site<'_>) -> Option<Arc<Repeaters>> {
+    site.store.find::<Arc<Repeaters>>(NAME).map(|repeaters| Arc::clone(&*repeaters))
+}
+
+fn too_early() -> NetError {
+    NetError::Other { message: "it was called too early".to_owned(), source: None }
+}
+
+xcluster_core::export_plugin!(blocking Repeater::new());

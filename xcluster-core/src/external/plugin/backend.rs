@@ -1,0 +1,295 @@
+//! The backend itself: what a plugin is asked at which call, and what becomes of its answer.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::call;
+use super::cluster::{Membership, Subject};
+use super::error::{Fault, PluginError, Rubbish, at_the_seam};
+use super::host::Context;
+use super::instance::{Instance, spell};
+use super::load::{self, Loaded};
+use super::message::{self, Done, Request};
+use super::{reply, search};
+use crate::net::{Capabilities, KvmArgs, Net, NetBackend, NetError, Place, Port, Settings, Site, VmToVm, Wired, merge};
+use crate::topology::{NetKind, Problems};
+
+/// Which plugin, and what is said to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PluginConfig {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its own settings, which it alone understands; those of a topology, the table `[backend.NAME]`, come over them.
+    pub settings: Settings,
+    /// How long a call may take. Then it fails, and its thread is left behind. Default: 30 s.
+    pub deadline: Duration,
+}
+
+impl PluginConfig {
+    /// How long a call may take, if nothing else is said.
+    pub const DEADLINE: Duration = Duration::from_secs(30);
+
+    /// A plugin with everything else as usual.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self { path: path.as_ref().to_owned(), settings: Settings::new(), deadline: Self::DEADLINE }
+    }
+
+    /// The same with these settings; see [`settings`](Self::settings).
+    #[must_use]
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The same with so much time for a call; see [`deadline`](Self::deadline).
+    #[must_use]
+    pub const fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+}
+
+/// Nets that a library carries which was loaded at run time. It may be of any language: what is said to it is JSON, over the
+/// functions of [`abi`](super::abi). `docs/plugins.md` is its author's guide.
+///
+/// A plugin is native code of this process, so it is trusted as much as the process itself: [`load`](Self::load) refuses a file that
+/// somebody else could have changed. What is guarded against are its mistakes. Each call has a thread of its own and a deadline; a
+/// call that does not come back fails, its thread is left behind, and after three of them nothing more is asked. Nothing of what it
+/// answers is believed unseen. Only a crash takes the process with it: a signal, `abort`, an exception of C++, a panic
+/// of a plugin that was built with `panic = "abort"`.
+///
+/// A library that was loaded stays until the process ends.
+#[derive(Debug, Clone)]
+pub struct PluginBackend {
+    plugin: Arc<Loaded>,
+    config: PluginConfig,
+    /// The instance, or why its settings alone make none. A topology may say what is missing.
+    instance: Result<Arc<Instance>, Problems>,
+}
+
+impl PluginBackend {
+    /// Loads a plugin. Blocks until it has said what it can do, up to twice the deadline.
+    ///
+    /// # Errors
+    /// The file may not be loaded, is no plugin, is for another version of the interface, or does not do what it is asked.
+    pub fn load(config: PluginConfig) -> Result<Self, PluginError> {
+        let plugin = load::load(&config.path, config.deadline)?;
+        let instance = match Instance::create(&plugin, &config.settings, config.deadline) {
+            Ok(instance) => Ok(Arc::new(instance)),
+            Err(Fault::Refused(message::Error::Settings { problems })) => Err(of(problems)),
+            Err(fault) => return Err(PluginError::failed(&plugin.name, &fault)),
+        };
+        Ok(Self { plugin, config, instance })
+    }
+
+    /// Loads the plugin of this name, from the first of the [`folders`](super::folders) that has it.
+    ///
+    /// # Errors
+    /// No folder has it, or those of [`load`](Self::load); or the plugin calls itself otherwise.
+    pub fn find(name: &str) -> Result<Self, PluginError> {
+        Self::load(PluginConfig::new(search::find(name)?))?.expected_as(name)
+    }
+
+    /// The plugin's own version.
+    pub fn version(&self) -> &str {
+        &self.plugin.version
+    }
+
+    /// The plugin's file, without links.
+    pub fn path(&self) -> &Path {
+        &self.plugin.path
+    }
+
+    /// Which plugin it is, and what is said to it.
+    pub const fn config(&self) -> &PluginConfig {
+        &self.config
+    }
+
+    /// The same, if its name is the one that its file has.
+    pub(super) fn expected_as(self, name: &str) -> Result<Self, PluginError> {
+        if self.plugin.name == name {
+            return Ok(self);
+        }
+        let why = format!("by its file it is `{name}`, and it calls itself `{}`", self.plugin.name);
+        Err(PluginError::Unfit { path: self.config.path, why })
+    }
+
+    /// The instance, if its settings make one.
+    fn instance(&self) -> Result<&Arc<Instance>, NetError> {
+        let unset = |problems: &Problems| NetError::Refused(format!("it does not take its settings: {problems}"));
+        self.instance.as_ref().map_err(unset)
+    }
+
+    /// Asks what is answered by nothing but that it is done.
+    async fn order(
+        &self,
+        site: &Site<'_>,
+        call: &'static str,
+        subject: Subject<'_>,
+        request: impl FnOnce(message::Site) -> Request + Send,
+    ) -> Result<(), NetError> {
+        self.ask(site, call, subject, request).await.map(|(Done {}, _)| ()).map_err(|fault| self.at_the_seam(fault))
+    }
+
+    /// Asks, and answers what the plugin asks meanwhile.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        site: &Site<'_>,
+        call: &'static str,
+        subject: Subject<'_>,
+        request: impl FnOnce(message::Site) -> Request + Send,
+    ) -> Result<(T, Given), Refusal> {
+        let membership = Membership::of(site, self.instance().map_err(Refusal::Seam)?);
+        let request = spell(call, &request(membership.site()))?;
+        let limit = membership.instance.limit;
+        let turn = timeout(limit, membership.turn(subject)).await.map_err(|_| Fault::Busy { call, limit })?;
+        let (context, mut questions) = Context::new(&self.plugin.name);
+        let given = Given(Arc::clone(&context));
+        let answer = call::start(limit, &self.plugin.health, move || {
+            let answer = membership.instance.call(call, &request, &context);
+            drop(turn);
+            answer
+        });
+        let mut answer = std::pin::pin!(answer.map_err(|missed| Fault::missed(call, missed))?);
+        let answer = loop {
+            tokio::select! {
+                answer = &mut answer => break answer,
+                Some(question) = questions.recv() => question.answer(site),
+            }
+        };
+        let answer = answer.map_err(|missed| Fault::missed(call, missed))??;
+        Ok((reply::read(call, &answer)?, given))
+    }
+
+    fn at_the_seam(&self, refusal: Refusal) -> NetError {
+        match refusal {
+            Refusal::Seam(error) => error,
+            Refusal::Fault(fault) => at_the_seam(&self.plugin.name, fault),
+        }
+    }
+}
+
+/// Why a call gave nothing.
+#[derive(Debug)]
+enum Refusal {
+    Seam(NetError),
+    Fault(Fault),
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// The descriptors of a call, which close when nobody has taken them.
+#[derive(Debug)]
+struct Given(Arc<Context>);
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        self.0.tokens().close();
+    }
+}
+
+#[async_trait]
+impl NetBackend for PluginBackend {
+    fn name(&self) -> &str {
+        &self.plugin.name
+    }
+
+    fn configured(&self, settings: &Settings) -> Result<Arc<dyn NetBackend>, Problems> {
+        let mut merged = Value::Object(self.config.settings.clone());
+        merge(&mut merged, &Value::Object(settings.clone()));
+        let Value::Object(merged) = merged else { return Err(one(&"its settings are no table")) };
+        let instance = match Instance::create(&self.plugin, &merged, self.config.deadline) {
+            Ok(instance) => Ok(Arc::new(instance)),
+            Err(Fault::Refused(message::Error::Settings { problems })) => Err(of(problems)),
+            Err(fault) => Err(one(&PluginError::failed(&self.plugin.name, &fault))),
+        }?;
+        let config = self.config.clone().with_settings(merged);
+        Ok(Arc::new(Self { plugin: Arc::clone(&self.plugin), config, instance: Ok(instance) }))
+    }
+
+    /// What it said when it was made. If it could not be made everything is promised, so that the reason is told by who is asked
+    /// first, and not that a topology does not fit.
+    fn capabilities(&self, kind: NetKind) -> Capabilities {
+        let said = self.instance.as_ref().ok().and_then(|instance| instance.description.of(kind));
+        said.unwrap_or(Capabilities { host_access: true, ..Capabilities::joining(VmToVm::Switch, u16::MAX) })
+    }
+
+    fn usable(&self) -> Result<(), NetError> {
+        let asked = self.instance()?.ask_alone("usable", &Request::Usable);
+        asked.map_err(|fault| at_the_seam(&self.plugin.name, fault))
+    }
+
+    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
+        let request = |site| Request::Preflight { site, nets: nets.to_owned(), ports: ports.to_owned() };
+        self.order(site, "preflight", Subject::Cluster, request).await
+    }
+
+    async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
+        let request = |site| Request::CreateNet { site, net: net.clone() };
+        self.order(site, "create_net", Subject::Net(net), request).await
+    }
+
+    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
+        let request = |site| Request::Setup { site, port: port.clone() };
+        let asked = self.ask(site, "setup", Subject::Port(port), request).await;
+        let (wired, given): (message::Wired, Given) = asked.map_err(|refusal| self.at_the_seam(refusal))?;
+        let what = |what| at_the_seam(&self.plugin.name, Fault::Rubbish { call: "setup", what });
+        reply::sane(&wired).map_err(what)?;
+        let mut kvm =
+            KvmArgs::from_words(wired.words).at(place(site, wired.place)?.ok_or_else(|| what(Rubbish::NoPlace))?);
+        for (name, token) in wired.descriptors {
+            let descriptor = given.0.tokens().take(token).map_err(|bad| what(Rubbish::Token(bad)))?;
+            kvm = kvm.with_descriptor(name, descriptor);
+        }
+        Ok(Wired { kvm, access: wired.access })
+    }
+
+    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
+        let request = |site| Request::Teardown { site, port: port.clone() };
+        self.order(site, "teardown", Subject::Port(port), request).await
+    }
+
+    async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
+        let request = |site| Request::DeleteNet { site, net: net.clone() };
+        self.order(site, "delete_net", Subject::Net(net), request).await
+    }
+}
+
+/// Where QEMU is to run; none if the cluster has no such place.
+fn place(site: &Site<'_>, said: message::Place) -> Result<Option<Place>, NetError> {
+    let inside = match (said, site.namespace) {
+        (message::Place::Here, _) => return Ok(Some(Place::Here)),
+        (message::Place::File(path), _) => return Ok(Some(Place::File(path))),
+        (message::Place::Cluster, None) => return Ok(None),
+        (message::Place::Cluster, Some(namespace)) => namespace.inside(),
+    };
+    let inside = inside.map_err(|error| NetError::io("enter the cluster's network namespace", error))?;
+    Ok(Some(inside.map_or(Place::Here, |inside| Place::Inside(Arc::new(inside)))))
+}
+
+fn of(said: Vec<message::Problem>) -> Problems {
+    let mut problems = Problems::default();
+    for message::Problem { place, message } in said {
+        problems.add(place, message);
+    }
+    problems
+}
+
+fn one(problem: &dyn std::fmt::Display) -> Problems {
+    let mut problems = Problems::default();
+    problems.add("", problem);
+    problems
+}

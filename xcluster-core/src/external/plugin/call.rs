@@ -1,0 +1,192 @@
+//! Time for what another's code does: it runs on a thread of its own, and who waits for it does so up to a limit. A thread that
+//! does not come back is left behind, and counted. Knows nothing of plugins.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// How many threads of a plugin may hang before nothing more is asked of it: each takes a stack, and a plugin that has one lock
+/// would take everybody's time.
+const HANGING_MAX: usize = 3;
+
+/// How many threads have been left behind.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    hanging: AtomicUsize,
+}
+
+impl Health {
+    /// Whether nothing more is to be asked.
+    pub(super) fn hangs(&self) -> bool {
+        self.hanging.load(Ordering::Relaxed) >= HANGING_MAX
+    }
+
+    /// Whether any thread hangs.
+    pub(super) fn is_well(&self) -> bool {
+        self.hanging.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// Why there is no result.
+#[derive(Debug)]
+pub(super) enum Missed {
+    /// So many threads hang that this one was not begun.
+    Hanging,
+    /// It took longer than this.
+    Late(Duration),
+    /// There is no thread for it, or it broke off.
+    Thread(io::Error),
+}
+
+/// What a job and who waits for it know of each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Phase {
+    Runs,
+    Ended,
+    /// Nobody waits any more.
+    Left,
+}
+
+/// Does a job and blocks until it is done.
+pub(super) fn within<T: Send + 'static>(
+    limit: Duration,
+    health: &Arc<Health>,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Missed> {
+    let (send, receive) = mpsc::channel();
+    let _waiting = begin(health, job, move |result| drop(send.send(result)))?;
+    receive.recv_timeout(limit).map_err(|error| match error {
+        mpsc::RecvTimeoutError::Timeout => Missed::Late(limit),
+        mpsc::RecvTimeoutError::Disconnected => broken_off(),
+    })
+}
+
+/// Begins a job. Its result can be waited for.
+pub(super) fn start<T: Send + 'static>(
+    limit: Duration,
+    health: &Arc<Health>,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<impl Future<Output = Result<T, Missed>> + Send, Missed> {
+    let (send, receive) = oneshot::channel();
+    let waiting = begin(health, job, move |result| drop(send.send(result)))?;
+    Ok(async move {
+        let _waiting = waiting;
+        match timeout(limit, receive).await {
+            Ok(received) => received.map_err(|_| broken_off()),
+            Err(_) => Err(Missed::Late(limit)),
+        }
+    })
+}
+
+fn begin<T: Send + 'static>(
+    health: &Arc<Health>,
+    job: impl FnOnce() -> T + Send + 'static,
+    deliver: impl FnOnce(T) + Send + 'static,
+) -> Result<Waiting, Missed> {
+    if health.hangs() {
+        return Err(Missed::Hanging);
+    }
+    let (phase, health) = (Arc::new(Mutex::new(Phase::Runs)), Arc::clone(health));
+    let running = Running { phase: Arc::clone(&phase), health: Arc::clone(&health) };
+    let work = move || {
+        let result = job();
+        // Before anybody hears of it, who would take it for one that hangs.
+        drop(running);
+        deliver(result);
+    };
+    thread::Builder::new().name("plugin".to_owned()).spawn(work).map_err(Missed::Thread)?;
+    Ok(Waiting { phase, health })
+}
+
+/// The thread's end of a job.
+#[derive(Debug)]
+struct Running {
+    phase: Arc<Mutex<Phase>>,
+    health: Arc<Health>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::mem::replace(&mut *lock(&self.phase), Phase::Ended) == Phase::Left {
+            self.health.hanging.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The other end, of whoever waits.
+#[derive(Debug)]
+struct Waiting {
+    phase: Arc<Mutex<Phase>>,
+    health: Arc<Health>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut phase = lock(&self.phase);
+        if *phase == Phase::Runs {
+            *phase = Phase::Left;
+            self.health.hanging.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn lock(phase: &Mutex<Phase>) -> MutexGuard<'_, Phase> {
+    phase.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn broken_off() -> Missed {
+    Missed::Thread(io::Error::other("its thread broke off"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(10);
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_hangs_is_counted_until_it_comes_back() {
+        let health = Arc::<Health>::default();
+        let (release, released) = mpsc::channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        for _ in 0..HANGING_MAX {
+            let released = released.clone();
+            let hung = within(SHORT, &health, move || released.lock().unwrap().recv());
+            assert!(matches!(hung, Err(Missed::Late(SHORT))), "{hung:?}");
+        }
+        assert!(health.hangs());
+        assert!(matches!(within(LONG, &health, || 1), Err(Missed::Hanging)));
+        drop(release);
+        while !health.is_well() {
+            thread::yield_now();
+        }
+        assert!(matches!(within(LONG, &health, || 1), Ok(1)));
+    }
+
+    #[tokio::test]
+    async fn who_does_not_wait_leaves_a_thread_behind() {
+        let health = Arc::<Health>::default();
+        let (release, released) = mpsc::channel::<()>();
+        drop(start(LONG, &health, move || released.recv()).unwrap());
+        assert!(!health.is_well());
+        drop(release);
+        while !health.is_well() {
+            thread::yield_now();
+        }
+        assert!(matches!(start(LONG, &health, || 1).unwrap().await, Ok(1)));
+    }
+
+    #[test]
+    fn a_panic_is_no_hang() {
+        let health = Arc::<Health>::default();
+        let broken = within(LONG, &health, || panic!("of a test"));
+        assert!(matches!(broken, Err(Missed::Thread(_))), "{broken:?}");
+        assert!(health.is_well());
+    }
+}

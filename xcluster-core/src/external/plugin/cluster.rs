@@ -1,0 +1,103 @@
+//! What is remembered of a cluster: which instance it has, and which calls about it go on, so that what undoes something comes
+//! when that has ended. Its own end is the last that the plugin hears of it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+use super::instance::Instance;
+use super::message::{self, Request};
+use crate::name::{NetId, NodeId};
+use crate::net::{Net, Port, Site};
+
+/// Held by the one call about a port that goes on.
+type PortLock = Arc<tokio::sync::Mutex<()>>;
+
+/// A cluster that a plugin works for. It ends when nobody has it any more: not its store, and no call.
+#[derive(Debug)]
+pub(super) struct Membership {
+    pub(super) instance: Arc<Instance>,
+    site: message::Site,
+    nets: Mutex<BTreeMap<NetId, Arc<RwLock<()>>>>,
+    ports: Mutex<BTreeMap<(NetId, NodeId), PortLock>>,
+}
+
+/// What a call is about. Those of one cluster come at the same time unless they are about the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Subject<'a> {
+    /// The cluster as a whole, before there is anything of it.
+    Cluster,
+    /// A net, with all of its ports.
+    Net(&'a Net),
+    /// One of its ports.
+    Port(&'a Port),
+}
+
+/// Held while a call goes on.
+#[derive(Debug)]
+#[expect(dead_code, reason = "what is held is held")]
+pub(super) enum Turn {
+    Cluster,
+    Net(OwnedRwLockWriteGuard<()>),
+    Port(OwnedRwLockReadGuard<()>, OwnedMutexGuard<()>),
+}
+
+impl Membership {
+    /// Of this cluster; it begins with this instance if there is none.
+    pub(super) fn of(site: &Site<'_>, instance: &Arc<Instance>) -> Arc<Self> {
+        let name = &instance.plugin.name;
+        if let Some(membership) = site.store.find::<Arc<Self>>(name) {
+            return Arc::clone(&*membership);
+        }
+        static COUNT: AtomicU64 = AtomicU64::new(1);
+        let of = message::Site {
+            id: COUNT.fetch_add(1, Ordering::Relaxed),
+            cluster: site.cluster.clone(),
+            dir: site.dir.to_owned(),
+            namespace: site.namespace.map(|namespace| namespace.wanted().clone()),
+        };
+        let membership = Arc::new(Self {
+            instance: Arc::clone(instance),
+            site: of,
+            nets: Mutex::default(),
+            ports: Mutex::default(),
+        });
+        site.store.put(name, Arc::clone(&membership));
+        membership
+    }
+
+    /// The cluster as a plugin is told of it.
+    pub(super) fn site(&self) -> message::Site {
+        self.site.clone()
+    }
+
+    /// Waits until no other call about the same goes on.
+    pub(super) async fn turn(&self, subject: Subject<'_>) -> Turn {
+        match subject {
+            Subject::Cluster => Turn::Cluster,
+            Subject::Net(net) => Turn::Net(self.net(net.id).write_owned().await),
+            Subject::Port(port) => {
+                let net = self.net(port.net.id).read_owned().await;
+                Turn::Port(net, self.port(port).lock_owned().await)
+            }
+        }
+    }
+
+    fn net(&self, net: NetId) -> Arc<RwLock<()>> {
+        let mut nets = self.nets.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(nets.entry(net).or_default())
+    }
+
+    fn port(&self, port: &Port) -> Arc<tokio::sync::Mutex<()>> {
+        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(ports.entry((port.net.id, port.node)).or_default())
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.instance.end(&Request::End { site: self.site.clone() });
+    }
+}

@@ -1,0 +1,210 @@
+//! What goes wrong with a plugin, in words that name it, and the command that helps. Shows nothing to anybody.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::abi::ABI;
+use super::call::Missed;
+use super::message;
+use super::tokens::BadToken;
+use crate::net::NetError;
+use crate::topology::Problems;
+
+/// Why a plugin cannot be used. Its text stands alone.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PluginError {
+    /// No plugin has the name.
+    #[error("there is no plugin `{name}`: no {file} in {}; there {}", folders(looked), there_are(there))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The file that it would be.
+        file: String,
+        /// Where was looked.
+        looked: Vec<PathBuf>,
+        /// The names that exist.
+        there: Vec<String>,
+    },
+    /// The name is none that a plugin could have.
+    #[error(
+        "`{0}` is not the name of a plugin: a letter, then letters, digits and `-`, all lower case, at most 32 bytes"
+    )]
+    Name(String),
+    /// The file cannot be opened.
+    #[error("cannot open plugin `{path}`")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody else could put another program there.
+    #[error("plugin `{path}` is not safe to load: {}", why.join(", and "))]
+    Unsafe {
+        /// The file.
+        path: PathBuf,
+        /// Everything that is wrong, of the file and of the folders above it.
+        why: Vec<String>,
+        /// The command that helps, if one does.
+        remedy: Option<String>,
+    },
+    /// The file is no plugin that this library could use.
+    #[error("`{path}` is no plugin for this xcluster: {why}")]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        why: String,
+    },
+    /// It does not take what it is told.
+    #[error("plugin `{plugin}` does not take its settings: {problems}")]
+    Settings {
+        /// Its name.
+        plugin: String,
+        /// Every setting that it does not take.
+        problems: Problems,
+    },
+    /// It did not do what was asked.
+    #[error("plugin `{plugin}` {what}")]
+    Failed {
+        /// Its name, or its file as long as that is not known.
+        plugin: String,
+        /// What it did instead.
+        what: String,
+    },
+}
+
+impl PluginError {
+    /// The command that helps, where there is one.
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::Unsafe { remedy, .. } => remedy.as_deref(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn failed(plugin: impl Into<String>, fault: &Fault) -> Self {
+        Self::Failed { plugin: plugin.into(), what: fault.to_string() }
+    }
+}
+
+/// What a plugin did wrong. Reads after its name.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("did not answer `{call}` within {} s; it has been left to itself", limit.as_secs_f32())]
+    Late { call: &'static str, limit: Duration },
+    #[error("was not asked for `{call}`: too many earlier calls still hang in it")]
+    Hanging { call: &'static str },
+    #[error("was not asked for `{call}`: an earlier call about the same port or net did not end within {} s", limit.as_secs_f32())]
+    Busy { call: &'static str, limit: Duration },
+    #[error("could not be asked for `{call}`: {source}")]
+    Thread { call: &'static str, source: io::Error },
+    #[error("cannot be told `{call}`: {source}")]
+    Unspeakable { call: &'static str, source: serde_json::Error },
+    #[error("answered `{call}` with {what}")]
+    Rubbish { call: &'static str, what: Rubbish },
+    #[error("made no instance, and gave no reason")]
+    NoInstance,
+    #[error("did not make an instance: {}", said(.0))]
+    Refused(message::Error),
+    #[error("answered `{call}` with an error: {}", said(error))]
+    Said { call: &'static str, error: message::Error },
+}
+
+/// What an answer is that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Rubbish {
+    #[error("nothing")]
+    Nothing,
+    #[error("a length of {0} bytes and nothing there")]
+    Null(usize),
+    #[error("{0} bytes, and the most is {max}", max = super::reply::MAX)]
+    TooMuch(usize),
+    #[error("what is no UTF-8 text")]
+    NotText,
+    #[error("what is no reply: {0}")]
+    Json(serde_json::Error),
+    #[error("no capabilities for nets of the kind `{0}`")]
+    Silent(crate::topology::NetKind),
+    #[error("a word with a zero byte, which no option has")]
+    Zero,
+    #[error("the words `{0} …`, and the first word of options for QEMU begins with `-`")]
+    NoOption(String),
+    #[error("{0}")]
+    Token(BadToken),
+    #[error("a place in the cluster's network namespace, which it has not")]
+    NoPlace,
+}
+
+impl Fault {
+    pub(super) fn missed(call: &'static str, missed: Missed) -> Self {
+        match missed {
+            Missed::Hanging => Self::Hanging { call },
+            Missed::Late(limit) => Self::Late { call, limit },
+            Missed::Thread(source) => Self::Thread { call, source },
+        }
+    }
+}
+
+/// What a library is of which something is known: the version of its interface.
+pub(super) fn other_version(theirs: u32) -> String {
+    let age = if theirs < ABI { "an older" } else { "a newer" };
+    format!("it was made for {age} interface, version {theirs}; this one is version {ABI}, so it must be built anew")
+}
+
+/// A fault of a plugin's, at the seam.
+pub(super) fn at_the_seam(plugin: &str, fault: Fault) -> NetError {
+    match fault {
+        Fault::Said { error, .. } => of_plugin(error),
+        fault => NetError::Other { message: format!("plugin `{plugin}` {fault}"), source: None },
+    }
+}
+
+fn of_plugin(error: message::Error) -> NetError {
+    use message::Error;
+    match error {
+        Error::Unsupported { what, remedy } => NetError::Unsupported { what, remedy },
+        Error::Refused { message } => NetError::Refused(message),
+        Error::Conflict { object } => NetError::Conflict { object },
+        Error::InUse { what, by } => NetError::InUse { what, by },
+        Error::Io { action, errno } => NetError::Io { action, source: io::Error::from_raw_os_error(errno) },
+        Error::Settings { .. } => NetError::Refused(said(&error)),
+        Error::Panicked { .. } | Error::Other { .. } => NetError::Other { message: said(&error), source: None },
+    }
+}
+
+/// What a plugin said went wrong, on one line.
+fn said(error: &message::Error) -> String {
+    use message::Error;
+    match error {
+        Error::Unsupported { what, .. } => what.clone(),
+        Error::Refused { message } | Error::Other { message } => message.clone(),
+        Error::Conflict { object } => format!("`{object}` is there already and is not ours"),
+        Error::InUse { what, by } => format!("{what} is in use by {by}"),
+        Error::Io { action, errno } => format!("cannot {action}: {}", io::Error::from_raw_os_error(*errno)),
+        Error::Settings { problems } => {
+            let each = problems.iter().map(|problem| match problem.place.as_str() {
+                "" => problem.message.clone(),
+                place => format!("{place}: {}", problem.message),
+            });
+            each.collect::<Vec<_>>().join("; ")
+        }
+        Error::Panicked { message } => format!("a panic: {message}"),
+    }
+}
+
+fn folders(looked: &[PathBuf]) -> String {
+    let looked: Vec<String> = looked.iter().map(|folder| format!("`{}`", folder.display())).collect();
+    if looked.is_empty() { "no folder at all".to_owned() } else { looked.join(", ") }
+}
+
+fn there_are(there: &[String]) -> String {
+    match there {
+        [] => "are none".to_owned(),
+        [one] => format!("is `{one}`"),
+        many => format!("are {}", many.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
+    }
+}

@@ -1,0 +1,196 @@
+//! A backend behind the interface: requests become calls of [`NetBackend`], with a site that is this library's own.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::super::message::{self, Description, Done, Error, Kind, Request};
+use super::asked::Asked;
+use super::blocking::Blocking;
+use super::runtime::Runtime;
+use super::{Author, other, reply};
+use crate::host::{Claims, Namespace, Store};
+use crate::name::ClusterName;
+use crate::net::{self, NetBackend, NetError, Settings, Site};
+use crate::topology::NetKind;
+
+/// An instance.
+#[derive(Debug)]
+pub(super) struct Adapter {
+    backend: Arc<dyn NetBackend>,
+    /// Whether the backend's functions run on the thread of the call.
+    blocking: bool,
+    /// By their numbers.
+    clusters: Mutex<BTreeMap<u64, Arc<Cluster>>>,
+    /// Begun when the first call needs it: most instances only say what they can do.
+    runtime: OnceLock<Result<Runtime, String>>,
+}
+
+/// What a site is made of. The claims and the namespace are as good as the host's own: the kernel keeps both.
+#[derive(Debug)]
+struct Cluster {
+    name: ClusterName,
+    dir: PathBuf,
+    claims: Claims,
+    // A backend may have remembered what it uses the namespace by: that goes first.
+    store: Store,
+    namespace: Option<Namespace>,
+}
+
+impl Cluster {
+    fn site(&self) -> Site<'_> {
+        let site = Site::new(&self.name, &self.dir, &self.claims, &self.store);
+        match &self.namespace {
+            Some(namespace) => site.in_namespace(namespace),
+            None => site,
+        }
+    }
+}
+
+impl Adapter {
+    pub(super) fn new(author: Author, configuration: &[u8]) -> Result<Self, Error> {
+        let settings: Settings = serde_json::from_slice(configuration)
+            .map_err(|error| other(format!("the configuration is no JSON object: {error}")))?;
+        let (made, blocking): (Arc<dyn NetBackend>, bool) = match author {
+            Author::Concurrent(make) => (make(), false),
+            Author::Blocking(make) => (Arc::new(Blocking(make())), true),
+        };
+        let backend = if settings.is_empty() { made } else { made.configured(&settings)? };
+        Ok(Self { backend, blocking, clusters: Mutex::default(), runtime: OnceLock::new() })
+    }
+
+    /// The reply to a request.
+    pub(super) fn answer(&self, host: &Asked<'_>, request: &[u8]) -> Result<String, Error> {
+        let request = serde_json::from_slice(request).map_err(|error| other(format!("this is no request: {error}")))?;
+        let backend = Arc::clone(&self.backend);
+        let done = match request {
+            Request::Describe => return Ok(reply(Ok(self.describe()))),
+            Request::Usable => backend.usable().map_err(Error::from),
+            Request::Preflight { site, nets, ports } => {
+                self.work(host, site, async move |cluster| backend.preflight(&cluster.site(), &nets, &ports).await)
+            }
+            Request::CreateNet { site, net } => {
+                self.work(host, site, async move |cluster| backend.create_net(&cluster.site(), &net).await)
+            }
+            Request::Setup { site, port } => {
+                let cluster = self.cluster(host, site)?;
+                let lent = Arc::clone(&cluster);
+                let wired = self.run(async move { Ok(backend.setup(&lent.site(), &port).await?) })?;
+                return Ok(reply(say(host, &cluster, wired)));
+            }
+            Request::Teardown { site, port } => {
+                self.work(host, site, async move |cluster| backend.teardown(&cluster.site(), &port).await)
+            }
+            Request::DeleteNet { site, net } => {
+                self.work(host, site, async move |cluster| backend.delete_net(&cluster.site(), &net).await)
+            }
+            Request::End { site } => self.end(site.id),
+        };
+        Ok(reply(done.map(|()| Done {})))
+    }
+
+    fn describe(&self) -> Description {
+        let of = |kind: NetKind| (Kind::from(kind), self.backend.capabilities(kind).into());
+        let kinds = [NetKind::Internal, NetKind::Cluster, NetKind::External, NetKind::Other];
+        Description { capabilities: kinds.map(of).into() }
+    }
+
+    fn work<F>(&self, host: &Asked<'_>, site: message::Site, work: impl FnOnce(Arc<Cluster>) -> F) -> Result<(), Error>
+    where
+        F: Future<Output = Result<(), NetError>> + Send + 'static,
+    {
+        let work = work(self.cluster(host, site)?);
+        self.run(async move { Ok(work.await?) })
+    }
+
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        if self.blocking { futures::executor::block_on(work) } else { self.runtime()?.run(work) }
+    }
+
+    fn runtime(&self) -> Result<&Runtime, Error> {
+        let runtime = self.runtime.get_or_init(|| Runtime::start().map_err(|error| error.to_string()));
+        runtime.as_ref().map_err(|error| other(format!("the plugin's runtime does not start: {error}")))
+    }
+
+    /// The cluster of a request, which begins with the first.
+    fn cluster(&self, host: &Asked<'_>, of: message::Site) -> Result<Arc<Cluster>, Error> {
+        if let Some(cluster) = self.clusters().get(&of.id) {
+            return Ok(Arc::clone(cluster));
+        }
+        let namespace = of.namespace.map(|wanted| host.namespace(wanted)).transpose()?;
+        let (claims, store) = (Claims::new(), Store::new());
+        let cluster = Arc::new(Cluster { name: of.cluster, dir: of.dir, claims, store, namespace });
+        Ok(Arc::clone(self.clusters().entry(of.id).or_insert(cluster)))
+    }
+
+    /// Forgets a cluster. What a backend remembered may need its runtime to go.
+    fn end(&self, id: u64) -> Result<(), Error> {
+        let Some(cluster) = self.clusters().remove(&id) else { return Ok(()) };
+        self.run(async move {
+            drop(cluster);
+            Ok(())
+        })
+    }
+
+    fn clusters(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Cluster>>> {
+        self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Adapter {
+    fn drop(&mut self) {
+        let clusters = std::mem::take(&mut *self.clusters());
+        if !clusters.is_empty() {
+            // Without a runtime they go here.
+            let _ = self.run(async move {
+                drop(clusters);
+                Ok(())
+            });
+        }
+    }
+}
+
+/// What a backend answers to a setup, as it is said to the host.
+fn say(host: &Asked<'_>, cluster: &Cluster, wired: net::Wired) -> Result<message::Wired, Error> {
+    let place = match wired.kvm.place() {
+        net::Place::Here => message::Place::Here,
+        net::Place::File(path) => message::Place::File(path.clone()),
+        net::Place::Inside(inside) => {
+            let own = cluster.namespace.as_ref().and_then(|namespace| namespace.inside().ok().flatten());
+            if own.as_ref() != Some(&**inside) {
+                return Err(other("QEMU can only be in the cluster's network namespace, or in one that has a file"));
+            }
+            message::Place::Cluster
+        }
+    };
+    let given = wired.kvm.descriptors().iter().map(|(name, descriptor)| {
+        use std::os::fd::AsFd;
+        Ok((name.clone(), host.give(descriptor.as_fd())?))
+    });
+    let descriptors = given.collect::<Result<_, Error>>()?;
+    Ok(message::Wired { words: wired.kvm.words().to_owned(), descriptors, place, access: wired.access })
+}
+
+impl From<NetError> for Error {
+    fn from(error: NetError) -> Self {
+        match error {
+            NetError::Unsupported { what, remedy } => Self::Unsupported { what, remedy },
+            NetError::Refused(message) => Self::Refused { message },
+            NetError::Conflict { object } => Self::Conflict { object },
+            NetError::InUse { what, by } => Self::InUse { what, by },
+            NetError::Io { action, source } => match source.raw_os_error() {
+                Some(errno) => Self::Io { action, errno },
+                None => other(format!("cannot {action}: {source}")),
+            },
+            NetError::Other { message, source } => {
+                let first = source.as_deref().map(|source| source as &dyn std::error::Error);
+                let causes = std::iter::successors(first, |error| error.source());
+                other(causes.fold(message, |text, cause| format!("{text}: {cause}")))
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Backends without async: the same contract, on the thread of the call.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::net::{Capabilities, Net, NetBackend, NetError, Port, Settings, Site, Wired, takes_none};
+use crate::topology::{NetKind, Problems};
+
+/// A [`NetBackend`] without async, for plugins: the same functions with the same contract. Each call has a thread of its own, so that
+/// one that blocks keeps nobody else; it ends with the call.
+///
+/// A library exports it with [`export_plugin!(blocking …)`](crate::export_plugin).
+pub trait BlockingBackend: fmt::Debug + Send + Sync {
+    /// As [`NetBackend::name`].
+    fn name(&self) -> &str;
+
+    /// As [`NetBackend::configured`].
+    ///
+    /// # Errors
+    /// Every setting that it does not take.
+    fn configured(&self, settings: &Settings) -> Result<Arc<dyn BlockingBackend>, Problems> {
+        Err(takes_none(self.name(), settings))
+    }
+
+    /// As [`NetBackend::capabilities`].
+    fn capabilities(&self, kind: NetKind) -> Capabilities;
+
+    /// As [`NetBackend::usable`].
+    ///
+    /// # Errors
+    /// What the host lacks.
+    fn usable(&self) -> Result<(), NetError> {
+        Ok(())
+    }
+
+    /// As [`NetBackend::preflight`].
+    ///
+    /// # Errors
+    /// As there.
+    fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError>;
+
+    /// As [`NetBackend::create_net`].
+    ///
+    /// # Errors
+    /// As there.
+    fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError>;
+
+    /// As [`NetBackend::setup`].
+    ///
+    /// # Errors
+    /// As there.
+    fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError>;
+
+    /// As [`NetBackend::teardown`].
+    ///
+    /// # Errors
+    /// As there.
+    fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError>;
+
+    /// As [`NetBackend::delete_net`].
+    ///
+    /// # Errors
+    /// As there.
+    fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError>;
+}
+
+/// Its futures are done when they are asked for the first time: they block whoever does that.
+#[derive(Debug)]
+pub struct Blocking(pub(super) Arc<dyn BlockingBackend>);
+
+#[async_trait]
+impl NetBackend for Blocking {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn configured(&self, settings: &Settings) -> Result<Arc<dyn NetBackend>, Problems> {
+        Ok(Arc::new(Self(self.0.configured(settings)?)))
+    }
+
+    fn capabilities(&self, kind: NetKind) -> Capabilities {
+        self.0.capabilities(kind)
+    }
+
+    fn usable(&self) -> Result<(), NetError> {
+        self.0.usable()
+    }
+
+    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
+        self.0.preflight(site, nets, ports)
+    }
+
+    async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
+        self.0.create_net(site, net)
+    }
+
+    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
+        self.0.setup(site, port)
+    }
+
+    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
+        self.0.teardown(site, port)
+    }
+
+    async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
+        self.0.delete_net(site, net)
+    }
+}

@@ -1,0 +1,226 @@
+//! The author's side in Rust: what stands behind [`export_plugin!`](crate::export_plugin) in a library that links this crate. Each
+//! such library has a copy of all of this, with its own runtime and its own globals; nothing of Rust crosses over to the host.
+//!
+//! * `adapter`: what a backend is asked, by whichever request. * `asked`: the host, as a plugin sees it.
+//! * `blocking`: backends without async. * `runtime`: where futures run.
+
+mod adapter;
+mod asked;
+mod blocking;
+mod runtime;
+
+use std::ffi::{CString, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{null, null_mut};
+use std::sync::{Arc, OnceLock};
+
+use serde::Serialize;
+
+use super::abi::{ABI, Buffer, Host, Plugin, Text};
+use super::message::{Error, Reply};
+use crate::net::NetBackend;
+
+use adapter::Adapter;
+use asked::Asked;
+
+pub use blocking::{Blocking, BlockingBackend};
+
+/// Makes a library of the crate type `cdylib` a plugin: the one line that a backend needs.
+///
+/// ```
+/// # mod plugin {
+/// # use std::sync::Arc;
+/// # use xcluster_core::net::*; use xcluster_core::topology::NetKind;
+/// #[derive(Debug, Default)]
+/// struct MySwitch;
+///
+/// #[async_trait::async_trait]
+/// impl NetBackend for MySwitch {
+///     fn name(&self) -> &str {
+///         "my-switch"
+///     }
+///     // …
+/// #   fn capabilities(&self, _: NetKind) -> Capabilities { Capabilities::joining(VmToVm::Switch, 1500) }
+/// #   async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> { Ok(()) }
+/// #   async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> { Ok(()) }
+/// #   async fn setup(&self, _: &Site<'_>, _: &Port) -> Result<Wired, NetError> { Err(NetError::unsupported("")) }
+/// #   async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> { Ok(()) }
+/// #   async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> { Ok(()) }
+/// }
+///
+/// xcluster_core::export_plugin!(MySwitch::default());
+/// # }
+/// # fn main() {}
+/// ```
+///
+/// The expression is evaluated once per instance. What a topology says to the backend reaches it as it would be linked:
+/// [`NetBackend::configured`](crate::net::NetBackend::configured). Its futures run on a runtime of the plugin's own, on one thread, which
+/// lives as long as the instance, and with it whatever it spawns. A `Site` has claims, a store and a namespace as the
+/// cluster's own, and they end with the cluster.
+///
+/// `export_plugin!(blocking MySwitch::default())` takes a [`BlockingBackend`](crate::external::plugin::BlockingBackend) instead.
+///
+/// A panic becomes an error, unless the library is built with `panic = "abort"`. A library has one such line.
+#[macro_export]
+macro_rules! export_plugin {
+    (blocking $backend:expr) => {
+        $crate::export_plugin!(@ $crate::external::plugin::export::blocking(|| ::std::sync::Arc::new($backend)));
+    };
+    (@ $author:expr) => {
+        /// What a host asks for first.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn xcluster_plugin() -> *const $crate::external::plugin::abi::Plugin {
+            $crate::external::plugin::export::table(::std::env!("CARGO_PKG_VERSION"), || $author)
+        }
+    };
+    ($backend:expr) => {
+        $crate::export_plugin!(@ $crate::external::plugin::export::concurrent(|| ::std::sync::Arc::new($backend)));
+    };
+}
+
+/// How the backend of this library is made.
+#[derive(Debug, Clone, Copy)]
+pub enum Author {
+    /// Its futures run on the plugin's runtime.
+    Concurrent(fn() -> Arc<dyn NetBackend>),
+    /// Its functions run on the thread of the call.
+    Blocking(fn() -> Arc<dyn BlockingBackend>),
+}
+
+/// The author of a backend as it is linked, too.
+pub const fn concurrent(make: fn() -> Arc<dyn NetBackend>) -> Author {
+    Author::Concurrent(make)
+}
+
+/// The author of a backend without async.
+pub const fn blocking(make: fn() -> Arc<dyn BlockingBackend>) -> Author {
+    Author::Blocking(make)
+}
+
+/// What this library exports, once it was asked for. Each library has its own copy of this crate, and so of this.
+static EXPORTED: OnceLock<Option<Exported>> = OnceLock::new();
+
+#[derive(Debug)]
+struct Exported {
+    author: Author,
+    table: Plugin,
+    /// What the table points to.
+    _texts: [CString; 2],
+}
+
+// SAFETY: the table points to texts that never change, and to functions.
+unsafe impl Send for Exported {}
+// SAFETY: the same.
+unsafe impl Sync for Exported {}
+
+/// The table of this library; null if its backend cannot be asked for its name.
+pub fn table(version: &str, author: impl FnOnce() -> Author) -> *const Plugin {
+    let exported = EXPORTED.get_or_init(|| catch_unwind(AssertUnwindSafe(|| export(version, author()))).ok().flatten());
+    exported.as_ref().map_or(null(), |exported| &raw const exported.table)
+}
+
+fn export(version: &str, author: Author) -> Option<Exported> {
+    let name = match author {
+        Author::Concurrent(make) => make().name().to_owned(),
+        Author::Blocking(make) => make().name().to_owned(),
+    };
+    let texts = [CString::new(name).ok()?, CString::new(version).ok()?];
+    let table = Plugin {
+        abi: ABI,
+        size: size_of::<Plugin>(),
+        name: texts[0].as_ptr(),
+        version: texts[1].as_ptr(),
+        create: Some(create),
+        call: Some(call),
+        destroy: Some(destroy),
+        free: Some(free),
+    };
+    Some(Exported { author, table, _texts: texts })
+}
+
+unsafe extern "C" fn create(host: *const Host, configuration: Text, reason: *mut Buffer) -> *mut c_void {
+    // SAFETY: the host lends them for this call.
+    let (host, configuration) = unsafe { (Asked::new(host), bytes(configuration)) };
+    let made = contained(|| {
+        host?;
+        let Some(Some(exported)) = EXPORTED.get() else { return Err(other("the library was not asked who it is")) };
+        Adapter::new(exported.author, configuration)
+    });
+    match made {
+        Ok(adapter) => Box::into_raw(Box::new(adapter)).cast(),
+        Err(error) => {
+            if !reason.is_null() {
+                // SAFETY: the host lends room for it.
+                unsafe { reason.write(buffer(reply::<()>(Err(error)))) };
+            }
+            null_mut()
+        }
+    }
+}
+
+unsafe extern "C" fn call(instance: *mut c_void, host: *const Host, request: Text) -> Buffer {
+    // SAFETY: the host lends them for this call, and has the instance from us.
+    let (host, request, adapter) = unsafe { (Asked::new(host), bytes(request), instance.cast::<Adapter>().as_ref()) };
+    let answered = contained(|| adapter.ok_or_else(|| other("there is no instance"))?.answer(&host?, request));
+    buffer(answered.unwrap_or_else(|error| reply::<()>(Err(error))))
+}
+
+unsafe extern "C" fn destroy(instance: *mut c_void) {
+    if instance.is_null() {
+        return;
+    }
+    // SAFETY: the host has it from us, and gives it back once.
+    let adapter = unsafe { Box::from_raw(instance.cast::<Adapter>()) };
+    // A panic has been told by its hook, and there is nobody else to tell.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(adapter)));
+}
+
+unsafe extern "C" fn free(buffer: Buffer) {
+    if buffer.data.is_null() {
+        return;
+    }
+    // SAFETY: the host has it from us as it is, and gives it back once.
+    drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(buffer.data, buffer.length)) });
+}
+
+/// Does something, and makes an error of its panic: beyond the boundary one would end the process.
+fn contained<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+}
+
+/// The error that a panic is.
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Error::Panicked { message: text.unwrap_or("without a word").to_owned() }
+}
+
+fn other(message: impl Into<String>) -> Error {
+    Error::Other { message: message.into() }
+}
+
+/// A reply as it is sent.
+fn reply<T: Serialize>(result: Result<T, Error>) -> String {
+    let reply = match result {
+        Ok(answer) => Reply::Ok(answer),
+        Err(error) => Reply::Error(error),
+    };
+    let unspeakable =
+        |error| serde_json::json!({"error": {"kind": "other", "message": format!("cannot be said: {error}")}});
+    serde_json::to_string(&reply).unwrap_or_else(|error| unspeakable(error).to_string())
+}
+
+fn buffer(text: String) -> Buffer {
+    let bytes = text.into_bytes().into_boxed_slice();
+    let length = bytes.len();
+    Buffer { data: Box::into_raw(bytes).cast(), length }
+}
+
+/// # Safety
+/// The text is there until the call ends.
+unsafe fn bytes<'a>(text: Text) -> &'a [u8] {
+    if text.data.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller's.
+    unsafe { std::slice::from_raw_parts(text.data, text.length) }
+}

@@ -1,0 +1,65 @@
+//! Where the futures of a backend run: a runtime of the plugin's own, on a thread that lives as long as the instance, so that what
+//! they spawn goes on between calls.
+
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use futures::FutureExt;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+use super::super::message::Error;
+use super::{other, panicked};
+
+/// The runtime of an instance. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Runtime {
+    handle: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Runtime {
+    pub(super) fn start() -> io::Result<Self> {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let thread = thread::Builder::new().name("plugin-runtime".to_owned()).spawn(move || {
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(tell.send(Err(error))),
+            };
+            let _ = tell.send(Ok(runtime.handle().clone()));
+            // It ends without a word, too.
+            let _ = runtime.block_on(stopped);
+            runtime.shutdown_background();
+        })?;
+        let handle = told.recv().map_err(io::Error::other)??;
+        Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Runs a future and blocks until it is done, however it ends.
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (send, receive) = mpsc::channel();
+        self.handle.spawn(async move {
+            let done = AssertUnwindSafe(work).catch_unwind().await;
+            // The one who waits is a thread of the host's, which never gives up before this.
+            let _ = send.send(done.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))));
+        });
+        receive.recv().unwrap_or_else(|_| Err(other("the plugin's runtime has ended")))
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic has been told by its hook.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What a plugin may ask for while a call goes on: the table that it gets, and the questions that come out of it. Answers none
+//! that is about a cluster: whoever waits for the call does, since he has the cluster.
+
+use std::ffi::{c_int, c_void};
+use std::os::fd::{IntoRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+
+use nix::errno::Errno;
+use tokio::sync::mpsc as questions;
+
+use super::abi::{self, Text};
+use super::reply::text;
+use super::tokens::Tokens;
+use crate::host::{ClaimError, Namespace, NamespaceError};
+use crate::net::Site;
+
+/// How much of a line of the log is kept, in bytes.
+const LOG_MAX: usize = 4096;
+/// The longest name of a claim that is looked at, in bytes; the kernel takes less (unix(7)).
+const CLAIM_MAX: usize = 256;
+
+/// One call, as the host knows it. It lives for as long as the plugin is in it.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// Who is called, for the log.
+    plugin: String,
+    tokens: Mutex<Tokens>,
+    questions: Option<questions::UnboundedSender<Question>>,
+}
+
+/// What a plugin asks about its cluster.
+#[derive(Debug)]
+pub(super) struct Question {
+    about: About,
+    answer: mpsc::Sender<Answer>,
+}
+
+/// A descriptor, nothing, or the number of an error.
+type Answer = Result<Option<OwnedFd>, Errno>;
+
+#[derive(Debug)]
+enum About {
+    Socket(c_int, c_int, c_int),
+    Tun,
+    Namespace(u32),
+    Claim(u32, String),
+    Release(String),
+}
+
+impl Context {
+    /// A call that is about no cluster.
+    pub(super) fn of_none(plugin: &str) -> Arc<Self> {
+        Arc::new(Self { plugin: plugin.to_owned(), tokens: Mutex::default(), questions: None })
+    }
+
+    /// A call about a cluster, and where its questions come out. Who drops that waits no more.
+    pub(super) fn new(plugin: &str) -> (Arc<Self>, questions::UnboundedReceiver<Question>) {
+        let (ask, asked) = questions::unbounded_channel();
+        (Arc::new(Self { plugin: plugin.to_owned(), tokens: Mutex::default(), questions: Some(ask) }), asked)
+    }
+
+    /// The table for a plugin. It must not outlive the context.
+    pub(super) fn table(&self) -> abi::Host {
+        abi::Host {
+            abi: abi::ABI,
+            size: size_of::<abi::Host>(),
+            call: std::ptr::from_ref(self).cast_mut().cast(),
+            log: Some(log),
+            give: Some(give),
+            open_socket: Some(open_socket),
+            open_tun: Some(open_tun),
+            open_namespace: Some(open_namespace),
+            claim: Some(claim),
+            release: Some(release),
+        }
+    }
+
+    /// The descriptors that the plugin has given.
+    pub(super) fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self, about: About) -> Answer {
+        let Some(questions) = &self.questions else { return Err(Errno::ENOENT) };
+        let (answer, answered) = mpsc::channel();
+        questions.send(Question { about, answer }).map_err(|_| Errno::ECANCELED)?;
+        // It comes, or the one who would give it is gone.
+        answered.recv().unwrap_or(Err(Errno::ECANCELED))
+    }
+}
+
+impl Question {
+    /// Answers it for this cluster.
+    pub(super) fn answer(self, site: &Site<'_>) {
+        let here = Namespace::here();
+        let namespace = site.namespace.unwrap_or(&here);
+        let answer = match self.about {
+            About::Socket(family, kind, protocol) => namespace.socket(family, kind, protocol).map(Some).map_err(of_io),
+            About::Tun => namespace.tun().map(Some).map_err(of_tun),
+            About::Namespace(which) => descriptor(namespace, which),
+            About::Claim(abi::PLACE_HOST, name) => site.claims.claim_all([name]).map(|()| None).map_err(of_claim),
+            About::Claim(abi::PLACE_NAMESPACE, name) => {
+                site.claims.claim_all_in(namespace, [name]).map(|()| None).map_err(of_claim)
+            }
+            About::Claim(..) => Err(Errno::EINVAL),
+            About::Release(name) => {
+                site.claims.release([name]);
+                Ok(None)
+            }
+        };
+        // The plugin waits for it, or its process ends.
+        let _ = self.answer.send(answer);
+    }
+}
+
+fn descriptor(namespace: &Namespace, which: u32) -> Answer {
+    let (user, net) = namespace.descriptors().ok_or(Errno::ENOENT)?;
+    let wanted = match which {
+        abi::NAMESPACE_NET => Some(net),
+        abi::NAMESPACE_USER => user,
+        _ => return Err(Errno::EINVAL),
+    };
+    wanted.ok_or(Errno::ENOENT)?.try_clone_to_owned().map(Some).map_err(of_io)
+}
+
+fn of_io(error: std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+fn of_tun(error: NamespaceError) -> Errno {
+    match error {
+        NamespaceError::Tun(source) => of_io(source),
+        _ => Errno::EIO,
+    }
+}
+
+fn of_claim(error: ClaimError) -> Errno {
+    match error {
+        ClaimError::Taken { .. } => Errno::EADDRINUSE,
+        ClaimError::Io { source, .. } => of_io(source),
+        _ => Errno::EIO,
+    }
+}
+
+unsafe extern "C" fn log(call: *mut c_void, level: u32, line: Text) {
+    // SAFETY: a plugin has got this pointer from us, and the call goes on; the text is lent to us.
+    let (Some(context), line) = (unsafe { context(call) }, unsafe { lent(line, LOG_MAX) }) else { return };
+    let (plugin, line) = (&context.plugin, line.trim_end());
+    match level {
+        abi::LOG_ERROR => tracing::error!(plugin, "{line}"),
+        abi::LOG_WARN => tracing::warn!(plugin, "{line}"),
+        abi::LOG_INFO => tracing::info!(plugin, "{line}"),
+        _ => tracing::debug!(plugin, "{line}"),
+    }
+}
+
+unsafe extern "C" fn give(call: *mut c_void, descriptor: c_int) -> u64 {
+    // SAFETY: a plugin has got this pointer from us, and the call goes on.
+    let context = unsafe { context(call) };
+    context.and_then(|context| context.tokens().give(descriptor)).unwrap_or(0)
+}
+
+unsafe extern "C" fn open_socket(call: *mut c_void, family: c_int, kind: c_int, protocol: c_int) -> c_int {
+    // SAFETY: a plugin has got this pointer from us, and the call goes on.
+    unsafe { ask(call, About::Socket(family, kind, protocol)) }
+}
+
+unsafe extern "C" fn open_tun(call: *mut c_void) -> c_int {
+    // SAFETY: the same.
+    unsafe { ask(call, About::Tun) }
+}
+
+unsafe extern "C" fn open_namespace(call: *mut c_void, which: u32) -> c_int {
+    // SAFETY: the same.
+    unsafe { ask(call, About::Namespace(which)) }
+}
+
+unsafe extern "C" fn claim(call: *mut c_void, place: u32, name: Text) -> c_int {
+    // SAFETY: the same, and the text is lent to us.
+    unsafe { ask(call, About::Claim(place, lent(name, CLAIM_MAX))) }
+}
+
+unsafe extern "C" fn release(call: *mut c_void, name: Text) -> c_int {
+    // SAFETY: the same.
+    unsafe { ask(call, About::Release(lent(name, CLAIM_MAX))) }
+}
+
+/// # Safety
+/// As for [`context`].
+unsafe fn ask(call: *mut c_void, about: About) -> c_int {
+    // SAFETY: the caller's.
+    let Some(context) = (unsafe { context(call) }) else { return -(Errno::EINVAL as c_int) };
+    match context.ask(about) {
+        Ok(descriptor) => descriptor.map_or(0, IntoRawFd::into_raw_fd),
+        Err(errno) => -(errno as c_int),
+    }
+}
+
+/// # Safety
+/// It is null, or of a table whose context lives.
+unsafe fn context<'a>(call: *mut c_void) -> Option<&'a Context> {
+    // SAFETY: the caller's.
+    unsafe { call.cast::<Context>().as_ref() }
+}
+
+/// The beginning of a text that somebody lends.
+///
+/// # Safety
+/// The text is there for as long as it says.
+unsafe fn lent(lent: Text, max: usize) -> String {
+    if lent.data.is_null() {
+        return String::new();
+    }
+    // SAFETY: it is not null, and the caller says that it is there.
+    text(unsafe { std::slice::from_raw_parts(lent.data, lent.length.min(max)) })
+}

@@ -1,0 +1,168 @@
+//! An instance of a plugin: made with a configuration, called, and freed when nobody calls it any more. Knows no request.
+
+use std::ffi::c_void;
+use std::mem::ManuallyDrop;
+use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::abi::{Buffer, Text};
+use super::call::{Missed, within};
+use super::error::{Fault, Rubbish};
+use super::host::Context;
+use super::load::Loaded;
+use super::message::{Description, Done, Request};
+use super::reply;
+use crate::net::Settings;
+
+/// How long the freeing of an instance may take; then it goes on by itself.
+const END: Duration = Duration::from_secs(5);
+
+/// An instance, and what it can do.
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) plugin: Arc<Loaded>,
+    pub(super) description: Description,
+    /// How long a call may take.
+    pub(super) limit: Duration,
+    /// None when it has been handed to who frees it.
+    raw: Option<Raw>,
+}
+
+/// The plugin's own value, which is freed with this one.
+#[derive(Debug)]
+struct Raw {
+    plugin: Arc<Loaded>,
+    value: NonNull<c_void>,
+}
+
+// SAFETY: the interface says that an instance is used by any thread,
+unsafe impl Send for Raw {}
+// SAFETY: and by several at a time.
+unsafe impl Sync for Raw {}
+
+impl Instance {
+    /// Makes one, and asks it what it can do.
+    pub(super) fn create(plugin: &Arc<Loaded>, settings: &Settings, limit: Duration) -> Result<Self, Fault> {
+        let configuration = Value::Object(settings.clone()).to_string();
+        let request = spell("describe", &Request::Describe)?;
+        let maker = Arc::clone(plugin);
+        let made = within(limit, &plugin.health, move || {
+            let raw = Raw::create(&maker, &configuration)?;
+            let context = Context::of_none(&maker.name);
+            let description: Description = reply::read("describe", &raw.call("describe", &request, &context)?)?;
+            reply::complete(&description).map_err(|what| Fault::Rubbish { call: "describe", what })?;
+            Ok((raw, description))
+        });
+        let (raw, description) = made.map_err(|missed| Fault::missed("create", missed))??;
+        Ok(Self { plugin: Arc::clone(plugin), description, limit, raw: Some(raw) })
+    }
+
+    /// Calls it, on this thread, for as long as that takes. Returns what it said.
+    pub(super) fn call(&self, call: &'static str, request: &str, context: &Context) -> Result<Vec<u8>, Fault> {
+        let raw = self.raw.as_ref().expect("it is there until it is dropped");
+        raw.call(call, request, context)
+    }
+
+    /// Asks what is about no cluster, and waits.
+    pub(super) fn ask_alone(self: &Arc<Self>, call: &'static str, request: &Request) -> Result<(), Fault> {
+        self.ask_within(self.limit, call, request)
+    }
+
+    fn ask_within(self: &Arc<Self>, limit: Duration, call: &'static str, request: &Request) -> Result<(), Fault> {
+        let (instance, request) = (Arc::clone(self), spell(call, request)?);
+        let answer = within(limit, &self.plugin.health, move || {
+            let context = Context::of_none(&instance.plugin.name);
+            instance.call(call, &request, &context)
+        });
+        reply::read(call, &answer.map_err(|missed| Fault::missed(call, missed))??).map(|Done {}| ())
+    }
+
+    /// Says that a cluster has ended. Who hangs already is not waited for once more.
+    pub(super) fn end(self: &Arc<Self>, request: &Request) {
+        let ended = match self.plugin.health.is_well() {
+            true => self.ask_within(END.min(self.limit), "end", request),
+            false => Err(Fault::missed("end", Missed::Hanging)),
+        };
+        if let Err(fault) = ended {
+            tracing::warn!(plugin = self.plugin.name, "plugin `{}` {fault}", self.plugin.name);
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let Some(raw) = self.raw.take() else { return };
+        // If there is no thread for it, it is left as it is: here it could keep us for ever.
+        let raw = ManuallyDrop::new(raw);
+        let freed = within(END, &self.plugin.health, move || drop(ManuallyDrop::into_inner(raw)));
+        if let Err(missed) = freed {
+            tracing::warn!("plugin `{}` {}", self.plugin.name, Fault::missed("destroy", missed));
+        }
+    }
+}
+
+impl Raw {
+    fn create(plugin: &Arc<Loaded>, configuration: &str) -> Result<Self, Fault> {
+        let context = Context::of_none(&plugin.name);
+        let (host, mut reason) = (context.table(), Buffer { data: null_mut(), length: 0 });
+        let create = plugin.table.create.expect("the table is whole");
+        // SAFETY: the table is of the version that we know; everything that is lent lives until the call returns.
+        let value = unsafe { create(&raw const host, lend(configuration), &raw mut reason) };
+        let said = take(plugin, reason);
+        let Some(value) = NonNull::new(value) else {
+            let said = said.ok().filter(|said| !said.is_empty()).ok_or(Fault::NoInstance)?;
+            return match reply::read::<Done>("create", &said) {
+                Err(Fault::Said { error, .. }) => Err(Fault::Refused(error)),
+                Err(fault) => Err(fault),
+                Ok(Done {}) => Err(Fault::NoInstance),
+            };
+        };
+        Ok(Self { plugin: Arc::clone(plugin), value })
+    }
+
+    fn call(&self, call: &'static str, request: &str, context: &Context) -> Result<Vec<u8>, Fault> {
+        let (host, function) = (context.table(), self.plugin.table.call.expect("the table is whole"));
+        // SAFETY: the instance is one of this plugin's and not freed; everything that is lent lives until the call returns.
+        let buffer = unsafe { function(self.value.as_ptr(), &raw const host, lend(request)) };
+        let said =
+            take(&self.plugin, buffer).and_then(|said| if said.is_empty() { Err(Rubbish::Nothing) } else { Ok(said) });
+        said.map_err(|what| Fault::Rubbish { call, what })
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let destroy = self.plugin.table.destroy.expect("the table is whole");
+        // SAFETY: whoever calls the instance has a reference to it, so nobody does any more.
+        unsafe { destroy(self.value.as_ptr()) }
+    }
+}
+
+/// A request as it is sent.
+pub(super) fn spell(call: &'static str, request: &Request) -> Result<String, Fault> {
+    serde_json::to_string(request).map_err(|source| Fault::Unspeakable { call, source })
+}
+
+const fn lend(text: &str) -> Text {
+    Text { data: text.as_ptr(), length: text.len() }
+}
+
+/// What is in a plugin's buffer, which goes back to it. Nothing if there is none.
+fn take(plugin: &Loaded, buffer: Buffer) -> Result<Vec<u8>, Rubbish> {
+    let Some(data) = NonNull::new(buffer.data) else {
+        return if buffer.length == 0 { Ok(Vec::new()) } else { Err(Rubbish::Null(buffer.length)) };
+    };
+    let said = if buffer.length > reply::MAX {
+        Err(Rubbish::TooMuch(buffer.length))
+    } else {
+        // SAFETY: the plugin says that so much is there, and nobody frees it before the line below.
+        Ok(unsafe { std::slice::from_raw_parts(data.as_ptr(), buffer.length) }.to_vec())
+    };
+    let free = plugin.table.free.expect("the table is whole");
+    // SAFETY: it is a buffer that the plugin has given us, as it was, and it goes back once.
+    unsafe { free(buffer) };
+    said
+}

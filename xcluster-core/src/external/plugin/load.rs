@@ -1,0 +1,198 @@
+//! A library in this process: opened once, asked who it is, and never closed, since nobody knows what it has begun. Calls nothing
+//! of it but the one function that it exports.
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::ptr::null_mut;
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::Duration;
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use nix::libc;
+
+use super::abi::{ABI, Plugin};
+use super::call::{Health, within};
+use super::error::{Fault, PluginError, other_version};
+use super::trust::{self, Trusted};
+
+/// What begins a program or library in the machine's own language.
+const ELF: &[u8] = b"\x7fELF";
+/// The one function of a plugin.
+const SYMBOL: &CStr = c"xcluster_plugin";
+/// The longest name and the longest version, in bytes.
+const NAME_MAX: usize = 32;
+const VERSION_MAX: usize = 64;
+
+/// A plugin in this process.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) name: String,
+    pub(super) version: String,
+    /// Where it is, without links.
+    pub(super) path: PathBuf,
+    pub(super) table: Table,
+    /// Of all calls into it.
+    pub(super) health: Arc<Health>,
+}
+
+/// The functions of a plugin, none of which is null.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table(&'static Plugin);
+
+// SAFETY: a plugin's table stays as it is, and its functions may be called by any thread: the interface says so.
+unsafe impl Send for Table {}
+// SAFETY: the same.
+unsafe impl Sync for Table {}
+
+impl std::ops::Deref for Table {
+    type Target = Plugin;
+
+    fn deref(&self) -> &Plugin {
+        self.0
+    }
+}
+
+/// Whether a text can be the name of a plugin.
+pub(super) fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.len() <= NAME_MAX && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.bytes().all(plain)
+}
+
+/// Loads the plugin of a file. What the library does by itself when it is loaded has the same limit.
+///
+/// # Errors
+/// It may not be loaded, is no plugin, or one of another version of the interface.
+pub(super) fn load(path: &Path, limit: Duration) -> Result<Arc<Loaded>, PluginError> {
+    let trusted = trust::open(path)?;
+    let (shown, given) = (path.display().to_string(), path.to_owned());
+    let late = |missed| {
+        end_without_the_loader();
+        PluginError::failed(shown, &Fault::missed("xcluster_plugin", missed))
+    };
+    within(limit, &Arc::default(), move || {
+        let why = |why| PluginError::Unfit { path: given, why };
+        let Trusted { file, path } = trusted;
+        open(file, &path).and_then(|library| ask(&library, path)).map_err(why)
+    })
+    .map_err(late)?
+}
+
+/// The libraries that are open, by device and inode. Their files stay open: the loader knows a library by the name that it was
+/// opened by, which is the number of its file, and would take another file of that number for the same.
+static OPEN: Mutex<BTreeMap<(u64, u64), Arc<Library>>> = Mutex::new(BTreeMap::new());
+
+/// Opens the library of a file that was looked at; not that of its path, where another could be by now.
+fn open(mut file: File, path: &Path) -> Result<Arc<Library>, String> {
+    let unreadable = |error: io::Error| format!("it cannot be read: {error}");
+    let meta = file.metadata().map_err(unreadable)?;
+    let key = (meta.dev(), meta.ino());
+    if let Some(library) = OPEN.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        return Ok(Arc::clone(library));
+    }
+    let mut start = [0; ELF.len()];
+    match file.read_exact(&mut start) {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(unreadable(error)),
+        _ if start != ELF => return Err("it is no library: it does not begin as an ELF file".to_owned()),
+        _ => {}
+    }
+    let way = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // SAFETY: whatever the library does when it is loaded, its user wants it in this process.
+    let opened = unsafe { Library::open(Some(&way), RTLD_NOW | RTLD_LOCAL) };
+    let library = Arc::new(opened.map_err(|error| chain(&error).replace(&way, &path.display().to_string()))?);
+    let _ = file.into_raw_fd();
+    // Two threads may have opened it at once, which for the loader is one library.
+    let mut all = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(Arc::clone(all.entry(key).or_insert(library)))
+}
+
+/// What hangs while it is loaded keeps the loader's lock, and at its end a process would wait for that for ever: so it is ended
+/// before it comes to that. What others have asked for at its end is then not done, but for the writing of buffers.
+fn end_without_the_loader() {
+    unsafe extern "C" {
+        /// on_exit(3) of the C library, which nix and libc do not have.
+        safe fn on_exit(function: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
+    }
+    extern "C" fn end(code: c_int, _: *mut c_void) {
+        // SAFETY: it writes what all streams of C have kept, and then the process ends, as is wanted.
+        unsafe {
+            libc::fflush(null_mut());
+            libc::_exit(code)
+        }
+    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        on_exit(end, null_mut());
+    });
+}
+
+/// An error with its causes: what the loader said is one of them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    let said: Vec<String> = causes.map(ToString::to_string).collect();
+    if said.is_empty() { error.to_string() } else { said.join(": ") }
+}
+
+/// Who a library is.
+fn ask(library: &Library, path: PathBuf) -> Result<Arc<Loaded>, String> {
+    // SAFETY: who exports a function of this name means this interface.
+    let symbol = unsafe { library.get::<unsafe extern "C" fn() -> *const Plugin>(SYMBOL) };
+    let xcluster_plugin = symbol.map_err(|_| "it does not export a function `xcluster_plugin`".to_owned())?;
+    // SAFETY: the interface says what it takes and returns.
+    let table = known(unsafe { xcluster_plugin() })?;
+    // SAFETY: the table is whole.
+    let (name, version) = unsafe { (string(table.name, NAME_MAX), string(table.version, VERSION_MAX)) };
+    let name = name.filter(|name| is_name(name)).ok_or("its name is none that a plugin can have")?;
+    let version = version.ok_or("its version is none, or too long")?;
+    Ok(Arc::new(Loaded { name, version, path, table, health: Arc::default() }))
+}
+
+/// The table, if it is one that we know.
+fn known(table: *const Plugin) -> Result<Table, String> {
+    if table.is_null() {
+        return Err("its table is null".to_owned());
+    }
+    if !table.is_aligned() {
+        return Err("its table is where none can be".to_owned());
+    }
+    // SAFETY: these two fields begin the table in every version of the interface.
+    let (abi, size) = unsafe { ((*table).abi, (*table).size) };
+    if abi != ABI {
+        return Err(other_version(abi));
+    }
+    if size < size_of::<Plugin>() {
+        return Err(format!("its table has {size} bytes, and {} are needed", size_of::<Plugin>()));
+    }
+    // SAFETY: it is there, aligned, of this version and whole; and it stays, as the interface says.
+    let table = unsafe { &*table };
+    let functions = [
+        ("create", table.create.is_none()),
+        ("call", table.call.is_none()),
+        ("destroy", table.destroy.is_none()),
+        ("free", table.free.is_none()),
+    ];
+    let missing: Vec<&str> = functions.into_iter().filter(|(_, missing)| *missing).map(|(name, _)| name).collect();
+    if missing.is_empty() { Ok(Table(table)) } else { Err(format!("its table has no `{}`", missing.join("`, no `"))) }
+}
+
+/// A text of a plugin's that ends with a zero, within so many bytes.
+///
+/// # Safety
+/// It is null, or there up to its zero.
+unsafe fn string(text: *const c_char, max: usize) -> Option<String> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: the caller says that it is there.
+    let length = (0..=max).find(|index| unsafe { *text.add(*index) } == 0)?;
+    // SAFETY: it was read up to there just now.
+    let bytes = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), length) };
+    std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.is_empty() && !text.contains(char::is_control))
+        .map(str::to_owned)
+}

@@ -1,0 +1,162 @@
+//! What came back from a plugin, understood or called what it is. Pure: it trusts nothing, and asks nobody.
+
+use serde::de::DeserializeOwned;
+
+use super::error::{Fault, Rubbish};
+use super::message::{Description, Reply, Wired};
+use crate::topology::NetKind;
+
+/// The most that a plugin may answer, in bytes: a NIC's words have some hundred.
+pub(super) const MAX: usize = 1 << 20;
+
+/// Every kind of net.
+const KINDS: [NetKind; 4] = [NetKind::Internal, NetKind::Cluster, NetKind::External, NetKind::Other];
+
+/// A reply to a call.
+pub(super) fn read<T: DeserializeOwned>(call: &'static str, bytes: &[u8]) -> Result<T, Fault> {
+    let rubbish = |what| Fault::Rubbish { call, what };
+    let text = std::str::from_utf8(bytes).map_err(|_| rubbish(Rubbish::NotText))?;
+    match serde_json::from_str(text) {
+        Ok(Reply::Ok(answer)) => Ok(answer),
+        Ok(Reply::Error(error)) => Err(Fault::Said { call, error }),
+        Err(error) => Err(rubbish(Rubbish::Json(error))),
+    }
+}
+
+/// Whether a description says everything.
+pub(super) fn complete(description: &Description) -> Result<(), Rubbish> {
+    match KINDS.into_iter().find(|kind| description.of(*kind).is_none()) {
+        Some(kind) => Err(Rubbish::Silent(kind)),
+        None => Ok(()),
+    }
+}
+
+/// Whether QEMU could be given such words.
+pub(super) fn sane(wired: &Wired) -> Result<(), Rubbish> {
+    if wired.words.iter().any(|word| word.contains('\0')) {
+        return Err(Rubbish::Zero);
+    }
+    match wired.words.first() {
+        Some(word) if !word.starts_with('-') => {
+            Err(Rubbish::NoOption(text(word.as_bytes()).chars().take(60).collect()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes from a plugin as text for people, which cannot steer a terminal.
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().filter(|c| *c == '\n' || !c.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::super::message::{Done, Error, Place};
+    use super::*;
+    use crate::net::HostAccess;
+
+    fn check(reply: &str, expected: &str) {
+        let wired = read::<Wired>("setup", reply.as_bytes());
+        let judged = wired.and_then(|wired| sane(&wired).map_err(|what| Fault::Rubbish { call: "setup", what }));
+        let said = judged.unwrap_err().to_string();
+        assert!(said.contains(expected), "{reply}: {said}");
+    }
+
+    #[test]
+    fn what_is_not_said_of_a_port_is_as_usual() {
+        let wired: Wired = read("setup", br#"{"ok": {"words": ["-s"]}}"#).unwrap();
+        assert_eq!((wired.place, wired.access, wired.descriptors.len()), (Place::Here, HostAccess::None, 0));
+        let said = json!({"ok": {"words": ["-netdev", "tap,fd=@a@"], "descriptors": {"a": 7}, "place": "cluster",
+            "access": {"inside": "192.168.1.3"}}});
+        let wired: Wired = read("setup", said.to_string().as_bytes()).unwrap();
+        assert_eq!((wired.place, wired.descriptors["a"]), (Place::Cluster, 7));
+    }
+
+    #[test]
+    fn what_is_no_reply_is_called_what_it_is() {
+        check("", "no reply");
+        check("hello", "no reply");
+        check(r#"{"ok": {}}"#, "missing field `words`");
+        check(r#"{"ok": {"words": [], "wrods": 1}}"#, "unknown field `wrods`");
+        check(r#"{"ok": {"words": []}, "more": 1}"#, "no reply");
+        check(r#"{"okay": {"words": []}}"#, "unknown variant `okay`");
+        check(r#"{"ok": {"words": ["x\u0000"]}}"#, "zero byte");
+        check(r#"{"ok": {"words": ["Error: no bridge"]}}"#, "the words `Error: no bridge …`");
+        check(r#"{"ok": {"words": [], "descriptors": {"a": -1}}}"#, "invalid value");
+        check(r#"{"error": {"kind": "strange"}}"#, "unknown variant `strange`");
+        check(&"[".repeat(10_000), "recursion limit");
+        let said = read::<Done>("usable", b"\xff{}").unwrap_err().to_string();
+        assert!(said.contains("no UTF-8"), "{said}");
+    }
+
+    #[test]
+    fn errors_arrive_as_what_they_are() {
+        let said = json!({"error": {"kind": "io", "action": "open it", "errno": 13}});
+        let Err(Fault::Said { error, .. }) = read::<Done>("usable", said.to_string().as_bytes()) else {
+            panic!("it is an error");
+        };
+        assert_eq!(error, Error::Io { action: "open it".to_owned(), errno: 13 });
+    }
+
+    #[test]
+    fn capabilities_are_said_for_all_or_for_each() {
+        let switch = json!({"vm_to_vm": "switch", "mtu_max": 9000});
+        let of = |capabilities: Value| {
+            let reply = json!({"ok": {"capabilities": capabilities}}).to_string();
+            read::<Description>("describe", reply.as_bytes()).unwrap()
+        };
+        let all = of(json!({"all": switch, "internal": {"vm_to_vm": "none", "mtu_max": 1500, "host_access": true}}));
+        assert!(complete(&all).is_ok());
+        assert!(all.of(NetKind::Internal).unwrap().host_access);
+        assert_eq!(all.of(NetKind::Other).unwrap().mtu_max, 9000);
+        let said = complete(&of(json!({"internal": switch}))).unwrap_err().to_string();
+        assert_eq!(said, "no capabilities for nets of the kind `cluster`");
+    }
+
+    /// Anything that JSON can say.
+    fn json() -> impl Strategy<Value = Value> {
+        let word = prop_oneof![
+            Just("ok"),
+            Just("error"),
+            Just("words"),
+            Just("kind"),
+            Just("io"),
+            Just("descriptors"),
+            Just("place"),
+            Just("x"),
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            word.clone().prop_map(Value::from),
+            ".*".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map(word.clone().prop_map(str::to_owned), inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = read::<Wired>("setup", &bytes).map(|wired| sane(&wired));
+            let _ = read::<Description>("describe", &bytes).map(|said| complete(&said));
+        }
+
+        #[test]
+        fn any_json_is_judged(value in json()) {
+            let bytes = value.to_string();
+            let _ = read::<Wired>("setup", bytes.as_bytes()).map(|wired| sane(&wired));
+            let _ = read::<Description>("describe", bytes.as_bytes()).map(|said| complete(&said));
+            let _ = read::<Done>("usable", bytes.as_bytes());
+        }
+    }
+}

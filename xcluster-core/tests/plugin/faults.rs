@@ -1,0 +1,166 @@
+//! Everything that a plugin can do wrong, each told in words, while this process lives on.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use xcluster_core::net::{NetBackend, NetError};
+use xcluster_core::testing::harness::Test;
+use xcluster_core::testing::{Failed, ensure};
+
+use super::named;
+use super::scene::{SOON, Scene, faulty, load, port, told};
+
+pub(crate) fn tests() -> Vec<Test> {
+    named![
+        what_is_no_plugin_is_told,
+        a_table_that_is_not_ours_is_told,
+        what_makes_no_instance_is_told,
+        rubbish_is_told,
+        a_setup_that_makes_no_sense_is_told,
+        a_plugins_own_errors_keep_their_kind,
+        a_plugin_that_others_can_change_is_not_loaded,
+    ]
+}
+
+/// How soon a plugin that hangs is given up.
+const IMPATIENT: Duration = Duration::from_millis(200);
+
+fn contains(said: &str, expected: &str) -> Result<(), Failed> {
+    ensure(said.contains(expected), || format!("`{expected}` is expected, and it says: {said}"))
+}
+
+/// A library that is compiled with these flags is not loaded, for this reason.
+fn check_load(deadline: Duration, flags: &[&str], expected: &str) -> Result<(), Failed> {
+    let (_folder, library) = faulty(flags)?;
+    match load(&library, deadline) {
+        Ok(plugin) => Err(Failed::new(format!("{flags:?}: it is loaded: {plugin:?}"))),
+        Err(error) => contains(&told(&error), expected).map_err(|failed| failed.during(format!("{flags:?}"))),
+    }
+}
+
+fn check_file(make: impl FnOnce(&Path) -> std::io::Result<()>, expected: &str) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("plugin.so");
+    make(&file)?;
+    match load(&file, SOON) {
+        Ok(plugin) => Err(Failed::new(format!("it is loaded: {plugin:?}"))),
+        Err(error) => contains(&told(&error), expected),
+    }
+}
+
+async fn what_is_no_plugin_is_told() -> Result<(), Failed> {
+    let write = |text: &'static [u8]| {
+        move |file: &Path| {
+            fs::write(file, text)?;
+            fs::set_permissions(file, fs::Permissions::from_mode(0o644))
+        }
+    };
+    check_file(|_| Ok(()), "No such file")?;
+    check_file(|file| fs::create_dir(file), "it is a folder")?;
+    check_file(write(b""), "it does not begin as an ELF file")?;
+    check_file(write(b"#!/bin/sh\n"), "it does not begin as an ELF file")?;
+    // What the loader says names the file, not the way to it.
+    check_file(write(b"\x7fELFand nothing else"), "plugin.so: file too short")?;
+    let not_dynamic = |file: &Path| write(b"")(file).and_then(|()| fs::copy("/proc/self/exe", file).map(drop));
+    check_file(not_dynamic, "plugin.so: cannot dynamically load")?;
+    check_load(SOON, &["-DNO_SYMBOL"], "it does not export a function `xcluster_plugin`")
+}
+
+async fn a_table_that_is_not_ours_is_told() -> Result<(), Failed> {
+    check_load(SOON, &["-DABI=0"], "an older interface, version 0; this one is version 1")?;
+    check_load(SOON, &["-DABI=7"], "a newer interface, version 7; this one is version 1")?;
+    check_load(SOON, &["-DSIZE=40"], "its table has 40 bytes, and ")?;
+    check_load(SOON, &["-DNO_TABLE"], "its table is null")?;
+    check_load(SOON, &["-DNO_FUNCTIONS"], "its table has no `call`, no `free`")?;
+    check_load(SOON, &["-DNAME=NULL"], "its name is none that a plugin can have")?;
+    check_load(SOON, &["-DNAME=\"Up/Down\""], "its name is none that a plugin can have")?;
+    check_load(SOON, &["-DVERSION=\"\""], "its version is none, or too long")?;
+    // One that is larger is from a later version of the same interface.
+    let (_folder, library) = faulty(&["-DSIZE=4096"])?;
+    load(&library, SOON).map(drop).map_err(|error| Failed::new(told(&error)))
+}
+
+async fn what_makes_no_instance_is_told() -> Result<(), Failed> {
+    check_load(SOON, &["-DCREATES_NULL"], "plugin `faulty` made no instance, and gave no reason")?;
+    check_load(SOON, &["-DREASON=\"oops\""], "answered `create` with what is no reply")?;
+    check_load(SOON, &["-DREASON=\"{\\\"ok\\\":{}}\""], "made no instance, and gave no reason")?;
+    let said = r#"-DREASON="{\"error\":{\"kind\":\"other\",\"message\":\"it rains\"}}""#;
+    check_load(SOON, &[said], "did not make an instance: it rains")?;
+    check_load(IMPATIENT, &["-DHANGS_IN_CREATE"], "did not answer `create` within 0.2 s")?;
+    check_load(IMPATIENT, &["-DHANGS_IN=\"describe\""], "did not answer `create` within 0.2 s")?;
+    check_load(
+        SOON,
+        &[r#"-DDESCRIBE="{\"ok\":{\"capabilities\":{}}}""#],
+        "no capabilities for nets of the kind `internal`",
+    )
+}
+
+async fn rubbish_is_told() -> Result<(), Failed> {
+    check_load(SOON, &["-DNULL_WITH_LENGTH"], "answered `describe` with a length of 7 bytes and nothing there")?;
+    check_load(SOON, &["-DNOTHING"], "answered `describe` with nothing")?;
+    check_load(SOON, &["-DEMPTY"], "answered `describe` with nothing")?;
+    check_load(SOON, &["-DHUGE"], "answered `describe` with 8388608 bytes, and the most is 1048576")?;
+    check_load(SOON, &["-DNO_TEXT"], "answered `describe` with what is no UTF-8 text")?;
+    check_load(SOON, &["-DDESCRIBE=\"yes\""], "answered `describe` with what is no reply: expected value")?;
+    check_load(SOON, &["-DDESCRIBE=\"{}\""], "answered `describe` with what is no reply")
+}
+
+/// A plugin that answers a setup with this text is refused for this reason.
+async fn check_setup(flags: &[&str], expected: &str) -> Result<(), Failed> {
+    let scene = Scene::new(flags)?;
+    match scene.set_up(&port(3)).await {
+        Ok(wired) => Err(Failed::new(format!("{flags:?}: {wired:?}"))),
+        Err(error) => contains(&told(&error), expected).map_err(|failed| failed.during(format!("{flags:?}"))),
+    }
+}
+
+async fn a_setup_that_makes_no_sense_is_told() -> Result<(), Failed> {
+    check_setup(&["-DSETUP=\"{\""], "plugin `faulty` answered `setup` with what is no reply: EOF").await?;
+    check_setup(&[r#"-DSETUP="{\"ok\":{}}""#], "missing field `words`").await?;
+    check_setup(&[r#"-DSETUP="{\"ok\":{\"words\":[\"tap\"]}}""#], "the first word of options for QEMU begins with `-`")
+        .await?;
+    let nowhere = r#"-DSETUP="{\"ok\":{\"words\":[],\"place\":\"cluster\"}}""#;
+    check_setup(&[nowhere], "a place in the cluster's network namespace, which it has not").await
+}
+
+async fn a_plugins_own_errors_keep_their_kind() -> Result<(), Failed> {
+    let said = async |error: &str| {
+        let text = format!("{{\"error\":{error}}}").replace('"', "\\\"");
+        let scene = Scene::new(&[&format!("-DSETUP=\"{text}\"")])?;
+        scene.set_up(&port(3)).await.err().ok_or_else(|| Failed::new("it should have failed"))
+    };
+    let unsupported = said(r#"{"kind":"unsupported","what":"no luck","remedy":"sudo luck"}"#).await?;
+    ensure((told(&unsupported).as_str(), unsupported.remedy()) == ("no luck", Some("sudo luck")), || {
+        told(&unsupported)
+    })?;
+    let in_use = said(r#"{"kind":"in_use","what":"port 7","by":"you"}"#).await?;
+    ensure(matches!(in_use, NetError::InUse { .. }), || told(&in_use))?;
+    let conflict = said(r#"{"kind":"conflict","object":"br0"}"#).await?;
+    ensure(matches!(conflict, NetError::Conflict { .. }), || told(&conflict))?;
+    let io = said(r#"{"kind":"io","action":"open it","errno":13}"#).await?;
+    ensure(told(&io).starts_with("cannot open it: Permission denied"), || told(&io))?;
+    let panic = said(r#"{"kind":"panicked","message":"boo"}"#).await?;
+    ensure(told(&panic) == "a panic: boo", || told(&panic))?;
+    let usable = Scene::new(&[r#"-DUSABLE="{\"error\":{\"kind\":\"refused\",\"message\":\"not here\"}}""#])?;
+    let said = usable.backend.usable().err().map(|error| told(&error)).unwrap_or_default();
+    ensure(said == "not here", || said)
+}
+
+async fn a_plugin_that_others_can_change_is_not_loaded() -> Result<(), Failed> {
+    let (folder, library) = faulty(&[])?;
+    let refused = |path: &Path, mode: u32, usual: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        let loaded = load(&library, SOON);
+        fs::set_permissions(path, fs::Permissions::from_mode(usual))?;
+        let error = loaded.err().ok_or_else(|| Failed::new("it is loaded"))?;
+        contains(&told(&error), &format!("others can write to `{}`", path.display()))?;
+        let remedy = error.remedy().unwrap_or_default();
+        ensure(remedy == format!("chmod go-w {}", path.display()), || remedy.to_owned())
+    };
+    refused(&library, 0o777, 0o755)?;
+    refused(&library, 0o664, 0o644)?;
+    refused(folder.path(), 0o777, 0o700)?;
+    load(&library, SOON).map(drop).map_err(|error| Failed::new(told(&error)))
+}

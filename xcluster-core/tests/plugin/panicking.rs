@@ -1,0 +1,69 @@
+//! A plugin's panics are errors, wherever they come from.
+
+use std::sync::Arc;
+
+use xcluster_core::external::{PluginBackend, PluginConfig};
+use xcluster_core::net::{NetBackend, Settings};
+use xcluster_core::testing::harness::Test;
+use xcluster_core::testing::{Failed, Stage, ensure};
+
+use super::named;
+use super::scene::{SOON, port, set_up, told};
+
+pub(crate) fn tests() -> Vec<Test> {
+    named![a_panic_is_an_error_of_its_call, a_panic_while_it_is_made_is_told, a_panic_at_the_end_harms_nobody]
+}
+
+/// The example that cargo has built beside this test, which panics there.
+fn panics(place: &str) -> Result<PluginBackend, String> {
+    let program = std::env::current_exe().expect("a test knows where it is");
+    let folder = program.ancestors().nth(2).expect("a test is in `deps`");
+    let settings: Settings = [("in".to_owned(), place.into())].into_iter().collect();
+    let config = PluginConfig::new(folder.join("examples/libplugin_panics.so")).with_deadline(SOON);
+    PluginBackend::load(config.with_settings(settings)).map_err(|error| {
+        format!("{} (`cargo build -p xcluster-core --all-features --example plugin-panics` makes it)", told(&error))
+    })
+}
+
+async fn a_panic_is_an_error_of_its_call() -> Result<(), Failed> {
+    let said = async |place: &str| {
+        let (backend, stage) = (panics(place).map_err(Failed::new)?, Stage::new("panics")?);
+        let (site, port) = (stage.site(), port(3));
+        let done = async {
+            backend.usable()?;
+            set_up(&backend, &site, &port).await?;
+            backend.teardown(&site, &port).await
+        };
+        Ok::<_, Failed>(done.await.err().map(|error| told(&error)))
+    };
+    for place in ["usable", "setup", "teardown"] {
+        let said = said(place).await?.unwrap_or_default();
+        ensure(said == format!("a panic: of a test, in {place}"), || said)?;
+    }
+    ensure(said("preflight").await?.as_deref() == Some("a panic: without a word"), || "a number".to_owned())?;
+    ensure(said("nowhere").await?.is_none(), || "it panics nowhere".to_owned())
+}
+
+async fn a_panic_while_it_is_made_is_told() -> Result<(), Failed> {
+    let said = |place: &str| panics(place).err().unwrap_or_default();
+    let expected = "plugin `panics` did not make an instance: a panic: of a test, in configured";
+    ensure(said("configured").starts_with(expected), || said("configured"))?;
+    let expected = "answered `describe` with an error: a panic: of a test, in capabilities";
+    ensure(said("capabilities").contains(expected), || said("capabilities"))?;
+    let settings: Settings = [("in".to_owned(), "configured".into())].into_iter().collect();
+    let backend = panics("").map_err(Failed::new)?;
+    let said = backend.configured(&settings).err().map(|problems| problems.to_string()).unwrap_or_default();
+    ensure(said.contains("a panic: of a test, in configured"), || said)
+}
+
+async fn a_panic_at_the_end_harms_nobody() -> Result<(), Failed> {
+    for place in ["drop", "end"] {
+        let backend: Arc<dyn NetBackend> = Arc::new(panics(place).map_err(Failed::new)?);
+        let stage = Stage::new("panics")?;
+        set_up(&*backend, &stage.site(), &port(3)).await?;
+        drop(stage);
+        backend.usable()?;
+        drop(backend);
+    }
+    panics("").map(drop).map_err(Failed::new)
+}
