@@ -20,6 +20,11 @@ use xcluster_net_bridge::{BridgeBackend, BridgeConfig};
 use inside::Links;
 
 fn main() -> ExitCode {
+    // A plugin has threads: it is loaded where they may be.
+    harness::main_with(tests)
+}
+
+fn tests() -> Vec<Test> {
     let named = NamedNetns::new("prepared").map(Netns::Named).expect("it is a name");
     let tests = [Netns::Private, Netns::Here, named].into_iter().flat_map(|netns| {
         let home = netns.to_string();
@@ -28,7 +33,7 @@ fn main() -> ExitCode {
             trial.into_test()
         })
     });
-    harness::main(tests.chain(several_queues()).chain(as_a_plugin()).collect())
+    tests.chain(several_queues()).chain(as_a_plugin()).collect()
 }
 
 /// The same backend behind the boundary of plugins.

@@ -10,10 +10,15 @@ use xcluster_core::testing::{Failed, ensure, harness};
 use xcluster_core::topology::NetKind;
 
 fn main() -> ExitCode {
+    // A plugin has threads: it is loaded where they may be.
+    harness::main_with(tests)
+}
+
+fn tests() -> Vec<harness::Test> {
     let subject = Subject::new(|| Arc::new(plugin()) as Arc<dyn NetBackend>);
     let contract = trials(&subject).into_iter().map(Trial::into_test);
     let own = [harness::test("settings_reach_it_and_mistakes_are_told", settings_reach_it_and_mistakes_are_told)];
-    harness::main(contract.chain(own).collect())
+    contract.chain(own).collect()
 }
 
 /// The library that cargo has built for this test.

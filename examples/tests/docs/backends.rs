@@ -8,6 +8,7 @@ use xcluster_core::net::{Capabilities, NetBackend, VmToVm};
 use xcluster_core::testing::conformance::{CONTRACT, Part};
 use xcluster_core::testing::scenarios::Claim;
 use xcluster_core::topology::NetKind;
+use xcluster_examples::c_plugin;
 use xcluster_net_bridge::BridgeBackend;
 use xcluster_net_user::UserBackend;
 
@@ -41,7 +42,8 @@ fn columns() -> Vec<Column> {
             left_out: Some((Part::AsBefore, "its bridges go with the namespace")),
             ..Column::new("`script`, [taps](../examples/net-setup.sh)", ScriptBackend::new(taps), "no")
         },
-        Column::new("[`switch`](../examples/my-switch)", SwitchBackend::default(), "no"),
+        Column::new("[`switch`](../examples/my-switch), linked or a plugin", SwitchBackend::default(), "no"),
+        Column::new("[`c-switch`](../examples/plugin-c), a plugin", c_plugin(), "no"),
     ]
 }
 

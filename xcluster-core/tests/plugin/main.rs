@@ -16,8 +16,11 @@ fn main() -> ExitCode {
     if let Some(code) = life::hanging() {
         return code;
     }
-    let tests = [contract::tests(), descriptors::tests(), faults::tests(), life::tests(), panicking::tests()];
-    harness::main(tests.into_iter().flatten().collect())
+    // A plugin may have threads: it is loaded where they may be.
+    harness::main_with(|| {
+        let tests = [contract::tests(), descriptors::tests(), faults::tests(), life::tests(), panicking::tests()];
+        tests.into_iter().flatten().collect()
+    })
 }
 
 /// Tests that are functions, by their names.

@@ -68,7 +68,7 @@ impl NetBackend for Panics {
             site.store.put("panics", Self { place: "drop".to_owned() });
         }
         // A task's panic is its own.
-        let task = tokio::spawn(async { assert!(1 > 2, "of a test, in a task") });
+        let task = tokio::spawn(async { panic!("of a test, in a task") });
         let _ = task.await;
         self.at("setup");
         Ok(Wired { kvm: KvmArgs::new(), access: HostAccess::None })
