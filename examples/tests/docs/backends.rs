@@ -10,6 +10,7 @@ use xcluster_core::testing::scenarios::Claim;
 use xcluster_core::topology::NetKind;
 use xcluster_examples::c_plugin;
 use xcluster_net_bridge::BridgeBackend;
+use xcluster_net_ovs::{OvsBackend, OvsConfig};
 use xcluster_net_user::UserBackend;
 
 use crate::page;
@@ -37,6 +38,12 @@ fn columns() -> Vec<Column> {
     let taps = taps.promising_internal(everywhere).promising_others(everywhere);
     vec![
         Column::new("`bridge`", BridgeBackend::default(), "no"),
+        Column::new("`ovs`, an instance of its own", OvsBackend::default(), "no"),
+        Column::new(
+            "`ovs`, the host's",
+            OvsBackend::new(OvsConfig::default().on_system("")),
+            "yes, where the switch is",
+        ),
         Column::new("`user`", UserBackend::default(), "no"),
         Column {
             left_out: Some((Part::AsBefore, "its bridges go with the namespace")),

@@ -9,3 +9,4 @@ mod lab;
 // Scenarios.
 mod default_cluster;
 mod features;
+mod scenarios;
