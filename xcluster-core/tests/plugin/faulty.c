@@ -50,13 +50,6 @@ static void hang(void)
 		pause();
 }
 
-#ifdef HANGS_WHEN_LOADED
-__attribute__((constructor)) static void begin(void)
-{
-	hang();
-}
-#endif
-
 static struct xcluster_buffer say(const char *text)
 {
 	return (struct xcluster_buffer){(uint8_t *)strdup(text), strlen(text)};
@@ -201,6 +194,9 @@ const struct xcluster_plugin *xcluster_plugin(void)
 		.destroy = destroy,
 		.free = free_buffer,
 	};
+#ifdef HANGS_WHEN_ASKED
+	hang();
+#endif
 #ifdef NO_TABLE
 	return NULL;
 #endif

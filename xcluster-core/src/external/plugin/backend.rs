@@ -64,8 +64,9 @@ impl PluginConfig {
 /// A plugin is native code of this process, so it is trusted as much as the process itself: [`load`](Self::load) refuses a file that
 /// somebody else could have changed. What is guarded against are its mistakes. Each call has a thread of its own and a deadline; a
 /// call that does not come back fails, its thread is left behind, and after three of them nothing more is asked. Nothing of what it
-/// answers is believed unseen. Only a crash takes the process with it: a signal, `abort`, an exception of C++, a panic
-/// of a plugin that was built with `panic = "abort"`.
+/// answers is believed unseen. What ends the process takes the host with it: a signal, `abort`, an exception of C++, a panic
+/// of a plugin that was built with `panic = "abort"`. And one that hangs in a constructor, while it is loaded, keeps the loader's lock, without
+/// which no thread of the process gets far.
 ///
 /// A library that was loaded stays until the process ends.
 #[derive(Debug, Clone)]

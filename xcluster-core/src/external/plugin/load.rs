@@ -2,18 +2,16 @@
 //! of it but the one function that it exports.
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::ptr::null_mut;
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use nix::libc;
 
 use super::abi::{ABI, Plugin};
 use super::call::{Health, within};
@@ -63,17 +61,15 @@ pub(super) fn is_name(text: &str) -> bool {
     text.len() <= NAME_MAX && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.bytes().all(plain)
 }
 
-/// Loads the plugin of a file. What the library does by itself when it is loaded has the same limit.
+/// Loads the plugin of a file. A library that hangs by itself while it is loaded has the loader's lock, which every new thread of the
+/// process needs: no limit helps against that.
 ///
 /// # Errors
 /// It may not be loaded, is no plugin, or one of another version of the interface.
 pub(super) fn load(path: &Path, limit: Duration) -> Result<Arc<Loaded>, PluginError> {
     let trusted = trust::open(path)?;
     let (shown, given) = (path.display().to_string(), path.to_owned());
-    let late = |missed| {
-        end_without_the_loader();
-        PluginError::failed(shown, &Fault::missed("xcluster_plugin", missed))
-    };
+    let late = |missed| PluginError::failed(shown, &Fault::missed("xcluster_plugin", missed));
     within(limit, &Arc::default(), move || {
         let why = |why| PluginError::Unfit { path: given, why };
         let Trusted { file, path } = trusted;
@@ -108,26 +104,6 @@ fn open(mut file: File, path: &Path) -> Result<Arc<Library>, String> {
     // Two threads may have opened it at once, which for the loader is one library.
     let mut all = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Arc::clone(all.entry(key).or_insert(library)))
-}
-
-/// What hangs while it is loaded keeps the loader's lock, and at its end a process would wait for that for ever: so it is ended
-/// before it comes to that. What others have asked for at its end is then not done, but for the writing of buffers.
-fn end_without_the_loader() {
-    unsafe extern "C" {
-        /// on_exit(3) of the C library, which nix and libc do not have.
-        safe fn on_exit(function: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
-    }
-    extern "C" fn end(code: c_int, _: *mut c_void) {
-        // SAFETY: it writes what all streams of C have kept, and then the process ends, as is wanted.
-        unsafe {
-            libc::fflush(null_mut());
-            libc::_exit(code)
-        }
-    }
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        on_exit(end, null_mut());
-    });
 }
 
 /// An error with its causes: what the loader said is one of them.
