@@ -90,7 +90,7 @@ impl Membership {
         Arc::clone(nets.entry(net).or_default())
     }
 
-    fn port(&self, port: &Port) -> PortTurn {
+    fn port(&self, port: &Port) -> PortLock {
         let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(ports.entry((port.net.id, port.node)).or_default())
     }
