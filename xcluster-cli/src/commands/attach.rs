@@ -114,19 +114,25 @@ fn numbers(status: &ClusterStatus) -> String {
     numbers.join(" ")
 }
 
+/// Whether telnet and ssh of its nodes are there, and the host on a net that leads to them.
+pub(super) fn logs_in(status: &ClusterStatus) -> bool {
+    status.login && status.nets.iter().any(|net| net.host)
+}
+
 /// Whether somebody can log in to a node.
 ///
 /// # Errors
-/// It is not ready, or the cluster was started without logins.
+/// It is not ready, the host is on no net, or the cluster was started without logins.
 pub(super) fn login(node: &NodeStatus, status: &ClusterStatus) -> Result<(), Failure> {
     if node.state != NodeState::Ready {
         let why = node.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
         return Err(Failure::new(Exit::FAILURE, format!("{} is not ready ({}{why})", node.name, node.state)));
     }
-    if status.login {
+    if logs_in(status) {
         return Ok(());
     }
-    let failure = Failure::new(Exit::FAILURE, format!("nobody can log in to {}: `--no-login` was given", node.name));
+    let why = if status.login { "the host is on none of its nets" } else { "`--no-login` was given" };
+    let failure = Failure::new(Exit::FAILURE, format!("nobody can log in to {}: {why}", node.name));
     Err(failure.hint(format!("`xcluster console --name {} {}`", status.name, node.id.number())))
 }
 
@@ -181,5 +187,11 @@ mod tests {
         status.login = false;
         let refused = check("1", &status).unwrap_err();
         assert_eq!(refused.hint.as_deref(), Some("`xcluster console --name default 1`"));
+        status.login = true;
+        status.nets.iter_mut().for_each(|net| net.host = false);
+        assert_eq!(
+            check("1", &status).unwrap_err().chain,
+            ["nobody can log in to vm-001: the host is on none of its nets"]
+        );
     }
 }

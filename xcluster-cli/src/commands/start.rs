@@ -5,6 +5,7 @@ use std::io::{Write, stderr};
 use xcluster_core::{ClusterStatus, Event, NodeState};
 
 use super::Outcome;
+use super::attach::logs_in;
 use super::status::{name_option, text};
 use crate::args::StartArgs;
 use crate::exit::Exit;
@@ -61,7 +62,7 @@ fn next_steps(status: &ClusterStatus) -> String {
         (format!("xcluster console{name} {node}"), "join a serial console"),
         (format!("xcluster stop{name}"), "stop the cluster"),
     ];
-    if status.login {
+    if logs_in(status) {
         lines.insert(0, (format!("xcluster vm{name} {node}"), "open a terminal"));
     }
     let width = lines.iter().map(|(command, _)| command.len()).max().unwrap_or_default();

@@ -7,7 +7,7 @@ use xcluster_core::remote::{self, Remote};
 use xcluster_core::{ClusterStatus, NodeState, NodeStatus};
 
 use super::Outcome;
-use super::attach::attach;
+use super::attach::{attach, logs_in};
 use crate::args::StatusArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};
@@ -75,7 +75,7 @@ fn place(netns: &Netns, cluster: &ClusterName) -> String {
 /// How to log in where no port of this host leads to the nodes.
 fn logins(status: &ClusterStatus) -> String {
     let Some(first) = status.nodes.iter().find(|node| node.state == NodeState::Ready) else { return String::new() };
-    if !status.login || status.nodes.iter().any(|node| !node.forwards.is_empty()) {
+    if !logs_in(status) || status.nodes.iter().any(|node| !node.forwards.is_empty()) {
         return String::new();
     }
     let (name, node) = (name_option(&status.name), first.id.number());

@@ -163,6 +163,7 @@ impl State {
             kind: planned.net.kind,
             mtu: planned.net.mtu,
             backend: planned.backend.clone(),
+            host: planned.host,
         });
         ClusterStatus {
             name: self.name.clone(),

@@ -62,6 +62,9 @@ pub struct NetStatus {
     pub mtu: u16,
     /// Who carries it.
     pub backend: String,
+    /// Whether the host is on it.
+    #[serde(default)]
+    pub host: bool,
 }
 
 /// A node of a running cluster.

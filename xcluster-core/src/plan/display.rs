@@ -89,7 +89,8 @@ impl Plan {
         for nic in &planned.nics {
             let (name, net, mac) = (&nic.name, nic.port.net.id, nic.mac);
             write!(f, "    {name}  net {net}  {mac}  {}  {}", nic.ipv4, nic.ipv6)?;
-            if !nic.port.expose.is_empty() {
+            let host = self.nets.iter().any(|planned| planned.net.id == net && planned.host);
+            if host && !nic.port.expose.is_empty() {
                 let ports: Vec<String> = nic.port.expose.iter().map(ToString::to_string).collect();
                 write!(f, "  tcp {} from the host", ports.join(" "))?;
             }

@@ -21,3 +21,10 @@ fn a_status_names_the_owner_and_each_nodes_state_addresses_and_ports() {
 fn a_status_without_ports_says_how_to_log_in() {
     insta::assert_snapshot!(text(&on_bridges()));
 }
+
+#[test]
+fn where_the_host_is_on_no_net_nobody_is_told_to_log_in() {
+    let mut status = on_bridges();
+    status.nets.iter_mut().for_each(|net| net.host = false);
+    assert!(!text(&status).contains("logins"));
+}

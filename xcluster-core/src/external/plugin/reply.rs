@@ -87,7 +87,7 @@ mod tests {
         check(r#"{"ok": {"words": ["Error: no bridge"]}}"#, "the words `Error: no bridge …`");
         check(r#"{"ok": {"words": [], "descriptors": {"a": -1}}}"#, "invalid value");
         check(r#"{"error": {"kind": "strange"}}"#, "unknown variant `strange`");
-        check(&"[".repeat(10_000), "recursion limit");
+        check(&"[".repeat(10_000), "no reply");
         let said = read::<Done>("usable", b"\xff{}").unwrap_err().to_string();
         assert!(said.contains("no UTF-8"), "{said}");
     }
