@@ -4,6 +4,8 @@ use std::error::Error as _;
 use std::io;
 
 use crate::host::NamespaceError;
+use crate::host::links::Failure;
+use crate::host::links::tap::TapError;
 
 /// Why a backend could not do what it was asked to. Its text reads after "cannot set up net 1: ".
 ///
@@ -72,6 +74,25 @@ impl NetError {
         match self {
             Self::Unsupported { remedy, .. } => remedy.as_deref(),
             _ => None,
+        }
+    }
+}
+
+/// What has no better kind.
+impl From<Failure> for NetError {
+    fn from(failure: Failure) -> Self {
+        let (action, source) = failure.into_parts();
+        Self::io(action, source)
+    }
+}
+
+impl From<TapError> for NetError {
+    fn from(error: TapError) -> Self {
+        match error {
+            TapError::Conflict(object) => Self::Conflict { object },
+            TapError::Refused { name, errno } => Self::io(format!("make tap `{name}`"), io::Error::from(errno)),
+            TapError::Link(failure) => failure.into(),
+            TapError::Tun(error) => error.into(),
         }
     }
 }

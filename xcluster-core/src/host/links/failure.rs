@@ -2,7 +2,6 @@
 
 use std::io;
 
-use crate::net::NetError;
 use nix::errno::Errno;
 
 /// What was attempted, and what the kernel said.
@@ -19,6 +18,11 @@ impl Failure {
         Self { action: action.into(), source }
     }
 
+    /// What was attempted, and what came of it.
+    pub fn into_parts(self) -> (String, io::Error) {
+        (self.action, self.source)
+    }
+
     /// The kernel's word for it, if it was the kernel's.
     pub fn errno(&self) -> Option<Errno> {
         self.source.raw_os_error().map(Errno::from_raw)
@@ -27,12 +31,5 @@ impl Failure {
     /// Whether it is this word.
     pub fn is(&self, errno: Errno) -> bool {
         self.errno() == Some(errno)
-    }
-}
-
-/// The seam's kind for what has no better one.
-impl From<Failure> for NetError {
-    fn from(failure: Failure) -> Self {
-        Self::io(failure.action, failure.source)
     }
 }

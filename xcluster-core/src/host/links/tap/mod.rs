@@ -2,7 +2,6 @@
 
 mod ioctl;
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -174,16 +173,5 @@ async fn make_room(netlink: &Netlink, name: &str, ours: &impl Fn(&Link) -> bool)
         None => Ok(()),
         Some(link) if ours(&link) => Ok(netlink.remove(Which::Index(link.index)).await?),
         Some(_) => Err(TapError::Conflict(name.to_owned())),
-    }
-}
-
-impl From<TapError> for crate::net::NetError {
-    fn from(error: TapError) -> Self {
-        match error {
-            TapError::Conflict(object) => Self::Conflict { object },
-            TapError::Refused { name, errno } => Self::io(format!("make tap `{name}`"), io::Error::from(errno)),
-            TapError::Link(failure) => failure.into(),
-            TapError::Tun(error) => error.into(),
-        }
     }
 }
