@@ -251,3 +251,21 @@ fn what_nobody_has_is_told_with_the_ways_to_have_it() {
     );
     assert_eq!(lab.runs(&["../xcluster-hello"]).0, Some(2));
 }
+
+#[test]
+fn lists_with_separators_of_the_hooks_own_harm_nobody() {
+    let lab = Lab::new("IFS=,\ncmd_first() { __mem=300; for net in 7,8; do log \"$net\"; done; cmd_env --json; }\n");
+    let (code, stdout, stderr) = lab.runs(&["first"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("\"300\""), "{stdout}");
+}
+
+#[test]
+fn a_wrong_variable_keeps_nobody_from_asking_for_a_cluster_or_stopping_it() {
+    let lab = Lab::new("cmd_mine() { :; }\n");
+    let run = |word: &str| said(&lab.command(&[word]).env("__mem", "abc").output().unwrap());
+    let (code, _, stderr) = run("status");
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(stderr.contains("__mem") && stderr.contains("the hook is not read"), "{stderr}");
+    assert_eq!(run("mine").0, Some(3));
+}

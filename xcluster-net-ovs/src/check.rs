@@ -115,20 +115,30 @@ fn either(kinds: &[&str]) -> String {
     kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// What is wrong with it for these nets and ports of a cluster.
-pub(crate) fn check_for(config: &OvsConfig, nets: &[Net], ports: &[Port]) -> Problems {
+/// What is said of nets and ports that a cluster does not have. These are all of them: when some are added to a cluster,
+/// everything that is said of the others was judged before.
+pub(crate) fn check_members(config: &OvsConfig, nets: &[Net], ports: &[Port]) -> Problems {
+    let mut problems = Problems::default();
+    for (id, settings) in &config.nets {
+        if !nets.iter().any(|net| net.id == *id) {
+            problems.add(format!("net.{id}"), "the cluster has no such net on this backend");
+            continue;
+        }
+        for node in settings.nodes.keys() {
+            if !ports.iter().any(|port| port.net.id == *id && port.node == *node) {
+                problems.add(format!("net.{id}.node.{}", node.number()), format!("{node} is not on net {id}"));
+            }
+        }
+    }
+    problems
+}
+
+/// What is wrong with it for these nets.
+pub(crate) fn check_for(config: &OvsConfig, nets: &[Net]) -> Problems {
     let mut problems = check(config);
     for (id, settings) in &config.nets {
         let place = format!("net.{id}");
-        let Some(net) = nets.iter().find(|net| net.id == *id) else {
-            problems.add(place, "the cluster has no such net on this backend");
-            continue;
-        };
-        for node in settings.nodes.keys() {
-            if !ports.iter().any(|port| port.net.id == *id && port.node == *node) {
-                problems.add(format!("{place}.node.{}", node.number()), format!("{node} is not on net {id}"));
-            }
-        }
+        let Some(net) = nets.iter().find(|net| net.id == *id) else { continue };
         if !settings.tunnels.is_empty() && net.kind == NetKind::Internal && *id != xcluster_core::name::NetId::INTERNAL
         {
             problems.add(format!("{place}.tunnel"), INTERNAL);
@@ -221,12 +231,14 @@ mod tests {
             .with_net(NetId::CLUSTER, own)
             .with_net(NetId::EXTERNAL, other)
             .with_net(NetId::new(9), OvsNet::default());
-        let found: Vec<String> = check_for(&config, &nets, &ports).iter().map(ToString::to_string).collect();
+        let mut problems = check_members(&config, &nets, &ports);
+        problems.extend(check_for(&config, &nets));
+        let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let expected = [
             "net.1.node.2: vm-002 is not on net 1",
+            "net.9: the cluster has no such net on this backend",
             "net.1.tunnel.0.remote: 192.168.2.7 is an address of net 2 of the cluster",
             "net.2.tunnel.0.remote: 1000::1:c0a8:207 is an address of net 2 of the cluster",
-            "net.9: the cluster has no such net on this backend",
         ];
         assert_eq!(found, expected);
     }

@@ -1,6 +1,7 @@
 //! OpenFlow rules from a file: whether they can be read, and onto a bridge with them. Which rules, is the user's affair.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use xcluster_core::net::NetError;
@@ -11,7 +12,7 @@ use crate::switch::Switch;
 
 /// What is wrong with a file of rules, if anything is. No switch is asked.
 pub(crate) async fn problem(programs: &Programs, file: &Path) -> Option<String> {
-    let text = match fs::read_to_string(file) {
+    let text = match read(file) {
         Ok(text) => text,
         Err(error) => return Some(format!("cannot read `{}`: {error}", file.display())),
     };
@@ -29,11 +30,19 @@ pub(crate) async fn put(switch: &Switch, bridge: &str, file: &Path) -> Result<()
     match switch.openflow(bridge, "add-flows", &absolute(file)).await {
         Ok(_) => Ok(()),
         Err(Trouble::Said { said, .. }) => {
-            let text = fs::read_to_string(file).unwrap_or_default();
+            let text = read(file).unwrap_or_default();
             let message = format!("the rules are refused: {}", with_line(file, &text, &said));
             Err(NetError::Other { message, source: None })
         }
         Err(trouble) => Err(trouble.into()),
+    }
+}
+
+/// The text of a file. A fifo, which somebody would wait at for ever, is none, nor is a device without an end.
+fn read(file: &Path) -> io::Result<String> {
+    match fs::metadata(file)?.is_file() {
+        true => fs::read_to_string(file),
+        false => Err(io::Error::other("it is no regular file")),
     }
 }
 

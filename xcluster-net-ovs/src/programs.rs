@@ -1,10 +1,12 @@
 //! The programs of Open vSwitch: where they are, whether they are new enough, and how one is run. What they are told is for
 //! others to say.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use nix::libc::SIGALRM;
 use tokio::time::timeout;
 use xcluster_core::host::end_with_thread;
 use xcluster_core::net::NetError;
@@ -18,6 +20,9 @@ const OLDEST: (u32, u32) = (2, 10);
 
 /// How long a program may take, on a busy host. They give up by themselves before.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// After how many seconds they give up by themselves: their `--timeout`.
+pub(crate) const GIVES_UP: u64 = 30;
 
 /// Where ordinary users do not look.
 const FOLDERS: [&str; 3] = ["/usr/bin", "/usr/sbin", "/sbin"];
@@ -108,6 +113,9 @@ pub(crate) async fn run(name: &str, mut command: Command) -> Result<String, Trou
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() {
         Ok(text(&output.stdout))
+    } else if output.status.signal() == Some(SIGALRM) {
+        // By its own `--timeout`: whom it waited for does not react, and would not for the next one.
+        Err(Trouble::Late { program: name.to_owned(), seconds: GIVES_UP })
     } else {
         let said = error::said(&text(&output.stderr), name).unwrap_or_else(|| output.status.to_string());
         Err(Trouble::Said { program: name.to_owned(), said })

@@ -26,12 +26,16 @@ __xc_is_function() {
 # Variables that the hook has set count for the program, exported or not: those that are not as they were resolved, and those
 # of single nodes.
 __xc_export() {
+	# The hook may have another one, for lists of its own.
+	__xc_ifs=${IFS-unset}
+	unset IFS
 	for __xc_name in $__xc_names; do
 		eval "[ \"\${$__xc_name-}\" = \"\${__xc_was_$__xc_name-}\" ]" || export "$__xc_name"
 	done
 	for __xc_name in $(set | sed -nE 's/^(__(nets|mem|smp|append)[0-9]+)=.*/\1/p'); do
 		export "$__xc_name"
 	done
+	[ "$__xc_ifs" = unset ] || IFS=$__xc_ifs
 }
 
 # The program itself, without the hook.
@@ -51,7 +55,18 @@ cmd_xvm() {
 }
 
 # The variables as a start would resolve them now: they are here already, but may be unset.
-__xc_lines=$("$XCLUSTER" env --shell) || exit
+__xc_lines=$("$XCLUSTER" env --shell) || {
+	__xc_code=$?
+	# What makes no cluster takes none of them; ours is better then than none.
+	case $1 in
+	status | stop | exec | console)
+		log "the hook is not read: $__xc_hook"
+		XCLUSTER_IN_HOOK=end
+		exec "$XCLUSTER" $__xc_verbose "$@"
+		;;
+	esac
+	exit "$__xc_code"
+}
 eval "$__xc_lines"
 for __xc_name in $__xc_names; do
 	eval "__xc_was_$__xc_name=\${$__xc_name}"

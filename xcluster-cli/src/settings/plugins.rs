@@ -10,6 +10,7 @@ use xcluster_core::net::{NetBackend, Registry};
 use xcluster_core::plan::Options;
 use xcluster_core::topology::Topology;
 use xcluster_net_bridge::BridgeBackend;
+use xcluster_net_ovs::OvsBackend;
 use xcluster_net_user::UserBackend;
 
 use super::options::program;
@@ -17,7 +18,7 @@ use crate::exit::Exit;
 use crate::report::Failure;
 
 /// Backends that need not be loaded.
-const OURS: [&str; 3] = [BridgeBackend::NAME, UserBackend::NAME, ScriptBackend::NAME];
+const OURS: [&str; 4] = [BridgeBackend::NAME, UserBackend::NAME, OvsBackend::NAME, ScriptBackend::NAME];
 
 /// The files of the plugins. They are absolute, since the owner of the cluster runs elsewhere.
 ///

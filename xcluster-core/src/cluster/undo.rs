@@ -54,8 +54,8 @@ impl Undo {
 /// How long a killed process may take to go: one that waits for a broken disk or driver never does.
 const DEATH: Duration = Duration::from_secs(10);
 
-/// Stops every node and undoes every wiring. Returns what could not be undone, for people. Doing it again does nothing,
-/// but waits for who does it already.
+/// Stops every node and undoes every wiring. Returns what could not be undone, for people. Doing it again tries
+/// that once more, and waits for who does it already.
 pub(super) async fn take_down(state: &Rc<State>) -> Vec<String> {
     state.ending.send_replace(true);
     let _turn = state.turn.write().await;
@@ -96,11 +96,13 @@ pub(super) async fn undo_strays(state: &State) -> Vec<String> {
 /// Undoes ports, the last one first.
 async fn unwire(state: &State, ports: &[(String, Port)]) -> Vec<String> {
     let (site, mut leftovers) = (state.site(), Vec::new());
-    for (backend, port) in ports.iter().rev() {
+    for (name, port) in ports.iter().rev() {
         state.by_name.borrow_mut().remove(&(port.node, port.net.id));
-        if let Ok(backend) = state.backends.find(backend)
+        if let Ok(backend) = state.backends.find(name)
             && let Err(why) = outcome(backend.teardown(&site, port)).await
         {
+            // Whoever tries again is to undo it, and at the latest the end of the cluster.
+            state.undo.borrow_mut().port(name, port);
             leftovers.push(format!("{} on net {}: {why}", port.node, port.net.id));
         }
     }
@@ -110,10 +112,11 @@ async fn unwire(state: &State, ports: &[(String, Port)]) -> Vec<String> {
 /// Undoes nets, the last one first.
 async fn unmake(state: &State, nets: &[(String, Net)]) -> Vec<String> {
     let (site, mut leftovers) = (state.site(), Vec::new());
-    for (backend, net) in nets.iter().rev() {
-        if let Ok(backend) = state.backends.find(backend)
+    for (name, net) in nets.iter().rev() {
+        if let Ok(backend) = state.backends.find(name)
             && let Err(why) = outcome(backend.delete_net(&site, net)).await
         {
+            state.undo.borrow_mut().net(name, net);
             leftovers.push(format!("net {}: {why}", net.id));
         }
     }

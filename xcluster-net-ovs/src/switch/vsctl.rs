@@ -9,7 +9,7 @@ use crate::programs::{self, Programs, VSCTL};
 use super::table::{self, Row};
 
 /// After how many seconds `ovs-vsctl` gives up by itself.
-const TIMEOUT: &str = "--timeout=30";
+const TIMEOUT: &str = "--timeout=30"; // `programs::GIVES_UP`
 
 /// What is to be done at once, and whose outcome is to be looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

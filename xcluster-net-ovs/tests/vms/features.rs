@@ -33,6 +33,7 @@ async fn a_net_with_vlans_rules_and_a_copy_does_what_is_claimed() {
             the_router_is_on_both_vlans_by_its_tags,
             the_copy_shows_what_nodes_say_to_each_other,
             what_a_rule_drops_does_not_arrive,
+            a_node_that_comes_later_is_on_the_net_as_well,
         );
     })
     .await;
@@ -42,6 +43,14 @@ async fn nodes_of_a_vlan_reach_each_other_alone(cluster: &Cluster) {
     run(cluster, 1, "ping -c1 -W5 192.168.1.3").await;
     let other = attempt(cluster, 1, "arping -c1 -w1 -I eth1 192.168.1.2").await;
     assert!(!other.status.success(), "{}", other.text());
+}
+
+/// What is said of the others is not said again when one comes. It has no VLAN, so that the router alone may be its neighbour.
+async fn a_node_that_comes_later_is_on_the_net_as_well(cluster: &Cluster) {
+    cluster.boot(4).await.unwrap();
+    run(cluster, 4, "ping -c1 -W5 192.168.0.1").await;
+    let links = run(cluster, 4, "ip -brief address show eth1").await;
+    assert!(links.contains("192.168.1.4"), "{links}");
 }
 
 async fn the_router_is_on_both_vlans_by_its_tags(cluster: &Cluster) {

@@ -1,11 +1,12 @@
 //! Time for what another's code does: it runs on a thread of its own, and who waits for it does so up to a limit. A thread that
 //! does not come back is left behind, and counted. Knows nothing of plugins.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -14,21 +15,28 @@ use tokio::time::timeout;
 /// would take everybody's time.
 const HANGING_MAX: usize = 3;
 
-/// How many threads have been left behind.
+/// The threads that nobody waits for any more, and when each should have come back. One whose caller has only lost interest hangs
+/// no sooner than that: what undoes its work is to be asked all the same.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    hanging: AtomicUsize,
+    left: Mutex<BTreeMap<u64, Instant>>,
+    count: AtomicU64,
 }
 
 impl Health {
     /// Whether nothing more is to be asked.
     pub(super) fn hangs(&self) -> bool {
-        self.hanging.load(Ordering::Relaxed) >= HANGING_MAX
+        self.hanging() >= HANGING_MAX
     }
 
-    /// Whether any thread hangs.
+    /// Whether no thread hangs.
     pub(super) fn is_well(&self) -> bool {
-        self.hanging.load(Ordering::Relaxed) == 0
+        self.hanging() == 0
+    }
+
+    fn hanging(&self) -> usize {
+        let now = Instant::now();
+        lock(&self.left).values().filter(|limit| **limit <= now).count()
     }
 }
 
@@ -59,7 +67,7 @@ pub(super) fn within<T: Send + 'static>(
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Missed> {
     let (send, receive) = mpsc::channel();
-    let _waiting = begin(health, job, move |result| drop(send.send(result)))?;
+    let _waiting = begin(limit, health, job, move |result| drop(send.send(result)))?;
     receive.recv_timeout(limit).map_err(|error| match error {
         mpsc::RecvTimeoutError::Timeout => Missed::Late(limit),
         mpsc::RecvTimeoutError::Disconnected => broken_off(),
@@ -73,7 +81,7 @@ pub(super) fn start<T: Send + 'static>(
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<impl Future<Output = Result<T, Missed>> + Send, Missed> {
     let (send, receive) = oneshot::channel();
-    let waiting = begin(health, job, move |result| drop(send.send(result)))?;
+    let waiting = begin(limit, health, job, move |result| drop(send.send(result)))?;
     Ok(async move {
         let _waiting = waiting;
         match timeout(limit, receive).await {
@@ -84,6 +92,7 @@ pub(super) fn start<T: Send + 'static>(
 }
 
 fn begin<T: Send + 'static>(
+    limit: Duration,
     health: &Arc<Health>,
     job: impl FnOnce() -> T + Send + 'static,
     deliver: impl FnOnce(T) + Send + 'static,
@@ -91,8 +100,10 @@ fn begin<T: Send + 'static>(
     if health.hangs() {
         return Err(Missed::Hanging);
     }
+    let id = health.count.fetch_add(1, Ordering::Relaxed);
     let (phase, health) = (Arc::new(Mutex::new(Phase::Runs)), Arc::clone(health));
-    let running = Running { phase: Arc::clone(&phase), health: Arc::clone(&health) };
+    let running = Running { id, phase: Arc::clone(&phase), health: Arc::clone(&health) };
+    let until = Instant::now() + limit;
     let work = move || {
         let result = job();
         // Before anybody hears of it, who would take it for one that hangs.
@@ -100,12 +111,13 @@ fn begin<T: Send + 'static>(
         deliver(result);
     };
     thread::Builder::new().name("plugin".to_owned()).spawn(work).map_err(Missed::Thread)?;
-    Ok(Waiting { phase, health })
+    Ok(Waiting { id, until, phase, health })
 }
 
 /// The thread's end of a job.
 #[derive(Debug)]
 struct Running {
+    id: u64,
     phase: Arc<Mutex<Phase>>,
     health: Arc<Health>,
 }
@@ -113,7 +125,7 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if std::mem::replace(&mut *lock(&self.phase), Phase::Ended) == Phase::Left {
-            self.health.hanging.fetch_sub(1, Ordering::Relaxed);
+            lock(&self.health.left).remove(&self.id);
         }
     }
 }
@@ -121,6 +133,8 @@ impl Drop for Running {
 /// The other end, of whoever waits.
 #[derive(Debug)]
 struct Waiting {
+    id: u64,
+    until: Instant,
     phase: Arc<Mutex<Phase>>,
     health: Arc<Health>,
 }
@@ -130,13 +144,13 @@ impl Drop for Waiting {
         let mut phase = lock(&self.phase);
         if *phase == Phase::Runs {
             *phase = Phase::Left;
-            self.health.hanging.fetch_add(1, Ordering::Relaxed);
+            lock(&self.health.left).insert(self.id, self.until);
         }
     }
 }
 
-fn lock(phase: &Mutex<Phase>) -> MutexGuard<'_, Phase> {
-    phase.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn broken_off() -> Missed {
@@ -170,13 +184,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_does_not_wait_leaves_a_thread_behind() {
+    async fn calls_that_nobody_waits_for_hang_when_their_time_is_over() {
         let health = Arc::<Health>::default();
         let (release, released) = mpsc::channel::<()>();
-        drop(start(LONG, &health, move || released.recv()).unwrap());
+        let released = Arc::new(Mutex::new(released));
+        let forget = |limit| {
+            let released = released.clone();
+            drop(start(limit, &health, move || released.lock().unwrap().recv()).unwrap());
+        };
+        (0..2 * HANGING_MAX).for_each(|_| forget(LONG));
+        assert!(health.is_well());
+        forget(Duration::ZERO);
         assert!(!health.is_well());
         drop(release);
-        while !health.is_well() {
+        while !lock(&health.left).is_empty() {
             thread::yield_now();
         }
         assert!(matches!(start(LONG, &health, || 1).unwrap().await, Ok(1)));
