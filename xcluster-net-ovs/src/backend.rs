@@ -134,9 +134,11 @@ impl OvsBackend {
 
     /// Everything that is wrong with the configuration, here and for this cluster.
     async fn check(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<Arc<Wiring>, NetError> {
-        let begun = Wiring::of(site).is_some_and(|wiring| !wiring.has_no_net());
-        let mut problems = if begun { Problems::default() } else { check::check_members(&self.config, nets, ports) };
-        problems.extend(check::check_for(&self.config, nets));
+        let mut problems = check::check_for(&self.config, nets);
+        // Of a cluster that grows these are the new ones alone.
+        if Wiring::of(site).is_none_or(|wiring| wiring.has_no_net()) {
+            problems.extend(check::check_members(&self.config, nets, ports));
+        }
         let wiring = self.wiring(site);
         if let Ok(wiring) = &wiring {
             problems.extend(self.check_host(site, wiring, nets).await?);

@@ -231,14 +231,14 @@ mod tests {
             .with_net(NetId::CLUSTER, own)
             .with_net(NetId::EXTERNAL, other)
             .with_net(NetId::new(9), OvsNet::default());
-        let mut problems = check_members(&config, &nets, &ports);
-        problems.extend(check_for(&config, &nets));
+        let mut problems = check_for(&config, &nets);
+        problems.extend(check_members(&config, &nets, &ports));
         let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let expected = [
-            "net.1.node.2: vm-002 is not on net 1",
-            "net.9: the cluster has no such net on this backend",
             "net.1.tunnel.0.remote: 192.168.2.7 is an address of net 2 of the cluster",
             "net.2.tunnel.0.remote: 1000::1:c0a8:207 is an address of net 2 of the cluster",
+            "net.1.node.2: vm-002 is not on net 1",
+            "net.9: the cluster has no such net on this backend",
         ];
         assert_eq!(found, expected);
     }
