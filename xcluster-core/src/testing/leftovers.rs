@@ -7,10 +7,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::host::Namespace;
 
 use super::{Failed, ensure, netns};
+
+/// How long what is only on its way out may be seen, and how soon it is looked at again.
+const MOMENT: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// What is looked at.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +69,21 @@ impl Watch {
             files(folder, &mut things);
         }
         Snapshot(things)
+    }
+
+    /// Whether everything is as it was. It is looked at again for a moment if not: a child that another thread has just forked
+    /// holds all of our sockets until it executes its program, and nobody tells when it does.
+    ///
+    /// # Errors
+    /// What came and what went, in words.
+    pub fn is_as(&self, before: &Snapshot) -> Result<(), Failed> {
+        let late = Instant::now() + MOMENT;
+        loop {
+            match self.look().same_as(before) {
+                Err(_) if Instant::now() < late => std::thread::sleep(AGAIN),
+                outcome => return outcome,
+            }
+        }
     }
 
     fn processes(&self) -> Vec<String> {

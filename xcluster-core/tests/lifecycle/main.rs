@@ -132,9 +132,18 @@ impl Host {
         Ok(names)
     }
 
+    fn watch(&self) -> Watch {
+        Watch::new().folder(self.path("marks")).folder(self.path("clusters"))
+    }
+
     /// What there is now.
     fn look(&self) -> Snapshot {
-        Watch::new().folder(self.path("marks")).folder(self.path("clusters")).look()
+        self.watch().look()
+    }
+
+    /// Whether that is what there was before.
+    fn is_as(&self, before: &Snapshot) -> Result<(), Failed> {
+        self.watch().is_as(before)
     }
 
     /// What is said of a start that fails: its causes on the first line, then as a test that gives up shows it. Nothing is
@@ -142,7 +151,7 @@ impl Host {
     async fn failure(&self, builder: Builder) -> Result<String, Failed> {
         let before = self.look();
         let Err(error) = Cluster::start(builder).await else { return Err(Failed::new("the start did not fail")) };
-        self.look().same_as(&before)?;
+        self.is_as(&before)?;
         Ok(format!("{}\n{error:?}", Failed::from(&error)))
     }
 }
@@ -162,14 +171,14 @@ async fn a_cluster_starts_and_stops_and_leaves_nothing() -> Result<(), Failed> {
     let states: Vec<NodeState> = cluster.status().await?.nodes.iter().map(|node| node.state).collect();
     ensure(states == [NodeState::Ready; 3], || format!("{states:?}"))?;
     cluster.stop().await?;
-    host.look().same_as(&before)
+    host.is_as(&before)
 }
 
 async fn a_dropped_cluster_leaves_nothing() -> Result<(), Failed> {
     let host = Host::new()?;
     let before = host.look();
     drop(Cluster::start(host.cluster()).await?);
-    host.look().same_as(&before)
+    host.is_as(&before)
 }
 
 async fn every_node_gets_its_nics_in_order() -> Result<(), Failed> {
@@ -277,7 +286,7 @@ async fn a_node_that_is_stopped_while_it_boots_is_not_started_again() -> Result<
     while let Some(event) = events.next().await {
         ensure(!matches!(&event, Event::Note { text } if text.contains("once more")), || format!("{event:?}"))?;
     }
-    host.look().same_as(&before)?;
+    host.is_as(&before)?;
     ensure(host.qemu.starts(node(1)) <= 1, || format!("started {} times", host.qemu.starts(node(1))))
 }
 

@@ -55,7 +55,7 @@ pub(crate) async fn an_open_cluster_boots_its_nodes_in_any_order() -> Result<(),
     are(&cluster, &[(1, NodeState::Waiting), (2, NodeState::Ready), (201, NodeState::Ready)]).await?;
     ensure(host.qemu.starts(node(1)) == 0, || "node 1 was started".to_owned())?;
     cluster.stop().await?;
-    host.look().same_as(&before)
+    host.is_as(&before)
 }
 
 pub(crate) async fn nodes_and_nets_come_to_a_cluster_that_runs() -> Result<(), Failed> {
@@ -72,7 +72,7 @@ pub(crate) async fn nodes_and_nets_come_to_a_cluster_that_runs() -> Result<(), F
     ensure(marks == ["net0-vm-009", "net7-vm-009"], || format!("{marks:?}"))?;
     has(&value(&host, node(9), "-m"), "256")?;
     cluster.stop().await?;
-    host.look().same_as(&before)
+    host.is_as(&before)
 }
 
 pub(crate) async fn several_nodes_are_added_at_once() -> Result<(), Failed> {
@@ -89,7 +89,7 @@ pub(crate) async fn several_nodes_are_added_at_once() -> Result<(), Failed> {
     let numbers = cluster.plan().node_numbers();
     ensure(numbers == "1 2 11–16 201", || numbers)?;
     drop(cluster);
-    host.look().same_as(&before)
+    host.is_as(&before)
 }
 
 pub(crate) async fn a_node_boots_again_with_other_arguments() -> Result<(), Failed> {
@@ -120,7 +120,7 @@ pub(crate) async fn a_node_boots_again_with_other_arguments() -> Result<(), Fail
         let same = std::mem::discriminant(&event) == std::mem::discriminant(&exited);
         ensure(!same, || format!("{event:?}"))?;
     }
-    host.look().same_as(&before)
+    host.is_as(&before)
 }
 
 pub(crate) async fn a_node_that_ended_by_itself_boots_again() -> Result<(), Failed> {
@@ -157,7 +157,7 @@ pub(crate) async fn a_nodes_mistakes_are_told_at_once_and_change_nothing() -> Re
     }
     has(&self::said(cluster.boot(300).await)?, "there is no node 300")?;
     ensure(cluster.plan() == plan, || "the plan has changed".to_owned())?;
-    host.look().same_as(&before)?;
+    host.is_as(&before)?;
     Ok(cluster.stop().await?)
 }
 
@@ -176,7 +176,7 @@ pub(crate) async fn a_node_that_does_not_boot_fails_alone() -> Result<(), Failed
     host.qemu.behave(node(2), &Behaviour::Boot)?;
     cluster.boot(2).await?;
     cluster.stop().await?;
-    host.look().same_as(&before)
+    host.is_as(&before)
 }
 
 pub(crate) async fn nets_that_a_failed_boot_wanted_are_gone() -> Result<(), Failed> {
@@ -187,7 +187,7 @@ pub(crate) async fn nets_that_a_failed_boot_wanted_are_gone() -> Result<(), Fail
     let said = said(cluster.boot(NodeBoot::new(node(1)).nets([0, 5, 6])).await)?;
     has(&said, "cannot set up net 6 with backend `marks`\n  caused by: not this one")?;
     ensure(cluster.plan() == plan, || "the plan has changed".to_owned())?;
-    host.look().same_as(&before)?;
+    host.is_as(&before)?;
     are(&cluster, &[(1, NodeState::Waiting), (2, NodeState::Waiting), (201, NodeState::Waiting)]).await?;
     cluster.boot(1).await?;
     Ok(cluster.stop().await?)
@@ -296,7 +296,7 @@ pub(crate) async fn whatever_happens_at_once_leaves_a_cluster_in_order() -> Resu
         ensure(marks.len() == 1, || format!("{marks:?}"))?;
     }
     cluster.stop().await?;
-    host.look().same_as(&before)
+    host.is_as(&before)
 }
 
 /// One of the things that can be done with a node, and which it was; none if it was refused, which is for other tests.

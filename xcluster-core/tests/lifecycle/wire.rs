@@ -27,7 +27,7 @@ pub(crate) async fn a_nic_is_wired_for_somebody_elses_qemu() -> Result<(), Faile
     // What is left is undone at the end.
     cluster.wire(2, NET).await?;
     cluster.stop().await?;
-    host.look().same_as(&before)
+    host.is_as(&before)
 }
 
 pub(crate) async fn a_nic_that_is_in_no_plan_comes_after_the_others() -> Result<(), Failed> {
@@ -66,7 +66,7 @@ pub(crate) async fn a_wiring_that_fails_leaves_nothing() -> Result<(), Failed> {
     let Err(error) = cluster.wire(1, NetId::new(6)).await else { return Err(Failed::new("it was wired")) };
     has(&format!("{error:?}"), "cannot set up net 6 with backend `marks`\n  caused by: not this one")?;
     ensure(cluster.plan() == plan, || "the plan has changed".to_owned())?;
-    host.look().same_as(&before)?;
+    host.is_as(&before)?;
     Ok(cluster.stop().await?)
 }
 
