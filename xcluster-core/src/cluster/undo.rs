@@ -54,8 +54,8 @@ impl Undo {
 /// How long a killed process may take to go: one that waits for a broken disk or driver never does.
 const DEATH: Duration = Duration::from_secs(10);
 
-/// Stops every node and undoes every wiring. Returns what could not be undone, for people. Doing it again tries
-/// that once more, and waits for who does it already.
+/// Stops every node and undoes every wiring. Returns what could not be undone, for people. Doing it again does nothing,
+/// but waits for who does it already.
 pub(super) async fn take_down(state: &Rc<State>) -> Vec<String> {
     state.ending.send_replace(true);
     let _turn = state.turn.write().await;
@@ -71,6 +71,8 @@ pub(super) async fn take_down(state: &Rc<State>) -> Vec<String> {
     let Undo { nets, ports } = state.undo.take();
     leftovers.extend(unwire(state, &ports).await);
     leftovers.extend(unmake(state, &nets).await);
+    // There is nobody left who could try again.
+    state.undo.take();
     leftovers
 }
 
@@ -101,7 +103,7 @@ async fn unwire(state: &State, ports: &[(String, Port)]) -> Vec<String> {
         if let Ok(backend) = state.backends.find(name)
             && let Err(why) = outcome(backend.teardown(&site, port)).await
         {
-            // Whoever tries again is to undo it, and at the latest the end of the cluster.
+            // Whoever stops the node again is to undo it, and at the latest the end of the cluster.
             state.undo.borrow_mut().port(name, port);
             leftovers.push(format!("{} on net {}: {why}", port.node, port.net.id));
         }
