@@ -301,3 +301,129 @@ fn a_qemu_that_is_too_old_is_told() {
     assert!(said.contains("is QEMU 2.11; at least") && said.contains("hint: `xcluster doctor`"), "{said}");
     assert!(lab.nothing_is_left());
 }
+
+/// A folder with a file that nothing may touch, outside the folder of clusters.
+fn precious(lab: &Lab) -> PathBuf {
+    let precious = lab.path("precious");
+    fs::create_dir_all(precious.join("sub")).unwrap();
+    fs::write(precious.join("sub/a"), "x").unwrap();
+    let private = fs::Permissions::from_mode(0o700);
+    fs::create_dir_all(lab.path("xcluster")).unwrap();
+    fs::set_permissions(lab.path("xcluster"), private).unwrap();
+    precious
+}
+
+#[test]
+fn no_command_touches_what_a_link_in_the_runtime_folder_leads_to() {
+    let lab = Lab::new("7.2.0", "exit 3");
+    let precious = precious(&lab);
+    std::os::unix::fs::symlink(&precious, lab.path("xcluster/other")).unwrap();
+    let link = lab.path("xcluster/other");
+    let note = format!("note: `{}` is not a cluster's folder and stays: it is a symbolic link", link.display());
+    let check = |said: String| {
+        assert!(said.contains(&note), "{said}");
+        assert_eq!(fs::read_to_string(precious.join("sub/a")).unwrap(), "x");
+        assert!(lab.path("xcluster/other").is_symlink());
+    };
+    for (command, expected) in [
+        (&["status", "--all"][..], 0),
+        (&["stop", "--all"], 0),
+        (&["status", "--name", "other"], 4),
+        (&["status", "--name", "absent"], 4),
+    ] {
+        let (code, _, said) = lab.output(command);
+        assert_eq!(code, Some(expected), "{command:?}: {said}");
+        check(said);
+    }
+    let (code, said) = lab.start(&[]).end();
+    assert_eq!(code, Ok(1), "{said}");
+    check(said);
+    let (code, said) = lab.start(&["--name", "other"]).end();
+    assert_eq!(code, Ok(5), "{said}");
+    assert!(said.contains("is not a cluster's folder: it is a symbolic link") && said.contains("hint:"), "{said}");
+}
+
+#[test]
+fn a_runtime_folder_that_is_not_private_is_refused_with_what_to_type() {
+    let lab = Lab::new("7.2.0", "exit 3");
+    let precious = precious(&lab);
+    fs::set_permissions(lab.path("xcluster"), fs::Permissions::from_mode(0o770)).unwrap();
+    for command in [&["status"][..], &["status", "--all"], &["stop", "--all"], &["stop"]] {
+        let (code, _, said) = lab.output(command);
+        assert_eq!(code, Some(5), "{command:?}: {said}");
+        assert!(said.contains("other users have access to it (mode 0770)"), "{said}");
+        assert!(said.contains("hint: `chmod 0700 "), "{said}");
+    }
+    fs::remove_dir(lab.path("xcluster")).unwrap();
+    std::os::unix::fs::symlink(&precious, lab.path("xcluster")).unwrap();
+    let (code, _, said) = lab.output(&["status", "--all"]);
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("it is a symbolic link") && said.contains("hint: `export XDG_RUNTIME_DIR"), "{said}");
+    assert!(precious.join("sub/a").exists());
+}
+
+#[test]
+fn what_is_mounted_in_the_runtime_folder_is_left_alone() {
+    let lab = Lab::new("7.2.0", HANGS);
+    let mut start = lab.start(&[]);
+    let qemu = lab.qemu_runs();
+    start.says("vm-001: booting");
+    kill(Pid::from_raw(lab.owner()), Signal::SIGKILL).unwrap();
+    lab.no_qemu_runs(qemu);
+    start.end();
+    let precious = precious(&lab);
+    // On a folder of its own, and within the one that the dead owner has left.
+    for place in ["other", "default/inner"] {
+        let private = fs::Permissions::from_mode(0o700);
+        fs::create_dir(lab.path("xcluster").join(place)).unwrap();
+        fs::set_permissions(lab.path("xcluster").join(place), private).unwrap();
+        let script = "mount --bind \"$1\" \"$2\" && exec \"$3\" status --all";
+        let place = lab.path("xcluster").join(place);
+        let words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"];
+        let mut command = lab.command(&words);
+        command.args([&precious, &place, Path::new(env!("CARGO_BIN_EXE_xcluster"))]);
+        let Output { status, stderr, .. } = command.output().unwrap();
+        let said = String::from_utf8(stderr).unwrap();
+        if said.contains("unshare failed") && std::env::var_os("CI").is_none() {
+            eprintln!("not tested: this host does not let users make namespaces: {said}");
+            return;
+        }
+        assert!(status.success() && said.contains("it is a mount point"), "{said}");
+        assert_eq!(fs::read_to_string(precious.join("sub/a")).unwrap(), "x");
+    }
+}
+
+#[test]
+fn a_cluster_whose_folder_is_removed_ends_and_is_never_said_to_be_gone_before() {
+    let lab = Lab::new("7.2.0", HANGS);
+    for removed in ["xcluster", "xcluster/default", "xcluster/default/lock"] {
+        let mut start = lab.start(&[]);
+        let qemu = lab.qemu_runs();
+        start.says("vm-001: booting");
+        let owner = lab.owner();
+        // So that it cannot notice for now.
+        kill(Pid::from_raw(owner), Signal::SIGSTOP).unwrap();
+        let path = lab.path(removed);
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+        for (command, expected) in [(&["status", "--all"][..], 1), (&["status"], 1)] {
+            let (code, _, said) = lab.output(command);
+            assert_eq!(code, Some(expected), "{removed} {command:?}: {said}");
+            let lost = format!(
+                "the folder of cluster `default` was removed while it ran; its owner, process {owner}, ends it"
+            );
+            assert!(said.contains(&lost), "{removed} {command:?}: {said}");
+        }
+        kill(Pid::from_raw(owner), Signal::SIGCONT).unwrap();
+        let command: &[&str] = if removed == "xcluster" { &["stop"] } else { &["stop", "--all"] };
+        let (code, _, said) = lab.output(command);
+        assert_eq!(code, Some(0), "{removed}: {said}");
+        lab.no_qemu_runs(qemu);
+        let (code, said) = start.end();
+        assert_eq!(code, Ok(1), "{removed}: {said}");
+        assert!(said.contains("was removed"), "{removed}: {said}");
+        let (code, said, _) = lab.output(&["status", "--all", "--json"]);
+        assert_eq!((code, said.as_str()), (Some(0), "[]\n"), "{removed}");
+        // What is without its lock belongs to nobody any more, as far as others can tell.
+        assert!(!lab.path("xcluster/default").exists(), "{removed}");
+    }
+}

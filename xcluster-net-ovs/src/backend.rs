@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nix::errno::Errno;
 use xcluster_core::host::Namespace;
+use xcluster_core::host::folder::remove_in;
 use xcluster_core::host::links::Netlink;
 use xcluster_core::host::links::link::{Change, Which};
 use xcluster_core::net::{Capabilities, Net, NetBackend, NetError, Port, Settings, Site, VmToVm, Wired, configure};
@@ -285,7 +286,7 @@ impl OvsBackend {
         if self.is_private() {
             net::remove_those(&wiring.netlink, names::is_datapath).await?;
             // Whatever stays goes with the cluster's folder.
-            let _ = std::fs::remove_dir_all(folder(site.dir));
+            let _ = remove_in(site.dir, FOLDER);
         }
         site.claims.release(self.claims(wiring, &[]));
         Ok(())

@@ -1,6 +1,7 @@
 //! Commands' way to a cluster that another process owns, and to the nodes that somebody names.
 
 use tokio::net::TcpStream;
+use xcluster_core::host::folder::Survey;
 use xcluster_core::name::{ClusterName, NodeId, Role};
 use xcluster_core::plan::Plan;
 use xcluster_core::remote::{self, Remote};
@@ -8,7 +9,7 @@ use xcluster_core::{ClusterStatus, NodeState, NodeStatus};
 
 use crate::args::NameArg;
 use crate::exit::Exit;
-use crate::report::Failure;
+use crate::report::{Failure, note};
 use crate::settings::cluster_name;
 use crate::variables::Variables;
 
@@ -22,10 +23,19 @@ pub(super) async fn attach(arg: &NameArg, variables: &Variables) -> Result<Remot
     })
 }
 
+/// What the folder of clusters has in it, after telling the user of everything there that is not ours.
+pub(super) fn survey() -> Result<Survey, Failure> {
+    let survey = remote::survey()?;
+    for foreign in &survey.foreign {
+        note(&foreign.to_string());
+    }
+    Ok(survey)
+}
+
 /// What to type instead of the name of a cluster that does not run.
 fn others(name: &ClusterName) -> String {
     // If the others cannot be listed, none is offered.
-    let running = remote::running().unwrap_or_default();
+    let running = remote::survey().unwrap_or_default().running;
     let names: Vec<String> = running.iter().map(|other| format!("`--name {other}`")).collect();
     match (names.as_slice(), name.as_str()) {
         ([], "default") => "`xcluster start`".to_owned(),

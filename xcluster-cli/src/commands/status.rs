@@ -1,13 +1,14 @@
 //! `status`: what is known of a running cluster.
 
 use xcluster_core::host::Netns;
+use xcluster_core::host::folder::{LostOwner, Survey};
 use xcluster_core::name::ClusterName;
 use xcluster_core::net::Forward;
-use xcluster_core::remote::{self, Remote};
-use xcluster_core::{ClusterStatus, NodeState, NodeStatus};
+use xcluster_core::remote::Remote;
+use xcluster_core::{ClusterStatus, Error, NodeState, NodeStatus};
 
 use super::Outcome;
-use super::attach::{attach, logs_in};
+use super::attach::{attach, logs_in, survey};
 use crate::args::StatusArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};
@@ -18,21 +19,35 @@ use crate::variables::Variables;
 /// Prints the status of a cluster, or of all.
 pub(super) async fn run(args: &StatusArgs, variables: &Variables) -> Outcome {
     if args.all {
-        let clusters = every().await?;
+        let Survey { running, lost, .. } = survey()?;
+        let clusters = every(&running).await?;
         let texts = || clusters.iter().map(text).collect::<Vec<_>>().join("\n");
         if args.json.json { print_json(&clusters) } else { print(&texts()) }?;
+        return Ok(tell_lost(lost));
     } else {
+        survey()?;
         let status = attach(&args.name, variables).await?.status().await?;
         if args.json.json { print_json(&status) } else { print(&text(&status)) }?;
     }
     Ok(Exit::OK)
 }
 
-async fn every() -> Result<Vec<ClusterStatus>, Failure> {
+/// Tells of clusters that run and cannot be asked.
+fn tell_lost(lost: Vec<LostOwner>) -> Exit {
+    let mut exit = Exit::OK;
+    for LostOwner { name, pid, .. } in lost {
+        let failure = Failure::from(Error::LostFolder { name, owner: pid });
+        failure.print();
+        exit = failure.exit;
+    }
+    exit
+}
+
+async fn every(running: &[ClusterName]) -> Result<Vec<ClusterStatus>, Failure> {
     let mut clusters = Vec::new();
-    for name in remote::running()? {
+    for name in running {
         // One that ends meanwhile is none.
-        if let Ok(cluster) = Remote::attach(&name) {
+        if let Ok(cluster) = Remote::attach(name) {
             clusters.push(cluster.status().await?);
         }
     }

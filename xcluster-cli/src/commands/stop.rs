@@ -1,20 +1,36 @@
 //! `stop`: the end of a cluster, or of all.
 
+use std::time::Duration;
+
 use futures::future::join_all;
+use tokio::time::{sleep, timeout};
 use xcluster_core::Error;
+use xcluster_core::host::folder::{LostOwner, Survey};
 use xcluster_core::remote::{self, Remote};
 
 use super::Outcome;
-use super::attach::{attach, select};
+use super::attach::{attach, select, survey};
 use crate::args::StopArgs;
 use crate::exit::Exit;
 use crate::report::Failure;
+use crate::settings::cluster_name;
 use crate::variables::Variables;
+
+/// How long the owner of a cluster without a folder may take to end it: it notices within a second.
+const LOST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often to look whether it has: the process is not ours, so nothing tells its end.
+const LOST_CHECK: Duration = Duration::from_millis(200);
 
 /// Stops a cluster and waits until nothing is left of it.
 pub(super) async fn run(args: &StopArgs, variables: &Variables) -> Outcome {
     if args.all {
         return stop_all().await;
+    }
+    let name = cluster_name(&args.name, variables)?;
+    if let Err(Error::LostFolder { name, owner, .. }) = Remote::attach(&name) {
+        until_ended(&LostOwner::new(name, owner)).await?;
+        return Ok(Exit::OK);
     }
     let cluster = attach(&args.name, variables).await?;
     if args.nodes.is_empty() {
@@ -42,10 +58,27 @@ pub(super) fn first_failure<N>(
     Ok(first)
 }
 
+/// Waits for the end of a cluster whose folder is gone: its owner cannot be asked, but notices it.
+async fn until_ended(owner: &LostOwner) -> Result<(), Failure> {
+    let gone = async {
+        while remote::survey()?.lost.contains(owner) {
+            sleep(LOST_CHECK).await;
+        }
+        Ok::<_, Failure>(())
+    };
+    let late = |_| {
+        let failure = Failure::from(Error::LostFolder { name: owner.name.clone(), owner: owner.pid });
+        let waited = format!("it has not ended for {} s", LOST_TIMEOUT.as_secs());
+        failure.context(waited).with_exit(Exit::TIMEOUT).hint(format!("`kill {}`", owner.pid))
+    };
+    timeout(LOST_TIMEOUT, gone).await.map_err(late)?
+}
+
 /// Stops every cluster, also after one of them could not be; that there is none is no failure.
 async fn stop_all() -> Outcome {
     let mut failed = None;
-    for name in remote::running()? {
+    let Survey { running, lost, .. } = survey()?;
+    for name in running {
         let stopped = match Remote::attach(&name) {
             Ok(cluster) => cluster.stop().await,
             Err(error) => Err(error),
@@ -57,6 +90,12 @@ async fn stop_all() -> Outcome {
                 failure.print();
                 failed = Some(failure.exit);
             }
+        }
+    }
+    for owner in lost {
+        if let Err(failure) = until_ended(&owner).await {
+            failure.print();
+            failed = Some(failure.exit);
         }
     }
     Ok(failed.unwrap_or(Exit::OK))

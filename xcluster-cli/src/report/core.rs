@@ -26,6 +26,13 @@ impl From<Error> for Failure {
             Error::Folder(FolderError::TooLong { .. }) => {
                 Self::from_error(exit, &error).hint("`export XDG_RUNTIME_DIR=$(mktemp -d)`, or a shorter `--name`")
             }
+            Error::Folder(FolderError::Foreign { .. }) => {
+                Self::from_error(exit, &error).hint("another name with `--name`, or move what has that name elsewhere")
+            }
+            Error::Folder(folder) => {
+                let hint = folder.remedy().map(|remedy| format!("`{remedy}`"));
+                Self { hint, ..Self::from_error(exit, &error) }
+            }
             _ => {
                 let hint = error.remedy().map(|remedy| format!("`{remedy}`"));
                 Self { hint, ..Self::from_error(exit, &error) }

@@ -91,6 +91,11 @@ impl Failure {
     }
 }
 
+/// Tells the user something that is no failure.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(stderr(), "note: {}", printable(text));
+}
+
 /// Text from elsewhere, without what would steer a terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()

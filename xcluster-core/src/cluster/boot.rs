@@ -8,6 +8,7 @@ use nix::unistd::Uid;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use super::console::ConsoleLog;
 use super::error::{Cause, NodeFailure};
 use super::event::Event;
 use super::machine::{MachineLaunch, RunningMachine};
@@ -98,7 +99,7 @@ async fn run(state: &Rc<State>, prepared: &Prepared, node: &Rc<NodeCell>, nics: 
         program: prepared.qemu.path.clone(),
         machine: prepared.machine(&plan, &node.planned, &initramfs, nics)?,
         initramfs: initramfs.file,
-        console_log: state.folder.path().join(format!("{}.console", node.planned.name)),
+        console_log: ConsoleLog::new(state.folder.dir(), format!("{}.console", node.planned.name)),
     };
     let readiness = plan.options.readiness();
     let late = |_| NodeFailure::Late { waited: prepared.deadline, readiness: readiness.clone() };

@@ -2,16 +2,19 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
+
+use nix::fcntl::OFlag;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{broadcast, mpsc};
+
+use crate::host::PrivateDir;
 
 /// How much of the end of a console is kept in memory, for errors and for those who join.
 const TAIL: usize = 256 * 1024;
@@ -81,7 +84,7 @@ pub(super) struct ConsoleHub {
 
 impl ConsoleHub {
     /// Begins to read. Must be called on the cluster's thread.
-    pub(super) fn new(stream: UnixStream, log: PathBuf) -> Self {
+    pub(super) fn new(stream: UnixStream, log: ConsoleLog) -> Self {
         let tail = Rc::new(RefCell::new(VecDeque::new()));
         let output = broadcast::Sender::new(LAG);
         let weak = output.downgrade();
@@ -153,49 +156,69 @@ fn find(haystack: &[u8], needle: &[u8]) -> bool {
     needle.is_empty() || haystack.windows(needle.len()).any(|window| window == needle)
 }
 
-/// The log of a console: the last of what it showed, in one file or two.
+/// Where the log of a console is: a file in the cluster's folder, whatever has become of the path to that.
+#[derive(Debug, Clone)]
+pub(super) struct ConsoleLog {
+    dir: Arc<PrivateDir>,
+    name: String,
+}
+
+impl ConsoleLog {
+    pub(super) fn new(dir: Arc<PrivateDir>, name: String) -> Self {
+        Self { dir, name }
+    }
+
+    fn create(&self) -> io::Result<File> {
+        self.dir.open_file(self.name.as_ref(), OFlag::O_CREAT | OFlag::O_TRUNC).map_err(io::Error::other)
+    }
+
+    /// Begins a new file, and keeps the one before as `….old`.
+    fn rotate(&self) -> io::Result<File> {
+        self.dir.rename(self.name.as_ref(), format!("{}.old", self.name).as_ref())?;
+        self.create()
+    }
+}
+
+/// The log of a console while it is written: the last of what the console showed, in one file or two.
 #[derive(Debug)]
 struct Log {
-    path: PathBuf,
+    place: ConsoleLog,
     file: io::Result<File>,
     length: u64,
 }
 
 impl Log {
-    fn new(path: PathBuf) -> Self {
-        Self { file: create(&path), path, length: 0 }
+    fn new(place: ConsoleLog) -> Self {
+        Self { file: place.create(), place, length: 0 }
     }
 
     /// A log that cannot be written is given up: the console itself goes on.
     fn append(&mut self, bytes: &[u8]) {
         if self.length > LOG_MAX {
-            let mut old = self.path.clone().into_os_string();
-            old.push(".old");
-            self.file = std::fs::rename(&self.path, old).and_then(|()| create(&self.path));
+            self.file = self.place.rotate();
             self.length = 0;
         }
         let Ok(file) = &mut self.file else { return };
         self.length += bytes.len() as u64;
         if let Err(error) = file.write_all(bytes) {
-            tracing::warn!(path = %self.path.display(), %error, "a console's log ends here");
+            tracing::warn!(name = self.place.name, %error, "a console's log ends here");
             self.file = Err(error);
         }
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::host::Access;
     use tokio::task::LocalSet;
 
     #[tokio::test]
     async fn a_console_is_joined_by_several_and_kept_in_a_log() {
         let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("log");
+        let log = ConsoleLog::new(Arc::new(PrivateDir::open(dir.path(), Access::Read).unwrap()), "log".to_owned());
         LocalSet::new()
             .run_until(async {
                 let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -217,13 +240,13 @@ mod tests {
                 assert!(!hub.shows("never").await);
             })
             .await;
-        assert_eq!(std::fs::read(log).unwrap(), b"login: # ");
+        assert_eq!(std::fs::read(dir.path().join("log")).unwrap(), b"login: # ");
     }
 
     #[tokio::test]
     async fn a_flood_stays_bounded() {
         let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("log");
+        let log = ConsoleLog::new(Arc::new(PrivateDir::open(dir.path(), Access::Read).unwrap()), "log".to_owned());
         LocalSet::new()
             .run_until(async {
                 let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -237,6 +260,6 @@ mod tests {
             })
             .await;
         let size = |path: &Path| std::fs::metadata(path).unwrap().len();
-        assert!(size(&log) + size(&dir.path().join("log.old")) < 3 * LOG_MAX);
+        assert!(size(&dir.path().join("log")) + size(&dir.path().join("log.old")) < 3 * LOG_MAX);
     }
 }

@@ -44,6 +44,14 @@ pub enum Error {
     /// No cluster of that name runs.
     #[error("no cluster named `{0}` runs")]
     NotRunning(ClusterName),
+    /// The folder of a running cluster was removed or renamed. Nobody could find the cluster any more, so its owner ends it.
+    #[error("the folder of cluster `{name}` was removed while it ran; its owner, process {owner}, ends it")]
+    LostFolder {
+        /// The cluster.
+        name: ClusterName,
+        /// The process that owns it.
+        owner: u32,
+    },
     /// The node is not in a state to do this.
     #[error("{node} is not ready ({state}{})", reason(.why.as_ref()))]
     NotReady {
@@ -131,7 +139,7 @@ impl Error {
             Self::Exec { .. } => ErrorKind::Exec,
             Self::Owner(refusal) => refusal.kind(),
             Self::Connect { .. } | Self::Monitor { .. } => ErrorKind::Node,
-            Self::Ended | Self::Leftovers(_) | Self::Io { .. } => ErrorKind::Other,
+            Self::Ended | Self::LostFolder { .. } | Self::Leftovers(_) | Self::Io { .. } => ErrorKind::Other,
         }
     }
 

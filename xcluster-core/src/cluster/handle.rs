@@ -78,11 +78,14 @@ impl Cluster {
         let backends = builder.registry().map_err(Error::Invalid)?;
         let base = builder.base();
         // What owners that were killed have left goes now: somebody has to do it, and this is the next command.
-        folder::running(&base)?;
+        let swept = folder::sweep(&base)?;
         let name = plan.name.clone();
         let folder = Folder::create(&base, &name)?;
         let path = folder.path().to_owned();
         let log = Arc::new(EventLog::new());
+        for foreign in swept.foreign {
+            log.note(Event::Note { text: foreign.to_string() });
+        }
         let events = log.listen();
         let (publish, phase) = watch::channel(Phase::Starting);
         let (publish_plan, plan) = watch::channel(Arc::new(plan));
@@ -190,6 +193,15 @@ impl Cluster {
         join_all(runs).await
     }
 
+    /// Waits until the cluster has ended because its folder was removed.
+    pub(crate) async fn lost(&self) -> Error {
+        let mut phase = self.shared.phase.clone();
+        match phase.wait_for(|phase| matches!(phase, Phase::Lost)).await {
+            Ok(_) => self.shared.lost(),
+            Err(_) => Error::Ended,
+        }
+    }
+
     /// Stops every node and waits until nothing is left. Dropping the cluster does the same but cannot report.
     ///
     /// # Errors
@@ -220,8 +232,13 @@ impl Shared {
         match phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await.as_deref() {
             Ok(Phase::Ready) => Ok(()),
             Ok(Phase::Failed(failure)) => Err(Error::Start(failure.clone())),
+            Ok(Phase::Lost) => Err(self.lost()),
             Ok(Phase::Starting) | Err(_) => Err(Error::Ended),
         }
+    }
+
+    fn lost(&self) -> Error {
+        Error::LostFolder { name: self.name.clone(), owner: std::process::id() }
     }
 
     /// Runs work on the cluster's thread.
@@ -229,8 +246,11 @@ impl Shared {
         &self,
         work: impl AsyncFnOnce(Rc<State>) -> Result<T, Error> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
-        let answer = self.thread.call(work);
-        async move { answer.await? }
+        let (answer, phase, lost) = (self.thread.call(work), self.phase.clone(), self.lost());
+        async move {
+            let outcome = answer.await?;
+            if outcome.is_err() && matches!(*phase.borrow(), Phase::Lost) { Err(lost) } else { outcome }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, watch};
 
-use super::console::ConsoleHub;
+use super::console::{ConsoleHub, ConsoleLog};
 use super::error::NodeFailure;
 use crate::guest::AGENT_PORT;
 use crate::guest::AnyAgent;
@@ -31,7 +31,7 @@ pub(super) struct MachineLaunch {
     pub(super) machine: Machine,
     pub(super) initramfs: Option<Arc<OwnedFd>>,
     /// Where the console is logged.
-    pub(super) console_log: PathBuf,
+    pub(super) console_log: ConsoleLog,
 }
 
 /// A QEMU that runs, or has run.

@@ -6,7 +6,7 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::boot::{Turns, boot};
 use super::error::{Cause, StartFailure};
@@ -36,8 +36,13 @@ pub(super) struct Failed {
     pub(super) node: Option<Rc<NodeCell>>,
 }
 
+/// How often to see whether the cluster's folder is still there. It is asked for, since inotify(7) tells nothing of a folder
+/// above that was renamed, and a user has only 128 of its instances.
+const FOLDER_CHECK: Duration = Duration::from_secs(1);
+
 /// Opens the cluster in a task of its own, and starts `all` nodes or none.
 pub(super) fn begin(state: &Rc<State>, all: bool) {
+    tokio::task::spawn_local(watch_folder(state.clone()));
     let state = state.clone();
     tokio::task::spawn_local(async move {
         let outcome = {
@@ -57,6 +62,22 @@ pub(super) fn begin(state: &Rc<State>, all: bool) {
             Err(failed) => give_up(&state, failed).await,
         }
     });
+}
+
+/// Ends the cluster when its folder is gone: nobody could stop it any more.
+async fn watch_folder(state: Rc<State>) {
+    while state.folder.is_in_place() {
+        tokio::select! {
+            () = state.ends() => return,
+            () = tokio::time::sleep(FOLDER_CHECK) => {}
+        }
+    }
+    let path = state.folder.path().display();
+    state.events.note(Event::Note { text: format!("the folder `{path}` was removed: the cluster ends") });
+    for leftover in take_down(&state).await {
+        state.events.note(Event::Note { text: format!("not removed: {leftover}") });
+    }
+    state.phase.send_replace(Phase::Lost);
 }
 
 async fn start(state: &Rc<State>, all: bool) -> Result<(), Failed> {

@@ -31,6 +31,8 @@ pub(super) enum Phase {
     Ready,
     /// The start failed and was undone.
     Failed(Arc<StartFailure>),
+    /// Its folder was removed, so that nobody could find it any more; it was taken down.
+    Lost,
 }
 
 /// What a cluster's thread knows.
@@ -155,7 +157,7 @@ impl State {
         let state = match &*self.phase.borrow() {
             Phase::Starting => ClusterState::Starting,
             Phase::Ready => ClusterState::Ready,
-            Phase::Failed(_) => ClusterState::Failed,
+            Phase::Failed(_) | Phase::Lost => ClusterState::Failed,
         };
         let plan = self.plan();
         let nets = plan.nets.iter().map(|planned| NetStatus {

@@ -2,24 +2,31 @@
 //! found in it. What is built is not known here.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use tempfile::TempDir;
 
 use super::manifest::{Damage, Manifest};
+use crate::host::{Access, DirError, Fault, PrivateDir};
 
 /// What a folder is called while it is built. Only the holder of the lock makes one, so whoever holds the lock and finds
 /// one that is not its own may remove it: its builder is dead.
 const BUILDING: &str = "building-";
+
+/// How the names of entries begin.
+const ENTRIES: &[&str] = &["image-", "parts-"];
+
+/// The file that a builder locks.
+const LOCK: &str = "lock";
 
 /// How long an entry that nobody uses stays.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -42,6 +49,14 @@ pub enum CacheError {
         /// For how long we have waited.
         waited: Duration,
     },
+    /// Others could change what is in it, or it is not what it should be.
+    #[error("the cache cannot be used: `{}`: {fault}", .path.display())]
+    Unsafe {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: Fault,
+    },
     /// The operating system said no.
     #[error("cannot {what} `{}`", .path.display())]
     Io {
@@ -59,6 +74,14 @@ impl CacheError {
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }
+    }
+
+    fn of(what: &'static str, path: &Path) -> impl FnOnce(DirError) -> Self + use<> {
+        let path = path.to_owned();
+        move |error| match error {
+            DirError::Unsafe(fault) => Self::Unsafe { path, fault },
+            DirError::Io(source) => Self::Io { what, path, source },
+        }
     }
 }
 
@@ -109,10 +132,12 @@ impl Cache {
 
     /// Waits until nobody else builds.
     pub(super) fn lock(&self) -> Result<Locked<'_>, CacheError> {
-        let make = || fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
-        make().map_err(CacheError::io("create", &self.folder))?;
-        let path = self.folder.join("lock");
-        let file = File::create(&path).map_err(CacheError::io("create", &path))?;
+        PrivateDir::make(&self.folder).map_err(CacheError::of("create", &self.folder))?;
+        // The user may keep the cache elsewhere by a link, on a larger disk.
+        let dir = PrivateDir::open_at_link(&self.folder, Access::Read);
+        let dir = dir.map_err(CacheError::of("open", &self.folder))?;
+        let path = self.folder.join(LOCK);
+        let file = dir.open_file(LOCK.as_ref(), OFlag::O_CREAT).map_err(CacheError::of("open", &path))?;
         let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((file, Errno::EWOULDBLOCK)) => {
@@ -121,7 +146,7 @@ impl Cache {
             Err((_, errno)) => return Err(CacheError::io("lock", &path)(errno.into())),
         };
         let locked = Locked { cache: self, _lock: lock };
-        locked.sweep().map_err(CacheError::io("tidy up", &self.folder))?;
+        sweep(&dir).map_err(CacheError::io("tidy up", &self.folder))?;
         Ok(locked)
     }
 
@@ -173,21 +198,30 @@ impl Locked<'_> {
         let _ = built.keep();
         Ok(Entry { folder, manifest })
     }
-
-    /// Removes what dead builders have left, and what nobody has used for long.
-    fn sweep(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.cache.folder)? {
-            let path = entry?.path();
-            let dead = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(BUILDING));
-            if dead || is_forgotten(&path) {
-                fs::remove_dir_all(&path)?;
-            }
-        }
-        Ok(())
-    }
 }
 
-fn is_forgotten(folder: &Path) -> bool {
-    let used = fs::metadata(Manifest::path(folder)).and_then(|metadata| metadata.modified());
-    used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > KEEP))
+/// Removes what builders that died have left, and what nobody has used for long. Anything else in the folder is not ours.
+fn sweep(cache: &PrivateDir) -> io::Result<()> {
+    for name in cache.names()? {
+        let name = OsStr::from_bytes(name.to_bytes());
+        if (is_named(name, &[BUILDING]) || is_forgotten(cache, name))
+            && let Err(error) = cache.remove(name)
+        {
+            tracing::warn!(path = %cache.path().join(name).display(), %error, "something in the cache stays");
+        }
+    }
+    Ok(())
+}
+
+fn is_forgotten(cache: &PrivateDir, name: &OsStr) -> bool {
+    let used = || {
+        let entry = cache.child(name, Access::Read).ok()?;
+        let manifest = entry.open_file(Manifest::NAME.as_ref(), OFlag::empty()).ok()?;
+        manifest.metadata().ok()?.modified().ok()
+    };
+    is_named(name, ENTRIES) && used().is_some_and(|used| used.elapsed().is_ok_and(|age| age > KEEP))
+}
+
+fn is_named(name: &OsStr, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
 }

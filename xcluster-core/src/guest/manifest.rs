@@ -58,8 +58,11 @@ pub enum Damage {
 }
 
 impl Manifest {
+    /// The name of the file that has it.
+    pub(super) const NAME: &str = "manifest.json";
+
     pub(super) fn path(folder: &Path) -> PathBuf {
-        folder.join("manifest.json")
+        folder.join(Self::NAME)
     }
 
     /// The manifest of a folder; none if it has none.

@@ -1,17 +1,28 @@
-//! The folder of a cluster: one per name and user, locked by its owner, swept by whoever comes after. Knows nothing of
-//! what is kept in it.
+//! The runtime folder: one folder per cluster in it, locked by the cluster's owner. Decides which of them a command may
+//! remove. Knows nothing of what a cluster keeps in its folder.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::ffi::{CStr, OsStr};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::unistd::Uid;
 
+use super::private_dir::{Access, DirError, Fault, PrivateDir};
 use crate::name::ClusterName;
 
-/// The file whose lock says that a cluster lives.
+/// The file whose lock says that a cluster runs.
 const LOCK: &str = "lock";
+
+/// How that file begins. It tells our folders from those that somebody else has put beside them. The path of the folder
+/// follows, by which the owner of a folder that was removed is found.
+const MARK: &str = "xcluster cluster folder\n";
 
 /// The longest name of a file that a cluster keeps in its folder as a socket.
 const SOCKET_NAME_MAX: usize = 16;
@@ -19,11 +30,17 @@ const SOCKET_NAME_MAX: usize = 16;
 /// The most bytes of a socket's path: `sun_path` of unix(7) less the closing zero.
 const SOCKET_PATH_MAX: usize = 107;
 
+/// How long to wait for another process that makes or removes folders. It holds the lock for some system calls.
+const GATE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often to try again: flock(2) has no deadline.
+const GATE_RETRY: Duration = Duration::from_millis(10);
+
 /// Why there is no folder for a cluster.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FolderError {
-    /// A cluster of that name lives.
+    /// A cluster of that name is running.
     #[error("a cluster named `{name}` runs already")]
     Running {
         /// The name.
@@ -35,76 +52,136 @@ pub enum FolderError {
         /// The folder.
         path: PathBuf,
     },
-    /// Somebody else could look into it or put things there.
-    #[error("the folder `{}` is not a private one of ours: {why}", .path.display())]
+    /// Something that is not a private folder of this user stands where one is needed.
+    #[error("the folder `{}` cannot be used: {fault}", .path.display())]
     NotPrivate {
         /// The folder.
         path: PathBuf,
         /// What is wrong with it.
-        why: &'static str,
+        fault: Fault,
     },
-    /// The operating system said no.
+    /// Something that is not a cluster's folder has the cluster's name.
+    #[error("`{}` is not a cluster's folder: {why}", .path.display())]
+    Foreign {
+        /// What has the name.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The operating system refused.
     #[error("cannot {action} `{}`", .path.display())]
     Io {
         /// What was attempted.
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// What it said.
+        /// What the system said.
         #[source]
         source: io::Error,
     },
 }
 
+impl FolderError {
+    fn of(action: &'static str, path: &Path) -> impl Fn(DirError) -> Self + use<> {
+        let path = path.to_owned();
+        move |error| match error {
+            DirError::Unsafe(fault) => Self::NotPrivate { path: path.clone(), fault },
+            DirError::Io(source) => Self::Io { action, path: path.clone(), source },
+        }
+    }
+
+    fn io(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path: path.clone(), source }
+    }
+
+    /// What the user can do about it, in one line.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::NotPrivate { path, fault: Fault::Mode(_) } => Some(format!("chmod 0700 {}", path.display())),
+            Self::NotPrivate { .. } | Self::TooLong { .. } => Some("export XDG_RUNTIME_DIR=$(mktemp -d)".to_owned()),
+            _ => None,
+        }
+    }
+}
+
 /// A cluster's folder, held by its owner. Dropping it removes the folder.
 #[derive(Debug)]
 pub struct Folder {
-    path: PathBuf,
-    /// Held until the value goes; closing the file is what frees the name, also when the process is killed.
-    _lock: File,
+    base: PrivateDir,
+    dir: Arc<PrivateDir>,
+    name: ClusterName,
+    /// Closing the file frees the name, also when the process is killed.
+    lock: File,
 }
 
 impl Folder {
-    /// Makes the folder of a cluster under `base`, or takes over what a dead owner left, emptied.
+    /// Makes the folder of a cluster under `base`, or takes over the folder of an owner that died, emptied.
     ///
     /// # Errors
-    /// A cluster of that name lives, or the folder cannot be made.
+    /// A cluster of that name is running, something else has its name, or the folder cannot be made.
     pub fn create(base: &Path, name: &ClusterName) -> Result<Self, FolderError> {
+        let base = std::path::absolute(base).map_err(FolderError::io("find", base))?;
         let path = base.join(name.as_str());
         if path.as_os_str().len() + 1 + SOCKET_NAME_MAX > SOCKET_PATH_MAX {
             return Err(FolderError::TooLong { path });
         }
-        make_private(base)?;
-        let _gate = gate(base)?;
-        loop {
-            make_private(&path)?;
-            match lock(&path) {
-                Ok(Some(lock)) => {
-                    empty(&path)?;
-                    return Ok(Self { path, _lock: lock });
-                }
-                Ok(None) => return Err(FolderError::Running { name: name.clone() }),
-                // Its owner has just removed it: make it again.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(FolderError::Io { action: "lock", path, source }),
+        PrivateDir::make(&base).map_err(FolderError::of("make the folder", &base))?;
+        let base = open_base(&base)?;
+        let _gate = gate(&base)?;
+        let dir = base.make_child(name.as_str().as_ref()).map_err(|error| match error {
+            DirError::Unsafe(fault) => FolderError::Foreign { path: path.clone(), why: fault.to_string() },
+            DirError::Io(source) => FolderError::Io { action: "make the folder", path: path.clone(), source },
+        })?;
+        let io = FolderError::io("use", &path);
+        let mut lock = match claim(&dir).map_err(&io)? {
+            Claim::Alive => return Err(FolderError::Running { name: name.clone() }),
+            Claim::Dead(lock) => {
+                dir.empty(Some(LOCK.as_ref())).map_err(FolderError::io("empty", &path))?;
+                lock
             }
-        }
+            // Made just now, or by an owner that died at this point.
+            Claim::Foreign(_) if dir.names().map_err(&io)?.is_empty() => {
+                let created = dir.open_file(LOCK.as_ref(), OFlag::O_CREAT | OFlag::O_EXCL);
+                let lock = created.map_err(FolderError::of("make the lock of", &path))?;
+                lock.try_lock().map_err(|error| io(error.into()))?;
+                lock
+            }
+            Claim::Foreign(why) => return Err(FolderError::Foreign { path, why }),
+        };
+        lock.set_len(0).and_then(|()| lock.write_all(MARK.as_bytes())).map_err(&io)?;
+        lock.write_all(path.as_os_str().as_bytes()).map_err(&io)?;
+        Ok(Self { base, dir: Arc::new(dir), name: name.clone(), lock })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.dir.path()
+    }
+
+    /// The folder itself, for files that must be in it and nowhere else.
+    pub(crate) fn dir(&self) -> Arc<PrivateDir> {
+        self.dir.clone()
+    }
+
+    /// Whether other processes still find the folder, and in it our lock: somebody may have removed or renamed either, or a
+    /// folder above. Then nobody can talk to the cluster any more.
+    pub fn is_in_place(&self) -> bool {
+        let there = fs::symlink_metadata(self.path().join(LOCK));
+        there.is_ok_and(|there| self.lock.metadata().is_ok_and(|ours| is_same(&there, &ours)))
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        remove(&self.path);
+        if let Err(error) = remove(&self.base, &self.dir, self.name.as_str().as_ref(), &self.lock) {
+            tracing::debug!(%error, path = %self.path().display(), "a cluster's folder stays");
+        }
     }
 }
 
-/// Where the folders of this user's clusters are: `$XDG_RUNTIME_DIR/xcluster`, else `xcluster-<uid>` in the temporary
-/// folder. A runtime folder of another user, as `sudo` leaves it in the environment, is not used.
+/// The folder that has the folders of this user's clusters: `$XDG_RUNTIME_DIR/xcluster`, else `xcluster-<uid>` in the
+/// temporary folder. A runtime folder of another user, as `sudo` leaves it in the environment, is not used.
 pub fn base() -> PathBuf {
     let uid = Uid::effective();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| {
@@ -124,99 +201,262 @@ pub fn cache() -> Option<PathBuf> {
     Some(base.join("xcluster"))
 }
 
-/// The clusters under `base` that live. What dead owners left there is removed.
+/// Whether the runtime folder can be used, as far as it is there.
 ///
 /// # Errors
-/// The folder cannot be read.
+/// It is a link, belongs to another user, or others have access to it.
+pub fn check(base: &Path) -> Result<(), FolderError> {
+    match open_base(base) {
+        Err(error) if is_absent(&error) => Ok(()),
+        opened => opened.map(drop),
+    }
+}
+
+/// What a runtime folder has in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Survey {
+    /// The clusters that run, by name.
+    pub running: Vec<ClusterName>,
+    /// What is neither a running cluster's folder nor that of a dead owner, and so was left alone.
+    pub foreign: Vec<Foreign>,
+    /// Owners that run and whose folder was removed or renamed. They notice it within a second or so, and end.
+    pub lost: Vec<LostOwner>,
+}
+
+/// Something in the runtime folder that is not ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Foreign {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why it is not taken for a cluster's folder.
+    pub why: String,
+}
+
+impl std::fmt::Display for Foreign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` is not a cluster's folder and stays: {}", self.path.display(), self.why)
+    }
+}
+
+/// A process that owns a cluster without a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LostOwner {
+    /// The cluster.
+    pub name: ClusterName,
+    /// The process.
+    pub pid: u32,
+}
+
+impl LostOwner {
+    /// A process that owns a cluster without a folder.
+    pub fn new(name: ClusterName, pid: u32) -> Self {
+        Self { name, pid }
+    }
+}
+
+/// Looks through a runtime folder, and removes the folders of owners that died. Anything else stays as it is.
+///
+/// # Errors
+/// The folder cannot be read, or is not private.
+pub fn survey(base: &Path) -> Result<Survey, FolderError> {
+    let base = std::path::absolute(base).map_err(FolderError::io("find", base))?;
+    let swept = sweep(&base)?;
+    Ok(Survey { lost: lost_owners(&base), ..swept })
+}
+
+/// The clusters under `base` that run. The folders of owners that died are removed.
+///
+/// # Errors
+/// The folder cannot be read, or is not private.
 pub fn running(base: &Path) -> Result<Vec<ClusterName>, FolderError> {
-    let failed = |source| FolderError::Io { action: "read", path: base.to_owned(), source };
-    let entries = match fs::read_dir(base) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
+    Ok(sweep(base)?.running)
+}
+
+/// A survey that does not look for lost owners, which takes a look at every process.
+pub(crate) fn sweep(base: &Path) -> Result<Survey, FolderError> {
+    let mut survey = Survey::default();
+    let opened = match open_base(base) {
+        Ok(opened) => opened,
+        Err(error) if is_absent(&error) => return Ok(survey),
+        Err(error) => return Err(error),
     };
-    check_private(base)?;
-    let _gate = gate(base)?;
-    let mut names = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).map(ClusterName::new);
-        let Some(Ok(name)) = name else { continue };
-        match lock(&path) {
-            Ok(None) => names.push(name),
-            // Kept while the rest goes, so that nobody moves in meanwhile.
-            Ok(Some(_lock)) => remove(&path),
-            Err(_) => {}
+    let _gate = gate(&opened)?;
+    for name in opened.names().map_err(FolderError::io("read", base))? {
+        match look_at(&opened, &name) {
+            Found::Running(name) => survey.running.push(name),
+            Found::Removed => {}
+            Found::Foreign(why) => {
+                survey.foreign.push(Foreign { path: base.join(OsStr::from_bytes(name.to_bytes())), why });
+            }
         }
     }
-    names.sort();
-    Ok(names)
+    survey.running.sort();
+    survey.foreign.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(survey)
 }
 
-/// Lets one at a time make or sweep folders: a lock that a sweeper takes would else be taken for an owner's. It is held for
-/// a few system calls, and by nobody who has died.
-fn gate(base: &Path) -> Result<File, FolderError> {
-    let locked = File::open(base).and_then(|gate| gate.lock().map(|()| gate));
-    locked.map_err(|source| FolderError::Io { action: "lock", path: base.to_owned(), source })
-}
-
-/// Takes the lock of a folder; none if its owner lives.
-fn lock(folder: &Path) -> io::Result<Option<File>> {
-    let path = folder.join(LOCK);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(None),
-        Err(TryLockError::Error(error)) => return Err(error),
+/// Removes a folder or file in the folder of a cluster of ours, if the path leads to one.
+///
+/// # Errors
+/// `cluster` is not the folder of a cluster, or something stays.
+pub fn remove_in(cluster: &Path, name: &str) -> io::Result<()> {
+    let dir = PrivateDir::open(cluster, Access::None).map_err(io::Error::other)?;
+    let lock = dir.open_file(LOCK.as_ref(), OFlag::empty()).map_err(io::Error::other)?;
+    if !is_marked(&lock)? {
+        return Err(io::Error::other("it has no lock file of a cluster"));
     }
-    // The owner may have removed the file after it was opened here: then the lock says nothing.
-    let same = fs::metadata(&path).is_ok_and(|now| file.metadata().is_ok_and(|then| now.ino() == then.ino()));
-    if same { Ok(Some(file)) } else { Err(io::ErrorKind::NotFound.into()) }
+    dir.remove(name.as_ref())
 }
 
-fn make_private(path: &Path) -> Result<(), FolderError> {
-    let made = DirBuilder::new().mode(0o700).recursive(true).create(path);
-    made.map_err(|source| FolderError::Io { action: "make the folder", path: path.to_owned(), source })?;
-    check_private(path)
+/// What an entry of the runtime folder is.
+enum Found {
+    Running(ClusterName),
+    Removed,
+    Foreign(String),
 }
 
-fn check_private(path: &Path) -> Result<(), FolderError> {
-    let meta = fs::symlink_metadata(path);
-    let meta = meta.map_err(|source| FolderError::Io { action: "look at", path: path.to_owned(), source })?;
-    let not_private = |why| Err(FolderError::NotPrivate { path: path.to_owned(), why });
-    match () {
-        () if !meta.is_dir() => not_private("it is no folder"),
-        () if meta.uid() != Uid::effective().as_raw() => not_private("it belongs to another user"),
-        () if meta.mode() & 0o077 != 0 => not_private("other users have access to it"),
-        () => Ok(()),
+fn look_at(base: &PrivateDir, entry: &CStr) -> Found {
+    let entry = OsStr::from_bytes(entry.to_bytes());
+    let Some(Ok(name)) = entry.to_str().map(ClusterName::new) else {
+        return Found::Foreign("no cluster can have that name".to_owned());
+    };
+    let dir = match base.child(entry, Access::None) {
+        Ok(dir) => dir,
+        Err(error) => return Found::Foreign(error.to_string()),
+    };
+    match claim(&dir) {
+        Ok(Claim::Alive) => Found::Running(name),
+        // The lock is kept while the rest goes, so that nobody moves in meanwhile.
+        Ok(Claim::Dead(lock)) => match remove(base, &dir, entry, &lock) {
+            Ok(()) => Found::Removed,
+            Err(error) => Found::Foreign(format!("its owner died, and it cannot be removed: {error}")),
+        },
+        Ok(Claim::Foreign(why)) => Found::Foreign(why),
+        Err(error) => Found::Foreign(error.to_string()),
     }
 }
 
-/// Removes everything in a folder but its lock.
-fn empty(folder: &Path) -> Result<(), FolderError> {
-    let failed = |source| FolderError::Io { action: "empty", path: folder.to_owned(), source };
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if entry.file_name() == LOCK {
-            continue;
+/// Whose a folder is.
+enum Claim {
+    /// An owner holds its lock.
+    Alive,
+    /// Its owner died; this is its lock, held.
+    Dead(File),
+    /// It is not a cluster's.
+    Foreign(String),
+}
+
+/// Takes the lock of a cluster's folder, if its owner died. The gate is held meanwhile.
+fn claim(dir: &PrivateDir) -> io::Result<Claim> {
+    let lock = match dir.open_file(LOCK.as_ref(), OFlag::empty()) {
+        Ok(lock) => lock,
+        Err(DirError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Claim::Foreign("it has no lock file of a cluster".to_owned()));
         }
-        let is_dir = entry.file_type().map_err(failed)?.is_dir();
-        let gone = if is_dir { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
-        gone.map_err(failed)?;
+        Err(DirError::Unsafe(fault)) => return Ok(Claim::Foreign(format!("its lock file is not ours: {fault}"))),
+        Err(DirError::Io(error)) => return Err(error),
+    };
+    // An owner writes the mark first thing. One that died before that has left an empty file and nothing else.
+    let is_bare = || Ok::<_, io::Error>(lock.metadata()?.len() == 0 && dir.names()?.len() == 1);
+    if !is_marked(&lock)? && !is_bare()? {
+        return Ok(Claim::Foreign("its lock file was not written by a cluster".to_owned()));
     }
-    Ok(())
+    match lock.try_lock() {
+        Ok(()) => Ok(Claim::Dead(lock)),
+        Err(TryLockError::WouldBlock) => Ok(Claim::Alive),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
-/// Removes a folder whose lock is held, the lock last: without it, somebody else may already be moving in. Whatever
-/// resists is met again, with an error, by who next uses the name.
-fn remove(folder: &Path) {
-    let removed = empty(folder).and_then(|()| {
-        let failed = |source| FolderError::Io { action: "remove", path: folder.to_owned(), source };
-        fs::remove_file(folder.join(LOCK)).and_then(|()| fs::remove_dir(folder)).map_err(failed)
-    });
-    if let Err(error) = removed {
-        tracing::debug!(%error, "a cluster's folder stays");
+fn is_marked(mut lock: &File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    io::Seek::rewind(&mut lock)?;
+    lock.take(MARK.len() as u64).read_to_end(&mut start)?;
+    Ok(start == MARK.as_bytes())
+}
+
+/// Removes a cluster's folder whose lock is held, the lock last: without it, somebody else may already be moving in.
+fn remove(base: &PrivateDir, dir: &PrivateDir, name: &OsStr, lock: &File) -> io::Result<()> {
+    dir.empty(Some(LOCK.as_ref()))?;
+    if dir.has(LOCK.as_ref(), lock) {
+        dir.remove(LOCK.as_ref())?;
     }
+    base.remove_child(name, dir)
+}
+
+fn open_base(base: &Path) -> Result<PrivateDir, FolderError> {
+    PrivateDir::open(base, Access::None).map_err(FolderError::of("open the folder", base))
+}
+
+fn is_absent(error: &FolderError) -> bool {
+    matches!(error, FolderError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+}
+
+/// Lets one process at a time make or remove folders: the lock that a removal takes would else be taken for an owner's.
+fn gate(base: &PrivateDir) -> Result<File, FolderError> {
+    let failed = FolderError::io("lock", base.path());
+    let gate = base.reopen().map_err(&failed)?;
+    let deadline = Instant::now() + GATE_TIMEOUT;
+    loop {
+        match gate.try_lock() {
+            Ok(()) => return Ok(gate),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(GATE_RETRY),
+            Err(TryLockError::WouldBlock) => {
+                let text = format!("another process has held it for {} s", GATE_TIMEOUT.as_secs());
+                return Err(failed(io::Error::new(io::ErrorKind::TimedOut, text)));
+            }
+        }
+    }
+}
+
+fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// The processes of this user that hold the lock of a cluster's folder under `base` that is not where it was. They are found
+/// by their open files, since nothing else leads to them.
+pub(crate) fn lost_owners(base: &Path) -> Vec<LostOwner> {
+    let base = std::path::absolute(base).unwrap_or_else(|_| base.to_owned());
+    let us = Uid::effective().as_raw();
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let mut lost = Vec::new();
+    for process in processes.flatten() {
+        let pid = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        let ours = process.metadata().is_ok_and(|meta| meta.uid() == us);
+        if let (Some(pid), true) = (pid, ours) {
+            let files = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+            let names = files.filter_map(|file| lost_cluster(&base, &file.path()));
+            lost.extend(names.map(|name| LostOwner { name, pid }));
+        }
+    }
+    lost.sort_by(|one, other| (&one.name, one.pid).cmp(&(&other.name, other.pid)));
+    lost.dedup();
+    lost
+}
+
+/// The cluster whose lock an open file of some process is, if the lock is not in its place any more.
+fn lost_cluster(base: &Path, file: &Path) -> Option<ClusterName> {
+    let target = fs::read_link(file).ok()?;
+    let target = target.as_os_str().as_bytes();
+    // Only such files are opened: what another process has open may do something when it is opened once more.
+    if !target.ends_with(b"/lock") && !target.ends_with(b"/lock (deleted)") || !fs::metadata(file).ok()?.is_file() {
+        return None;
+    }
+    let mut text = Vec::new();
+    // The mark, and the longest path that `create` allows.
+    let lock = File::open(file).ok()?;
+    (&lock).take((MARK.len() + SOCKET_PATH_MAX) as u64).read_to_end(&mut text).ok()?;
+    let path = Path::new(OsStr::from_bytes(text.strip_prefix(MARK.as_bytes())?));
+    let is_in_place = fs::symlink_metadata(path.join(LOCK))
+        .is_ok_and(|there| lock.metadata().is_ok_and(|open| is_same(&there, &open)));
+    if path.parent() != Some(base) || is_in_place {
+        return None;
+    }
+    ClusterName::new(path.file_name()?.to_str()?).ok()
 }
 
 #[cfg(test)]
@@ -244,24 +484,185 @@ mod tests {
         Folder::create(&base, &name("a")).unwrap();
     }
 
+    /// The folder that an owner leaves that is killed, with something in it.
+    fn dead(base: &Path, named: &str) -> PathBuf {
+        let path = base.join(named);
+        private(&path, &[(LOCK, &format!("{MARK}{}", path.display()))]);
+        private(&path.join("sub"), &[("file", "x")]);
+        path
+    }
+
     #[test]
-    fn what_a_dead_owner_left_is_swept() {
+    fn the_folder_of_a_dead_owner_is_removed() {
         let (_dir, base) = base();
-        fs::create_dir_all(base.join("dead/sub")).unwrap();
-        fs::write(base.join("dead/sub/file"), "x").unwrap();
-        fs::write(base.join("dead/lock"), "").unwrap();
-        fs::set_permissions(&base, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-        assert_eq!(running(&base).unwrap(), []);
-        assert!(!base.join("dead").exists());
+        let path = dead(&base, "dead");
+        assert_eq!(survey(&base).unwrap(), Survey::default());
+        assert!(!path.exists());
     }
 
     #[test]
     fn a_dead_owners_name_can_be_used_again() {
         let (_dir, base) = base();
-        DirBuilder::new().mode(0o700).recursive(true).create(base.join("dead")).unwrap();
-        fs::write(base.join("dead/console.log"), "old").unwrap();
+        dead(&base, "dead");
         let folder = Folder::create(&base, &name("dead")).unwrap();
-        assert!(!folder.path().join("console.log").exists());
+        assert!(!folder.path().join("sub").exists());
+    }
+
+    #[test]
+    fn an_owner_that_died_before_it_wrote_its_mark_leaves_nothing_behind() {
+        let (_dir, base) = base();
+        let path = dead(&base, "dead");
+        fs::remove_dir_all(path.join("sub")).unwrap();
+        fs::write(path.join(LOCK), "").unwrap();
+        assert_eq!(survey(&base).unwrap(), Survey::default());
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        Folder::create(&base, &name("dead")).unwrap();
+    }
+
+    /// Puts something into a runtime folder that no cluster has made. It stays, and it is named with the reason.
+    fn check_foreign(put: impl FnOnce(&Path), entry: &str, why: &str) {
+        let (_dir, base) = base();
+        PrivateDir::make(&base).unwrap();
+        put(&base);
+        let before = listing(&base);
+        assert!(before.len() > 1, "nothing is there");
+        let survey = survey(&base).unwrap();
+        assert_eq!(survey.running, []);
+        let [foreign] = survey.foreign.as_slice() else { panic!("{entry}: {survey:?}") };
+        assert_eq!(foreign.path, base.join(entry));
+        assert!(foreign.why.contains(why), "{entry}: {}", foreign.why);
+        if let Ok(name) = ClusterName::new(entry) {
+            let refused = Folder::create(&base, &name).unwrap_err();
+            assert!(matches!(refused, FolderError::Foreign { .. } | FolderError::Io { .. }), "{entry}: {refused}");
+        }
+        assert_eq!(listing(&base), before);
+    }
+
+    /// Every path below a folder, through links as well.
+    fn listing(folder: &Path) -> Vec<PathBuf> {
+        let mut found = vec![folder.to_owned()];
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            found.extend(listing(&entry.path()));
+        }
+        found.sort();
+        found
+    }
+
+    fn private(path: &Path, files: &[(&str, &str)]) {
+        PrivateDir::make(path).unwrap();
+        for (name, text) in files {
+            fs::write(path.join(name), text).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_no_cluster_has_made_stays_and_is_named() {
+        let link = |base: &Path, to: &Path| std::os::unix::fs::symlink(to, base.join("other")).unwrap();
+        let precious = tempfile::tempdir().unwrap();
+        private(precious.path(), &[("a", "x"), (LOCK, MARK)]);
+        check_foreign(|base| link(base, precious.path()), "other", "symbolic link");
+        check_foreign(|base| link(base, Path::new("/nowhere")), "other", "symbolic link");
+        check_foreign(|base| private(&base.join("other"), &[("a", "x")]), "other", "no lock file");
+        check_foreign(
+            |base| private(&base.join("other"), &[("a", "x"), (LOCK, "")]),
+            "other",
+            "not written by a cluster",
+        );
+        check_foreign(|base| private(&base.join("other"), &[(LOCK, "1234")]), "other", "not written by a cluster");
+        check_foreign(|base| fs::write(base.join("other"), "x").unwrap(), "other", "not a folder");
+        check_foreign(
+            |base| private(&base.join("No name"), &[(LOCK, MARK)]),
+            "No name",
+            "no cluster can have that name",
+        );
+        let lock_elsewhere = |base: &Path| {
+            private(&base.join("other"), &[("a", "x")]);
+            std::os::unix::fs::symlink(precious.path().join(LOCK), base.join("other").join(LOCK)).unwrap();
+        };
+        check_foreign(lock_elsewhere, "other", "symbolic link");
+        let second_name = |base: &Path| {
+            private(&base.join("other"), &[("a", "x"), ("b", MARK)]);
+            fs::hard_link(base.join("other/b"), base.join("other").join(LOCK)).unwrap();
+        };
+        check_foreign(second_name, "other", "one name");
+        let open_to_all = |base: &Path| {
+            private(&base.join("other"), &[("a", "x"), (LOCK, MARK)]);
+            fs::set_permissions(base.join("other"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        };
+        check_foreign(open_to_all, "other", "mode 0777");
+        let fifo = |base: &Path| {
+            private(&base.join("other"), &[("a", "x")]);
+            nix::unistd::mkfifo(&base.join("other").join(LOCK), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        };
+        check_foreign(fifo, "other", "not a regular file");
+        assert_eq!(listing(precious.path()).len(), 3);
+    }
+
+    #[test]
+    fn a_link_in_a_dead_owners_folder_is_removed_and_not_followed() {
+        let (_dir, base) = base();
+        let precious = tempfile::tempdir().unwrap();
+        private(precious.path(), &[("a", "x")]);
+        std::os::unix::fs::symlink(precious.path(), dead(&base, "dead").join("link")).unwrap();
+        assert_eq!(survey(&base).unwrap(), Survey::default());
+        assert!(!base.join("dead").exists());
+        assert!(precious.path().join("a").exists());
+    }
+
+    #[test]
+    fn a_folder_that_comes_in_a_clusters_place_is_not_touched_at_its_end() {
+        let (_dir, base) = base();
+        let folder = Folder::create(&base, &name("a")).unwrap();
+        assert!(folder.is_in_place());
+        fs::rename(base.join("a"), base.join("b")).unwrap();
+        private(&base.join("a"), &[("a", "x"), (LOCK, MARK)]);
+        assert!(!folder.is_in_place());
+        drop(folder);
+        assert!(base.join("a/a").exists());
+        assert!(base.join("a").join(LOCK).exists());
+    }
+
+    #[test]
+    fn an_owner_whose_folder_was_removed_is_found() {
+        for removed in ["base", "base/a", "base/a/lock"] {
+            let (dir, base) = base();
+            let folder = Folder::create(&base, &name("a")).unwrap();
+            assert_eq!(survey(&base).unwrap().lost, []);
+            let path = dir.path().join(removed);
+            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.unwrap();
+            assert!(!folder.is_in_place(), "{removed}");
+            let survey = survey(&base).unwrap();
+            assert_eq!(survey.lost, [LostOwner { name: name("a"), pid: std::process::id() }], "{removed}");
+            assert_eq!(survey.running, [], "{removed}");
+        }
+    }
+
+    #[test]
+    fn only_a_clusters_folder_has_something_removed_in_it() {
+        let (_dir, base) = base();
+        let path = dead(&base, "dead");
+        remove_in(&path, "sub").unwrap();
+        assert!(!path.join("sub").exists());
+        let other = tempfile::tempdir().unwrap();
+        private(other.path(), &[("sub", "x")]);
+        remove_in(other.path(), "sub").unwrap_err();
+        std::os::unix::fs::symlink(&path, other.path().join("link")).unwrap();
+        private(&path, &[("sub", "x")]);
+        remove_in(&other.path().join("link"), "sub").unwrap_err();
+        assert!(path.join("sub").exists() && other.path().join("sub").exists());
+    }
+
+    #[test]
+    fn a_runtime_folder_that_is_a_link_is_refused() {
+        let (dir, base) = base();
+        PrivateDir::make(&base).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&base, &link).unwrap();
+        for refused in [survey(&link).map(drop), check(&link), Folder::create(&link, &name("a")).map(drop)] {
+            assert!(matches!(refused, Err(FolderError::NotPrivate { fault: Fault::Link, .. })), "{refused:?}");
+        }
+        assert!(check(&dir.path().join("absent")).is_ok());
     }
 
     #[test]

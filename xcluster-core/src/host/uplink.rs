@@ -134,7 +134,7 @@ async fn pasta(inside: Inside, dir: &Path) -> Result<Child, UplinkError> {
     command.args(ADDRESSES).args(ADDRESSES_6).args(CLOSED);
     // Some versions close what they inherit, so a descriptor does not serve.
     let netns = dir.join("pasta.netns");
-    std::fs::File::create(&netns).map_err(io_error("make a file"))?;
+    std::fs::File::create_new(&netns).map_err(io_error("make a file"))?;
     command.arg("--netns").arg(&netns).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     inside.contain(&mut command, ContainedNet::ShownAt(&netns)).map_err(io_error("contain a program"))?;
     let mut child = spawn(command, PASTA, INSTALL_PASTA)?;

@@ -18,6 +18,7 @@ use super::command::{Accelerator, Boot, CONSOLE, Initramfs, MONITOR, Machine};
 use super::process::{Launch, Process, describe};
 use super::version::Qemu;
 use crate::host::Claim;
+use crate::host::PrivateDir;
 use crate::net::Place;
 use crate::plan::Accel;
 
@@ -237,7 +238,7 @@ fn recall(path: &Path, key: &str) -> Option<Option<String>> {
 
 fn remember(path: &Path, key: &str, obstacle: Option<&String>) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(dir)?;
+    PrivateDir::make(dir).map_err(io::Error::other)?;
     let memory = Memory { key: key.to_owned(), obstacle: obstacle.cloned() };
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(&serde_json::to_vec(&memory)?)?;

@@ -15,7 +15,7 @@ use super::{descriptors, execution};
 use crate::cluster::{ClusterStatus, Error, Event};
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
-use crate::host::folder;
+use crate::host::folder::{self, LostOwner, Survey};
 use crate::host::namespace::Inside;
 use crate::name::{ClusterName, NodeId};
 use crate::plan::Plan;
@@ -31,12 +31,13 @@ pub struct Remote {
     socket: PathBuf,
 }
 
-/// The clusters of this user that live. What owners that were killed have left is removed.
+/// The clusters of this user that run, and what else is in the folder of clusters. The folders of owners that were killed are
+/// removed.
 ///
 /// # Errors
-/// The folder of clusters cannot be read.
-pub fn running() -> Result<Vec<ClusterName>, Error> {
-    Ok(folder::running(&folder::base())?)
+/// The folder of clusters cannot be read, or is not private.
+pub fn survey() -> Result<Survey, Error> {
+    Ok(folder::survey(&folder::base())?)
 }
 
 impl Remote {
@@ -54,7 +55,10 @@ impl Remote {
     /// No cluster of that name lives there.
     pub fn attach_under(base: &Path, name: &ClusterName) -> Result<Self, Error> {
         if !folder::running(base)?.contains(name) {
-            return Err(Error::NotRunning(name.clone()));
+            return Err(match folder::lost_owners(base).into_iter().find(|lost| lost.name == *name) {
+                Some(LostOwner { name, pid: owner, .. }) => Error::LostFolder { name, owner },
+                None => Error::NotRunning(name.clone()),
+            });
         }
         Ok(Self { name: name.clone(), socket: base.join(name.as_str()).join(SOCKET) })
     }

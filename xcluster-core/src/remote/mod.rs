@@ -21,6 +21,6 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Remote, running};
+pub use client::{Remote, survey};
 pub use console::RemoteConsole;
 pub use server::serve;

@@ -34,6 +34,7 @@ pub async fn serve(cluster: impl Into<Arc<Cluster>>, until: impl Future<Output =
     let (stop, mut stops) = mpsc::channel::<UnixStream>(1);
     let mut conversations = JoinSet::new();
     tokio::pin!(until);
+    let mut lost = None;
     let asker = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -54,9 +55,16 @@ pub async fn serve(cluster: impl Into<Arc<Cluster>>, until: impl Future<Output =
             Some(_) = conversations.join_next() => {}
             Some(asker) = stops.recv() => break Some(asker),
             () = &mut until => break None,
+            error = cluster.lost() => {
+                lost = Some(error);
+                break None;
+            }
         }
     };
-    let stopped = cluster.end().await;
+    let stopped = match (cluster.end().await, lost) {
+        (Ok(()), Some(lost)) => Err(lost),
+        (stopped, _) => stopped,
+    };
     if let Some(mut asker) = asker {
         // Who asked may have gone; the cluster has ended all the same.
         let _ = timeout(FAREWELL, send(&mut asker, &answer(stopped.as_ref()))).await;

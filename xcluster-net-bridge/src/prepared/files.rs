@@ -81,15 +81,49 @@ pub(super) fn hold(namespace: BorrowedFd<'_>, file: &Path) -> Result<(), Prepare
         .map_err(|errno| failed(errno.into()))
 }
 
-/// Removes a file that holds a namespace. One that is not there counts as removed.
+/// Removes a file that holds a namespace. One that is not there counts as removed; anything but the empty file that `hold`
+/// makes was put there by somebody else, and stays.
 pub(super) fn release(file: &Path) -> Result<(), PreparedError> {
-    unmount(file).and_then(|()| gone(fs::remove_file(file))).map_err(PreparedError::at("remove", file))
+    let remove = || {
+        unmount(file)?;
+        let found = match fs::symlink_metadata(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            found => found?,
+        };
+        if !found.is_file() || found.len() > 0 {
+            return Err(io::Error::other("somebody else has put something in its place"));
+        }
+        gone(fs::remove_file(file))
+    };
+    remove().map_err(PreparedError::at("remove", file))
 }
 
 fn unmount(path: &Path) -> io::Result<()> {
-    match umount2(path, MntFlags::MNT_DETACH) {
+    match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
         // It is no mount, or not there.
         Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
         unmounted => Ok(unmounted?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_the_empty_file_that_held_a_namespace_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, precious) = (folder.path().join("netns"), folder.path().join("precious"));
+        release(&file).unwrap();
+        fs::write(&precious, "").unwrap();
+        symlink(&precious, &file).unwrap();
+        release(&file).unwrap_err();
+        assert!(file.is_symlink() && precious.exists());
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "precious").unwrap();
+        release(&file).unwrap_err();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
     }
 }

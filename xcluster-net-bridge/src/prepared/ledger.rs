@@ -81,7 +81,7 @@ impl Ledger {
         let path = Path::new(FOLDER).join(FILE);
         let new = path.with_extension("new");
         let text = serde_json::to_vec_pretty(&self.record).unwrap_or_default();
-        let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&new);
+        let written = itself().truncate(true).mode(0o644).open(&new);
         let written = written.and_then(|mut file| file.write_all(&text)).and_then(|()| fs::rename(&new, &path));
         written.map_err(PreparedError::at("write", &path))
     }
@@ -102,6 +102,13 @@ impl Ledger {
     }
 }
 
+/// To write to a file itself, not to one that a link leads to.
+fn itself() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).custom_flags(nix::libc::O_NOFOLLOW);
+    options
+}
+
 /// Makes the folder, if need be, and waits for its lock; none if others may write there: what is in it is believed. `NotFound`
 /// if the lock was removed meanwhile: then it says nothing.
 async fn lock(folder: &Path) -> io::Result<Option<File>> {
@@ -111,7 +118,7 @@ async fn lock(folder: &Path) -> io::Result<Option<File>> {
         return Ok(None);
     }
     let path = folder.join(LOCK);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+    let file = itself().truncate(false).mode(0o600).open(&path)?;
     // Whoever has it may be a task of this very thread.
     let file = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await.map_err(io::Error::other)??;
     let same = fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|then| now.ino() == then.ino()));

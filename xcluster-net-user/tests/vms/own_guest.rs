@@ -92,10 +92,19 @@ fn kernel(image: &Image, dir: &Path) -> PathBuf {
     let package = manifest.packages.iter().find(|package| package.name.starts_with("linux-image-")).unwrap();
     let root = dir.join("kernel");
     std::fs::create_dir(&root).unwrap();
-    done(Command::new("apt-get").args(["download", &package.name]).current_dir(&root));
-    let deb = std::fs::read_dir(&root).unwrap().next().unwrap().unwrap().path();
+    let deb = package_file(&package.name);
     done(Command::new("dpkg-deb").arg("--extract").arg(deb).arg(&root));
     root.join("boot").join(format!("vmlinuz-{}", manifest.release))
+}
+
+/// A package that `scripts/fetch-test-guest` has downloaded.
+fn package_file(name: &str) -> PathBuf {
+    let folder = xcluster_core::host::folder::cache().unwrap().with_file_name("xcluster-tests");
+    let files = std::fs::read_dir(&folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let prefix = format!("{name}_");
+    let found = files.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with(&prefix));
+    let get = || format!("`mkdir -p {0}; cd {0} && apt-get download {name}`, as `make test` does", folder.display());
+    found.unwrap_or_else(|| panic!("the kernel's package is not there: {}", get()))
 }
 
 fn done(command: &mut Command) {

@@ -3,11 +3,12 @@
 
 use std::path::Path;
 
-use xcluster_core::host::available_memory;
+use xcluster_core::host::{available_memory, folder};
 use xcluster_core::net::NetBackend;
 use xcluster_core::plan::Plan;
 use xcluster_net_ovs::OvsBackend;
 
+use super::chain;
 use super::check::Check;
 use crate::settings::Choice;
 
@@ -32,6 +33,10 @@ fn judge_memory(available: Option<u64>, wanted: u64) -> Check {
 /// Whether folders of clusters can be made.
 pub(super) fn runtime_folder(base: &Path) -> Check {
     const WHAT: &str = "runtime folder";
+    if let Err(error) = folder::check(base) {
+        let fix = error.remedy().unwrap_or_default();
+        return Check::bad(WHAT, chain(&error), fix);
+    }
     let existing = base.ancestors().find(|folder| folder.exists()).unwrap_or(base);
     match nix::unistd::access(existing, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK) {
         Ok(()) => Check::good(WHAT, base.display().to_string()),
@@ -107,5 +112,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(runtime_folder(&folder.path().join("a/b")).verdict, Verdict::Good);
         assert_eq!(runtime_folder(Path::new("/dev/null/xcluster")).verdict, Verdict::Bad);
+    }
+
+    #[test]
+    fn a_runtime_folder_that_a_start_refuses_is_bad_and_comes_with_a_fix() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = folder.path().join("open");
+        std::fs::create_dir(&open).unwrap();
+        std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&open, &link).unwrap();
+        for (refused, fix) in [(&open, "chmod 0700"), (&link, "export XDG_RUNTIME_DIR=")] {
+            let check = runtime_folder(refused);
+            assert_eq!(check.verdict, Verdict::Bad);
+            assert!(check.fix.as_deref().is_some_and(|said| said.starts_with(fix)), "{check:?}");
+        }
     }
 }
