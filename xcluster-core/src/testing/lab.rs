@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 
 use crate::cluster::{Builder, Cluster, Error, Event, IntoNodeId, StartFailure};
+use crate::error_chain::causes;
 use crate::guest::exec::{Command, Output};
 use crate::plan::Step;
 
@@ -176,8 +177,7 @@ pub fn need(program: &str) {
 
 /// An error with its causes, and all else that tells why a start failed.
 pub fn told(error: &Error) -> String {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    let chain: Vec<String> = causes.map(ToString::to_string).collect();
+    let chain: Vec<String> = causes(error).map(ToString::to_string).collect();
     let mut text = chain.join("\n  caused by: ");
     if let Error::Start(failure) = error {
         for said in [&failure.console, &failure.stderr].into_iter().flatten() {
