@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(abspath $(TARGET))/release
 XCLUSTER := $(BIN)/xcluster
 
-.PHONY: help start stop build test bench install
+.PHONY: help start stop build test lint bench install
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
@@ -25,6 +25,9 @@ build: ## Build the program
 test: ## Install what is missing, and run all checks and tests
 	@scripts/set-up test
 	@scripts/test
+
+lint: ## Check spelling, and licences of dependencies, with the tools that are installed
+	@scripts/lint
 
 bench: ## Take the figures of docs/performance.md again
 	@scripts/set-up start

@@ -370,7 +370,7 @@ fn what_is_mounted_in_the_runtime_folder_is_left_alone() {
     start.says("vm-001: booting");
     kill(Pid::from_raw(lab.owner()), Signal::SIGKILL).unwrap();
     lab.no_qemu_runs(qemu);
-    start.end();
+    assert_eq!(start.end().0, Ok(1));
     let precious = precious(&lab);
     // On a folder of its own, and within the one that the dead owner has left.
     for place in ["other", "default/inner"] {

@@ -11,6 +11,21 @@ fn what_pages_have_people_type_is_understood() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A rename that forgets the page for contributors fails here.
+#[test]
+fn the_files_that_contributors_are_sent_to_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let missing = |page: &str| -> Vec<String> {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        let code = text.split('`').skip(1).step_by(2).filter(|code| !code.contains([' ', '*', '\n']));
+        let paths =
+            code.filter(|code| ["docs/", "examples/", "scripts/", "xcluster-"].iter().any(|top| code.starts_with(top)));
+        paths.filter(|path| path.contains('/') && !root.join(path).exists()).map(str::to_owned).collect()
+    };
+    assert_eq!(missing("CONTRIBUTING.md"), [""; 0]);
+    assert_eq!(missing("docs/releasing.md"), [""; 0]);
+}
+
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());

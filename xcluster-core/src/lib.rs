@@ -3,6 +3,7 @@
 pub mod addr;
 pub mod blocking;
 pub mod cluster;
+mod error_chain;
 pub mod external;
 pub mod guest;
 pub mod host;

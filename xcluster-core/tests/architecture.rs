@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, lowest first. A room may use those before it and itself; `docs/architecture.md` says why.
 const ROOMS: &[&[&str]] = &[
-    &["name"],
+    &["name", "error_chain"],
     &["addr"],
     &["topology"],
     &["host"],
@@ -22,6 +22,7 @@ const ROOMS: &[&[&str]] = &[
 /// Rooms that touch nothing: no file, clock, environment, randomness or process.
 const PURE: &[&str] = &[
     "name",
+    "error_chain",
     "addr",
     "topology",
     "net",

@@ -42,11 +42,6 @@ async fn checks(variables: &Variables) -> Result<Vec<Check>, Failure> {
     Ok(checks)
 }
 
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    Failure::from_error(Exit::HOST, error).chain.join(": ")
-}
-
 fn text(checks: &[Check]) -> String {
     let width = checks.iter().map(|check| check.what.len()).max().unwrap_or_default();
     let lines = checks.iter().map(|check| {

@@ -13,6 +13,7 @@ use super::Outcome;
 use crate::args::PluginsArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};
+use crate::report::one_line;
 
 /// A plugin as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -46,10 +47,7 @@ fn row(found: &Found) -> Row<'_> {
         path: &found.path,
         version: plugin.map(|plugin| plugin.version()),
         capabilities: plugin.map(|plugin| kinds.into_iter().map(|kind| (kind, plugin.capabilities(kind))).collect()),
-        error: found.plugin.as_ref().err().map(|error| {
-            let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-            causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-        }),
+        error: found.plugin.as_ref().err().map(|error| one_line(error)),
     }
 }
 

@@ -37,8 +37,7 @@ impl Failure {
 
     /// An error and its causes.
     pub(crate) fn from_error(exit: Exit, error: &dyn std::error::Error) -> Self {
-        let causes = std::iter::successors(Some(error), |error| error.source());
-        Self { exit, chain: causes.map(ToString::to_string).collect(), notes: Vec::new(), hint: None }
+        Self { exit, chain: causes(error), notes: Vec::new(), hint: None }
     }
 
     /// Something the operating system refused. `action` reads after "cannot".
@@ -94,6 +93,16 @@ impl Failure {
 /// Tells the user something that is no failure.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(stderr(), "note: {}", printable(text));
+}
+
+/// The texts of an error and its causes.
+fn causes(error: &dyn std::error::Error) -> Vec<String> {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect()
+}
+
+/// An error and its causes on one line.
+pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
+    causes(error).join(": ")
 }
 
 /// Text from elsewhere, without what would steer a terminal.

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::process::{Command, ExitStatus};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::error::{CallError, Fault, Said};
+use super::lock;
 use crate::host::namespace::Inside;
 use crate::host::{Ending, Family};
 use crate::qemu::process::describe;
@@ -141,8 +142,4 @@ async fn listen(mut stderr: impl AsyncRead + Unpin, tail: Arc<Mutex<VecDeque<u8>
         let excess = tail.len().saturating_sub(STDERR_TAIL);
         tail.drain(..excess);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

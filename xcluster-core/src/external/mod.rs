@@ -15,6 +15,13 @@ pub mod plugin;
 mod wiring;
 mod words;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 pub use backend::ScriptBackend;
 pub use config::{ScriptConfig, ScriptNet};
 pub use plugin::{PluginBackend, PluginConfig, PluginError};
+
+/// Locks a mutex. A panic of another thread that held it leaves nothing half done here, so its poison means nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error_chain::one_line;
+
 /// Why a trial or a test did not pass.
 pub struct Failed(String);
 
@@ -42,12 +44,6 @@ impl fmt::Debug for Failed {
 /// The whole chain of an error. (`Failed` is for that reason no error itself.)
 impl<E: std::error::Error> From<E> for Failed {
     fn from(error: E) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text.push_str(&format!(": {cause}"));
-            source = cause.source();
-        }
-        Self(text)
+        Self(one_line(&error))
     }
 }

@@ -11,13 +11,12 @@ use tempfile::TempDir;
 
 use crate::name::NodeId;
 
-/// The file that says how a node's QEMU behaves; before the point is the node's name, or [`EVERYBODY`].
+/// The file that says how a node's QEMU behaves; before the point is the node's name.
 const BEHAVIOUR: &str = "behaviour";
 /// The file with the words that a node's QEMU was started with, one on a line.
 const WORDS: &str = "words";
 /// The file with a byte for each start of a node's QEMU.
 const STARTS: &str = "starts";
-const EVERYBODY: &str = "everybody";
 
 /// How a QEMU behaves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,19 +81,7 @@ impl FakeQemu {
     /// # Errors
     /// It cannot be written down.
     pub fn behave(&self, node: NodeId, behaviour: &Behaviour) -> io::Result<()> {
-        self.write(&node.to_string(), behaviour)
-    }
-
-    /// The same for every QEMU that was told nothing of its own.
-    ///
-    /// # Errors
-    /// It cannot be written down.
-    pub fn behave_all(&self, behaviour: &Behaviour) -> io::Result<()> {
-        self.write(EVERYBODY, behaviour)
-    }
-
-    fn write(&self, whose: &str, behaviour: &Behaviour) -> io::Result<()> {
-        std::fs::write(file(self.folder.path(), whose, BEHAVIOUR), serde_json::to_vec(behaviour)?)
+        std::fs::write(file(self.folder.path(), &node.to_string(), BEHAVIOUR), serde_json::to_vec(behaviour)?)
     }
 
     /// The words that this node's QEMU was last started with; none if it was not.
@@ -112,8 +99,7 @@ impl FakeQemu {
 /// For the program itself: how the QEMU of this name shall behave.
 #[doc(hidden)]
 pub fn behaviour(folder: &Path, name: &str) -> Behaviour {
-    let read = |whose| std::fs::read(file(folder, whose, BEHAVIOUR)).ok();
-    let text = read(name).or_else(|| read(EVERYBODY));
+    let text = std::fs::read(file(folder, name, BEHAVIOUR)).ok();
     text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 

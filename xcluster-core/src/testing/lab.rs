@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 
 use crate::cluster::{Builder, Cluster, Error, Event, IntoNodeId, StartFailure};
+use crate::error_chain::causes;
 use crate::guest::exec::{Command, Output};
+use crate::net::NetBackend;
 use crate::plan::Step;
 
 /// How long a scenario may take, from its start to its last claim.
@@ -174,10 +176,31 @@ pub fn need(program: &str) {
     }
 }
 
+/// Whether this host can carry a backend. If not, a line on standard error says so; where tests must not be skipped (`CI` is
+/// set) this panics instead.
+pub fn is_usable(backend: &dyn NetBackend) -> bool {
+    let usable = backend.usable();
+    if let Err(error) = &usable {
+        assert!(std::env::var_os("CI").is_none(), "{error}");
+        eprintln!("not tested: this host cannot carry the backend `{}`: {error}", backend.name());
+    }
+    usable.is_ok()
+}
+
+/// The links of the network namespace that this process is in.
+pub fn links() -> BTreeSet<String> {
+    let table = std::fs::read_to_string("/proc/self/net/dev").expect("there is a network");
+    table.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect()
+}
+
+/// An IPv4 address of a node, and its IPv6 address with the default prefix.
+pub fn both(ipv4: &str) -> [String; 2] {
+    [ipv4.to_owned(), format!("1000::1:{ipv4}")]
+}
+
 /// An error with its causes, and all else that tells why a start failed.
 pub fn told(error: &Error) -> String {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    let chain: Vec<String> = causes.map(ToString::to_string).collect();
+    let chain: Vec<String> = causes(error).map(ToString::to_string).collect();
     let mut text = chain.join("\n  caused by: ");
     if let Error::Start(failure) = error {
         for said in [&failure.console, &failure.stderr].into_iter().flatten() {

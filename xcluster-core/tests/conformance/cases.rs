@@ -83,7 +83,7 @@ pub(crate) const CASES: &[Case] = &[
         "after another process has undone everything: file",
     ),
     case(
-        "a_backend_that_touches_what_is_anothers_is_noticed",
+        "a_backend_that_touches_what_others_own_is_noticed",
         Breach::TouchesOthers,
         &[Part::BesideAnotherCluster],
         "another cluster came and went: file",

@@ -31,8 +31,9 @@ use own::{
     several_nodes_are_added_at_once, whatever_happens_at_once_leaves_a_cluster_in_order, who_hangs_up_calls_a_boot_off,
 };
 use remote::{
-    a_cluster_without_a_namespace_has_no_way_into_it, a_connection_of_another_processs_cluster_outlives_its_owner,
-    a_port_that_nobody_listens_on_is_told_by_the_owner, a_program_runs_in_the_namespace_of_another_processs_cluster,
+    a_cluster_without_a_namespace_has_no_way_into_it, a_connection_to_a_cluster_of_another_process_outlives_its_owner,
+    a_port_that_nobody_listens_on_is_told_by_the_owner,
+    a_program_runs_in_the_namespace_of_a_cluster_of_another_process,
 };
 use wire::{
     a_nic_is_wired_for_somebody_elses_qemu, a_nic_that_is_in_no_plan_comes_after_the_others,
@@ -55,9 +56,9 @@ xcluster_core::harness![
     a_node_that_dies_later_is_noticed_and_the_others_go_on,
     the_console_can_be_what_tells_that_a_node_is_ready,
     a_cluster_that_boots_one_at_a_time_waits_for_other_clusters,
-    a_connection_of_another_processs_cluster_outlives_its_owner,
+    a_connection_to_a_cluster_of_another_process_outlives_its_owner,
     a_port_that_nobody_listens_on_is_told_by_the_owner,
-    a_program_runs_in_the_namespace_of_another_processs_cluster,
+    a_program_runs_in_the_namespace_of_a_cluster_of_another_process,
     a_cluster_without_a_namespace_has_no_way_into_it,
     an_open_cluster_boots_its_nodes_in_any_order,
     nodes_and_nets_come_to_a_cluster_that_runs,

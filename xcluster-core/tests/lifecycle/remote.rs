@@ -48,7 +48,7 @@ impl Served {
 
 const HERE: HostAccess = HostAccess::Direct(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
-pub(crate) async fn a_connection_of_another_processs_cluster_outlives_its_owner() -> Result<(), Failed> {
+pub(crate) async fn a_connection_to_a_cluster_of_another_process_outlives_its_owner() -> Result<(), Failed> {
     let served = Served::new(|marks| marks.reached(HERE)).await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut ours = served.remote.connect(node(1), listener.local_addr()?.port()).await?;
@@ -70,7 +70,7 @@ pub(crate) async fn a_port_that_nobody_listens_on_is_told_by_the_owner() -> Resu
     served.end().await.map(drop)
 }
 
-pub(crate) async fn a_program_runs_in_the_namespace_of_another_processs_cluster() -> Result<(), Failed> {
+pub(crate) async fn a_program_runs_in_the_namespace_of_a_cluster_of_another_process() -> Result<(), Failed> {
     let served = Served::new(Marks::in_a_namespace).await?;
     let inside = served.remote.inside().await?.ok_or_else(|| Failed::new("there is no way into it"))?;
     let mut command = Command::new("sh");

@@ -11,6 +11,7 @@ use xcluster_core::qemu::process::find_program;
 use xcluster_core::qemu::version::{self, Qemu};
 
 use super::check::Check;
+use crate::report::one_line;
 
 const INSTALL_QEMU: &str = "sudo apt-get install --no-install-recommends qemu-system-x86";
 
@@ -18,7 +19,7 @@ const INSTALL_QEMU: &str = "sudo apt-get install --no-install-recommends qemu-sy
 pub(super) async fn qemu(program: &Path, image: Option<&Image>) -> Vec<Check> {
     match version::find(program).await {
         Ok(qemu) => vec![Check::good("QEMU", qemu.banner.clone()), kvm(&qemu, image).await],
-        Err(error) => vec![Check::bad("QEMU", super::chain(&error), INSTALL_QEMU)],
+        Err(error) => vec![Check::bad("QEMU", one_line(&error), INSTALL_QEMU)],
     }
 }
 
@@ -31,7 +32,7 @@ async fn kvm(qemu: &Qemu, image: Option<&Image>) -> Check {
             let why = verdict.obstacle.unwrap_or_default();
             Check::poor("KVM", format!("not used, nodes run in software: {why}"), remedy(&why))
         }
-        Err(error) => Check::poor("KVM", super::chain(&error), remedy("")),
+        Err(error) => Check::poor("KVM", one_line(&error), remedy("")),
     }
 }
 

@@ -8,8 +8,8 @@ use xcluster_core::net::NetBackend;
 use xcluster_core::plan::Plan;
 use xcluster_net_ovs::OvsBackend;
 
-use super::chain;
 use super::check::Check;
+use crate::report::one_line;
 use crate::settings::Choice;
 
 /// Whether the default cluster fits into memory; a start refuses it else.
@@ -35,7 +35,7 @@ pub(super) fn runtime_folder(base: &Path) -> Check {
     const WHAT: &str = "runtime folder";
     if let Err(error) = folder::check(base) {
         let fix = error.remedy().unwrap_or_default();
-        return Check::bad(WHAT, chain(&error), fix);
+        return Check::bad(WHAT, one_line(&error), fix);
     }
     let existing = base.ancestors().find(|folder| folder.exists()).unwrap_or(base);
     match nix::unistd::access(existing, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK) {

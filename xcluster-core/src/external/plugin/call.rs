@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+
+use super::super::lock;
 
 /// How many threads of a plugin may hang before nothing more is asked of it: each takes a stack, and a plugin that has one lock
 /// would take everybody's time.
@@ -147,10 +149,6 @@ impl Drop for Waiting {
             lock(&self.health.left).insert(self.id, self.until);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn broken_off() -> Missed {

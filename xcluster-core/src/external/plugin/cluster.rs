@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
+use super::super::lock;
 use super::instance::Instance;
 use super::message::{self, Request};
 use crate::name::{NetId, NodeId};
@@ -86,12 +87,12 @@ impl Membership {
     }
 
     fn net(&self, net: NetId) -> Arc<RwLock<()>> {
-        let mut nets = self.nets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nets = lock(&self.nets);
         Arc::clone(nets.entry(net).or_default())
     }
 
     fn port(&self, port: &Port) -> PortLock {
-        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ports = lock(&self.ports);
         Arc::clone(ports.entry((port.net.id, port.node)).or_default())
     }
 }

@@ -8,15 +8,17 @@ use std::io::{self, Read};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
+use super::super::lock;
 use super::abi::{ABI, Plugin};
 use super::call::{Health, within};
 use super::error::{Fault, PluginError, other_version};
 use super::trust::{self, Trusted};
+use crate::error_chain;
 
 /// What begins a program or library in the machine's own language.
 const ELF: &[u8] = b"\x7fELF";
@@ -87,7 +89,7 @@ fn open(mut file: File, path: &Path) -> Result<Arc<Library>, String> {
     let unreadable = |error: io::Error| format!("it cannot be read: {error}");
     let meta = file.metadata().map_err(unreadable)?;
     let key = (meta.dev(), meta.ino());
-    if let Some(library) = OPEN.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+    if let Some(library) = lock(&OPEN).get(&key) {
         return Ok(Arc::clone(library));
     }
     let mut start = [0; ELF.len()];
@@ -99,18 +101,16 @@ fn open(mut file: File, path: &Path) -> Result<Arc<Library>, String> {
     let way = format!("/proc/self/fd/{}", file.as_raw_fd());
     // SAFETY: whatever the library does when it is loaded, its user wants it in this process.
     let opened = unsafe { Library::open(Some(&way), RTLD_NOW | RTLD_LOCAL) };
-    let library = Arc::new(opened.map_err(|error| chain(&error).replace(&way, &path.display().to_string()))?);
+    let library = Arc::new(opened.map_err(|error| said(&error).replace(&way, &path.display().to_string()))?);
     let _ = file.into_raw_fd();
     // Two threads may have opened it at once, which for the loader is one library.
-    let mut all = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = lock(&OPEN);
     Ok(Arc::clone(all.entry(key).or_insert(library)))
 }
 
-/// An error with its causes: what the loader said is one of them.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    let said: Vec<String> = causes.map(ToString::to_string).collect();
-    if said.is_empty() { error.to_string() } else { said.join(": ") }
+/// The loader's own message: it is the cause of the error.
+fn said(error: &dyn std::error::Error) -> String {
+    error_chain::one_line(error.source().unwrap_or(error))
 }
 
 /// Who a library is.

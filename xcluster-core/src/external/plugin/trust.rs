@@ -136,8 +136,7 @@ mod tests {
         match open(&file) {
             Ok(trusted) => assert_eq!((trusted.path.ends_with("plugin.so"), expected), (true, "")),
             Err(error) => {
-                let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-                let said = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+                let said = crate::error_chain::one_line(&error);
                 assert!(!expected.is_empty() && said.contains(expected), "{said}");
                 assert_eq!(error.remedy().is_some(), remedy, "{said}");
             }

@@ -7,6 +7,7 @@ use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use super::*;
+use crate::error_chain::one_line;
 
 /// The entries of an archive as `path mode content`.
 fn entries(overlay: &Overlay) -> Vec<String> {
@@ -57,12 +58,6 @@ fn scripted(script: &str) -> TempDir {
     folder
 }
 
-/// What an error says, with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let cause = error.source().map(|source| format!(": {}", chain(source)));
-    format!("{error}{}", cause.unwrap_or_default())
-}
-
 fn refusal(tar: &[u8]) -> String {
     let (_folder, path) = tar_file(tar);
     named(&path)
@@ -70,7 +65,7 @@ fn refusal(tar: &[u8]) -> String {
 
 /// Why what is at a path is no overlay. The path is said first.
 fn named(path: &Path) -> String {
-    let said = chain(&Overlay::from_path(path).unwrap_err());
+    let said = one_line(&Overlay::from_path(path).unwrap_err());
     let why = said.strip_prefix(&format!("cannot use overlay `{}`: ", path.display()));
     why.unwrap_or_else(|| panic!("it is not named: {said}")).to_owned()
 }
@@ -118,7 +113,7 @@ fn a_program_that_fails_shows_what_it_said() {
 #[test]
 fn a_program_that_hangs_is_ended() {
     let folder = scripted("echo waiting >&2; sleep 100");
-    let error = chain(&Overlay::from_path_within(folder.path(), Duration::from_millis(300)).unwrap_err());
+    let error = one_line(&Overlay::from_path_within(folder.path(), Duration::from_millis(300)).unwrap_err());
     assert!(error.ends_with("did not end within 0.3 s: waiting"), "{error}");
 }
 
@@ -157,6 +152,6 @@ fn devices_need_no_rights_here() {
 
 #[test]
 fn a_missing_overlay_is_named() {
-    let error = chain(&Overlay::from_path(Path::new("/nonexistent/ovl")).unwrap_err());
+    let error = one_line(&Overlay::from_path(Path::new("/nonexistent/ovl")).unwrap_err());
     assert!(error.starts_with("cannot read `/nonexistent/ovl`: "), "{error}");
 }

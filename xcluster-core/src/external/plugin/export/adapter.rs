@@ -10,6 +10,7 @@ use super::asked::Asked;
 use super::blocking::Blocking;
 use super::runtime::Runtime;
 use super::{Author, other, reply};
+use crate::error_chain::one_line;
 use crate::host::{Claims, Namespace, Store};
 use crate::name::ClusterName;
 use crate::net::{self, NetBackend, NetError, Settings, Site};
@@ -186,11 +187,8 @@ impl From<NetError> for Error {
                 Some(errno) => Self::Io { action, errno },
                 None => other(format!("cannot {action}: {source}")),
             },
-            NetError::Other { message, source } => {
-                let first = source.as_deref().map(|source| source as &dyn std::error::Error);
-                let causes = std::iter::successors(first, |error| error.source());
-                other(causes.fold(message, |text, cause| format!("{text}: {cause}")))
-            }
+            NetError::Other { message, source: None } => other(message),
+            NetError::Other { message, source: Some(cause) } => other(format!("{message}: {}", one_line(&*cause))),
         }
     }
 }
