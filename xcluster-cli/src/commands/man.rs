@@ -1,5 +1,7 @@
 //! `man`: the manual pages, made from the same text as `--help`.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::Outcome;
@@ -25,7 +27,12 @@ pub(super) fn run(args: &ManArgs) -> Outcome {
 fn write(folder: &Path, command: clap::Command) -> Result<(), Failure> {
     let page = clap_mangen::Man::new(command);
     let path = folder.join(page.get_filename());
-    let written = std::fs::File::create(&path).and_then(|mut file| page.render(&mut file));
-    written.map_err(|error| Failure::io(format!("write `{}`", path.display()), &error))?;
+    // In place of what has the name, rather than into what a link of that name leads to.
+    let replace = || {
+        let mut file = tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(folder)?;
+        page.render(&mut file)?;
+        file.persist(&path).map_err(|error| error.error)
+    };
+    replace().map_err(|error| Failure::io(format!("write `{}`", path.display()), &error))?;
     print(&format!("{}\n", path.display()))
 }

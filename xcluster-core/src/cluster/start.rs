@@ -40,6 +40,9 @@ pub(super) struct Failed {
 /// above that was renamed, and a user has only 128 of its instances.
 const FOLDER_CHECK: Duration = Duration::from_secs(1);
 
+/// How often to say that the folder is in use.
+const FOLDER_REFRESH: Duration = Duration::from_secs(60 * 60);
+
 /// Opens the cluster in a task of its own, and starts `all` nodes or none.
 pub(super) fn begin(state: &Rc<State>, all: bool) {
     tokio::task::spawn_local(watch_folder(state.clone()));
@@ -66,10 +69,15 @@ pub(super) fn begin(state: &Rc<State>, all: bool) {
 
 /// Ends the cluster when its folder is gone: nobody could stop it any more.
 async fn watch_folder(state: Rc<State>) {
+    let mut refreshed = Instant::now();
     while state.folder.is_in_place() {
         tokio::select! {
             () = state.ends() => return,
             () = tokio::time::sleep(FOLDER_CHECK) => {}
+        }
+        if refreshed.elapsed() > FOLDER_REFRESH {
+            state.folder.refresh();
+            refreshed = Instant::now();
         }
     }
     let path = state.folder.path().display();

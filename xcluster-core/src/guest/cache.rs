@@ -50,7 +50,7 @@ pub enum CacheError {
         waited: Duration,
     },
     /// Others could change what is in it, or it is not what it should be.
-    #[error("the cache cannot be used: `{}`: {fault}", .path.display())]
+    #[error("`{}` in the cache cannot be used: {fault}; move it away", .path.display())]
     Unsafe {
         /// The file or folder.
         path: PathBuf,
@@ -145,9 +145,8 @@ impl Cache {
             }
             Err((_, errno)) => return Err(CacheError::io("lock", &path)(errno.into())),
         };
-        let locked = Locked { cache: self, _lock: lock };
         sweep(&dir).map_err(CacheError::io("tidy up", &self.folder))?;
-        Ok(locked)
+        Ok(Locked { cache: self, dir, _lock: lock })
     }
 
     fn wait(&self, file: File) -> Result<Result<Flock<File>, Errno>, CacheError> {
@@ -170,6 +169,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Locked<'a> {
     cache: &'a Cache,
+    dir: PrivateDir,
     _lock: Flock<File>,
 }
 
@@ -187,16 +187,31 @@ impl Locked<'_> {
     pub(super) fn publish(&self, built: TempDir, manifest: Manifest, name: &str) -> Result<Entry, CacheError> {
         manifest.write(built.path()).map_err(CacheError::io("write", built.path()))?;
         let folder = self.cache.folder.join(name);
-        let old = self.workshop()?;
-        match fs::rename(&folder, old.path().join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(CacheError::io("replace", &folder)(error));
-            }
-            _ => fs::rename(built.path(), &folder).map_err(CacheError::io("create", &folder))?,
-        }
+        self.clear(name)?;
+        fs::rename(built.path(), &folder).map_err(CacheError::io("create", &folder))?;
         // It is not there any more under the name by which it would be removed.
         let _ = built.keep();
         Ok(Entry { folder, manifest })
+    }
+
+    /// Removes an entry, if there is one. Only a folder with a manifest is one: anything else is somebody's own.
+    fn clear(&self, name: &str) -> Result<(), CacheError> {
+        let path = self.cache.folder.join(name);
+        let found = self.dir.child(name.as_ref(), Access::Read).and_then(|entry| {
+            entry.open_file(Manifest::NAME.as_ref(), OFlag::empty()).map_err(|error| match error {
+                DirError::Io(error) if error.kind() == io::ErrorKind::NotFound => DirError::Unsafe(Fault::NoEntry),
+                error => error,
+            })
+        });
+        match found {
+            Ok(_) => {}
+            Err(DirError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(CacheError::of("open", &path)(error)),
+        }
+        // Nobody finds half of it: a folder of that name is removed by the next builder, if this one dies.
+        let aside = format!("{BUILDING}{}-old", std::process::id());
+        let moved = self.dir.rename(name.as_ref(), aside.as_ref());
+        moved.and_then(|()| self.dir.remove(aside.as_ref())).map_err(CacheError::io("replace", &path))
     }
 }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::OFlag;
 use nix::unistd::Uid;
@@ -162,6 +162,12 @@ impl Folder {
     /// The folder itself, for files that must be in it and nowhere else.
     pub(crate) fn dir(&self) -> Arc<PrivateDir> {
         self.dir.clone()
+    }
+
+    /// Says that the folder is in use to programs that remove old files, as systemd-tmpfiles does below `/tmp`.
+    pub(crate) fn refresh(&self) {
+        // It only matters after days.
+        let _ = self.lock.set_modified(SystemTime::now());
     }
 
     /// Whether other processes still find the folder, and in it our lock: somebody may have removed or renamed either, or a

@@ -59,6 +59,9 @@ pub enum Fault {
     /// Something else is expected to be a file.
     #[error("it is not a regular file with one name")]
     NoFile,
+    /// A folder in the cache has no manifest.
+    #[error("it is not an image that was built here")]
+    NoEntry,
     /// Another file system, or another part of this one, is mounted there.
     #[error("it is a mount point")]
     Mount,

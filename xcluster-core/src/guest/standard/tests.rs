@@ -187,3 +187,67 @@ fn a_cache_that_cannot_be_written_is_named() {
     let error = lab.ask("agent", &|_, _| Ok(lab.make()), |standard| standard.image()).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot create `{}`", lab.cache.folder().display()));
 }
+
+/// Something with the name of an entry, or of the lock, that no builder has made. It stays, and the build says what is in its way.
+fn check_in_the_way(put: impl FnOnce(&Path, &Path), name: fn(&str) -> bool, why: &str) {
+    let lab = Lab::new();
+    let folder = lab.cache.folder().to_owned();
+    let precious = tempfile::tempdir().unwrap();
+    fs::write(precious.path().join("a"), "x").unwrap();
+    let image = lab.image("agent");
+    let entry = |name: fn(&str) -> bool| {
+        let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.into_iter().find(|path| name(path.file_name().unwrap().to_str().unwrap())).unwrap()
+    };
+    let path = entry(name);
+    if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.unwrap();
+    put(&path, precious.path());
+    drop(image);
+    let error = lab.ask("another", &|_, _| Ok(lab.make()), |standard| standard.newest()).unwrap_err();
+    assert!(error.to_string().contains(why), "{error}");
+    assert_eq!(fs::read_to_string(precious.path().join("a")).unwrap(), "x");
+    assert!(fs::symlink_metadata(&path).is_ok());
+}
+
+#[test]
+fn a_link_in_place_of_the_lock_is_not_truncated() {
+    let link = |path: &Path, precious: &Path| std::os::unix::fs::symlink(precious.join("a"), path).unwrap();
+    check_in_the_way(link, |name| name == "lock", "symbolic link");
+    let second_name = |path: &Path, precious: &Path| fs::hard_link(precious.join("a"), path).unwrap();
+    check_in_the_way(second_name, |name| name == "lock", "one name");
+}
+
+#[test]
+fn what_has_an_images_name_and_is_none_is_not_replaced() {
+    let link = |path: &Path, precious: &Path| std::os::unix::fs::symlink(precious, path).unwrap();
+    check_in_the_way(link, |name| name.starts_with("parts-"), "symbolic link");
+    let folder = |path: &Path, _: &Path| {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("a"), "x").unwrap();
+    };
+    check_in_the_way(folder, |name| name.starts_with("parts-"), "not an image that was built here");
+}
+
+#[test]
+fn only_images_are_old_enough_to_go() {
+    let lab = Lab::new();
+    let image = lab.image("agent");
+    let other = lab.cache.folder().join("other");
+    fs::create_dir(&other).unwrap();
+    let manifest = other.join("manifest.json");
+    fs::copy(image.kernel.with_file_name("manifest.json"), &manifest).unwrap();
+    File::open(&manifest).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    std::os::unix::fs::symlink(&other, lab.cache.folder().join("image-link")).unwrap();
+    lab.image("new");
+    assert!(manifest.exists() && lab.cache.folder().join("image-link").is_symlink());
+}
+
+#[test]
+fn a_cache_that_others_can_change_is_refused() {
+    let lab = Lab::new();
+    lab.image("agent");
+    let open = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o777);
+    fs::set_permissions(lab.cache.folder(), open).unwrap();
+    let error = lab.ask("another", &|_, _| Ok(lab.make()), |standard| standard.newest()).unwrap_err();
+    assert!(error.to_string().contains("other users have access to it"), "{error}");
+}
