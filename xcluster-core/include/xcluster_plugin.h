@@ -68,7 +68,7 @@ struct xcluster_host {
   int (*open_namespace)(void *call, uint32_t which);
   // Claims a name, such as a port's, among all clusters of one of `XCLUSTER_PLACE_…`. The claim lasts until it is released or
   // the cluster ends, however that happens. Returns 0, also if this cluster has it already; -EADDRINUSE if another has it.
-  int (*claim)(void *call, uint32_t place, struct xcluster_text name);
+  int (*take_lock)(void *call, uint32_t place, struct xcluster_text name);
   // Releases a name. Returns 0, also if this cluster has no such claim.
   int (*release)(void *call, struct xcluster_text name);
 };

@@ -21,7 +21,7 @@ use crate::cluster::{
 };
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
-use crate::host::namespace::Inside;
+use crate::host::namespace::NamespaceEntry;
 use crate::name::{ClusterName, NetId, NodeId};
 use crate::net::Wired;
 use crate::plan::Plan;
@@ -149,7 +149,7 @@ impl Cluster {
     ///
     /// # Errors
     /// As [`cluster::Cluster::inside`].
-    pub fn inside(&self) -> Result<Option<Inside>, Error> {
+    pub fn inside(&self) -> Result<Option<NamespaceEntry>, Error> {
         block_on(self.0.inside())
     }
 

@@ -38,10 +38,10 @@ const PURE: &[&str] = &[
 /// ioctl does, and both sides of the boundary to plugins, which is one of C.
 const UNSAFE: &[&str] = &[
     "host/namespace",
-    "host/family",
-    "host/passing.rs",
+    "host/process_tree",
+    "host/fd_passing.rs",
     "host/tap.rs",
-    "host/links",
+    "host/netlink",
     "external/plugin/host.rs",
     "external/plugin/instance.rs",
     "external/plugin/load.rs",

@@ -13,8 +13,8 @@ use crate::config::BridgeConfig;
 use crate::tap::{self, NewTap};
 use crate::wiring::Wiring;
 use crate::{bridge, error, names, probe, vhost, words};
-use xcluster_core::host::links::Netlink;
-use xcluster_core::host::links::link::{Change, Which};
+use xcluster_core::host::netlink::Netlink;
+use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
 
 /// The index of `lo`, the first link of every network namespace.
 const LOOPBACK: u32 = 1;
@@ -94,13 +94,13 @@ impl NetBackend for BridgeBackend {
             None => Wiring::begin(site, Netlink::connect(namespace)?),
         };
         // A change of nothing is refused as any would be.
-        let permitted = wiring.netlink.change(Which::Index(LOOPBACK), &Change::default()).await;
-        permitted.map_err(|failure| error::refused(failure, namespace.wanted()))?;
+        let permitted = wiring.netlink.change(LinkSelector::Index(LOOPBACK), &LinkChange::default()).await;
+        permitted.map_err(|failure| error::refused(failure, namespace.netns()))?;
         let new = ports.iter().filter(|port| wiring.wired(port).is_none()).count();
         namespace.expect_tuns(1 + new * usize::from(self.config.queues));
         namespace.tun()?;
-        let claims = nets.iter().map(|net| names::claim(net.id));
-        site.claims.claim_all_in(namespace, claims).map_err(error::not_claimed)
+        let names = nets.iter().map(|net| names::lock_name(net.id));
+        site.host_locks.take_all_in(namespace, names).map_err(error::not_locked)
     }
 
     async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
@@ -108,7 +108,7 @@ impl NetBackend for BridgeBackend {
         if wiring.bridge(net.id).is_some() {
             return Ok(());
         }
-        let (netlink, netns) = (&wiring.netlink, site.needed_namespace()?.wanted());
+        let (netlink, netns) = (&wiring.netlink, site.needed_namespace()?.netns());
         let bridge = bridge::find_or_make(netlink, netns, net).await?;
         wiring.begin_bridge(net.id, bridge.clone());
         bridge::finish(netlink, netns, site.cluster, net, &bridge).await?;
@@ -142,7 +142,7 @@ impl NetBackend for BridgeBackend {
         let bridge = wiring.forget_bridge(net.id);
         bridge::remove(&wiring.netlink, net, bridge.as_ref()).await?;
         wiring.net_gone(net.id).await?;
-        site.claims.release([names::claim(net.id)]);
+        site.host_locks.release([names::lock_name(net.id)]);
         Ok(())
     }
 }
@@ -156,7 +156,7 @@ async fn let_go(wiring: Arc<Wiring>, tap: String, wired: Wired) -> Result<(), Ne
 
 /// What is remembered of a cluster whose net this is.
 fn claimed(site: &Site<'_>, net: &Net) -> Option<Arc<Wiring>> {
-    Wiring::of(site).filter(|_| site.claims.holds(&names::claim(net.id)))
+    Wiring::of(site).filter(|_| site.host_locks.holds(&names::lock_name(net.id)))
 }
 
 #[cfg(test)]

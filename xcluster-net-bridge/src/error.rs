@@ -3,15 +3,15 @@
 use std::io;
 
 use nix::errno::Errno;
-use xcluster_core::host::{ClaimError, Netns};
+use xcluster_core::host::{HostLockError, Netns};
 use xcluster_core::net::{Net, NetError};
 
 use crate::backend::BridgeBackend;
 use crate::config::BridgeConfig;
-use xcluster_core::host::links::Failure;
+use xcluster_core::host::netlink::NetlinkError;
 
 /// Why a bridge could not be made.
-pub(crate) fn no_bridge(failure: Failure, name: &str, netns: &Netns) -> NetError {
+pub(crate) fn no_bridge(failure: NetlinkError, name: &str, netns: &Netns) -> NetError {
     match failure.errno() {
         // Which of them depends on whether the kernel could not find the module or was built without.
         Some(Errno::EOPNOTSUPP | Errno::ENOPKG) => NetError::Unsupported {
@@ -24,7 +24,7 @@ pub(crate) fn no_bridge(failure: Failure, name: &str, netns: &Netns) -> NetError
 }
 
 /// Why a link could not be changed.
-pub(crate) fn refused(failure: Failure, netns: &Netns) -> NetError {
+pub(crate) fn refused(failure: NetlinkError, netns: &Netns) -> NetError {
     match failure.errno() {
         Some(Errno::EPERM) => no_privilege(netns),
         _ => failure.into(),
@@ -58,9 +58,9 @@ pub(crate) fn no_vhost(source: &io::Error) -> NetError {
 }
 
 /// Why a bridge is not this cluster's to use.
-pub(crate) fn not_claimed(error: ClaimError) -> NetError {
+pub(crate) fn not_locked(error: HostLockError) -> NetError {
     match error {
-        ClaimError::Taken { what, holder } => {
+        HostLockError::Taken { what, holder } => {
             NetError::InUse { what: what.replacen("bridge/", "bridge ", 1), by: format!("the cluster of {holder}") }
         }
         other => NetError::Other { message: "cannot claim the bridges".to_owned(), source: Some(Box::new(other)) },
@@ -88,8 +88,8 @@ mod tests {
 
     use super::*;
 
-    fn failure(errno: Errno) -> Failure {
-        Failure::new("make bridge `xcbr1`", errno.into())
+    fn failure(errno: Errno) -> NetlinkError {
+        NetlinkError::new("make bridge `xcbr1`", errno.into())
     }
 
     fn check(error: &NetError, text: &str, remedy: Option<&str>) {

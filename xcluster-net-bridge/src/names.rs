@@ -6,7 +6,7 @@
 
 use xcluster_core::name::{ClusterName, NetId, NodeId};
 
-use xcluster_core::host::links::link::Link;
+use xcluster_core::host::netlink::link::Link;
 
 /// The alias of a bridge that `xcluster nsadd` made: clusters use it as it is, and never remove it.
 pub const PREPARED_MARK: &str = "xcluster: nsadd";
@@ -56,7 +56,7 @@ pub(crate) fn group(net: NetId) -> u32 {
 }
 
 /// What a cluster claims before it touches a net's bridge.
-pub(crate) fn claim(net: NetId) -> String {
+pub(crate) fn lock_name(net: NetId) -> String {
     format!("bridge/{}", bridge(net))
 }
 

@@ -11,7 +11,7 @@ use xcluster_core::net::{NetError, Port, Site, Wired};
 
 use crate::backend::BridgeBackend;
 use crate::bridge::Bridge;
-use xcluster_core::host::links::Netlink;
+use xcluster_core::host::netlink::Netlink;
 
 /// A cluster's bridges and taps.
 #[derive(Debug)]

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nix::errno::Errno;
 use xcluster_core::host::Namespace;
-use xcluster_core::host::links::Netlink;
-use xcluster_core::host::links::link::{Change, Which};
+use xcluster_core::host::netlink::Netlink;
+use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
 use xcluster_core::net::{Capabilities, Net, NetBackend, NetError, Port, Settings, Site, VmToVm, Wired, configure};
 use xcluster_core::topology::{NetKind, Problems};
 
 use crate::config::{Instance, OvsConfig};
-use crate::names::{self, DATAPATH_CLAIM, Names};
+use crate::names::{self, DATAPATH_LOCK, Names};
 use crate::net::Place;
 use crate::programs::Programs;
 use crate::switch::Switch;
@@ -80,18 +80,18 @@ impl OvsBackend {
 
     /// What a call works with whose net has been claimed; none if it has not.
     fn claimed(&self, site: &Site<'_>, net: &Net) -> Option<Arc<Wiring>> {
-        Wiring::of(site).filter(|wiring| site.claims.holds(&self.claim_of(wiring, net)))
+        Wiring::of(site).filter(|wiring| site.host_locks.holds(&self.lock_of(wiring, net)))
     }
 
-    fn claim_of(&self, wiring: &Wiring, net: &Net) -> String {
-        if self.is_private() { names::claim(net.id) } else { wiring.names.claim() }
+    fn lock_of(&self, wiring: &Wiring, net: &Net) -> String {
+        if self.is_private() { names::lock_name(net.id) } else { wiring.names.lock_name() }
     }
 
     /// What a cluster claims for these nets.
-    fn claims(&self, wiring: &Wiring, nets: &[Net]) -> Vec<String> {
+    fn lock_names(&self, wiring: &Wiring, nets: &[Net]) -> Vec<String> {
         let of_nets = nets.iter().filter(|net| self.is_private() || self.config.has_host(net.id));
-        let whole = if self.is_private() { DATAPATH_CLAIM.to_owned() } else { wiring.names.claim() };
-        of_nets.map(|net| names::claim(net.id)).chain([whole]).collect()
+        let whole = if self.is_private() { DATAPATH_LOCK.to_owned() } else { wiring.names.lock_name() };
+        of_nets.map(|net| names::lock_name(net.id)).chain([whole]).collect()
     }
 
     /// The switch, started or found if need be.
@@ -178,7 +178,7 @@ impl NetBackend for OvsBackend {
         let namespace = self.namespace(site, &wiring)?;
         wiring.programs.check_version(self.config.instance).await?;
         // A change of nothing is refused as any would be.
-        let permitted = wiring.netlink.change(Which::Index(LOOPBACK), &Change::default()).await;
+        let permitted = wiring.netlink.change(LinkSelector::Index(LOOPBACK), &LinkChange::default()).await;
         permitted.map_err(|failure| match failure.errno() {
             Some(Errno::EPERM) => error::no_privilege(!self.is_private()),
             _ => failure.into(),
@@ -190,8 +190,8 @@ impl NetBackend for OvsBackend {
         if !self.is_private() {
             self.switch(site, &wiring).await?;
         }
-        let claimed = site.claims.claim_all_in(namespace, self.claims(&wiring, nets));
-        claimed.map_err(|error| error::not_claimed(error, !self.is_private()))
+        let claimed = site.host_locks.take_all_in(namespace, self.lock_names(&wiring, nets));
+        claimed.map_err(|error| error::not_locked(error, !self.is_private()))
     }
 
     async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
@@ -267,7 +267,7 @@ impl NetBackend for OvsBackend {
             net::remove(self.place(site, &wiring, &switch)?, net).await?;
         }
         ports_gone?;
-        site.claims.release([names::claim(net.id)]);
+        site.host_locks.release([names::lock_name(net.id)]);
         if wiring.forget_net(net.id) {
             self.end(site, &wiring).await?;
         }
@@ -287,7 +287,7 @@ impl OvsBackend {
             // Whatever stays goes with the cluster's folder.
             let _ = std::fs::remove_dir_all(folder(site.dir));
         }
-        site.claims.release(self.claims(wiring, &[]));
+        site.host_locks.release(self.lock_names(wiring, &[]));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use xcluster_core::host::ClaimError;
+use xcluster_core::host::HostLockError;
 use xcluster_core::net::NetError;
 use xcluster_core::topology::Problems;
 
@@ -129,23 +129,23 @@ pub(crate) fn no_database(db: &str, trouble: &Trouble) -> NetError {
 }
 
 /// Something is another cluster's.
-pub(crate) fn not_claimed(error: ClaimError, system: bool) -> NetError {
+pub(crate) fn not_locked(error: HostLockError, system: bool) -> NetError {
     match error {
-        ClaimError::Taken { what, holder } => {
-            NetError::InUse { what: spoken_claim(&what, system), by: format!("the cluster of {holder}") }
+        HostLockError::Taken { what, holder } => {
+            NetError::InUse { what: readable_lock(&what, system), by: format!("the cluster of {holder}") }
         }
         other => NetError::Other { message: "cannot claim the nets".to_owned(), source: Some(Box::new(other)) },
     }
 }
 
 /// What a claim is on, for people.
-fn spoken_claim(claim: &str, system: bool) -> String {
-    match claim.split_once('/') {
+fn readable_lock(lock: &str, system: bool) -> String {
+    match lock.split_once('/') {
         Some(("bridge", name)) if system => format!("the host's place on net {}", name.trim_start_matches("xcbr")),
         Some(("bridge", name)) => format!("bridge {name}"),
         Some(("ovs", "datapath")) => "the namespace's one datapath in user space".to_owned(),
         Some(("ovs", prefix)) => format!("bridges {prefix}*"),
-        _ => claim.to_owned(),
+        _ => lock.to_owned(),
     }
 }
 

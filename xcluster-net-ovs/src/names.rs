@@ -5,7 +5,7 @@
 //! of a link, and in the database the `external_ids` of a row.
 
 use sha2::{Digest, Sha256};
-use xcluster_core::host::links::link::Link;
+use xcluster_core::host::netlink::link::Link;
 use xcluster_core::name::{ClusterName, NetId, NodeId};
 use xcluster_core::net::Site;
 
@@ -109,7 +109,7 @@ impl Names {
     }
 
     /// What a cluster on the host's Open vSwitch claims for its life.
-    pub(crate) fn claim(&self) -> String {
+    pub(crate) fn lock_name(&self) -> String {
         format!("ovs/{}", self.prefix)
     }
 
@@ -137,12 +137,12 @@ pub(crate) const ID_NETNS: &str = "xcluster-netns";
 
 /// What a cluster claims before it touches a net where names follow from the net alone: bridges of the kernel have the same
 /// names.
-pub(crate) fn claim(net: NetId) -> String {
+pub(crate) fn lock_name(net: NetId) -> String {
     format!("bridge/xcbr{net}")
 }
 
 /// What a cluster claims before it has a datapath in user space in a namespace.
-pub(crate) const DATAPATH_CLAIM: &str = "ovs/datapath";
+pub(crate) const DATAPATH_LOCK: &str = "ovs/datapath";
 
 /// Whether the datapath's link is one that a cluster left.
 pub(crate) fn is_datapath(link: &Link) -> bool {

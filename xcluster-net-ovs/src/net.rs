@@ -1,8 +1,8 @@
 //! The bridge of a net with all that its ports share: made and removed. Whoever calls has claimed what it takes.
 
-use xcluster_core::host::links::link::{Change, Link, Which};
-use xcluster_core::host::links::tap::{self, NewTap};
-use xcluster_core::host::links::{Failure, Netlink};
+use xcluster_core::host::netlink::link::{Link, LinkChange, LinkSelector};
+use xcluster_core::host::netlink::tap::{self, NewTap};
+use xcluster_core::host::netlink::{Netlink, NetlinkError};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::net::{Net, NetError};
 
@@ -28,9 +28,9 @@ pub(crate) async fn make(place: Place<'_>, net: &Net) -> Result<(), NetError> {
     let settings = config.net(net.id);
     make_room(place, net).await?;
     if switch.datapath == Datapath::Netdev {
-        make_lasting(place, net, &names.bridge(net.id), true).await?;
+        make_persistent(place, net, &names.bridge(net.id), true).await?;
         if settings.mirror {
-            make_lasting(place, net, &names.capture(net.id), false).await?;
+            make_persistent(place, net, &names.capture(net.id), false).await?;
         }
     }
     let netns = place.namespace.id().map_err(|source| NetError::io("look at the network namespace", source))?;
@@ -72,14 +72,14 @@ async fn make_room(place: Place<'_>, net: &Net) -> Result<(), NetError> {
     }
     match place.netlink.link(&name).await? {
         Some(link) if !place.names.owns(&link) => Err(NetError::Conflict { object: name }),
-        Some(link) => Ok(place.netlink.remove(Which::Index(link.index)).await?),
+        Some(link) => Ok(place.netlink.remove(LinkSelector::Index(link.index)).await?),
         None => Ok(()),
     }
 }
 
 /// Makes a link that the switch is going to open by its name, and that has its mark from its first moment: the switch has its
 /// links stay when it ends, also when it is killed.
-async fn make_lasting(place: Place<'_>, net: &Net, name: &str, own_address: bool) -> Result<(), NetError> {
+async fn make_persistent(place: Place<'_>, net: &Net, name: &str, own_address: bool) -> Result<(), NetError> {
     let tap = NewTap {
         name,
         mark: &place.names.net_mark(net.id),
@@ -90,7 +90,7 @@ async fn make_lasting(place: Place<'_>, net: &Net, name: &str, own_address: bool
         offloads: false,
         own_address,
     };
-    Ok(tap::make_lasting(place.namespace, place.netlink, &tap, |link| place.names.owns(link)).await?)
+    Ok(tap::make_persistent(place.namespace, place.netlink, &tap, |link| place.names.owns(link)).await?)
 }
 
 /// The same for the link that stands for the datapath.
@@ -105,7 +105,7 @@ pub(crate) async fn make_datapath(namespace: &Namespace, netlink: &Netlink) -> R
         offloads: false,
         own_address: false,
     };
-    Ok(tap::make_lasting(namespace, netlink, &tap, names::is_datapath).await?)
+    Ok(tap::make_persistent(namespace, netlink, &tap, names::is_datapath).await?)
 }
 
 /// Gives the host's link its mark and addresses, and brings links up.
@@ -113,14 +113,14 @@ async fn finish(place: Place<'_>, net: &Net) -> Result<(), NetError> {
     let Place { config, names, netlink, .. } = place;
     let (name, mark) = (names.bridge(net.id), names.net_mark(net.id));
     let up = config.has_host(net.id).then_some(true);
-    let change = Change { alias: Some(&mark), up, ..Change::default() };
-    netlink.change(Which::Name(&name), &change).await?;
+    let change = LinkChange { alias: Some(&mark), up, ..LinkChange::default() };
+    netlink.change(LinkSelector::Name(&name), &change).await?;
     if config.has_host(net.id) {
         add_host(place, net, &name).await?;
     }
     if config.net(net.id).mirror {
-        let change = Change { alias: Some(&mark), up: Some(true), no_own_address: true, ..Change::default() };
-        netlink.change(Which::Name(&names.capture(net.id)), &change).await?;
+        let change = LinkChange { alias: Some(&mark), up: Some(true), no_own_address: true, ..LinkChange::default() };
+        netlink.change(LinkSelector::Name(&names.capture(net.id)), &change).await?;
     }
     Ok(())
 }
@@ -131,7 +131,7 @@ async fn add_host(place: Place<'_>, net: &Net, name: &str) -> Result<(), NetErro
     for address in orders::host_addresses(net) {
         place.netlink.add_address(index, address).await?;
     }
-    if *place.namespace.wanted() == Netns::Here {
+    if *place.namespace.netns() == Netns::Here {
         refuse_advertisements(name);
     }
     Ok(())
@@ -161,14 +161,14 @@ async fn remove_bridge(place: Place<'_>, net: &Net) -> Result<(), NetError> {
 }
 
 /// Removes what is left of a net's links.
-pub(crate) async fn remove_links(netlink: &Netlink, names: &Names, net: &Net) -> Result<(), Failure> {
+pub(crate) async fn remove_links(netlink: &Netlink, names: &Names, net: &Net) -> Result<(), NetlinkError> {
     remove_those(netlink, |link| names.owns_of(link, net.id)).await
 }
 
 /// Removes the links of which this is true.
-pub(crate) async fn remove_those(netlink: &Netlink, which: impl Fn(&Link) -> bool) -> Result<(), Failure> {
+pub(crate) async fn remove_those(netlink: &Netlink, which: impl Fn(&Link) -> bool) -> Result<(), NetlinkError> {
     for link in netlink.links().await?.iter().filter(|link| which(link)) {
-        netlink.remove(Which::Index(link.index)).await?;
+        netlink.remove(LinkSelector::Index(link.index)).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use xcluster_core::host::links::tap::{self, NewTap};
+use xcluster_core::host::netlink::tap::{self, NewTap};
 use xcluster_core::net::{HostAccess, NetError, Port, Wired};
 
 use crate::config::{Instance, OvsConfig};

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use xcluster_core::host::links::Netlink;
-use xcluster_core::host::{Claim, Namespace};
+use xcluster_core::host::netlink::Netlink;
+use xcluster_core::host::{HostLock, Namespace};
 use xcluster_core::name::ClusterName;
 use xcluster_core::net::NetError;
 
@@ -45,8 +45,8 @@ pub(crate) async fn sweep_but(
         // Held until all is gone, so that nobody moves in meanwhile.
         let _claim = match own {
             Some(own) if *own == names => None,
-            _ => match Claim::take_in(namespace, &names.claim()) {
-                Ok(claim) => Some(claim),
+            _ => match HostLock::take_in(namespace, &names.lock_name()) {
+                Ok(host_lock) => Some(host_lock),
                 // It lives.
                 Err(_) => continue,
             },

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::future::join_all;
 use tokio::task::JoinHandle;
 use xcluster_core::host::Namespace;
-use xcluster_core::host::links::Netlink;
+use xcluster_core::host::netlink::Netlink;
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::{NetError, Port, Site, Wired};
 

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tempfile::TempDir;
 use xcluster_core::host::Netns;
-use xcluster_core::host::links::Netlink;
-use xcluster_core::host::links::link::{NewBridge, Which};
 use xcluster_core::host::namespace::NamedNetns;
+use xcluster_core::host::netlink::Netlink;
+use xcluster_core::host::netlink::link::{LinkSelector, NewBridge};
 use xcluster_core::name::NetId;
 use xcluster_core::net::{Net, NetBackend, Site};
 use xcluster_core::testing::conformance::{Stranger, Subject, Trial, trials};
@@ -93,7 +93,7 @@ impl Stranger for SomebodysLink {
         let before = self.planted.lock().unwrap_or_else(PoisonError::into_inner).remove(&net.id);
         let now = Self::looks(&netlink, &name).await?;
         ensure(before.as_deref() == Some(&now), || format!("it was {before:?} and is {now}"))?;
-        Ok(netlink.remove(Which::Name(&name)).await?)
+        Ok(netlink.remove(LinkSelector::Name(&name)).await?)
     }
 }
 

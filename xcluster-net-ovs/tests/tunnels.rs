@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
-use xcluster_core::host::links::Netlink;
-use xcluster_core::host::links::address::Address;
-use xcluster_core::host::links::link::{Change, Which};
 use xcluster_core::host::namespace::NamedNetns;
+use xcluster_core::host::netlink::Netlink;
+use xcluster_core::host::netlink::address::Address;
+use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::name::NetId;
 use xcluster_core::net::{HostAccess, NetError};
@@ -71,8 +71,8 @@ fn ends(number: u8, end: u8) -> [IpAddr; 2] {
 
 async fn raise(netlink: &Netlink, link: &str, number: u8, end: u8) -> Result<(), Failed> {
     let index = netlink.link(link).await?.ok_or_else(|| Failed::new("there is no wire"))?.index;
-    let change = Change { mtu: Some(WIRE), up: Some(true), ..Change::default() };
-    netlink.change(Which::Index(index), &change).await?;
+    let change = LinkChange { mtu: Some(WIRE), up: Some(true), ..LinkChange::default() };
+    netlink.change(LinkSelector::Index(index), &change).await?;
     for (ip, prefix) in ends(number, end).into_iter().zip([24, 64]) {
         netlink.add_address(index, Address { ip, prefix }).await?;
     }
@@ -217,10 +217,10 @@ async fn what_cannot_be_reached_is_told_before_anything_is_made() -> Result<(), 
 async fn a_number_that_another_link_has_is_in_use() -> Result<(), Failed> {
     let _far = Far::new(1).await?;
     let netlink = Netlink::connect(&Namespace::here())?;
-    let own = xcluster_core::host::links::tunnel::NewTunnel {
+    let own = xcluster_core::host::netlink::tunnel::NewTunnel {
         name: "mine",
         group: 0,
-        wrapping: xcluster_core::host::links::tunnel::Wrapping::Vxlan,
+        wrapping: xcluster_core::host::netlink::tunnel::Encapsulation::Vxlan,
         vni: 1,
         remote: ends(1, 2)[0],
         local: None,

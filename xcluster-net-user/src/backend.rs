@@ -8,10 +8,10 @@ use xcluster_core::net::{
 };
 use xcluster_core::topology::{NetKind, Problems};
 
-use crate::choose::Chosen;
+use crate::allocation::Allocation;
 use crate::config::UserConfig;
 use crate::error::{Target, refuse};
-use crate::wanted::{self, is_internal};
+use crate::requested_ports::{self, is_internal};
 use crate::words;
 
 /// QEMU's user-space networking: no root, no preparation, nothing on the host but sockets of the QEMUs.
@@ -34,14 +34,15 @@ impl UserBackend {
         Self { config }
     }
 
-    fn internal(port: &Port, chosen: &Chosen) -> Result<Wired, NetError> {
-        let forward = |target: Target| Some(Forward { port: target.port, host: chosen.forward(&target)? });
-        let forwards = wanted::targets(port).map(forward).collect::<Option<Vec<_>>>().ok_or_else(|| unseen(port))?;
+    fn internal(port: &Port, allocation: &Allocation) -> Result<Wired, NetError> {
+        let forward = |target: Target| Some(Forward { port: target.port, host: allocation.forward(&target)? });
+        let forwards =
+            requested_ports::targets(port).map(forward).collect::<Option<Vec<_>>>().ok_or_else(|| unseen(port))?;
         Ok(Wired { kvm: words::user(port, &forwards), access: HostAccess::Forwarded(forwards) })
     }
 
-    fn joined(port: &Port, chosen: &Chosen) -> Result<Wired, NetError> {
-        let group = chosen.group(port.net.id).ok_or_else(|| unseen(port))?;
+    fn joined(port: &Port, allocation: &Allocation) -> Result<Wired, NetError> {
+        let group = allocation.group(port.net.id).ok_or_else(|| unseen(port))?;
         Ok(Wired { kvm: words::mcast(port, group), access: HostAccess::None })
     }
 }
@@ -68,15 +69,16 @@ impl NetBackend for UserBackend {
 
     /// Chooses the numbers. What was chosen for this cluster before stays, so that nodes can be added.
     async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
-        let (families, groups) = match (wanted::forwards(&self.config, ports), wanted::groups(&self.config, nets)) {
-            (Ok(families), Ok(groups)) => (families, groups),
-            (families, groups) => {
-                let problems = families.err().into_iter().chain(groups.err()).flatten();
-                return Err(refuse(problems));
-            }
-        };
-        let chosen = chosen(site).extended(site.claims, families, &groups)?;
-        site.store.put(Self::NAME, chosen);
+        let (ranges, groups) =
+            match (requested_ports::forwards(&self.config, ports), requested_ports::groups(&self.config, nets)) {
+                (Ok(ranges), Ok(groups)) => (ranges, groups),
+                (ranges, groups) => {
+                    let problems = ranges.err().into_iter().chain(groups.err()).flatten();
+                    return Err(refuse(problems));
+                }
+            };
+        let allocation = allocation(site).extended(site.host_locks, ranges, &groups)?;
+        site.store.put(Self::NAME, allocation);
         Ok(())
     }
 
@@ -85,8 +87,8 @@ impl NetBackend for UserBackend {
     }
 
     async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
-        let chosen = chosen(site);
-        if is_internal(&port.net) { Self::internal(port, &chosen) } else { Self::joined(port, &chosen) }
+        let allocation = allocation(site);
+        if is_internal(&port.net) { Self::internal(port, &allocation) } else { Self::joined(port, &allocation) }
     }
 
     async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> {
@@ -98,7 +100,7 @@ impl NetBackend for UserBackend {
     }
 }
 
-fn chosen(site: &Site<'_>) -> Arc<Chosen> {
+fn allocation(site: &Site<'_>) -> Arc<Allocation> {
     site.store.find(UserBackend::NAME).unwrap_or_default()
 }
 

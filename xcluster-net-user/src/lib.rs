@@ -1,11 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod allocation;
 mod backend;
-mod choose;
 mod config;
 mod error;
 mod holder;
-mod wanted;
+mod requested_ports;
 mod words;
 
 pub use backend::UserBackend;

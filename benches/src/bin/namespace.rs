@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 use xcluster_benches::{Report, in_rotation, rounds_asked};
-use xcluster_core::host::{Claims, Namespace, Store};
+use xcluster_core::host::{HostLocks, Namespace, Store};
 use xcluster_core::name::{ClusterName, NetId};
 use xcluster_core::net::{Net, NetBackend, Site};
 use xcluster_net_bridge::BridgeBackend;
@@ -61,15 +61,16 @@ impl Way {
     /// From its start to its end, in milliseconds.
     async fn take(self, bridge: bool) -> Result<f64> {
         // What every cluster has.
-        let (name, dir, claims, store) = (ClusterName::new("namespace")?, TempDir::new()?, Claims::new(), Store::new());
+        let (name, dir, host_locks, store) =
+            (ClusterName::new("namespace")?, TempDir::new()?, HostLocks::new(), Store::new());
         let begun = Instant::now();
         match (self, bridge) {
             (Self::Xcluster, false) => drop(Namespace::private()?),
             (Self::Xcluster, true) => {
                 let namespace = Namespace::private()?;
-                make_bridge(&Site::new(&name, dir.path(), &claims, &store).in_namespace(&namespace)).await?;
+                make_bridge(&Site::new(&name, dir.path(), &host_locks, &store).in_namespace(&namespace)).await?;
                 // With the store go the ways into the namespace, with the claims the last sockets in it.
-                drop((store, claims, namespace));
+                drop((store, host_locks, namespace));
             }
             (Self::Unshare, false) => run("unshare -Urn true")?,
             (Self::Unshare, true) => run("unshare -Urn ip link add xcbr1 up type bridge")?,

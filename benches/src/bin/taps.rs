@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use futures::future::try_join_all;
 use tempfile::TempDir;
 use xcluster_benches::{Report, in_rotation, ip, rounds_asked};
-use xcluster_core::host::{Claims, Namespace, Store};
+use xcluster_core::host::{HostLocks, Namespace, Store};
 use xcluster_core::name::{ClusterName, NetId, NodeId};
 use xcluster_core::net::{Net, NetBackend, Port, Site};
 use xcluster_net_bridge::{BridgeBackend, BridgeConfig, Vhost};
@@ -95,10 +95,11 @@ impl Wanted {
     /// backend makes so many links of its own.
     async fn by_xcluster(&self, backend: &dyn NetBackend, own_links: usize) -> Result<Took> {
         // What every cluster has.
-        let (name, dir, claims, store) = (ClusterName::new("taps")?, TempDir::new()?, Claims::new(), Store::new());
+        let (name, dir, host_locks, store) =
+            (ClusterName::new("taps")?, TempDir::new()?, HostLocks::new(), Store::new());
         let begun = Instant::now();
         let namespace = Namespace::private()?;
-        let site = Site::new(&name, dir.path(), &claims, &store).in_namespace(&namespace);
+        let site = Site::new(&name, dir.path(), &host_locks, &store).in_namespace(&namespace);
         backend.preflight(&site, &self.nets, &self.ports).await?;
         for net in &self.nets {
             backend.create_net(&site, net).await?;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use xcluster_core::host::namespace::{Inside, NamedNetns, Namespace, NamespaceError, Netns};
+use xcluster_core::host::namespace::{NamedNetns, Namespace, NamespaceEntry, NamespaceError, Netns};
 use xcluster_core::name::ClusterName;
 use xcluster_core::remote::Remote;
 
@@ -50,7 +50,7 @@ fn words(typed: &[OsString]) -> Vec<OsString> {
 }
 
 /// The way into what a word means: a number of the caller's, a running cluster, or a namespace by its name.
-async fn find(word: &str) -> Result<Inside, Failure> {
+async fn find(word: &str) -> Result<NamespaceEntry, Failure> {
     if let Ok(number) = word.parse::<u8>() {
         let name = of_caller(number).map_err(|why| Failure::new(Exit::ABSENT, why))?;
         return prepared(name);
@@ -70,7 +70,7 @@ async fn find(word: &str) -> Result<Inside, Failure> {
     })
 }
 
-fn prepared(name: NamedNetns) -> Result<Inside, Failure> {
+fn prepared(name: NamedNetns) -> Result<NamespaceEntry, Failure> {
     let namespace = Namespace::open(&Netns::Named(name)).map_err(|error| {
         let exit = if matches!(error, NamespaceError::Absent(_)) { Exit::ABSENT } else { Exit::HOST };
         let hint = error.remedy().map(|remedy| format!("`{remedy}`"));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nix::unistd::Uid;
-use xcluster_core::host::Claim;
+use xcluster_core::host::HostLock;
 use xcluster_core::remote::Remote;
 
 use super::start::explain;
@@ -20,7 +20,7 @@ const OTHERS: Duration = Duration::from_secs(1200);
 /// The cluster that a command is about, opened as by `start --no-nodes` if it does not run.
 pub(super) async fn opened(arg: &NameArg, variables: &Variables, verbose: u8) -> Result<Remote, Failure> {
     let name = cluster_name(arg, variables)?;
-    let claimed = Claim::take_one_of(&format!("open/{}/{name}", Uid::effective()), 1, OTHERS).await;
+    let claimed = HostLock::take_one_of(&format!("open/{}/{name}", Uid::effective()), 1, OTHERS).await;
     let _turn = claimed.map_err(|error| Failure::from_error(Exit::FAILURE, &error))?;
     if let Ok(cluster) = Remote::attach(&name) {
         return Ok(cluster);

@@ -17,7 +17,7 @@ use super::start::{Failed, step};
 use super::state::State;
 use super::status::NodeState;
 use super::{reach, ready};
-use crate::host::{Claim, ClaimError};
+use crate::host::{HostLock, HostLockError};
 use crate::net::{KvmArgs, Wired};
 use crate::plan::{PlannedNic, Readiness, SSH_PORT, Step};
 use crate::qemu::command::OURS;
@@ -38,10 +38,10 @@ impl Turns {
     }
 
     /// Waits for a turn, which lasts until what it gives is dropped.
-    async fn take(&self, patience: Duration) -> Result<(SemaphorePermit<'_>, Claim), ClaimError> {
+    async fn take(&self, patience: Duration) -> Result<(SemaphorePermit<'_>, HostLock), HostLockError> {
         let own = self.own.acquire().await.expect("the semaphore is never closed");
         let _line = self.line.lock().await;
-        let place = Claim::take_one_of(&format!("boot/{}", Uid::effective()), self.boots, patience).await?;
+        let place = HostLock::take_one_of(&format!("boot/{}", Uid::effective()), self.boots, patience).await?;
         Ok((own, place))
     }
 }
@@ -59,7 +59,7 @@ pub(super) async fn boot(state: Rc<State>, node: Rc<NodeCell>) -> Result<(), Fai
     let before = u32::try_from(state.nodes.borrow().len()).unwrap_or(u32::MAX).saturating_add(4);
     let patience = prepared.deadline.saturating_mul(before);
     let failed = |cause: Cause| Failed { step: Step::Boot { node: id }, cause, node: Some(node.clone()) };
-    let _turn = turns.take(patience).await.map_err(|error| failed(Cause::Claim(error)))?;
+    let _turn = turns.take(patience).await.map_err(|error| failed(Cause::HostLock(error)))?;
     step(&state, Step::Boot { node: id }, run(&state, prepared, &node, nics)).await
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::refusal::Refusal;
 use crate::guest::exec::ExecError;
 use crate::guest::{ImageError, OverlayError};
-use crate::host::{ClaimError, FolderError, UplinkError};
+use crate::host::{FolderError, HostLockError, UplinkError};
 use crate::name::{ClusterName, NodeId};
 use crate::net::NetError;
 use crate::plan::{Readiness, Step};
@@ -257,7 +257,7 @@ pub enum Cause {
     Uplink(#[from] UplinkError),
     /// A claim on something shared failed.
     #[error(transparent)]
-    Claim(#[from] ClaimError),
+    HostLock(#[from] HostLockError),
     /// The node did not come up.
     #[error(transparent)]
     Node(#[from] NodeFailure),
@@ -315,7 +315,7 @@ impl Cause {
             Self::Net(NetError::InUse { .. } | NetError::Conflict { .. }) => ErrorKind::InUse,
             Self::Net(NetError::Refused(_)) | Self::Overlay(_) | Self::Disk(_) => ErrorKind::Invalid,
             Self::Node(NodeFailure::Late { .. }) => ErrorKind::Late,
-            Self::Node(_) | Self::Claim(_) => ErrorKind::Node,
+            Self::Node(_) | Self::HostLock(_) => ErrorKind::Node,
             Self::Panicked(_) | Self::Descriptors(_) | Self::DescriptorsTwice(_) => ErrorKind::Other,
             Self::TwoNamespaces | Self::NotByName(_) => ErrorKind::Invalid,
             _ => ErrorKind::Host,

@@ -14,7 +14,7 @@ use super::event::Event;
 use super::initramfs::{Initramfs, Maker};
 use super::state::State;
 use crate::guest::{self, AGENT_PORT, Image, QGA_PORT};
-use crate::host::{allow_descriptors, available_memory};
+use crate::host::{available_memory, raise_fd_limit};
 use crate::plan::{GuestSource, Identity, Plan, PlannedNode, Readiness};
 use crate::qemu::accel::{self, Sample};
 use crate::qemu::command::{self, Accelerator, Boot, Machine};
@@ -50,7 +50,7 @@ pub(super) async fn prepare(state: &Rc<State>, all: bool) -> Result<Prepared, Ca
     if all {
         enough_memory(plan.memory())?;
     }
-    allow_descriptors_for(&plan);
+    raise_fd_limit_for(&plan);
     let qemu = version::find(&options.qemu).await?;
     let (image, own_guest) = boot_files(state).await?;
     let sample = async || match image.clone() {
@@ -187,8 +187,8 @@ fn root(initramfs: &Initramfs, planned: &PlannedNode) -> Result<Option<&'static 
 }
 
 /// Has the owner open as many descriptors as so many nodes take.
-pub(super) fn allow_descriptors_for(plan: &Plan) {
-    allow_descriptors(64 + DESCRIPTORS_PER_NODE * plan.nodes.len() as u64);
+pub(super) fn raise_fd_limit_for(plan: &Plan) {
+    raise_fd_limit(64 + DESCRIPTORS_PER_NODE * plan.nodes.len() as u64);
 }
 
 /// Refuses what the kernel would kill later. Idle guests take less than they were given, but not before they are idle.

@@ -124,13 +124,13 @@ impl ScriptBackend {
         if entry.teardown {
             let ended = async {
                 let call = self.start(wiring, port, Some("teardown"))?;
-                entry.families.push(call.family());
+                entry.trees.push(call.tree());
                 Ok::<_, NetError>(call.answer(|_| Ok(())).await?)
             };
             problems.extend(ended.await.err().map(|error| error.to_string()));
         }
-        for family in &entry.families {
-            if timeout(DEATH, family.end()).await.is_err() {
+        for tree in &entry.trees {
+            if timeout(DEATH, tree.end()).await.is_err() {
                 problems.push("what the script has started does not end".to_owned());
             }
         }
@@ -201,7 +201,7 @@ impl NetBackend for ScriptBackend {
             .map_err(|error| NetError::io(format!("look for a link `{tap}`"), error))?;
         let call = self.start(&wiring, port, None)?;
         // Before anything is waited for: whoever calls this off still has to undo it.
-        wiring.begin_port(port, call.family(), !there);
+        wiring.begin_port(port, call.tree(), !there);
         let answer = call.answer(answer::read).await?;
         let kvm = KvmArgs::from_words(answer.words).at(wiring.place.clone());
         let access = answer.access.unwrap_or_else(|| words::access(&kvm, port));

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::error::{CallError, Fault, Said};
-use crate::host::namespace::Inside;
-use crate::host::{Ending, Family};
+use crate::host::namespace::NamespaceEntry;
+use crate::host::{ProcessTree, TreeEnd};
 use crate::qemu::process::describe;
 
 /// The most that a script may print, in bytes: QEMU's words for a NIC are some hundred.
@@ -31,9 +31,9 @@ pub(super) const DEATH: Duration = Duration::from_secs(10);
 pub(super) struct Call {
     name: String,
     deadline: Duration,
-    family: Arc<Family>,
+    tree: Arc<ProcessTree>,
     stdout: ChildStdout,
-    ending: Ending,
+    ending: TreeEnd,
     stderr: Tail,
 }
 
@@ -42,28 +42,21 @@ impl Call {
     pub(super) fn start(
         name: String,
         command: Command,
-        inside: Option<Inside>,
+        inside: Option<NamespaceEntry>,
         deadline: Duration,
     ) -> Result<Self, CallError> {
-        match Family::start(command, inside) {
-            Ok((family, output)) => {
+        match ProcessTree::start(command, inside) {
+            Ok((tree, output)) => {
                 let stderr = Tail::of(output.stderr, name.clone());
-                Ok(Self {
-                    name,
-                    deadline,
-                    family: Arc::new(family),
-                    stdout: output.stdout,
-                    ending: output.ending,
-                    stderr,
-                })
+                Ok(Self { name, deadline, tree: Arc::new(tree), stdout: output.stdout, ending: output.ending, stderr })
             }
             Err(error) => Err(CallError { call: name, what: Fault::Spawn(error), said: Said::default() }),
         }
     }
 
     /// The script and what it has started, which may go on when the call has ended well.
-    pub(super) fn family(&self) -> Arc<Family> {
-        Arc::clone(&self.family)
+    pub(super) fn tree(&self) -> Arc<ProcessTree> {
+        Arc::clone(&self.tree)
     }
 
     /// What it prints, as a shell hears it: until all who could say something have closed their end. `understand` makes
@@ -82,7 +75,7 @@ impl Call {
             Ok(answer) => Ok(answer),
             Err(what) => {
                 // What does not go is still there when the port is torn down, and told there.
-                let _ = timeout(DEATH, self.family.end()).await;
+                let _ = timeout(DEATH, self.tree.end()).await;
                 Err(CallError { call: self.name, what, said: self.stderr.last_lines().await })
             }
         }
@@ -91,7 +84,7 @@ impl Call {
 
 async fn hear(
     stdout: &mut ChildStdout,
-    ending: &mut Ending,
+    ending: &mut TreeEnd,
     status: &mut Option<ExitStatus>,
 ) -> Result<Vec<u8>, Fault> {
     let mut printed = Vec::new();

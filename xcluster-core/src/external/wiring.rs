@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::backend::ScriptBackend;
-use crate::host::{Family, Namespace};
+use crate::host::{Namespace, ProcessTree};
 use crate::name::{NetId, NodeId};
 use crate::net::{Place, Port, Site, Wired};
 
@@ -23,7 +23,7 @@ pub(super) struct Wiring {
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     /// What the script has started, some of which may go on.
-    pub(super) families: Vec<Arc<Family>>,
+    pub(super) trees: Vec<Arc<ProcessTree>>,
     /// Whether a link with the name of the port's tap can only be from the script.
     pub(super) tap: bool,
     /// Whether the script is to be called at the end.
@@ -57,10 +57,10 @@ impl Wiring {
     }
 
     /// A script runs for a port. `tap` says that there was no tap with its name before.
-    pub(super) fn begin_port(&self, port: &Port, family: Arc<Family>, tap: bool) {
+    pub(super) fn begin_port(&self, port: &Port, tree: Arc<ProcessTree>, tap: bool) {
         let mut ports = self.ports();
         let entry = ports.entry(key(port)).or_default();
-        entry.families.push(family);
+        entry.trees.push(tree);
         entry.tap |= tap;
     }
 

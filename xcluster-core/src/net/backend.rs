@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Capabilities, Net, NetError, Port, Settings, Wired};
-use crate::host::{Claims, Namespace, Store};
+use crate::host::{HostLocks, Namespace, Store};
 use crate::name::ClusterName;
 use crate::topology::{NetKind, Problems};
 
@@ -71,7 +71,7 @@ pub trait NetBackend: fmt::Debug + Send + Sync {
     }
 
     /// Whether this host can carry these nets with these ports: the first ones of a cluster, or those that are added to it;
-    /// a port may come without its net then, which is known. Changes nothing but [`Site::claims`]: shared numbers are
+    /// a port may come without its net then, which is known. Changes nothing but [`Site::host_locks`]: shared numbers are
     /// claimed here, so that a cluster that cannot have them has done nothing yet.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ pub struct Site<'a> {
     /// The cluster's private folder, mode 0700. It goes when the cluster goes.
     pub dir: &'a Path,
     /// Numbers that clusters share, claimed for the cluster's life.
-    pub claims: &'a Claims,
+    pub host_locks: &'a HostLocks,
     /// What backends remember of this cluster from one call to the next.
     pub store: &'a Store,
     /// The network namespace of the cluster, which all of its backends share. There is one if any of them needs it.
@@ -134,8 +134,8 @@ pub struct Site<'a> {
 
 impl<'a> Site<'a> {
     /// A site, for those who start nodes themselves or test a backend.
-    pub const fn new(cluster: &'a ClusterName, dir: &'a Path, claims: &'a Claims, store: &'a Store) -> Self {
-        Self { cluster, dir, claims, store, namespace: None }
+    pub const fn new(cluster: &'a ClusterName, dir: &'a Path, host_locks: &'a HostLocks, store: &'a Store) -> Self {
+        Self { cluster, dir, host_locks, store, namespace: None }
     }
 
     /// The same with a network namespace.

@@ -17,26 +17,26 @@ pub enum VmToVm {
 /// What a backend can do for a kind of net.
 ///
 /// A promise has a price: what shows it is told with it, as a trial of `testing::conformance` (`Part`) and a claim of
-/// `testing::scenarios` (`Claim`), and every backend that makes it is put to both.
+/// `testing::scenarios` (`HostLock`), and every backend that makes it is put to both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Capabilities {
     /// The host reaches the nodes' TCP ports, and they reach the host's address on the net.
     ///
-    /// Shown by `Part::HostAccess`; with VMs by `Claim::HostLogsIn`, `Claim::HostMegabytes` and `Claim::NodesReachTheHost`.
+    /// Shown by `Part::HostAccess`; with VMs by `HostLock::HostLogsIn`, `HostLock::HostMegabytes` and `HostLock::NodesReachTheHost`.
     pub host_access: bool,
     /// How VMs hear each other.
     ///
     /// Shown by `Part::NodesTogether` or `Part::NodesApart`, `Part::Echo`, `Part::NetsApart` and `Part::ClustersApart`; with VMs
-    /// by `Claim::NodesTogether`, `Claim::Megabytes`, `Claim::NetsApart`, `Claim::ClustersApart` and `Claim::EveryNetOfMany`.
+    /// by `HostLock::NodesTogether`, `HostLock::Megabytes`, `HostLock::NetsApart`, `HostLock::ClustersApart` and `HostLock::EveryNetOfMany`.
     pub vm_to_vm: VmToVm,
     /// The largest MTU that is carried, in bytes.
     ///
-    /// Shown by `Part::LargestMtu`, and that more is refused cleanly by `Part::SetupOfTooMuch`; with VMs by `Claim::WholeMtu`.
+    /// Shown by `Part::LargestMtu`, and that more is refused cleanly by `Part::SetupOfTooMuch`; with VMs by `HostLock::WholeMtu`.
     pub mtu_max: u16,
     /// Checksums and segmentation may be left to the data path.
     ///
-    /// Shown with VMs only, by `Claim::Offloads`; that contents are right all the same by `Claim::Megabytes`.
+    /// Shown with VMs only, by `HostLock::Offloads`; that contents are right all the same by `HostLock::Megabytes`.
     pub offloads: bool,
     /// What is created outlives the process that created it, and can be removed by another from the request alone.
     ///

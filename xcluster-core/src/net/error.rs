@@ -4,8 +4,8 @@ use std::error::Error as _;
 use std::io;
 
 use crate::host::NamespaceError;
-use crate::host::links::Failure;
-use crate::host::links::tap::TapError;
+use crate::host::netlink::NetlinkError;
+use crate::host::netlink::tap::TapError;
 
 /// Why a backend could not do what it was asked to. Its text reads after "cannot set up net 1: ".
 ///
@@ -79,8 +79,8 @@ impl NetError {
 }
 
 /// What has no better kind.
-impl From<Failure> for NetError {
-    fn from(failure: Failure) -> Self {
+impl From<NetlinkError> for NetError {
+    fn from(failure: NetlinkError) -> Self {
         let (action, source) = failure.into_parts();
         Self::io(action, source)
     }

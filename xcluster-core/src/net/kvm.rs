@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Port;
-use crate::host::namespace::Inside;
+use crate::host::namespace::NamespaceEntry;
 
 /// Words for QEMU's command line, exactly as it takes them, and what they refer to.
 ///
@@ -35,7 +35,7 @@ pub enum Place {
     /// That of this file.
     File(PathBuf),
     /// The one that this leads into, with every privilege in there: the cluster's.
-    Inside(Arc<Inside>),
+    Inside(Arc<NamespaceEntry>),
 }
 
 impl KvmArgs {

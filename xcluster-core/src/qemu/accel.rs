@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::command::{Accelerator, Boot, CONSOLE, Initramfs, MONITOR, Machine};
 use super::process::{Launch, Process, describe};
 use super::version::Qemu;
-use crate::host::Claim;
+use crate::host::HostLock;
 use crate::net::Place;
 use crate::plan::Accel;
 
@@ -119,7 +119,7 @@ async fn obstacle(qemu: &Qemu, sample: impl AsyncFnOnce() -> Option<Sample>) -> 
     }
     // Only one process tries; the others find its verdict.
     let what = format!("kvm-probe/{}", nix::unistd::Uid::effective());
-    let _turn = match Claim::take_one_of(&what, 1, 3 * SIGN_OF_LIFE).await {
+    let _turn = match HostLock::take_one_of(&what, 1, 3 * SIGN_OF_LIFE).await {
         Ok(turn) => turn,
         // Nothing is known, and a guest on a broken KVM hangs.
         Err(error) => return Some(format!("KVM cannot be tried: {error}")),

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::command::number_descriptors;
 use crate::host::end_with_thread;
-use crate::host::namespace::Inside;
+use crate::host::namespace::NamespaceEntry;
 use crate::net::{KvmArgs, Place};
 
 /// How much of the end of QEMU's standard error is kept, in bytes: its messages are short, and the last ones matter.
@@ -134,7 +134,7 @@ fn go_to(command: &mut std::process::Command, place: &Place) -> io::Result<()> {
     match place {
         Place::Here => {}
         // Whoever may enter it has no need of another user namespace.
-        Place::File(netns) => Inside::new(None, std::fs::File::open(netns)?.into()).enter(command),
+        Place::File(netns) => NamespaceEntry::new(None, std::fs::File::open(netns)?.into()).enter(command),
         Place::Inside(inside) => inside.try_clone()?.enter(command),
     }
     Ok(())

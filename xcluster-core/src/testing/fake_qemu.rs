@@ -93,8 +93,8 @@ impl FakeQemu {
         self.write(EVERYBODY, behaviour)
     }
 
-    fn write(&self, whose: &str, behaviour: &Behaviour) -> io::Result<()> {
-        std::fs::write(file(self.folder.path(), whose, BEHAVIOUR), serde_json::to_vec(behaviour)?)
+    fn write(&self, userns_owner: &str, behaviour: &Behaviour) -> io::Result<()> {
+        std::fs::write(file(self.folder.path(), userns_owner, BEHAVIOUR), serde_json::to_vec(behaviour)?)
     }
 
     /// The words that this node's QEMU was last started with; none if it was not.
@@ -112,7 +112,7 @@ impl FakeQemu {
 /// For the program itself: how the QEMU of this name shall behave.
 #[doc(hidden)]
 pub fn behaviour(folder: &Path, name: &str) -> Behaviour {
-    let read = |whose| std::fs::read(file(folder, whose, BEHAVIOUR)).ok();
+    let read = |userns_owner| std::fs::read(file(folder, userns_owner, BEHAVIOUR)).ok();
     let text = read(name).or_else(|| read(EVERYBODY));
     text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
@@ -136,6 +136,6 @@ pub fn agent_program() -> &'static [u8] {
     crate::guest::agent::BINARY
 }
 
-fn file(folder: &Path, whose: &str, what: &str) -> PathBuf {
-    folder.join(format!("{whose}.{what}"))
+fn file(folder: &Path, userns_owner: &str, what: &str) -> PathBuf {
+    folder.join(format!("{userns_owner}.{what}"))
 }

@@ -173,8 +173,8 @@ fn proc_net_inside(namespace: &Namespace, table: &str) -> io::Result<String> {
 /// Links, and the names that clusters claim, in the kernel's tables of them.
 fn named(links: &str, sockets: &str) -> impl Iterator<Item = String> + use<> {
     let links = column(links, 0).filter_map(|c| Some(format!("link {}", c.strip_suffix(':')?)));
-    let claims = column(sockets, 7).filter(|c| c.starts_with("@xcluster/")).map(|c| format!("claim {c}"));
-    links.chain(claims).collect::<Vec<_>>().into_iter()
+    let host_locks = column(sockets, 7).filter(|c| c.starts_with("@xcluster/")).map(|c| format!("claim {c}"));
+    links.chain(host_locks).collect::<Vec<_>>().into_iter()
 }
 
 fn column(table: &str, index: usize) -> impl Iterator<Item = &str> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use crate::host::{Claims, Namespace, Netns, Store};
+use crate::host::{HostLocks, Namespace, Netns, Store};
 use crate::name::ClusterName;
 use crate::net::Site;
 
@@ -17,7 +17,7 @@ use super::Failed;
 pub struct Stage {
     name: ClusterName,
     dir: TempDir,
-    claims: Claims,
+    host_locks: HostLocks,
     // A backend may have remembered what it uses the namespace by: that goes first.
     store: Store,
     namespace: Option<Arc<Namespace>>,
@@ -39,7 +39,7 @@ impl Stage {
     pub fn within(folder: &Path, name: &str) -> io::Result<Self> {
         let name = ClusterName::new(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let dir = tempfile::Builder::new().prefix("xcluster-stage-").tempdir_in(folder)?;
-        Ok(Self { name, dir, claims: Claims::new(), store: Store::new(), namespace: None })
+        Ok(Self { name, dir, host_locks: HostLocks::new(), store: Store::new(), namespace: None })
     }
 
     /// The same for a cluster in a network namespace.
@@ -64,7 +64,7 @@ impl Stage {
 
     /// What is lent for a call.
     pub fn site(&self) -> Site<'_> {
-        let site = Site::new(&self.name, self.dir.path(), &self.claims, &self.store);
+        let site = Site::new(&self.name, self.dir.path(), &self.host_locks, &self.store);
         match &self.namespace {
             Some(namespace) => site.in_namespace(namespace),
             None => site,

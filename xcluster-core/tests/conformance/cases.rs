@@ -43,7 +43,7 @@ pub(crate) enum Place {
 /// A breach of the contract.
 pub(crate) struct Case {
     /// That it is noticed.
-    pub(crate) claim: &'static str,
+    pub(crate) test: &'static str,
     pub(crate) place: Place,
     pub(crate) breach: Breach,
     /// The parts that fail.
@@ -52,8 +52,8 @@ pub(crate) struct Case {
     pub(crate) reason: &'static str,
 }
 
-const fn case(claim: &'static str, breach: Breach, fails: &'static [Part], reason: &'static str) -> Case {
-    Case { claim, place: Place::Own, breach, fails, reason }
+const fn case(test: &'static str, breach: Breach, fails: &'static [Part], reason: &'static str) -> Case {
+    Case { test, place: Place::Own, breach, fails, reason }
 }
 
 pub(crate) const CASES: &[Case] = &[
@@ -89,7 +89,7 @@ pub(crate) const CASES: &[Case] = &[
         "another cluster came and went: file",
     ),
     Case {
-        claim: "two_clusters_in_one_place_are_noticed",
+        test: "two_clusters_in_one_place_are_noticed",
         place: Place::Shared,
         breach: Breach::TakesItAsWell,
         fails: &[Part::WhereAnotherClusterIs],

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         harness::test("one_whose_clusters_share_a_place_passes_as_well", || keeps_the_contract(Place::Shared)),
         harness::test("every_part_has_a_breach_that_fails_it_alone", every_part_bites),
     ];
-    let breaches = CASES.iter().map(|case| harness::test(case.claim, || is_noticed(case)));
+    let breaches = CASES.iter().map(|case| harness::test(case.test, || is_noticed(case)));
     harness::main(keeps.into_iter().chain(breaches).collect())
 }
 

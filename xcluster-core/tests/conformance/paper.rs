@@ -64,7 +64,7 @@ impl Paper {
         if let Some(port) = site.store.find::<u16>("paper") {
             return Ok(*port);
         }
-        let port = (30000..31000).find(|port| site.claims.claim_all([format!("paper/{port}")]).is_ok());
+        let port = (30000..31000).find(|port| site.host_locks.take_all([format!("paper/{port}")]).is_ok());
         let port = port.ok_or_else(|| NetError::unsupported("all ports are claimed"))?;
         site.store.put("paper", port);
         Ok(port)
@@ -107,7 +107,7 @@ impl Paper {
     }
 
     /// What a net of this number is claimed by where it has one place.
-    fn claims<'a>(&self, nets: impl IntoIterator<Item = &'a Net>) -> Vec<String> {
+    fn lock_names<'a>(&self, nets: impl IntoIterator<Item = &'a Net>) -> Vec<String> {
         let nets = nets.into_iter().filter(|_| self.place == Place::Shared);
         nets.map(|net| format!("paper/net/{}", net.id)).collect()
     }
@@ -166,7 +166,7 @@ impl NetBackend for Paper {
 
     async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
         site.store.put("paper ports", ports.to_vec());
-        if let Err(error) = site.claims.claim_all(self.claims(nets))
+        if let Err(error) = site.host_locks.take_all(self.lock_names(nets))
             && !self.breaches(Breach::TakesItAsWell)
         {
             return Err(NetError::InUse { what: error.to_string(), by: "another cluster".to_owned() });
@@ -221,7 +221,7 @@ impl NetBackend for Paper {
         if is_ours(&file) {
             remove(&file)?;
         }
-        site.claims.release(self.claims([net]));
+        site.host_locks.release(self.lock_names([net]));
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use xcluster_core::host::{Claim, Namespace};
+use xcluster_core::host::{HostLock, Namespace};
 use xcluster_core::net::Wired;
 use xcluster_core::testing::harness::Test;
 use xcluster_core::testing::{Failed, Stage, ensure};
@@ -86,15 +86,15 @@ async fn the_host_opens_and_claims_in_the_clusters_namespace() -> Result<(), Fai
     ensure(flags == FdFlag::FD_CLOEXEC, || format!("a socket has {flags:?}"))?;
     ensure(value::<i32>(&wired, "space")? == 1, || "the namespace is not handed over".to_owned())?;
     ensure(value::<i32>(&wired, "claimed")? == 0, || "the name is not claimed".to_owned())?;
-    ensure(Claim::take_in(&namespace, "plugin/test").is_err(), || "somebody else gets the name".to_owned())?;
-    ensure(Claim::take("plugin/test").is_ok(), || "it was claimed elsewhere, too".to_owned())?;
+    ensure(HostLock::take_in(&namespace, "plugin/test").is_err(), || "somebody else gets the name".to_owned())?;
+    ensure(HostLock::take("plugin/test").is_ok(), || "it was claimed elsewhere, too".to_owned())?;
     // Another cluster there hears that it is taken.
     let other = Stage::new("other")?.in_namespace(Arc::clone(&namespace));
     let wired = set_up(&scene.backend, &other.site(), &port(3)).await?;
     let taken = -(nix::errno::Errno::EADDRINUSE as i32);
     ensure(value::<i32>(&wired, "claimed")? == taken, || "the name is claimed twice".to_owned())?;
     drop(scene);
-    ensure(Claim::take_in(&namespace, "plugin/test").is_ok(), || "the claim outlives its cluster".to_owned())
+    ensure(HostLock::take_in(&namespace, "plugin/test").is_ok(), || "the claim outlives its cluster".to_owned())
 }
 
 async fn a_cluster_without_a_namespace_is_served_here() -> Result<(), Failed> {
@@ -103,5 +103,5 @@ async fn a_cluster_without_a_namespace_is_served_here() -> Result<(), Failed> {
     let none = -(nix::errno::Errno::ENOENT as i32);
     ensure(value::<i32>(&wired, "space")? == none, || "it has a namespace".to_owned())?;
     ensure(value::<i32>(&wired, "claimed")? == 0, || "the name is not claimed".to_owned())?;
-    ensure(Claim::take("plugin/test").is_err(), || "somebody else gets the name".to_owned())
+    ensure(HostLock::take("plugin/test").is_err(), || "somebody else gets the name".to_owned())
 }

@@ -8,7 +8,7 @@ use xcluster_core::host::NamespaceError;
 use xcluster_core::host::namespace::{NamedNetns, NetnsNameError};
 
 use super::index::Index;
-use xcluster_core::host::links::Failure;
+use xcluster_core::host::netlink::NetlinkError;
 
 /// Why a namespace cannot be prepared or removed. Its text reads after "cannot prepare network namespace 1: ".
 #[derive(Debug, thiserror::Error)]
@@ -174,8 +174,8 @@ impl PreparedError {
     }
 }
 
-impl From<Failure> for PreparedError {
-    fn from(failure: Failure) -> Self {
+impl From<NetlinkError> for PreparedError {
+    fn from(failure: NetlinkError) -> Self {
         Self::Network(failure.into())
     }
 }

@@ -14,7 +14,7 @@ use super::links::Wiring;
 use super::owner::Owner;
 use super::within::within;
 use super::{files, firewall, nft, remove, settings, survey};
-use xcluster_core::host::links::Netlink;
+use xcluster_core::host::netlink::Netlink;
 
 /// The MTU of its bridges, unless another is asked for: Ethernet's.
 const MTU: u16 = 1500;

@@ -12,8 +12,8 @@ use super::occupants::{self, Occupant};
 use super::owner::Owner;
 use super::settings::Changes;
 use super::{files, firewall, nft, settings};
-use xcluster_core::host::links::Netlink;
-use xcluster_core::host::links::link::Which;
+use xcluster_core::host::netlink::Netlink;
+use xcluster_core::host::netlink::link::LinkSelector;
 
 /// How a removal went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ async fn remove_rules(index: Index) -> Result<(), PreparedError> {
 async fn remove_link(index: Index) -> Result<(), PreparedError> {
     let host = Netlink::connect(&Namespace::here())?;
     match host.link(&index.host_link()).await? {
-        Some(link) if link.kind == "veth" => Ok(host.remove(Which::Index(link.index)).await?),
+        Some(link) if link.kind == "veth" => Ok(host.remove(LinkSelector::Index(link.index)).await?),
         _ => Ok(()),
     }
 }

@@ -28,13 +28,13 @@ pub(super) type Values = BTreeMap<String, String>;
 pub(super) struct Changes {
     /// The links that were there. Others got what was set for links to come.
     links: BTreeSet<String>,
-    files: BTreeMap<String, Change>,
+    files: BTreeMap<String, LinkChange>,
 }
 
 /// A value and the one before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Change {
+struct LinkChange {
     before: String,
     after: String,
 }
@@ -48,7 +48,7 @@ impl Changes {
             let change = self
                 .files
                 .entry(path.clone())
-                .or_insert_with(|| Change { before: before.clone(), after: before.clone() });
+                .or_insert_with(|| LinkChange { before: before.clone(), after: before.clone() });
             // Somebody has changed it in between: what that was is what is to come back.
             if change.after != *before {
                 change.before = before.clone();

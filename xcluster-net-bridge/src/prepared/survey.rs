@@ -9,7 +9,7 @@ use super::error::{Obstacle, PreparedError};
 use super::ledger::{Entry, Record};
 use super::prepare::Wanted;
 use super::{firewall, nft};
-use xcluster_core::host::links::Netlink;
+use xcluster_core::host::netlink::Netlink;
 
 /// The smallest MTU of IPv6 (RFC 8200), below which it has none.
 const MTU_MIN: u16 = 1280;

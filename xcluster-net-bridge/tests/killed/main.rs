@@ -4,9 +4,9 @@
 //!
 //! Each test has a network namespace, which is to its owners what the host's is to those of users.
 
-mod family;
 mod nsid;
 mod owner;
+mod process_tree;
 mod scene;
 
 use std::process::ExitCode;

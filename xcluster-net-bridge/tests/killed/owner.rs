@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use xcluster_core::cluster::Events;
 use xcluster_core::host::Netns;
-use xcluster_core::host::namespace::Inside;
+use xcluster_core::host::namespace::NamespaceEntry;
 use xcluster_core::plan::{Accel, GuestSource, Options, Readiness, Step};
 use xcluster_core::testing::{Failed, ensure};
 use xcluster_core::{Builder, Cluster, Event};
@@ -152,7 +152,7 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// Starts it, in another namespace than this one if there is one.
-    pub(crate) fn start(orders: &Orders, elsewhere: Option<Inside>) -> Result<Self, Failed> {
+    pub(crate) fn start(orders: &Orders, elsewhere: Option<NamespaceEntry>) -> Result<Self, Failed> {
         let mut command = std::process::Command::new(std::env::current_exe()?);
         command.arg(OWN).arg(&orders.folder).args([orders.netns.to_string(), orders.real.to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout_at};
-use xcluster_core::host::namespace::Inside;
+use xcluster_core::host::namespace::NamespaceEntry;
 use xcluster_core::host::{Namespace, Netns, folder};
 use xcluster_core::plan::Step;
 use xcluster_core::testing::leftovers::{Snapshot, Watch};
 use xcluster_core::testing::{Failed, ensure};
 
-use crate::family;
 use crate::nsid::Nsid;
 use crate::owner::{Moment, Orders, Owner};
+use crate::process_tree;
 
 /// How long the kernel may take to end all that was an owner's: 0.02 s for what has no VM and 0.3 s for what has, if the
 /// host has nothing else to do.
@@ -46,7 +46,7 @@ impl Scene {
     }
 
     fn new(netns: Netns, real: bool) -> Result<Self, Failed> {
-        family::adopt()?;
+        process_tree::adopt()?;
         let folder = tempfile::tempdir()?;
         let orders = Orders { folder: folder.path().to_owned(), netns, real };
         // Others must have no access to the folders of clusters, which would be refused.
@@ -59,7 +59,7 @@ impl Scene {
         Owner::start(&self.orders, self.inside()?)
     }
 
-    fn inside(&self) -> Result<Option<Inside>, Failed> {
+    fn inside(&self) -> Result<Option<NamespaceEntry>, Failed> {
         Ok(self.shared.as_ref().map(Namespace::inside).transpose()?.flatten())
     }
 
@@ -112,12 +112,12 @@ impl Scene {
         // What was not there cannot be left.
         let made = self.shared.is_some() || namespace.is_some();
         ensure(made || moment.is_first(), || "its cluster has no namespace".to_owned())?;
-        let (processes, nodes) = (family::members(owner.pid).len(), self.orders.builder().plan()?.nodes.len());
+        let (processes, nodes) = (process_tree::members(owner.pid).len(), self.orders.builder().plan()?.nodes.len());
         ensure(!matches!(moment, Moment::Ready) || processes == 1 + nodes, || format!("{processes} processes run"))?;
 
         owner.kill().await?;
         let deadline = Instant::now() + GONE;
-        family::gone(owner.pid, deadline).await?;
+        process_tree::gone(owner.pid, deadline).await?;
         if let Some(namespace) = namespace {
             timeout_at(deadline, namespace.is_void()).await.map_err(|_| Failed::new("its namespace is left"))??;
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getgid, getuid};
-use xcluster_core::host::namespace::{Inside, NamedNetns};
+use xcluster_core::host::namespace::{NamedNetns, NamespaceEntry};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::testing::Failed;
 use xcluster_net_bridge::prepared::{Index, Owner, Prepared, Wanted, prepare, remove};
@@ -158,7 +158,7 @@ fn run_words(place: Option<&Namespace>, words: &[&str]) -> Result<String, Failed
     let mut command = Command::new(words[0]);
     command.args(&words[1..]);
     if let Some((_, net)) = place.and_then(Namespace::descriptors) {
-        Inside::new(None, net.try_clone_to_owned()?).enter(&mut command);
+        NamespaceEntry::new(None, net.try_clone_to_owned()?).enter(&mut command);
     }
     let output = command.output()?;
     if output.status.success() {

@@ -18,7 +18,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use xcluster_core::host::namespace::keep_privileges;
-use xcluster_core::host::{Ending, Family, Namespace};
+use xcluster_core::host::{Namespace, ProcessTree, TreeEnd};
 use xcluster_core::net::NetError;
 
 use super::vsctl::{Order, Vsctl};
@@ -42,7 +42,7 @@ const SWITCH: &str = "echo ready; exec \"$XCLUSTER_SWITCH\" --disable-system --l
 /// The processes. Dropping them ends them.
 #[derive(Debug)]
 pub(crate) struct Daemons {
-    family: Family,
+    tree: ProcessTree,
     db: String,
     words: Arc<Words>,
     /// What was said last, once the database has ended: nobody can be told anything then.
@@ -67,12 +67,12 @@ impl Daemons {
             keep_privileges(&mut command);
         }
         let not_run = |source| NetError::from(Trouble::NotRun { program: SERVER.to_owned(), source });
-        let (family, output) = Family::start(command, inside).map_err(not_run)?;
+        let (tree, output) = ProcessTree::start(command, inside).map_err(not_run)?;
         let words = Arc::new(Words { log: dir.join("ovs-vswitchd.log"), ..Words::default() });
         tokio::spawn(keep(output.stderr, Arc::clone(&words)));
         let (tell, ended) = watch::channel(None);
         tokio::spawn(follow(output.ending, Arc::clone(&words), tell));
-        let daemons = Self { family, db: format!("unix:{}", dir.join("db.sock").display()), words, ended };
+        let daemons = Self { tree, db: format!("unix:{}", dir.join("db.sock").display()), words, ended };
         let ready = daemons.ready(programs, output.stdout).await;
         match ready {
             Err(_) if daemons.ends_soon().await => Err(Trouble::Ended(daemons.ended().unwrap_or_default()).into()),
@@ -109,7 +109,7 @@ impl Daemons {
     pub(crate) async fn end(&self) -> Result<(), NetError> {
         self.words.wanted.store(true, Ordering::Relaxed);
         let late = |_| NetError::from(Trouble::Late { program: VSWITCHD.to_owned(), seconds: DEATH.as_secs() });
-        timeout(DEATH, self.family.end()).await.map_err(late)
+        timeout(DEATH, self.tree.end()).await.map_err(late)
     }
 }
 
@@ -131,7 +131,7 @@ impl Words {
 }
 
 /// Waits for the end of the database, and tells it.
-async fn follow(mut ending: Ending, words: Arc<Words>, tell: watch::Sender<Option<String>>) {
+async fn follow(mut ending: TreeEnd, words: Arc<Words>, tell: watch::Sender<Option<String>>) {
     // How it ended is in its words.
     let _ = ending.wait().await;
     let said = words.last();

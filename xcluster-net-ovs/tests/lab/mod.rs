@@ -10,7 +10,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::{read, write};
 use tokio::time::Instant;
-use xcluster_core::host::links::Netlink;
+use xcluster_core::host::netlink::Netlink;
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::{Net, NetBackend, NetError, Port, Wired};

@@ -76,7 +76,7 @@ pub struct Host {
     pub open_namespace: Option<unsafe extern "C" fn(call: *mut c_void, which: u32) -> c_int>,
     /// Claims a name, such as a port's, among all clusters of one of `XCLUSTER_PLACE_…`. The claim lasts until it is released or
     /// the cluster ends, however that happens. Returns 0, also if this cluster has it already; -EADDRINUSE if another has it.
-    pub claim: Option<unsafe extern "C" fn(call: *mut c_void, place: u32, name: Text) -> c_int>,
+    pub take_lock: Option<unsafe extern "C" fn(call: *mut c_void, place: u32, name: Text) -> c_int>,
     /// Releases a name. Returns 0, also if this cluster has no such claim.
     pub release: Option<unsafe extern "C" fn(call: *mut c_void, name: Text) -> c_int>,
 }

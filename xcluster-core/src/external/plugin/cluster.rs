@@ -56,7 +56,7 @@ impl Membership {
             id: COUNT.fetch_add(1, Ordering::Relaxed),
             cluster: site.cluster.clone(),
             dir: site.dir.to_owned(),
-            namespace: site.namespace.map(|namespace| namespace.wanted().clone()),
+            namespace: site.namespace.map(|namespace| namespace.netns().clone()),
         };
         let membership = Arc::new(Self {
             instance: Arc::clone(instance),

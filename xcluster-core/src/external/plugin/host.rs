@@ -11,7 +11,7 @@ use tokio::sync::mpsc as questions;
 use super::abi::{self, Text};
 use super::reply::text;
 use super::tokens::Tokens;
-use crate::host::{ClaimError, Namespace, NamespaceError};
+use crate::host::{HostLockError, Namespace, NamespaceError};
 use crate::net::Site;
 
 /// How much of a line of the log is kept, in bytes.
@@ -43,7 +43,7 @@ enum About {
     Socket(c_int, c_int, c_int),
     Tun,
     Namespace(u32),
-    Claim(u32, String),
+    HostLock(u32, String),
     Release(String),
 }
 
@@ -70,7 +70,7 @@ impl Context {
             open_socket: Some(open_socket),
             open_tun: Some(open_tun),
             open_namespace: Some(open_namespace),
-            claim: Some(claim),
+            take_lock: Some(take_lock),
             release: Some(release),
         }
     }
@@ -98,13 +98,13 @@ impl Question {
             About::Socket(family, kind, protocol) => namespace.socket(family, kind, protocol).map(Some).map_err(of_io),
             About::Tun => namespace.tun().map(Some).map_err(of_tun),
             About::Namespace(which) => descriptor(namespace, which),
-            About::Claim(abi::PLACE_HOST, name) => site.claims.claim_all([name]).map(|()| None).map_err(of_claim),
-            About::Claim(abi::PLACE_NAMESPACE, name) => {
-                site.claims.claim_all_in(namespace, [name]).map(|()| None).map_err(of_claim)
+            About::HostLock(abi::PLACE_HOST, name) => site.host_locks.take_all([name]).map(|()| None).map_err(of_lock),
+            About::HostLock(abi::PLACE_NAMESPACE, name) => {
+                site.host_locks.take_all_in(namespace, [name]).map(|()| None).map_err(of_lock)
             }
-            About::Claim(..) => Err(Errno::EINVAL),
+            About::HostLock(..) => Err(Errno::EINVAL),
             About::Release(name) => {
-                site.claims.release([name]);
+                site.host_locks.release([name]);
                 Ok(None)
             }
         };
@@ -134,10 +134,10 @@ fn of_tun(error: NamespaceError) -> Errno {
     }
 }
 
-fn of_claim(error: ClaimError) -> Errno {
+fn of_lock(error: HostLockError) -> Errno {
     match error {
-        ClaimError::Taken { .. } => Errno::EADDRINUSE,
-        ClaimError::Io { source, .. } => of_io(source),
+        HostLockError::Taken { .. } => Errno::EADDRINUSE,
+        HostLockError::Io { source, .. } => of_io(source),
         _ => Errno::EIO,
     }
 }
@@ -175,9 +175,9 @@ unsafe extern "C" fn open_namespace(call: *mut c_void, which: u32) -> c_int {
     unsafe { ask(call, About::Namespace(which)) }
 }
 
-unsafe extern "C" fn claim(call: *mut c_void, place: u32, name: Text) -> c_int {
+unsafe extern "C" fn take_lock(call: *mut c_void, place: u32, name: Text) -> c_int {
     // SAFETY: the same, and the text is lent to us.
-    unsafe { ask(call, About::Claim(place, lent(name, CLAIM_MAX))) }
+    unsafe { ask(call, About::HostLock(place, lent(name, CLAIM_MAX))) }
 }
 
 unsafe extern "C" fn release(call: *mut c_void, name: Text) -> c_int {

@@ -18,7 +18,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, write};
 
 use super::privileges;
-use crate::host::passing::{self, BATCH_MAX};
+use crate::host::fd_passing::{self, BATCH_MAX};
 
 /// How long a child may take: its system calls wait for nothing, but a host may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -156,7 +156,7 @@ fn end(child: Pid) {
 fn receive(socket: &UnixDatagram) -> Result<Vec<OwnedFd>, Failure> {
     wait_readable(socket)?;
     let mut word = [0; 5];
-    let (length, descriptors) = passing::receive(socket, &mut word)?;
+    let (length, descriptors) = fd_passing::receive(socket, &mut word)?;
     let [stage, errno @ ..] = word;
     let stage = Stage::ALL.get(usize::from(stage)).copied().unwrap_or(Stage::Child);
     match (length, i32::from_ne_bytes(errno)) {

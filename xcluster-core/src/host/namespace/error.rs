@@ -6,7 +6,7 @@ use std::io;
 use nix::errno::Errno;
 
 use super::child::Stage;
-use super::wanted::NamedNetns;
+use super::netns_name::NamedNetns;
 
 /// Why a network namespace cannot be had or used.
 #[derive(Debug, thiserror::Error)]

@@ -93,7 +93,7 @@ fn a_name_that_nobody_prepared_is_told() {
 fn household(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script]).stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
-    Namespace::private().unwrap().inside().unwrap().unwrap().contain(&mut command, ContainedNet::Entered).unwrap();
+    Namespace::private().unwrap().inside().unwrap().unwrap().isolate(&mut command, IsolatedNet::Entered).unwrap();
     command
 }
 
@@ -146,6 +146,6 @@ fn what_a_contained_program_started_ends_with_the_thread_that_started_it() {
 #[test]
 fn a_contained_program_that_is_not_there_is_an_error_at_once() {
     let mut command = Command::new("/nonexistent/program");
-    Namespace::private().unwrap().inside().unwrap().unwrap().contain(&mut command, ContainedNet::Entered).unwrap();
+    Namespace::private().unwrap().inside().unwrap().unwrap().isolate(&mut command, IsolatedNet::Entered).unwrap();
     assert_eq!(command.spawn().unwrap_err().kind(), io::ErrorKind::NotFound);
 }

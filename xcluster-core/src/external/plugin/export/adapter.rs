@@ -10,7 +10,7 @@ use super::asked::Asked;
 use super::blocking::Blocking;
 use super::runtime::Runtime;
 use super::{Author, other, reply};
-use crate::host::{Claims, Namespace, Store};
+use crate::host::{HostLocks, Namespace, Store};
 use crate::name::ClusterName;
 use crate::net::{self, NetBackend, NetError, Settings, Site};
 use crate::topology::NetKind;
@@ -32,7 +32,7 @@ pub(super) struct Adapter {
 struct Cluster {
     name: ClusterName,
     dir: PathBuf,
-    claims: Claims,
+    host_locks: HostLocks,
     // A backend may have remembered what it uses the namespace by: that goes first.
     store: Store,
     namespace: Option<Namespace>,
@@ -40,7 +40,7 @@ struct Cluster {
 
 impl Cluster {
     fn site(&self) -> Site<'_> {
-        let site = Site::new(&self.name, &self.dir, &self.claims, &self.store);
+        let site = Site::new(&self.name, &self.dir, &self.host_locks, &self.store);
         match &self.namespace {
             Some(namespace) => site.in_namespace(namespace),
             None => site,
@@ -122,8 +122,8 @@ impl Adapter {
             return Ok(Arc::clone(cluster));
         }
         let namespace = of.namespace.map(|wanted| host.namespace(wanted)).transpose()?;
-        let (claims, store) = (Claims::new(), Store::new());
-        let cluster = Arc::new(Cluster { name: of.cluster, dir: of.dir, claims, store, namespace });
+        let (host_locks, store) = (HostLocks::new(), Store::new());
+        let cluster = Arc::new(Cluster { name: of.cluster, dir: of.dir, host_locks, store, namespace });
         Ok(Arc::clone(self.clusters().entry(of.id).or_insert(cluster)))
     }
 

@@ -141,7 +141,7 @@ fn export(version: &str, author: Author) -> Option<Exported> {
 unsafe extern "C" fn create(host: *const Host, configuration: Text, reason: *mut Buffer) -> *mut c_void {
     // SAFETY: the host lends them for this call.
     let (host, configuration) = unsafe { (Asked::new(host), bytes(configuration)) };
-    let made = contained(|| {
+    let made = isolated(|| {
         host?;
         let Some(Some(exported)) = EXPORTED.get() else { return Err(other("the library was not asked who it is")) };
         Adapter::new(exported.author, configuration)
@@ -161,7 +161,7 @@ unsafe extern "C" fn create(host: *const Host, configuration: Text, reason: *mut
 unsafe extern "C" fn call(instance: *mut c_void, host: *const Host, request: Text) -> Buffer {
     // SAFETY: the host lends them for this call, and has the instance from us.
     let (host, request, adapter) = unsafe { (Asked::new(host), bytes(request), instance.cast::<Adapter>().as_ref()) };
-    let answered = contained(|| adapter.ok_or_else(|| other("there is no instance"))?.answer(&host?, request));
+    let answered = isolated(|| adapter.ok_or_else(|| other("there is no instance"))?.answer(&host?, request));
     buffer(answered.unwrap_or_else(|error| reply::<()>(Err(error))))
 }
 
@@ -184,7 +184,7 @@ unsafe extern "C" fn free(buffer: Buffer) {
 }
 
 /// Does something, and makes an error of its panic: beyond the boundary one would end the process.
-fn contained<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+fn isolated<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
 }
 

@@ -6,7 +6,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// a handful, so that the usual 1024 are not enough for 200 of them, and a process may have several clusters.
 ///
 /// Returns what is allowed now.
-pub fn allow_descriptors(more: u64) -> u64 {
+pub fn raise_fd_limit(more: u64) -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
     let open = std::fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64);
     let raised = open.saturating_add(more).min(hard);

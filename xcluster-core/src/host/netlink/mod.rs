@@ -12,7 +12,7 @@
 //! * [`route`]: ways through them.
 
 pub mod address;
-mod failure;
+mod error;
 pub mod link;
 pub mod route;
 pub mod tap;
@@ -32,7 +32,7 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::TokioSocket;
 use tokio::task::AbortHandle;
 
-pub use failure::Failure;
+pub use error::NetlinkError;
 
 /// How long the kernel may take for one request. It answers at once, but not before everybody else who changes links of the
 /// host has had a turn.
@@ -56,8 +56,8 @@ impl Netlink {
     ///
     /// # Errors
     /// There is no socket to be had there.
-    pub fn connect(namespace: &Namespace) -> Result<Self, Failure> {
-        let socket = namespace.netlink().map_err(|source| Failure::new("open a netlink socket", source))?;
+    pub fn connect(namespace: &Namespace) -> Result<Self, NetlinkError> {
+        let socket = namespace.netlink().map_err(|source| NetlinkError::new("open a netlink socket", source))?;
         // SAFETY: the number is of a descriptor that is ours alone, and given away here.
         let socket = unsafe { TokioSocket::from_raw_fd(socket.into_raw_fd()) };
         let (mut connection, handle, _) = rtnetlink::from_socket(socket);
@@ -68,8 +68,13 @@ impl Netlink {
 
     /// Has something done. `flags` go beside those that every such request has; `action` says what is attempted, if it
     /// fails: "make bridge `xcbr1`".
-    async fn act(&self, message: RouteNetlinkMessage, flags: u16, action: impl Fn() -> String) -> Result<(), Failure> {
-        let failed = |source| Failure::new(action(), source);
+    async fn act(
+        &self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+        action: impl Fn() -> String,
+    ) -> Result<(), NetlinkError> {
+        let failed = |source| NetlinkError::new(action(), source);
         let mut answers = self.request(message, NLM_F_REQUEST | NLM_F_ACK | flags).map_err(failed)?;
         while let Some(answer) = next(&mut answers).await.map_err(failed)? {
             if let NetlinkPayload::Error(outcome) = answer.payload {
@@ -84,9 +89,9 @@ impl Netlink {
         &self,
         message: RouteNetlinkMessage,
         action: impl Fn() -> String,
-    ) -> Result<RouteNetlinkMessage, Failure> {
+    ) -> Result<RouteNetlinkMessage, NetlinkError> {
         let answers = self.collect(message, 0, &action).await?;
-        answers.into_iter().next().ok_or_else(|| Failure::new(action(), io::ErrorKind::ConnectionAborted.into()))
+        answers.into_iter().next().ok_or_else(|| NetlinkError::new(action(), io::ErrorKind::ConnectionAborted.into()))
     }
 
     /// Asks for all things of a kind.
@@ -94,7 +99,7 @@ impl Netlink {
         &self,
         message: RouteNetlinkMessage,
         action: impl Fn() -> String,
-    ) -> Result<Vec<RouteNetlinkMessage>, Failure> {
+    ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
         self.collect(message, NLM_F_DUMP, &action).await
     }
 
@@ -103,8 +108,8 @@ impl Netlink {
         message: RouteNetlinkMessage,
         flags: u16,
         action: &impl Fn() -> String,
-    ) -> Result<Vec<RouteNetlinkMessage>, Failure> {
-        let failed = |source| Failure::new(action(), source);
+    ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+        let failed = |source| NetlinkError::new(action(), source);
         let mut answers = self.request(message, NLM_F_REQUEST | flags).map_err(failed)?;
         let mut found = Vec::new();
         while let Some(answer) = next(&mut answers).await.map_err(failed)? {

@@ -7,7 +7,7 @@
 //!         death signal     whoever loses a parent becomes the keeper's child
 //! ```
 
-mod keeper;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +23,7 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::sync::{Notify, watch};
 
-use super::namespace::Inside;
+use super::namespace::NamespaceEntry;
 
 /// Has a program that starts no others end with the calling *thread*. What enters a namespace before must be said before.
 pub fn end_with_thread(command: &mut Command) {
@@ -45,42 +45,42 @@ pub fn end_with_thread(command: &mut Command) {
 ///
 /// What has become another user, as by `sudo`, is out of reach: it is left to itself.
 #[derive(Debug)]
-pub struct Family {
+pub struct ProcessTree {
     end: Arc<Notify>,
     gone: watch::Receiver<bool>,
 }
 
 /// The other ends of what a program says.
 #[derive(Debug)]
-pub struct FamilyOutput {
+pub struct ProcessTreeOutput {
     /// Its standard output: at its end when everybody who has it has closed it.
     pub stdout: ChildStdout,
     /// Its standard error.
     pub stderr: ChildStderr,
     /// Its own end.
-    pub ending: Ending,
+    pub ending: TreeEnd,
 }
 
 /// The end of a program, whatever becomes of what it has started.
 #[derive(Debug)]
-pub struct Ending {
+pub struct TreeEnd {
     report: pipe::Receiver,
     gone: watch::Receiver<bool>,
 }
 
-impl Family {
+impl ProcessTree {
     /// Starts a program, in a namespace if one is given, with nothing to read. All of them end with the calling *thread*,
     /// which must be in a tokio runtime.
     ///
     /// # Errors
     /// It cannot be executed.
-    pub fn start(mut command: Command, inside: Option<Inside>) -> io::Result<(Self, FamilyOutput)> {
+    pub fn start(mut command: Command, inside: Option<NamespaceEntry>) -> io::Result<(Self, ProcessTreeOutput)> {
         let (status, report) = io::pipe()?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(inside) = inside {
             inside.enter(&mut command);
         }
-        keeper::put_before(&mut command, report.into());
+        supervisor::put_before(&mut command, report.into());
         let mut command = tokio::process::Command::from(command);
         let mut child = command.spawn()?;
         // With it goes our end of the report.
@@ -91,8 +91,8 @@ impl Family {
         let report = pipe::Receiver::from_owned_fd(status.into())?;
         let (end, (leave, gone)) = (Arc::new(Notify::new()), watch::channel(false));
         tokio::spawn(supervise(child, end.clone(), leave));
-        let ending = Ending { report, gone: gone.clone() };
-        Ok((Self { end, gone }, FamilyOutput { stdout, stderr, ending }))
+        let ending = TreeEnd { report, gone: gone.clone() };
+        Ok((Self { end, gone }, ProcessTreeOutput { stdout, stderr, ending }))
     }
 
     /// Ends all of them, and waits until they are gone. How long that may take is for the caller to say.
@@ -108,19 +108,19 @@ impl Family {
     }
 }
 
-impl Drop for Family {
+impl Drop for ProcessTree {
     fn drop(&mut self) {
         self.end.notify_one();
     }
 }
 
-impl Ending {
+impl TreeEnd {
     /// Waits for it, once.
     ///
     /// # Errors
     /// Nobody knows how it ended: its keeper was killed.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
-        let mut word = [0; keeper::WORD];
+        let mut word = [0; supervisor::WORD];
         self.report.read_exact(&mut word).await?;
         let [status @ .., left] = word;
         if left == 0 {
@@ -132,17 +132,17 @@ impl Ending {
 }
 
 /// Waits for the keeper, and has it end everybody when that is wanted.
-async fn supervise(mut keeper: Child, end: Arc<Notify>, leave: watch::Sender<bool>) {
+async fn supervise(mut supervisor: Child, end: Arc<Notify>, leave: watch::Sender<bool>) {
     let wanted = tokio::select! {
-        _ = keeper.wait() => false,
+        _ = supervisor.wait() => false,
         () = end.notified() => true,
     };
     if wanted {
         // It has not been waited for, so the number is still its own.
-        if let Some(pid) = keeper.id() {
+        if let Some(pid) = supervisor.id() {
             let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
         }
-        let _ = keeper.wait().await;
+        let _ = supervisor.wait().await;
     }
     leave.send_replace(true);
 }

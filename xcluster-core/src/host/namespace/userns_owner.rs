@@ -17,7 +17,7 @@ nix::ioctl_read_bad!(
 /// The user namespace, if it is one to enter: not where we are in it already, which the kernel refuses; and root does not
 /// enter that of an ordinary user, who has every privilege over whatever is executed in it. Root needs no more than the
 /// network's.
-pub(super) fn to_enter(user: OwnedFd) -> Option<OwnedFd> {
+pub(super) fn enterable(user: OwnedFd) -> Option<OwnedFd> {
     let number = |file: &OwnedFd| fstat(file).map(|stat| (stat.st_dev, stat.st_ino)).ok();
     let ours = File::open("/proc/thread-self/ns/user").ok().and_then(|ours| number(&ours.into()));
     let entered = ours.is_some() && ours == number(&user);

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use rtnetlink::packet_route::link::{InfoData, InfoVeth};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
-use super::{Failure, Netlink};
+use super::{Netlink, NetlinkError};
 
 impl Netlink {
     /// Makes a pair: `name` here, and `peer` in the other network namespace. Both are down. Neither is made if something has
@@ -13,7 +13,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn make_veth(&self, name: &str, peer: &str, there: BorrowedFd<'_>) -> Result<(), Failure> {
+    pub async fn make_veth(&self, name: &str, peer: &str, there: BorrowedFd<'_>) -> Result<(), NetlinkError> {
         let peer = LinkUnspec::new_with_name(peer).setns_by_fd(there.as_raw_fd()).build();
         let message =
             LinkMessageBuilder::<LinkVeth>::new(name, "").set_info_data(InfoData::Veth(InfoVeth::Peer(peer))).build();

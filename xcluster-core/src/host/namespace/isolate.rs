@@ -23,9 +23,9 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getppid, setpgid};
 
-use super::{Inside, privileges};
+use super::{NamespaceEntry, privileges};
 
-impl Inside {
+impl NamespaceEntry {
     /// Has a program run in a pid namespace of its own, within the user namespace of this one: it and all that it starts end
     /// when it ends, when its process is killed, and when the *thread* that started it ends.
     ///
@@ -33,30 +33,30 @@ impl Inside {
     ///
     /// # Errors
     /// A path has a zero in it.
-    pub fn contain(self, command: &mut Command, net: ContainedNet<'_>) -> io::Result<()> {
+    pub fn isolate(self, command: &mut Command, net: IsolatedNet<'_>) -> io::Result<()> {
         let starter = nix::unistd::getpid();
         let shown = match net {
-            ContainedNet::Entered => None,
-            ContainedNet::ShownAt(path) => Some(Shown {
+            IsolatedNet::Entered => None,
+            IsolatedNet::ShownAt(path) => Some(Shown {
                 net: CString::new(format!("/proc/self/fd/{}", self.net.as_raw_fd()))?,
                 at: CString::new(path.as_os_str().as_bytes())?,
             }),
         };
-        let contained = move || {
+        let isolated = move || {
             go(&self, shown.as_ref(), starter)?;
             // What comes back is the program itself.
             if self.user.is_some() { privileges::make_ambient().map_err(io::Error::from) } else { Ok(()) }
         };
         // SAFETY: between fork and exec only system calls are made, on values that exist already. The forks in there are of
         // a process with one thread.
-        unsafe { command.pre_exec(contained) };
+        unsafe { command.pre_exec(isolated) };
         Ok(())
     }
 }
 
 /// What a contained program has to do with the network namespace.
 #[derive(Debug, Clone, Copy)]
-pub enum ContainedNet<'a> {
+pub enum IsolatedNet<'a> {
     /// It runs in it.
     Entered,
     /// It stays out of it and finds it at this path, a file that is there: nobody else does.
@@ -69,7 +69,7 @@ struct Shown {
     at: CString,
 }
 
-fn go(inside: &Inside, shown: Option<&Shown>, starter: Pid) -> io::Result<()> {
+fn go(inside: &NamespaceEntry, shown: Option<&Shown>, starter: Pid) -> io::Result<()> {
     // A group of its own: Ctrl-C in a terminal is for the owner.
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     if let Some(user) = &inside.user {
@@ -82,8 +82,8 @@ fn go(inside: &Inside, shown: Option<&Shown>, starter: Pid) -> io::Result<()> {
     // After the user namespace, which makes a process forget it.
     die_with(starter)?;
     unshare(CloneFlags::CLONE_NEWPID)?;
-    let keeper = nix::unistd::getpid();
-    split(Some(keeper))?;
+    let supervisor = nix::unistd::getpid();
+    split(Some(supervisor))?;
     split(None)
 }
 

@@ -9,7 +9,7 @@ use rtnetlink::packet_route::link::{
 };
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec};
 
-use super::{Failure, Netlink};
+use super::{Netlink, NetlinkError};
 
 /// A link, as far as anybody here wants to know it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct NewBridge<'a> {
 
 /// What is to be different about a link. What is not said stays.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Change<'a> {
+pub struct LinkChange<'a> {
     /// The text on it.
     pub alias: Option<&'a str>,
     /// Its group.
@@ -64,7 +64,7 @@ pub struct Change<'a> {
 
 /// Which link is meant.
 #[derive(Debug, Clone, Copy)]
-pub enum Which<'a> {
+pub enum LinkSelector<'a> {
     /// The one of this name.
     Name(&'a str),
     /// The one of this number.
@@ -76,7 +76,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn link(&self, name: &str) -> Result<Option<Link>, Failure> {
+    pub async fn link(&self, name: &str) -> Result<Option<Link>, NetlinkError> {
         let message = LinkUnspec::new_with_name(name).append_extra_attribute(without_statistics()).build();
         let found = self.ask(RouteNetlinkMessage::GetLink(message), || format!("look for link `{name}`")).await;
         match found {
@@ -91,7 +91,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn links(&self) -> Result<Vec<Link>, Failure> {
+    pub async fn links(&self) -> Result<Vec<Link>, NetlinkError> {
         let message = LinkMessageBuilder::<LinkUnspec>::new().append_extra_attribute(without_statistics()).build();
         let found = self.list(RouteNetlinkMessage::GetLink(message), || "list the links".to_owned()).await?;
         let link = |message| match message {
@@ -105,7 +105,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn make_bridge(&self, bridge: &NewBridge<'_>) -> Result<(), Failure> {
+    pub async fn make_bridge(&self, bridge: &NewBridge<'_>) -> Result<(), NetlinkError> {
         let message = LinkBridge::new(bridge.name)
             .address(bridge.address.to_vec())
             .link_group(bridge.group)
@@ -118,7 +118,11 @@ impl Netlink {
     }
 
     /// Makes a link, if nothing has its name.
-    pub(super) async fn make_link(&self, message: LinkMessage, action: impl Fn() -> String) -> Result<(), Failure> {
+    pub(super) async fn make_link(
+        &self,
+        message: LinkMessage,
+        action: impl Fn() -> String,
+    ) -> Result<(), NetlinkError> {
         self.act(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, action).await
     }
 
@@ -126,7 +130,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn change(&self, which: Which<'_>, change: &Change<'_>) -> Result<(), Failure> {
+    pub async fn change(&self, which: LinkSelector<'_>, change: &LinkChange<'_>) -> Result<(), NetlinkError> {
         let mut message = which.message();
         if let Some(alias) = change.alias {
             message = message.alias(alias);
@@ -154,7 +158,7 @@ impl Netlink {
     }
 
     /// Changes a link.
-    pub(super) async fn set_link(&self, message: LinkMessage, action: impl Fn() -> String) -> Result<(), Failure> {
+    pub(super) async fn set_link(&self, message: LinkMessage, action: impl Fn() -> String) -> Result<(), NetlinkError> {
         self.act(RouteNetlinkMessage::SetLink(message), 0, action).await
     }
 
@@ -162,7 +166,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn remove_group(&self, group: u32) -> Result<(), Failure> {
+    pub async fn remove_group(&self, group: u32) -> Result<(), NetlinkError> {
         let message = LinkMessageBuilder::<LinkUnspec>::new().link_group(group).build();
         match self.act(RouteNetlinkMessage::DelLink(message), 0, || format!("remove the links of group {group}")).await
         {
@@ -175,7 +179,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn remove(&self, which: Which<'_>) -> Result<(), Failure> {
+    pub async fn remove(&self, which: LinkSelector<'_>) -> Result<(), NetlinkError> {
         let message = RouteNetlinkMessage::DelLink(which.message().build());
         match self.act(message, 0, || format!("remove link {}", which.spoken())).await {
             Err(failure) if failure.is(Errno::ENODEV) => Ok(()),
@@ -184,7 +188,7 @@ impl Netlink {
     }
 }
 
-impl Which<'_> {
+impl LinkSelector<'_> {
     fn message(&self) -> LinkMessageBuilder<LinkUnspec> {
         match *self {
             Self::Name(name) => LinkUnspec::new_with_name(name),

@@ -7,12 +7,12 @@ use nix::errno::Errno;
 /// What was attempted, and what the kernel said.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}")]
-pub struct Failure {
+pub struct NetlinkError {
     action: String,
     source: io::Error,
 }
 
-impl Failure {
+impl NetlinkError {
     /// That this was attempted, and what came of it.
     pub fn new(action: impl Into<String>, source: io::Error) -> Self {
         Self { action: action.into(), source }

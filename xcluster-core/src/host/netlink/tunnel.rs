@@ -13,11 +13,11 @@ use rtnetlink::packet_route::neighbour::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkGeneve, LinkVxlan};
 
-use super::{Failure, Netlink};
+use super::{Netlink, NetlinkError};
 
 /// How frames are wrapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wrapping {
+pub enum Encapsulation {
     /// RFC 7348.
     Vxlan,
     /// RFC 8926.
@@ -32,7 +32,7 @@ pub struct NewTunnel<'a> {
     /// Its group.
     pub group: u32,
     /// How frames are wrapped.
-    pub wrapping: Wrapping,
+    pub wrapping: Encapsulation,
     /// The number that both ends know the net by: 24 bits.
     pub vni: u32,
     /// The other end.
@@ -48,10 +48,10 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn make_tunnel(&self, tunnel: &NewTunnel<'_>) -> Result<(), Failure> {
+    pub async fn make_tunnel(&self, tunnel: &NewTunnel<'_>) -> Result<(), NetlinkError> {
         let message = match tunnel.wrapping {
-            Wrapping::Vxlan => vxlan(tunnel),
-            Wrapping::Geneve => geneve(tunnel),
+            Encapsulation::Vxlan => vxlan(tunnel),
+            Encapsulation::Geneve => geneve(tunnel),
         };
         self.make_link(message, || format!("make link `{}`", tunnel.name)).await
     }
@@ -61,7 +61,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn add_end(&self, link: u32, remote: IpAddr) -> Result<(), Failure> {
+    pub async fn add_end(&self, link: u32, remote: IpAddr) -> Result<(), NetlinkError> {
         let mut message = NeighbourMessage::default();
         message.header.family = AddressFamily::Bridge;
         message.header.ifindex = link;
@@ -130,8 +130,8 @@ struct Value {
 ///
 /// # Errors
 /// The kernel refuses it.
-pub fn keep_frames_apart(namespace: &Namespace, link: &str) -> Result<(), Failure> {
-    let failed = |error| Failure::new(format!("set up link `{link}`"), error);
+pub fn keep_frames_apart(namespace: &Namespace, link: &str) -> Result<(), NetlinkError> {
+    let failed = |error| NetlinkError::new(format!("set up link `{link}`"), error);
     let socket = namespace.socket(libc::AF_INET, libc::SOCK_DGRAM, 0).map_err(failed)?;
     let mut value = Value { command: SET_GRO, data: 0 };
     // SAFETY: zeros are a valid value of this structure.

@@ -10,20 +10,20 @@ use super::*;
 /// What is far more than any of this takes.
 const SOON: Duration = Duration::from_secs(20);
 
-fn start(script: &str) -> (Family, FamilyOutput) {
+fn start(script: &str) -> (ProcessTree, ProcessTreeOutput) {
     let mut command = Command::new("sh");
     command.args(["-c", script]);
-    Family::start(command, None).unwrap()
+    ProcessTree::start(command, None).unwrap()
 }
 
-async fn said(output: &mut FamilyOutput) -> String {
+async fn said(output: &mut ProcessTreeOutput) -> String {
     let mut said = String::new();
     timeout(SOON, output.stdout.read_to_string(&mut said)).await.expect("an end of the output").unwrap();
     said
 }
 
 /// The first so many words that it says.
-async fn words(output: &mut FamilyOutput, count: usize) -> Vec<i32> {
+async fn words(output: &mut ProcessTreeOutput, count: usize) -> Vec<i32> {
     let mut said = String::new();
     while said.split_whitespace().count() < count || !said.ends_with('\n') {
         let byte = timeout(SOON, output.stdout.read_u8()).await.expect("a word").unwrap();
@@ -53,17 +53,17 @@ async fn a_program_has_nothing_to_read_and_the_signals_that_it_would_have() {
 
 #[tokio::test]
 async fn a_program_that_is_not_there_is_an_error_at_once() {
-    let error = Family::start(Command::new("/nonexistent/program"), None).unwrap_err();
+    let error = ProcessTree::start(Command::new("/nonexistent/program"), None).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
 }
 
 #[tokio::test]
 async fn what_a_program_leaves_behind_goes_on_until_the_family_ends() {
-    let (family, mut output) = start("setsid sh -c 'echo $$; exec sleep 1000' & wait_for=$!; echo $wait_for");
+    let (tree, mut output) = start("setsid sh -c 'echo $$; exec sleep 1000' & wait_for=$!; echo $wait_for");
     let pids = words(&mut output, 2).await;
     assert!(timeout(SOON, output.ending.wait()).await.unwrap().unwrap().success());
-    assert!(pids.iter().any(|pid| lives(*pid)) && !family.is_gone());
-    timeout(SOON, family.end()).await.unwrap();
+    assert!(pids.iter().any(|pid| lives(*pid)) && !tree.is_gone());
+    timeout(SOON, tree.end()).await.unwrap();
     assert!(pids.iter().all(|pid| !lives(*pid)), "{pids:?}");
 }
 
@@ -71,9 +71,9 @@ async fn what_a_program_leaves_behind_goes_on_until_the_family_ends() {
 async fn descendants_of_any_depth_in_any_session_end_with_the_family() {
     let deep =
         "setsid sh -c 'echo $$; setsid sh -c \"echo \\$\\$; setsid sleep 1000 & echo \\$!; wait\" & wait' & wait";
-    let (family, mut output) = start(deep);
+    let (tree, mut output) = start(deep);
     let pids = words(&mut output, 3).await;
-    timeout(SOON, family.end()).await.unwrap();
+    timeout(SOON, tree.end()).await.unwrap();
     assert!(pids.iter().all(|pid| !lives(*pid)), "{pids:?}");
     assert_eq!(said(&mut output).await, "");
 }
@@ -81,17 +81,17 @@ async fn descendants_of_any_depth_in_any_session_end_with_the_family() {
 #[tokio::test]
 async fn processes_that_never_stop_to_start_others_end_all_the_same() {
     // Each starts its successor and is gone.
-    let (family, mut output) = start("relay='echo 1; sh -c \"$relay\" &'; export relay; sh -c \"$relay\"");
+    let (tree, mut output) = start("relay='echo 1; sh -c \"$relay\" &'; export relay; sh -c \"$relay\"");
     words(&mut output, 20).await;
-    timeout(SOON, family.end()).await.unwrap();
+    timeout(SOON, tree.end()).await.unwrap();
     said(&mut output).await;
 }
 
 #[tokio::test]
 async fn a_family_that_nobody_wants_any_more_ends() {
-    let (family, mut output) = start("setsid sleep 1000 & echo $!; wait");
+    let (tree, mut output) = start("setsid sleep 1000 & echo $!; wait");
     words(&mut output, 1).await;
-    drop(family);
+    drop(tree);
     // Its end is that of the sleeper.
     assert_eq!(said(&mut output).await, "");
 }
@@ -101,10 +101,10 @@ fn a_family_ends_with_the_thread_that_started_it() {
     let starter = std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let (family, mut output) = start("setsid sleep 1000 & echo $!; wait");
+            let (tree, mut output) = start("setsid sleep 1000 & echo $!; wait");
             words(&mut output, 1).await;
             // As if its owner had been killed.
-            std::mem::forget(family);
+            std::mem::forget(tree);
             output.stdout.into_owned_fd().unwrap()
         })
     });

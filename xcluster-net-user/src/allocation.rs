@@ -10,20 +10,20 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
 
 use tokio::net::TcpSocket;
-use xcluster_core::host::{ClaimError, Claims};
+use xcluster_core::host::{HostLockError, HostLocks};
 use xcluster_core::name::NetId;
 use xcluster_core::net::NetError;
 
 use crate::error::Target;
 use crate::holder::{Table, holder};
-use crate::wanted::{Family, Groups, MCAST_PORT};
+use crate::requested_ports::{Groups, MCAST_PORT, PortRange};
 
 /// How many ports are tried before it is said that none is free: far more than clusters fit on a host.
 const ATTEMPTS: u16 = 1000;
 
 /// The numbers of one cluster.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Chosen {
+pub(crate) struct Allocation {
     forwards: BTreeMap<Target, Arc<Reserved>>,
     groups: BTreeMap<NetId, SocketAddrV4>,
 }
@@ -35,7 +35,7 @@ struct Reserved {
     _socket: TcpSocket,
 }
 
-impl Chosen {
+impl Allocation {
     /// Where the host finds a port of a node.
     pub(crate) fn forward(&self, target: &Target) -> Option<SocketAddr> {
         self.forwards.get(target).map(|reserved| local(reserved.port).into())
@@ -47,12 +47,17 @@ impl Chosen {
     }
 
     /// The same with numbers for what is wanted besides. Claims all of them or none.
-    pub(crate) fn extended(&self, claims: &Claims, families: Vec<Family>, groups: &Groups) -> Result<Self, NetError> {
-        let mut choice = Choice { chosen: self.clone(), claims, names: Vec::new() };
-        match choice.take(families, groups) {
-            Ok(()) => Ok(choice.chosen),
+    pub(crate) fn extended(
+        &self,
+        host_locks: &HostLocks,
+        ranges: Vec<PortRange>,
+        groups: &Groups,
+    ) -> Result<Self, NetError> {
+        let mut allocator = Allocator { allocation: self.clone(), host_locks, names: Vec::new() };
+        match allocator.take(ranges, groups) {
+            Ok(()) => Ok(allocator.allocation),
             Err(error) => {
-                claims.release(choice.names);
+                host_locks.release(allocator.names);
                 Err(error)
             }
         }
@@ -60,47 +65,52 @@ impl Chosen {
 }
 
 /// A choice that is being made.
-struct Choice<'a> {
-    chosen: Chosen,
-    claims: &'a Claims,
+struct Allocator<'a> {
+    allocation: Allocation,
+    host_locks: &'a HostLocks,
     /// What was claimed for it so far.
     names: Vec<String>,
 }
 
-impl Choice<'_> {
+impl Allocator<'_> {
     /// What may not move goes first, so that what may makes room for it.
-    fn take(&mut self, mut families: Vec<Family>, groups: &Groups) -> Result<(), NetError> {
-        families.sort_by_key(|family| !family.fixed);
-        for mut family in families {
-            family.forwards.retain(|target, _| !self.chosen.forwards.contains_key(target));
-            self.take_family(&family)?;
+    fn take(&mut self, mut ranges: Vec<PortRange>, groups: &Groups) -> Result<(), NetError> {
+        ranges.sort_by_key(|range| !range.fixed);
+        for mut range in ranges {
+            range.forwards.retain(|target, _| !self.allocation.forwards.contains_key(target));
+            self.take_range(&range)?;
         }
         self.take_groups(groups)
     }
 
-    fn take_family(&mut self, family: &Family) -> Result<(), NetError> {
-        match self.take_documented(family) {
-            Err(NetError::InUse { .. }) if !family.fixed => {
-                family.forwards.keys().try_for_each(|target| self.take_any(*target))
+    fn take_range(&mut self, range: &PortRange) -> Result<(), NetError> {
+        match self.take_documented(range) {
+            Err(NetError::InUse { .. }) if !range.fixed => {
+                range.forwards.keys().try_for_each(|target| self.take_any(*target))
             }
             other => other,
         }
     }
 
     /// Takes the numbers that are wanted, or none of them. What wants none in particular gets any.
-    fn take_documented(&mut self, family: &Family) -> Result<(), NetError> {
-        let wanted: Vec<(Target, u16)> = family.forwards.iter().filter_map(|(t, port)| Some((*t, (*port)?))).collect();
-        let names: Vec<String> = wanted.iter().map(|(_, port)| tcp(*port)).collect();
-        self.claim(&names)?;
-        match wanted.iter().map(|(target, port)| Ok((*target, reserve(*port)?))).collect::<Result<Vec<_>, NetError>>() {
-            Ok(reserved) => self.chosen.forwards.extend(reserved),
+    fn take_documented(&mut self, range: &PortRange) -> Result<(), NetError> {
+        let requested: Vec<(Target, u16)> =
+            range.forwards.iter().filter_map(|(t, port)| Some((*t, (*port)?))).collect();
+        let names: Vec<String> = requested.iter().map(|(_, port)| tcp(*port)).collect();
+        self.take_locks(&names)?;
+        match requested
+            .iter()
+            .map(|(target, port)| Ok((*target, reserve(*port)?)))
+            .collect::<Result<Vec<_>, NetError>>()
+        {
+            Ok(reserved) => self.allocation.forwards.extend(reserved),
             Err(error) => {
-                self.claims.release(&names);
+                self.host_locks.release(&names);
                 return Err(error);
             }
         }
         self.names.extend(names);
-        family.forwards.iter().filter(|(_, port)| port.is_none()).try_for_each(|(target, _)| self.take_any(*target))
+        range.forwards.iter().filter(|(_, port)| port.is_none()).try_for_each(|(target, _)| self.take_any(*target))
     }
 
     /// Takes a port that the kernel says is free.
@@ -110,10 +120,10 @@ impl Choice<'_> {
         for _ in 0..ATTEMPTS {
             let reserved = reserve(0)?;
             let name = tcp(reserved.port);
-            match self.claim(std::slice::from_ref(&name)) {
+            match self.take_locks(std::slice::from_ref(&name)) {
                 Ok(()) => {
                     self.names.push(name);
-                    self.chosen.forwards.insert(target, reserved);
+                    self.allocation.forwards.insert(target, reserved);
                     return Ok(());
                 }
                 Err(NetError::InUse { .. }) => claimed.push(reserved),
@@ -124,10 +134,11 @@ impl Choice<'_> {
     }
 
     /// Takes the groups, all with one UDP port: the documented one or, if it may move, one of those that follow it.
-    fn take_groups(&mut self, wanted: &Groups) -> Result<(), NetError> {
-        let new = |(net, _): &(&NetId, &Ipv4Addr)| !self.chosen.groups.contains_key(net);
-        let new: Vec<(NetId, Ipv4Addr)> = wanted.groups.iter().filter(new).map(|(net, group)| (*net, *group)).collect();
-        let attempts = if wanted.fixed { 1 } else { ATTEMPTS };
+    fn take_groups(&mut self, requested: &Groups) -> Result<(), NetError> {
+        let new = |(net, _): &(&NetId, &Ipv4Addr)| !self.allocation.groups.contains_key(net);
+        let new: Vec<(NetId, Ipv4Addr)> =
+            requested.groups.iter().filter(new).map(|(net, group)| (*net, *group)).collect();
+        let attempts = if requested.fixed { 1 } else { ATTEMPTS };
         let mut in_use = Ok(());
         for port in (MCAST_PORT..).take(attempts.into()) {
             let addresses = new.iter().map(|(net, group)| (*net, SocketAddrV4::new(*group, port)));
@@ -141,24 +152,24 @@ impl Choice<'_> {
 
     fn take_addresses(&mut self, addresses: Vec<(NetId, SocketAddrV4)>) -> Result<(), NetError> {
         let names: Vec<String> = addresses.iter().map(|(_, address)| format!("mcast/{address}")).collect();
-        self.claim(&names)?;
+        self.take_locks(&names)?;
         if let Err(error) = addresses.iter().try_for_each(|(_, address)| is_silent(*address)) {
-            self.claims.release(&names);
+            self.host_locks.release(&names);
             return Err(error);
         }
         self.names.extend(names);
-        self.chosen.groups.extend(addresses);
+        self.allocation.groups.extend(addresses);
         Ok(())
     }
 
     /// Claims all of these or none. One that this cluster has already, or wants twice, is taken, too: for something else.
-    fn claim(&self, names: &[String]) -> Result<(), NetError> {
-        let mut wanted = BTreeSet::new();
-        if let Some(name) = names.iter().find(|name| self.claims.holds(name) || !wanted.insert(*name)) {
+    fn take_locks(&self, names: &[String]) -> Result<(), NetError> {
+        let mut requested = BTreeSet::new();
+        if let Some(name) = names.iter().find(|name| self.host_locks.holds(name) || !requested.insert(*name)) {
             return Err(NetError::InUse { what: spoken(name), by: "this cluster".to_owned() });
         }
-        self.claims.claim_all(names).map_err(|error| match error {
-            ClaimError::Taken { what, holder } => {
+        self.host_locks.take_all(names).map_err(|error| match error {
+            HostLockError::Taken { what, holder } => {
                 NetError::InUse { what: spoken(&what), by: format!("the cluster of {holder}") }
             }
             other => NetError::Other { message: "cannot claim numbers".to_owned(), source: Some(Box::new(other)) },

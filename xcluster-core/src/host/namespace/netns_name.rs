@@ -140,10 +140,10 @@ mod tests {
     #[test]
     fn what_is_wanted_reads_back() {
         for text in ["private", "here", "alice_xcluster1"] {
-            let wanted: Netns = text.parse().unwrap();
-            assert_eq!(wanted.to_string(), text);
-            let json = serde_json::to_string(&wanted).unwrap();
-            assert_eq!(serde_json::from_str::<Netns>(&json).unwrap(), wanted);
+            let netns: Netns = text.parse().unwrap();
+            assert_eq!(netns.to_string(), text);
+            let json = serde_json::to_string(&netns).unwrap();
+            assert_eq!(serde_json::from_str::<Netns>(&json).unwrap(), netns);
         }
     }
 }

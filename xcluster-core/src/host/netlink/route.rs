@@ -9,7 +9,7 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType};
 
 use super::address::Address;
-use super::{Failure, Netlink};
+use super::{Netlink, NetlinkError};
 
 /// A route through a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Route {
 
 /// The way that a packet takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Way {
+pub struct NextHop {
     /// The link that it leaves by.
     pub link: u32,
     /// It does not leave: the address is one of the namespace's own.
@@ -40,7 +40,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn add_route(&self, route: &Route) -> Result<bool, Failure> {
+    pub async fn add_route(&self, route: &Route) -> Result<bool, NetlinkError> {
         let action = || format!("add the route to {}/{}", route.to.ip, route.to.prefix);
         match self.act(RouteNetlinkMessage::NewRoute(route.message()), NLM_F_CREATE | NLM_F_EXCL, action).await {
             Ok(()) => Ok(true),
@@ -53,15 +53,15 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn is_local(&self, ip: IpAddr) -> Result<bool, Failure> {
-        Ok(self.way_to(ip).await?.is_some_and(|way| way.local))
+    pub async fn is_local(&self, ip: IpAddr) -> Result<bool, NetlinkError> {
+        Ok(self.next_hop(ip).await?.is_some_and(|way| way.local))
     }
 
     /// The way that a packet to an address takes; none where there is none.
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn way_to(&self, ip: IpAddr) -> Result<Option<Way>, Failure> {
+    pub async fn next_hop(&self, ip: IpAddr) -> Result<Option<NextHop>, NetlinkError> {
         let to = Address { ip, prefix: if ip.is_ipv4() { 32 } else { 128 } };
         let mut message = Route { to, via: None, link: 0 }.message();
         // Not a route of the main table is asked for, but the one that a packet would take.
@@ -77,8 +77,8 @@ impl Netlink {
 }
 
 /// What the kernel answers; none for a route that says that there is no way.
-fn read(route: &RouteMessage) -> Option<Way> {
-    let mut way = Way { link: 0, local: route.header.kind == RouteType::Local, from: None, via: None };
+fn read(route: &RouteMessage) -> Option<NextHop> {
+    let mut way = NextHop { link: 0, local: route.header.kind == RouteType::Local, from: None, via: None };
     for attribute in &route.attributes {
         match attribute {
             RouteAttribute::Oif(link) => way.link = *link,

@@ -8,7 +8,7 @@ use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 
-use super::{Failure, Netlink};
+use super::{Netlink, NetlinkError};
 
 /// An address with the length of its net's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn addresses(&self, link: u32) -> Result<Vec<Address>, Failure> {
+    pub async fn addresses(&self, link: u32) -> Result<Vec<Address>, NetlinkError> {
         let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         let found = self.list(message, || "list the addresses".to_owned()).await?;
         let address = |message| match message {
@@ -40,7 +40,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn add_address(&self, link: u32, address: Address) -> Result<bool, Failure> {
+    pub async fn add_address(&self, link: u32, address: Address) -> Result<bool, NetlinkError> {
         let mut message = address.message(link);
         if address.ip.is_ipv6() {
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
@@ -57,7 +57,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says, or nothing in time.
-    pub async fn remove_address(&self, link: u32, address: Address) -> Result<(), Failure> {
+    pub async fn remove_address(&self, link: u32, address: Address) -> Result<(), NetlinkError> {
         let action = || format!("remove address {}/{}", address.ip, address.prefix);
         match self.act(RouteNetlinkMessage::DelAddress(address.message(link)), 0, action).await {
             Err(failure) if matches!(failure.errno(), Some(Errno::EADDRNOTAVAIL | Errno::ENODEV)) => Ok(()),

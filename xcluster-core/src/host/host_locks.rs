@@ -45,7 +45,7 @@ impl fmt::Display for Holder {
 /// Why something could not be claimed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ClaimError {
+pub enum HostLockError {
     /// Somebody has it.
     #[error("{what} is claimed by {holder}")]
     Taken {
@@ -75,17 +75,17 @@ pub enum ClaimError {
 
 /// One claimed thing; dropping it gives it free.
 #[derive(Debug)]
-pub struct Claim {
+pub struct HostLock {
     _socket: OwnedFd,
 }
 
-impl Claim {
+impl HostLock {
     /// Claims `what`: any text of at most 80 bytes that all who share the thing agree on, such as
     /// `tcp/127.0.0.1:12001`.
     ///
     /// # Errors
     /// Somebody has it, or the operating system said no.
-    pub fn take(what: &str) -> Result<Self, ClaimError> {
+    pub fn take(what: &str) -> Result<Self, HostLockError> {
         Self::take_where(what, &stream)
     }
 
@@ -93,23 +93,23 @@ impl Claim {
     ///
     /// # Errors
     /// Somebody has it, or the operating system said no.
-    pub fn take_in(namespace: &Namespace, what: &str) -> Result<Self, ClaimError> {
+    pub fn take_in(namespace: &Namespace, what: &str) -> Result<Self, HostLockError> {
         Self::take_where(what, &|| namespace.socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0))
     }
 
     /// A name belongs to the namespace that its socket was opened in.
-    fn take_where(what: &str, open: &dyn Fn() -> io::Result<OwnedFd>) -> Result<Self, ClaimError> {
-        let failed = |source| ClaimError::Io { what: what.to_owned(), source };
-        let taken = || ClaimError::Taken { what: what.to_owned(), holder: holder(what, open) };
+    fn take_where(what: &str, open: &dyn Fn() -> io::Result<OwnedFd>) -> Result<Self, HostLockError> {
+        let failed = |source| HostLockError::Io { what: what.to_owned(), source };
+        let taken = || HostLockError::Taken { what: what.to_owned(), holder: holder(what, open) };
         Self::listen(what, open().map_err(failed)?)?.ok_or_else(taken)
     }
 
-    fn take_if_free(what: &str) -> Result<Option<Self>, ClaimError> {
-        Self::listen(what, stream().map_err(|source| ClaimError::Io { what: what.to_owned(), source })?)
+    fn take_if_free(what: &str) -> Result<Option<Self>, HostLockError> {
+        Self::listen(what, stream().map_err(|source| HostLockError::Io { what: what.to_owned(), source })?)
     }
 
-    fn listen(what: &str, socket: OwnedFd) -> Result<Option<Self>, ClaimError> {
-        let failed = |errno: nix::Error| ClaimError::Io { what: what.to_owned(), source: errno.into() };
+    fn listen(what: &str, socket: OwnedFd) -> Result<Option<Self>, HostLockError> {
+        let failed = |errno: nix::Error| HostLockError::Io { what: what.to_owned(), source: errno.into() };
         match bind(socket.as_raw_fd(), &address(what).map_err(failed)?) {
             Ok(()) => {}
             Err(nix::Error::EADDRINUSE) => return Ok(None),
@@ -123,16 +123,16 @@ impl Claim {
     ///
     /// # Errors
     /// None became free within `limit`, or the operating system said no.
-    pub async fn take_one_of(what: &str, places: usize, limit: Duration) -> Result<Self, ClaimError> {
-        let late = |_| ClaimError::Late { what: what.to_owned(), waited: limit };
+    pub async fn take_one_of(what: &str, places: usize, limit: Duration) -> Result<Self, HostLockError> {
+        let late = |_| HostLockError::Late { what: what.to_owned(), waited: limit };
         timeout(limit, Self::wait_for_one_of(what, places)).await.map_err(late)?
     }
 
-    async fn wait_for_one_of(what: &str, places: usize) -> Result<Self, ClaimError> {
+    async fn wait_for_one_of(what: &str, places: usize) -> Result<Self, HostLockError> {
         let mut ends = FuturesUnordered::new();
         for name in (0..places).map(|place| format!("{what}/{place}")) {
             match Self::take_if_free(&name)? {
-                Some(claim) => return Ok(claim),
+                Some(host_lock) => return Ok(host_lock),
                 None => ends.push(end_of_holder(name)),
             }
         }
@@ -140,7 +140,7 @@ impl Claim {
         while let Some(name) = ends.next().await {
             let name = name?;
             match Self::take_if_free(&name)? {
-                Some(claim) => return Ok(claim),
+                Some(host_lock) => return Ok(host_lock),
                 None => ends.push(end_of_holder(name)),
             }
         }
@@ -150,48 +150,48 @@ impl Claim {
 
 /// The claims of one cluster, kept until it ends.
 #[derive(Debug, Default)]
-pub struct Claims {
-    held: Mutex<BTreeMap<String, Claim>>,
+pub struct HostLocks {
+    held: Mutex<BTreeMap<String, HostLock>>,
 }
 
-impl Claims {
+impl HostLocks {
     /// No claims yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Claims all of `wanted` or none. What this value holds already stays held.
+    /// Takes the locks of all names, or none. What this value holds already stays held.
     ///
     /// # Errors
     /// The first of them that somebody else has, or the operating system said no.
-    pub fn claim_all(&self, wanted: impl IntoIterator<Item = impl Into<String>>) -> Result<(), ClaimError> {
-        self.take_all(wanted, Claim::take)
+    pub fn take_all(&self, names: impl IntoIterator<Item = impl Into<String>>) -> Result<(), HostLockError> {
+        self.take_each(names, HostLock::take)
     }
 
-    /// The same among those who use a network namespace; see [`Claim::take_in`].
+    /// The same among those who use a network namespace; see [`HostLock::take_in`].
     ///
     /// # Errors
     /// The first of them that somebody else has, or the operating system said no.
-    pub fn claim_all_in(
+    pub fn take_all_in(
         &self,
         namespace: &Namespace,
-        wanted: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Result<(), ClaimError> {
-        self.take_all(wanted, |what| Claim::take_in(namespace, what))
+        names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<(), HostLockError> {
+        self.take_each(names, |what| HostLock::take_in(namespace, what))
     }
 
-    fn take_all(
+    fn take_each(
         &self,
-        wanted: impl IntoIterator<Item = impl Into<String>>,
-        take: impl Fn(&str) -> Result<Claim, ClaimError>,
-    ) -> Result<(), ClaimError> {
+        names: impl IntoIterator<Item = impl Into<String>>,
+        take: impl Fn(&str) -> Result<HostLock, HostLockError>,
+    ) -> Result<(), HostLockError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = BTreeMap::new();
-        for what in wanted {
+        for what in names {
             let what = what.into();
             if !held.contains_key(&what) && !taken.contains_key(&what) {
-                let claim = take(&what)?;
-                taken.insert(what, claim);
+                let host_lock = take(&what)?;
+                taken.insert(what, host_lock);
             }
         }
         held.append(&mut taken);
@@ -232,8 +232,8 @@ fn holder(what: &str, open: &dyn Fn() -> io::Result<OwnedFd>) -> Holder {
 }
 
 /// Completes with the name when whoever holds it gives it free or dies.
-async fn end_of_holder(what: String) -> Result<String, ClaimError> {
-    let failed = |source: io::Error| ClaimError::Io { what: what.clone(), source };
+async fn end_of_holder(what: String) -> Result<String, HostLockError> {
+    let failed = |source: io::Error| HostLockError::Io { what: what.clone(), source };
     let socket = stream().map_err(failed)?;
     match connect(socket.as_raw_fd(), &address(&what).map_err(|errno| failed(errno.into()))?) {
         Ok(()) => {

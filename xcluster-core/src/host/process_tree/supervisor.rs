@@ -50,7 +50,7 @@ fn split(report: RawFd, starter: Pid) -> io::Result<()> {
     if getppid() != starter {
         return Err(io::ErrorKind::BrokenPipe.into());
     }
-    let keeper = getpid();
+    let supervisor = getpid();
     // SAFETY: this process has one thread.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => keep(child, report),
@@ -59,7 +59,7 @@ fn split(report: RawFd, starter: Pid) -> io::Result<()> {
             setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
             before.thread_set_mask()?;
             set_pdeathsig(Signal::SIGKILL)?;
-            if getppid() == keeper { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+            if getppid() == supervisor { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
         }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) const MCAST_PORT: u16 = 27030;
 
 /// Forwards whose numbers belong together: all of them move if one cannot stay.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Family {
+pub(crate) struct PortRange {
     /// The user chose these numbers: they may not move.
     pub(crate) fixed: bool,
     /// What is forwarded, and the port of the host that is wanted for it; none is any.
@@ -41,7 +41,7 @@ struct Service {
     /// The number that the shell version documents.
     documented: u16,
     /// The number that the user chose.
-    chosen: Option<u16>,
+    configured: Option<u16>,
 }
 
 impl Service {
@@ -51,17 +51,17 @@ impl Service {
 
     /// The port of the host. It does not wrap, so that the caller can tell when there is none.
     fn number(&self, target: &Target) -> u32 {
-        let number = u32::from(self.chosen.unwrap_or(self.documented));
+        let number = u32::from(self.configured.unwrap_or(self.documented));
         if self.only.is_some() { number } else { number + u32::from(target.node.number()) }
     }
 }
 
 fn services(config: &UserConfig) -> [Service; 4] {
     [
-        Service { port: 23, only: None, documented: 12000, chosen: config.telnet_base },
-        Service { port: 22, only: None, documented: 12300, chosen: config.ssh_base },
-        Service { port: 8080, only: Some(1), documented: 18080, chosen: config.k8s_port },
-        Service { port: 6443, only: Some(1), documented: 7443, chosen: config.k8s_api_port },
+        Service { port: 23, only: None, documented: 12000, configured: config.telnet_base },
+        Service { port: 22, only: None, documented: 12300, configured: config.ssh_base },
+        Service { port: 8080, only: Some(1), documented: 18080, configured: config.k8s_port },
+        Service { port: 6443, only: Some(1), documented: 7443, configured: config.k8s_api_port },
     ]
 }
 
@@ -69,29 +69,29 @@ fn services(config: &UserConfig) -> [Service; 4] {
 ///
 /// # Errors
 /// Every number that does not exist and every overlap among those that the user chose.
-pub(crate) fn forwards(config: &UserConfig, ports: &[Port]) -> Result<Vec<Family>, Vec<Problem>> {
+pub(crate) fn forwards(config: &UserConfig, ports: &[Port]) -> Result<Vec<PortRange>, Vec<Problem>> {
     let mut targets: Vec<Target> = ports.iter().filter(|port| is_internal(&port.net)).flat_map(targets).collect();
     targets.sort_unstable();
     targets.dedup();
     let mut problems = Vec::new();
-    let mut families = Vec::new();
+    let mut ranges = Vec::new();
     for service in services(config) {
         let (own, rest): (Vec<_>, Vec<_>) = targets.into_iter().partition(|target| service.covers(target));
         targets = rest;
-        let mut family = Family { fixed: service.chosen.is_some(), ..Family::default() };
+        let mut range = PortRange { fixed: service.configured.is_some(), ..PortRange::default() };
         for target in own {
             let number = service.number(&target);
             match u16::try_from(number) {
-                Ok(number) => _ = family.forwards.insert(target, Some(number)),
+                Ok(number) => _ = range.forwards.insert(target, Some(number)),
                 Err(_) => problems.push(Problem::Beyond { number, target }),
             }
         }
-        families.push(family);
+        ranges.push(range);
     }
-    problems.extend(overlaps(&families));
+    problems.extend(overlaps(&ranges));
     let any = targets.into_iter().map(|target| (target, None)).collect();
-    families.push(Family { fixed: false, forwards: any });
-    if problems.is_empty() { Ok(families) } else { Err(problems) }
+    ranges.push(PortRange { fixed: false, forwards: any });
+    if problems.is_empty() { Ok(ranges) } else { Err(problems) }
 }
 
 /// What a port's node is to be reached at over it.
@@ -99,8 +99,8 @@ pub(crate) fn targets(port: &Port) -> impl Iterator<Item = Target> {
     port.expose.iter().map(|number| Target { net: port.net.id, node: port.node, port: *number })
 }
 
-fn overlaps(families: &[Family]) -> Vec<Problem> {
-    let fixed = families.iter().filter(|family| family.fixed).flat_map(|family| &family.forwards);
+fn overlaps(ranges: &[PortRange]) -> Vec<Problem> {
+    let fixed = ranges.iter().filter(|range| range.fixed).flat_map(|range| &range.forwards);
     let mut seen: BTreeMap<u16, Target> = BTreeMap::new();
     let mut problems = Vec::new();
     for (target, number) in fixed {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::host::{Namespace, NamespaceError};
 use nix::errno::Errno;
 
-use super::link::{Change, Link, Which};
-use super::{Failure, Netlink};
+use super::link::{Link, LinkChange, LinkSelector};
+use super::{Netlink, NetlinkError};
 
 use ioctl::{Queue, become_tap, make_permanent};
 
@@ -58,7 +58,7 @@ pub enum TapError {
     },
     /// It could not be given what it was to have.
     #[error(transparent)]
-    Link(#[from] Failure),
+    Link(#[from] NetlinkError),
     /// `/dev/net/tun` could not be opened there.
     #[error(transparent)]
     Tun(#[from] NamespaceError),
@@ -76,11 +76,11 @@ pub async fn make(
     ours: impl Fn(&Link) -> bool,
 ) -> Result<Queues, TapError> {
     let queues = open(namespace, netlink, tap, &ours).await?;
-    let which = Which::Name(tap.name);
+    let which = LinkSelector::Name(tap.name);
     // Two messages, since of one the kernel would do the last first: the tap would be up, and tell the guest of an address
     // that it made up. They are on their way together.
     let dressed = dress(tap);
-    let joined = Change { controller: tap.controller, up: Some(true), ..Change::default() };
+    let joined = LinkChange { controller: tap.controller, up: Some(true), ..LinkChange::default() };
     tokio::try_join!(netlink.change(which, &dressed), netlink.change(which, &joined))?;
     Ok(queues)
 }
@@ -90,25 +90,25 @@ pub async fn make(
 ///
 /// # Errors
 /// Those of [`make`].
-pub async fn make_lasting(
+pub async fn make_persistent(
     namespace: &Namespace,
     netlink: &Netlink,
     tap: &NewTap<'_>,
     ours: impl Fn(&Link) -> bool,
 ) -> Result<(), TapError> {
     let queues = open(namespace, netlink, tap, &ours).await?;
-    netlink.change(Which::Name(tap.name), &dress(tap)).await?;
+    netlink.change(LinkSelector::Name(tap.name), &dress(tap)).await?;
     let refused = |errno| TapError::Refused { name: tap.name.to_owned(), errno };
     queues.iter().try_for_each(|queue| make_permanent(queue)).map_err(refused)
 }
 
-fn dress<'a>(tap: &NewTap<'a>) -> Change<'a> {
-    Change {
+fn dress<'a>(tap: &NewTap<'a>) -> LinkChange<'a> {
+    LinkChange {
         alias: Some(tap.mark),
         group: Some(tap.group),
         mtu: Some(tap.mtu),
         no_own_address: !tap.own_address,
-        ..Change::default()
+        ..LinkChange::default()
     }
 }
 
@@ -159,7 +159,7 @@ async fn become_new_tap(
 ///
 /// # Errors
 /// It is there and cannot be removed.
-pub async fn remove(netlink: &Netlink, name: &str, ours: impl Fn(&Link) -> bool) -> Result<(), Failure> {
+pub async fn remove(netlink: &Netlink, name: &str, ours: impl Fn(&Link) -> bool) -> Result<(), NetlinkError> {
     match make_room(netlink, name, &ours).await {
         Err(TapError::Link(failure)) => Err(failure),
         // A stranger's.
@@ -171,7 +171,7 @@ pub async fn remove(netlink: &Netlink, name: &str, ours: impl Fn(&Link) -> bool)
 async fn make_room(netlink: &Netlink, name: &str, ours: &impl Fn(&Link) -> bool) -> Result<(), TapError> {
     match netlink.link(name).await? {
         None => Ok(()),
-        Some(link) if ours(&link) => Ok(netlink.remove(Which::Index(link.index)).await?),
+        Some(link) if ours(&link) => Ok(netlink.remove(LinkSelector::Index(link.index)).await?),
         Some(_) => Err(TapError::Conflict(name.to_owned())),
     }
 }
