@@ -7,7 +7,7 @@
 //! * [`Process`] is a QEMU that dies with the thread that started it, so that nothing is left if the test is killed.
 //!
 //! One rung below this one there is no cluster either: a backend is asked by its own trait,
-//! [`NetBackend`](xcluster_core::net::NetBackend), with a [`Site`](xcluster_core::net::Site) of the caller's.
+//! [`NetBackend`](xcluster_core::net::NetBackend), with a [`BackendContext`](xcluster_core::net::Site) of the caller's.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -50,7 +50,7 @@ async fn own_process() -> Result<()> {
     let mut descriptors = descriptors(&nics)?;
     descriptors.insert(CONSOLE.to_owned(), theirs.into());
     descriptors.insert(MONITOR.to_owned(), monitor.into());
-    let launch = Launch { program: "qemu-system-x86_64".into(), words: machine(nics)?.words(), descriptors, place };
+    let launch = Launch { program: "qemu-system-x86_64".into(), args: machine(nics)?.args(), descriptors, place };
     let mut qemu = Process::start(launch)?;
     console.set_nonblocking(true)?;
     let mut console = BufReader::new(tokio::net::UnixStream::from_std(console)?);

@@ -27,14 +27,14 @@ impl Lab {
         self.folder.path()
     }
 
-    fn xcluster(&self, words: &[&str]) -> Ended {
-        self.with(words, [])
+    fn xcluster(&self, args: &[&str]) -> Ended {
+        self.with(args, [])
     }
 
-    fn with<const N: usize>(&self, words: &[&str], variables: [(&str, &str); N]) -> Ended {
+    fn with<const N: usize>(&self, args: &[&str], variables: [(&str, &str); N]) -> Ended {
         let mut command = Command::cargo_bin("xcluster").unwrap();
         command.env_clear().envs(variables).env("XDG_RUNTIME_DIR", self.path()).env("HOME", self.path());
-        let output = command.args(words).output().unwrap();
+        let output = command.args(args).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
@@ -73,9 +73,9 @@ fn the_plan_of_the_default_cluster() {
 
 #[test]
 fn the_plan_of_five_nets() {
-    let words = "plan --net user --name lab --nvm 2 --nrouters 2 --ntesters 1 --nets-vm 0,1,3,4 --nets_router 0,1,3,4,2 --mtu 9000 \
+    let args = "plan --net user --name lab --nvm 2 --nrouters 2 --ntesters 1 --nets-vm 0,1,3,4 --nets_router 0,1,3,4,2 --mtu 9000 \
                  --node 201:mem=384,smp=4 --append quiet --no-login --no-configure --identity kernel --accel tcg";
-    assert_prints!(Lab::new().xcluster(&words.split_whitespace().collect::<Vec<_>>()));
+    assert_prints!(Lab::new().xcluster(&args.split_whitespace().collect::<Vec<_>>()));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_topology_with_several_mistakes_is_told_with_their_lines() {
 #[test]
 fn a_cluster_that_does_not_run_is_told_by_every_command() {
     let lab = Lab::new();
-    for words in [
+    for args in [
         &["status"][..],
         &["status", "--json"],
         &["stop"],
@@ -165,9 +165,9 @@ fn a_cluster_that_does_not_run_is_told_by_every_command() {
         &["forward", "0:1:22"],
         &["env", "--ports"],
     ] {
-        let ended = lab.xcluster(words);
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{words:?}");
-        assert_eq!(ended.stderr, "error: no cluster named `default` runs\n\nhint: `xcluster start`\n", "{words:?}");
+        let ended = lab.xcluster(args);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{args:?}");
+        assert_eq!(ended.stderr, "error: no cluster named `default` runs\n\nhint: `xcluster start`\n", "{args:?}");
     }
     // As ssh does, so that it is told apart from the command's own codes.
     assert_eq!(lab.xcluster(&["exec", "1", "--", "true"]).code, Some(255));
@@ -312,7 +312,7 @@ fn the_shell_versions_words_are_aliases() {
     let lab = Lab::new();
     for (alias, name) in [("starts", "start"), ("rsh", "ssh"), ("rcp", "cp")] {
         assert_eq!(lab.xcluster(&[alias, "--help"]).code, Some(0), "{alias}");
-        let first = |word: &str| lab.xcluster(&[word, "--help"]).stdout.lines().next().map(str::to_owned);
+        let first = |arg: &str| lab.xcluster(&[arg, "--help"]).stdout.lines().next().map(str::to_owned);
         assert_eq!(first(alias), first(name));
     }
 }

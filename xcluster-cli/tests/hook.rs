@@ -35,23 +35,23 @@ impl Lab {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
-        command.args(words).env_clear().env("HOME", self.folder.path()).env("XDG_RUNTIME_DIR", self.folder.path());
+        command.args(args).env_clear().env("HOME", self.folder.path()).env("XDG_RUNTIME_DIR", self.folder.path());
         command
             .env("PATH", format!("{}:/usr/bin:/bin", self.folder.path().display()))
             .env("XCLUSTER_HOOK", self.path("hook"));
         command
     }
 
-    fn runs(&self, words: &[&str]) -> (Option<i32>, String, String) {
-        said(&self.command(words).stdin(Stdio::null()).output().unwrap())
+    fn runs(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        said(&self.command(args).stdin(Stdio::null()).output().unwrap())
     }
 
     /// Succeeds and says this on standard output.
-    fn prints(&self, words: &[&str], expected: &str) {
-        let (code, stdout, stderr) = self.runs(words);
-        assert_eq!((code, stdout.as_str()), (Some(0), expected), "{words:?}: {stderr}");
+    fn prints(&self, args: &[&str], expected: &str) {
+        let (code, stdout, stderr) = self.runs(args);
+        assert_eq!((code, stdout.as_str()), (Some(0), expected), "{args:?}: {stderr}");
     }
 }
 
@@ -108,9 +108,9 @@ fn prepare_comes_before_every_command_and_what_it_sets_counts() {
 #[test]
 fn a_prepare_that_fails_ends_the_command() {
     let lab = Lab::new("prepare() { return 9; }\ncmd_own() { echo done; }\n");
-    for words in [&["own"][..], &["plan", "--net", "user"]] {
-        let (code, stdout, _) = lab.runs(words);
-        assert_eq!((code, stdout.as_str()), (Some(9), ""), "{words:?}");
+    for args in [&["own"][..], &["plan", "--net", "user"]] {
+        let (code, stdout, _) = lab.runs(args);
+        assert_eq!((code, stdout.as_str()), (Some(9), ""), "{args:?}");
     }
 }
 
@@ -157,8 +157,8 @@ fn a_hook_for_bash_is_run_by_bash() {
 #[test]
 fn help_needs_no_hook() {
     let lab = Lab::new("if\n");
-    for words in [&["--help"][..], &["help", "start"], &["start", "--help"], &["--version"], &["completions", "bash"]] {
-        assert_eq!(lab.runs(words).0, Some(0), "{words:?}");
+    for args in [&["--help"][..], &["help", "start"], &["start", "--help"], &["--version"], &["completions", "bash"]] {
+        assert_eq!(lab.runs(args).0, Some(0), "{args:?}");
     }
     assert_eq!(lab.runs(&["status"]).0, Some(3));
 }
@@ -263,7 +263,7 @@ fn lists_with_separators_of_the_hooks_own_harm_nobody() {
 #[test]
 fn a_wrong_variable_keeps_nobody_from_asking_for_a_cluster_or_stopping_it() {
     let lab = Lab::new("cmd_mine() { :; }\n");
-    let run = |word: &str| said(&lab.command(&[word]).env("__mem", "abc").output().unwrap());
+    let run = |arg: &str| said(&lab.command(&[arg]).env("__mem", "abc").output().unwrap());
     let (code, _, stderr) = run("status");
     assert_eq!(code, Some(4), "{stderr}");
     assert!(stderr.contains("__mem") && stderr.contains("the hook is not read"), "{stderr}");

@@ -4,12 +4,12 @@
 use assert_cmd::Command;
 
 /// The exit code and what was said, or nothing where it would be done.
-fn refused(words: &[&str]) -> Option<(Option<i32>, String)> {
+fn refused(args: &[&str]) -> Option<(Option<i32>, String)> {
     if nix::unistd::Uid::effective().is_root() {
-        eprintln!("not tried as root: {words:?}");
+        eprintln!("not tried as root: {args:?}");
         return None;
     }
-    let output = Command::cargo_bin("xcluster").unwrap().env_clear().args(words).output().unwrap();
+    let output = Command::cargo_bin("xcluster").unwrap().env_clear().args(args).output().unwrap();
     assert!(output.stdout.is_empty());
     Some((output.status.code(), String::from_utf8(output.stderr).unwrap()))
 }

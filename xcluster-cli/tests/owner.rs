@@ -48,16 +48,16 @@ impl Lab {
         self.path("qemu")
     }
 
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(words[0]);
-        command.args(&words[1..]).env("XDG_RUNTIME_DIR", self.folder.path()).env("HOME", self.folder.path());
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(args[0]);
+        command.args(&args[1..]).env("XDG_RUNTIME_DIR", self.folder.path()).env("HOME", self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    fn output(&self, words: &[&str]) -> (Option<i32>, String, String) {
+    fn output(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let Output { status, stdout, stderr } =
-            self.command(&[env!("CARGO_BIN_EXE_xcluster")]).args(words).output().unwrap();
+            self.command(&[env!("CARGO_BIN_EXE_xcluster")]).args(args).output().unwrap();
         (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
     }
 
@@ -76,11 +76,11 @@ impl Lab {
     fn start_by(&self, program: &[&str], more: &[&str]) -> Start {
         let file = |name: &str| self.path(name).to_str().unwrap().to_owned();
         let (kernel, qemu) = (file("kernel"), file("qemu"));
-        let mut words =
+        let mut args =
             vec!["start", "--net", "user", "--nvm", "1", "--nrouters", "0", "--accel", "tcg", "--qemu", &qemu];
-        words.extend(["--kernel", &kernel, "--initrd", &kernel]);
-        words.extend(more);
-        let mut process = self.command(program).args(words).spawn().unwrap();
+        args.extend(["--kernel", &kernel, "--initrd", &kernel]);
+        args.extend(more);
+        let mut process = self.command(program).args(args).spawn().unwrap();
         let stderr = BufReader::new(process.stderr.take().unwrap());
         Start { process, stderr: Some(stderr), said: String::new() }
     }

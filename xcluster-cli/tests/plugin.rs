@@ -37,26 +37,26 @@ impl Lab {
         path.to_str().unwrap().to_owned()
     }
 
-    fn xcluster(&self, words: &[&str]) -> Output {
+    fn xcluster(&self, args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xcluster"));
-        command.args(words).env("XDG_RUNTIME_DIR", self.folder.path()).env("XCLUSTER_NAME", "plugged");
+        command.args(args).env("XDG_RUNTIME_DIR", self.folder.path()).env("XCLUSTER_NAME", "plugged");
         command.env("XCLUSTER_PLUGINS", self.folder.path()).output().unwrap()
     }
 
     /// What it prints. It must succeed.
-    fn says(&self, words: &[&str]) -> String {
-        let output = self.xcluster(words);
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    fn says(&self, args: &[&str]) -> String {
+        let output = self.xcluster(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// That it fails with this code, and what it says then.
-    fn fails(&self, words: &[&str], code: i32, expected: &[&str]) {
-        let output = self.xcluster(words);
+    fn fails(&self, args: &[&str], code: i32, expected: &[&str]) {
+        let output = self.xcluster(args);
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
         for expected in expected {
-            assert!(said.contains(expected), "{words:?}: `{expected}` is expected in: {said}");
+            assert!(said.contains(expected), "{args:?}: `{expected}` is expected in: {said}");
         }
     }
 }
@@ -86,12 +86,12 @@ fn plugins_are_listed_with_what_they_can_do_or_why_they_cannot_be_used() {
 #[test]
 fn a_plugin_is_found_by_the_name_of_its_backend() {
     let lab = Lab::new();
-    for words in [
+    for args in [
         &["plan", "--net", "c-switch"][..],
         &["plan", "--plugin", "c-switch", "--net", "c-switch"],
         &["plan", "--plugin", lab.library().to_str().unwrap(), "--net", "c-switch"],
     ] {
-        let plan = lab.says(words);
+        let plan = lab.says(args);
         assert!(plan.contains("c-switch"), "{plan}");
     }
     let topology = lab.file("lab.toml", b"[net.1]\nbackend = \"c-switch\"\n");
@@ -132,8 +132,8 @@ fn a_plugin_that_cannot_be_used_is_told_with_a_code() {
 fn real_vms_talk_over_a_plugin() {
     let lab = Lab::new();
     let library = lab.library();
-    let words = ["start", "--plugin", library.to_str().unwrap(), "--net", "c-switch", "--nvm", "2", "--nrouters", "0"];
-    lab.says(&words);
+    let args = ["start", "--plugin", library.to_str().unwrap(), "--net", "c-switch", "--nvm", "2", "--nrouters", "0"];
+    lab.says(&args);
     let status: serde_json::Value = serde_json::from_str(&lab.says(&["status", "--json"])).unwrap();
     assert_eq!(status["nets"][1]["backend"], "c-switch");
     for address in ["192.168.0.2", "192.168.1.2", "1000::1:192.168.1.2"] {

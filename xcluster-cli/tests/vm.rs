@@ -25,21 +25,21 @@ impl Terminal {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn xcluster(&self, words: &[&str]) -> Command {
+    fn xcluster(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xcluster"));
-        command.args(words).env("XDG_RUNTIME_DIR", self.folder.path()).env("XCLUSTER_NAME", "terminal");
+        command.args(args).env("XDG_RUNTIME_DIR", self.folder.path()).env("XCLUSTER_NAME", "terminal");
         command
     }
 
     /// Runs it, with input, and gives what it printed. It must succeed.
-    fn says(&self, words: &[&str], input: &[u8]) -> Vec<u8> {
-        let output = self.runs(words, input);
-        assert!(output.status.success(), "{words:?}: {output:?}");
+    fn says(&self, args: &[&str], input: &[u8]) -> Vec<u8> {
+        let output = self.runs(args, input);
+        assert!(output.status.success(), "{args:?}: {output:?}");
         output.stdout
     }
 
-    fn runs(&self, words: &[&str], input: &[u8]) -> Output {
-        let mut command = self.xcluster(words);
+    fn runs(&self, args: &[&str], input: &[u8]) -> Output {
+        let mut command = self.xcluster(args);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_owned();

@@ -23,7 +23,7 @@ use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
 use crate::host::namespace::NamespaceEntry;
 use crate::name::{ClusterName, NetId, NodeId};
-use crate::net::Wired;
+use crate::net::PortConfig;
 use crate::plan::Plan;
 
 /// A running cluster; see [`cluster::Cluster`].
@@ -88,7 +88,7 @@ impl Cluster {
     ///
     /// # Errors
     /// As [`cluster::Cluster::wire`].
-    pub fn wire(&self, node: impl IntoNodeId, net: NetId) -> Result<Wired, Error> {
+    pub fn wire(&self, node: impl IntoNodeId, net: NetId) -> Result<PortConfig, Error> {
         block_on(self.0.wire(node, net))
     }
 

@@ -28,7 +28,7 @@ const PURE: &[&str] = &[
     "plan",
     "guest/topology.rs",
     "qemu/command.rs",
-    "external/words.rs",
+    "external/script/qemu_args.rs",
     "external/plugin/abi.rs",
     "external/plugin/message.rs",
     "external/plugin/reply.rs",
@@ -46,7 +46,7 @@ const UNSAFE: &[&str] = &[
     "external/plugin/instance.rs",
     "external/plugin/load.rs",
     "external/plugin/tokens.rs",
-    "external/plugin/export/asked.rs",
+    "external/plugin/export/host_client.rs",
     "external/plugin/export/mod.rs",
 ];
 

@@ -2,7 +2,7 @@
 
 use xcluster_core::Builder;
 use xcluster_core::name::{NetId, NodeId, Role};
-use xcluster_core::net::{Capabilities, Net, NetBackend, NetError, Port, Registry, Site, VmToVm, Wired};
+use xcluster_core::net::{BackendContext, Capabilities, Net, NetBackend, NetError, Port, PortConfig, Registry, VmToVm};
 use xcluster_core::plan::{GuestSource, Identity, NodeBoot, Options, Plan, Readiness};
 use xcluster_core::topology::{NetKind, Topology};
 
@@ -26,23 +26,23 @@ impl NetBackend for Paper {
         capabilities
     }
 
-    async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+    async fn preflight(&self, _: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
         unreachable!("a plan touches nothing")
     }
 
-    async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn create_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         unreachable!("a plan touches nothing")
     }
 
-    async fn setup(&self, _: &Site<'_>, _: &Port) -> Result<Wired, NetError> {
+    async fn setup(&self, _: &BackendContext<'_>, _: &Port) -> Result<PortConfig, NetError> {
         unreachable!("a plan touches nothing")
     }
 
-    async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> {
+    async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> {
         unreachable!("a plan touches nothing")
     }
 
-    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         unreachable!("a plan touches nothing")
     }
 }

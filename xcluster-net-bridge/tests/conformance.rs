@@ -11,7 +11,7 @@ use xcluster_core::external::{PluginBackend, PluginConfig};
 use xcluster_core::host::Netns;
 use xcluster_core::host::namespace::NamedNetns;
 use xcluster_core::name::NetId;
-use xcluster_core::net::{Net, NetBackend, Site};
+use xcluster_core::net::{BackendContext, Net, NetBackend};
 use xcluster_core::testing::conformance::{Stranger, Subject, trials};
 use xcluster_core::testing::harness::Test;
 use xcluster_core::testing::{Failed, ensure, harness};
@@ -83,16 +83,16 @@ struct SomebodysBridge {
 
 #[async_trait(?Send)]
 impl Stranger for SomebodysBridge {
-    async fn plant(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        let (links, name) = (Links::of(site.needed_namespace()?)?, format!("xcbr{}", net.id));
+    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+        let (links, name) = (Links::of(context.needed_namespace()?)?, format!("xcbr{}", net.id));
         links.make_bridge(&name).await?;
         let looks = links.looks(&name).await?;
         self.planted.lock().unwrap_or_else(PoisonError::into_inner).insert(net.id, looks);
         Ok(())
     }
 
-    async fn remove_intact(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        let (links, name) = (Links::of(site.needed_namespace()?)?, format!("xcbr{}", net.id));
+    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+        let (links, name) = (Links::of(context.needed_namespace()?)?, format!("xcbr{}", net.id));
         let before = self.planted.lock().unwrap_or_else(PoisonError::into_inner).remove(&net.id);
         let now = links.looks(&name).await?;
         ensure(before.as_deref() == Some(&now), || format!("it was {before:?} and is {now}"))?;

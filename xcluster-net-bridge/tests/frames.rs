@@ -36,12 +36,12 @@ impl Pair {
         let mut net = Net::new(NetId::CLUSTER);
         net.mtu = mtu;
         let ports = [Port::new(NodeId::new(1)?, net.clone(), 0), Port::new(NodeId::new(2)?, net.clone(), 0)];
-        backend.preflight(&stage.site(), std::slice::from_ref(&net), &ports).await?;
-        backend.create_net(&stage.site(), &net).await?;
+        backend.preflight(&stage.context(), std::slice::from_ref(&net), &ports).await?;
+        backend.create_net(&stage.context(), &net).await?;
         let mut taps = Vec::new();
         for port in &ports {
-            let wired = backend.setup(&stage.site(), port).await?;
-            let tap = wired.kvm.descriptors().get("tap1").ok_or_else(|| Failed::new("there is no tap"))?;
+            let port_config = backend.setup(&stage.context(), port).await?;
+            let tap = port_config.kvm.descriptors().get("tap1").ok_or_else(|| Failed::new("there is no tap"))?;
             taps.push(Tap::new(tap)?);
         }
         let second = taps.pop().ok_or_else(|| Failed::new("no second tap"))?;
@@ -186,7 +186,7 @@ fn tcp_segment(payload: u16) -> Vec<u8> {
 
 /// The sum of RFC 1071, not complemented.
 fn sum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
-    let sum: u32 = words.sum();
+    let halfwords = bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+    let sum: u32 = halfwords.sum();
     ((sum & 0xffff) + (sum >> 16)) as u16
 }

@@ -38,10 +38,10 @@ async fn cluster(number: usize, together: Arc<Barrier>) -> Result<(), Failed> {
     let nodes = (1..=TAPS).map(NodeId::new).collect::<Result<Vec<_>, _>>()?;
     let ports: Vec<Port> = nodes.iter().map(|node| Port::new(*node, net.clone(), 0)).collect();
     let made = async {
-        backend.preflight(&stage.site(), std::slice::from_ref(&net), &ports).await?;
-        backend.create_net(&stage.site(), &net).await?;
+        backend.preflight(&stage.context(), std::slice::from_ref(&net), &ports).await?;
+        backend.create_net(&stage.context(), &net).await?;
         for port in &ports {
-            backend.setup(&stage.site(), port).await?;
+            backend.setup(&stage.context(), port).await?;
         }
         Ok::<(), Failed>(())
     };

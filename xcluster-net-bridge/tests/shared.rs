@@ -10,7 +10,7 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::name::{NetId, NodeId};
-use xcluster_core::net::{Net, NetBackend, NetError, Port, Wired};
+use xcluster_core::net::{Net, NetBackend, NetError, Port, PortConfig};
 use xcluster_core::testing::{Failed, Stage, ensure};
 use xcluster_net_bridge::{BridgeBackend, PREPARED_MARK};
 
@@ -48,23 +48,23 @@ impl Lab {
         self
     }
 
-    async fn begin(&self) -> Result<Vec<Wired>, NetError> {
-        let site = self.stage.site();
-        self.backend.preflight(&site, std::slice::from_ref(&self.net), &self.ports).await?;
-        self.backend.create_net(&site, &self.net).await?;
-        let mut wired = Vec::new();
+    async fn begin(&self) -> Result<Vec<PortConfig>, NetError> {
+        let context = self.stage.context();
+        self.backend.preflight(&context, std::slice::from_ref(&self.net), &self.ports).await?;
+        self.backend.create_net(&context, &self.net).await?;
+        let mut port_config = Vec::new();
         for port in &self.ports {
-            wired.push(self.backend.setup(&site, port).await?);
+            port_config.push(self.backend.setup(&context, port).await?);
         }
-        Ok(wired)
+        Ok(port_config)
     }
 
     async fn end(&self) -> Result<(), NetError> {
-        let site = self.stage.site();
+        let context = self.stage.context();
         for port in &self.ports {
-            self.backend.teardown(&site, port).await?;
+            self.backend.teardown(&context, port).await?;
         }
-        self.backend.delete_net(&site, &self.net).await
+        self.backend.delete_net(&context, &self.net).await
     }
 }
 

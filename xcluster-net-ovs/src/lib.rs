@@ -11,14 +11,14 @@ mod orders;
 mod port;
 mod probe;
 mod programs;
+mod qemu_args;
 mod rows;
+mod state;
 mod sweep;
 mod switch;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tunnel;
-mod wiring;
-mod words;
 
 pub use backend::OvsBackend;
 pub use config::{FailMode, Instance, OvsConfig, OvsNet, OvsPort, Tunnel, TunnelKind};

@@ -7,7 +7,7 @@
 use sha2::{Digest, Sha256};
 use xcluster_core::host::netlink::link::Link;
 use xcluster_core::name::{ClusterName, NetId, NodeId};
-use xcluster_core::net::Site;
+use xcluster_core::net::BackendContext;
 
 use crate::config::{Instance, OvsConfig};
 
@@ -37,8 +37,8 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn new(config: &OvsConfig, site: &Site<'_>) -> Self {
-        Self::of(config.instance, site.cluster, nix::unistd::getuid().as_raw())
+    pub(crate) fn new(config: &OvsConfig, context: &BackendContext<'_>) -> Self {
+        Self::of(config.instance, context.cluster, nix::unistd::getuid().as_raw())
     }
 
     fn of(instance: Instance, cluster: &ClusterName, uid: u32) -> Self {

@@ -20,7 +20,7 @@ pub(crate) fn bridge(names: &Names, net: &Net, settings: &OvsNet, datapath: Data
         FailMode::Secure => "fail_mode=secure",
     };
     let mut bridge = set("Bridge", &name);
-    bridge.extend([format!("datapath_type={}", datapath.word()), fail_mode.to_owned()]);
+    bridge.extend([format!("datapath_type={}", datapath.type_name()), fail_mode.to_owned()]);
     // LLDP is for guests to have, and a bridge would keep it to itself.
     bridge.push("other_config:forward-bpdu=true".to_owned());
     // One that is given no address takes that of a port, and so changes it when ports come and go.
@@ -173,8 +173,8 @@ mod tests {
         NodeId::new(number).unwrap()
     }
 
-    fn check(net: &OvsNet, number: u16, words: &str, hears_the_host: bool) {
-        assert_eq!(vlans(&vlans_of(net, node(number))).join(" "), words);
+    fn check(net: &OvsNet, number: u16, args: &str, hears_the_host: bool) {
+        assert_eq!(vlans(&vlans_of(net, node(number))).join(" "), args);
         assert_eq!(hears_host(net, node(number)), hears_the_host, "node {number}");
     }
 

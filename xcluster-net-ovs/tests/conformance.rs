@@ -12,7 +12,7 @@ use xcluster_core::host::namespace::NamedNetns;
 use xcluster_core::host::netlink::Netlink;
 use xcluster_core::host::netlink::link::{LinkSelector, NewBridge};
 use xcluster_core::name::NetId;
-use xcluster_core::net::{Net, NetBackend, Site};
+use xcluster_core::net::{BackendContext, Net, NetBackend};
 use xcluster_core::testing::conformance::{Stranger, Subject, Trial, trials};
 use xcluster_core::testing::harness::Test;
 use xcluster_core::testing::{Failed, ensure, harness};
@@ -79,8 +79,8 @@ impl SomebodysLink {
 
 #[async_trait(?Send)]
 impl Stranger for SomebodysLink {
-    async fn plant(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        let (netlink, name) = (Netlink::connect(site.needed_namespace()?)?, format!("xcbr{}", net.id));
+    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+        let (netlink, name) = (Netlink::connect(context.needed_namespace()?)?, format!("xcbr{}", net.id));
         let bridge = NewBridge { name: &name, group: 0, address: [2, 0, 0, 0, 0, 1], forward_link_local: 0 };
         netlink.make_bridge(&bridge).await?;
         let looks = Self::looks(&netlink, &name).await?;
@@ -88,8 +88,8 @@ impl Stranger for SomebodysLink {
         Ok(())
     }
 
-    async fn remove_intact(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        let (netlink, name) = (Netlink::connect(site.needed_namespace()?)?, format!("xcbr{}", net.id));
+    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+        let (netlink, name) = (Netlink::connect(context.needed_namespace()?)?, format!("xcbr{}", net.id));
         let before = self.planted.lock().unwrap_or_else(PoisonError::into_inner).remove(&net.id);
         let now = Self::looks(&netlink, &name).await?;
         ensure(before.as_deref() == Some(&now), || format!("it was {before:?} and is {now}"))?;
@@ -111,16 +111,16 @@ impl SomebodysBridge {
 
 #[async_trait(?Send)]
 impl Stranger for SomebodysBridge {
-    async fn plant(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        let name = bridge_name(site.cluster, net.id);
+    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+        let name = bridge_name(context.cluster, net.id);
         let mark = format!("external_ids:looks=\"{name}\"");
         let netdev = ["--", "set", "Bridge", &name, "datapath_type=netdev", &mark];
         vsctl(&self.db, &[&["add-br", &name], &netdev[..]].concat()).await?;
         Ok(())
     }
 
-    async fn remove_intact(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        let name = bridge_name(site.cluster, net.id);
+    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+        let name = bridge_name(context.cluster, net.id);
         let looks = self.looks(&name).await?;
         ensure(looks.contains(&format!("looks={name}")) && !looks.contains("xcluster"), || looks.clone())?;
         vsctl(&self.db, &["del-br", &name]).await?;

@@ -114,17 +114,17 @@ async fn a_trunk_with_a_tag_of_its_own_has_that_vlan_untagged() -> Result<(), Fa
 async fn a_net_in_a_vlan_has_its_host() -> Result<(), Failed> {
     let net = OvsNet::default().with_tag(10).with_node(node(3), OvsPort::access(20));
     let lab = Lab::private("hosted", config(net), &[1, 2, 3])?;
-    let wired = lab.begin().await?;
+    let port_configs = lab.begin().await?;
     let ip = lab.ports[0].ipv4().into();
-    ensure(wired[0].access == HostAccess::Inside(ip), || format!("{:?}", wired[0].access))?;
-    ensure(wired[2].access == HostAccess::None, || format!("{:?}", wired[2].access))?;
+    ensure(port_configs[0].access == HostAccess::Inside(ip), || format!("{:?}", port_configs[0].access))?;
+    ensure(port_configs[2].access == HostAccess::None, || format!("{:?}", port_configs[2].access))?;
     // The host looks for node 1, and all of its VLAN hear it, without a tag.
     let namespace = lab.stage.namespace().expect("there is one").clone();
     let to = std::net::SocketAddr::new(ip, 7);
     let search = tokio::spawn(async move { namespace.connect(to).await.map(drop) });
     // Lets it begin: waiting for a frame holds this thread.
     tokio::task::yield_now().await;
-    let tap = Tap::of(&wired[1])?;
+    let tap = Tap::of(&port_configs[1])?;
     tokio::task::spawn_blocking(move || tap.gets_search_of_host()).await??;
     search.abort();
     Ok(lab.end().await?)

@@ -41,8 +41,8 @@ impl Host {
         OvsConfig::default().on_system(self.switch.db())
     }
 
-    async fn ask(&self, words: &[&str]) -> Result<String, Failed> {
-        Ok(vsctl(self.switch.db(), words).await?.trim().to_owned())
+    async fn ask(&self, args: &[&str]) -> Result<String, Failed> {
+        Ok(vsctl(self.switch.db(), args).await?.trim().to_owned())
     }
 
     fn lab(&self, name: &str, nodes: &[u16]) -> Result<Lab, Failed> {
@@ -57,8 +57,10 @@ fn bridge(cluster: &str) -> String {
 async fn rows_and_links_have_the_documented_names_and_marks() -> Result<(), Failed> {
     let (host, name) = (Host::new().await?, bridge("lab"));
     let lab = host.lab("lab", &[3])?;
-    let wired = lab.begin().await?;
-    ensure(wired[0].access == HostAccess::Direct(lab.ports[0].ipv4().into()), || format!("{:?}", wired[0].access))?;
+    let port_configs = lab.begin().await?;
+    ensure(port_configs[0].access == HostAccess::Direct(lab.ports[0].ipv4().into()), || {
+        format!("{:?}", port_configs[0].access)
+    })?;
     let tap = format!("{name}_t3");
     check_links(&Namespace::here(), &["lo", "ovs-netdev", &name, &tap]).await?;
     let user = nix::unistd::getuid();
@@ -167,8 +169,8 @@ async fn a_net_that_another_cluster_has_its_host_on_is_in_use() -> Result<(), Fa
     ensure(said == expected, || said.clone())?;
     // Without the host there is room.
     let third = Lab::here("third", host.config().without_host(), &[1])?;
-    let wired = third.begin().await?;
-    ensure(wired[0].access == HostAccess::None, || format!("{:?}", wired[0].access))?;
+    let port_configs = third.begin().await?;
+    ensure(port_configs[0].access == HostAccess::None, || format!("{:?}", port_configs[0].access))?;
     third.end().await?;
     first.end().await?;
     second.begin().await?;
@@ -180,12 +182,12 @@ async fn a_database_that_is_gone_is_told_and_taps_go_all_the_same() -> Result<()
     let lab = host.lab("bereft", &[1])?;
     lab.begin().await?;
     host.switch.end().await?;
-    let site = lab.stage.site();
+    let context = lab.stage.context();
     let more = host.lab("bereft", &[2])?;
-    ensure(lab.backend.setup(&site, &more.ports[0]).await.is_err(), || "a port was made".to_owned())?;
+    ensure(lab.backend.setup(&context, &more.ports[0]).await.is_err(), || "a port was made".to_owned())?;
     // The row is what stays until somebody can be told.
-    ensure(lab.backend.teardown(&site, &lab.ports[0]).await.is_err(), || "nobody was told".to_owned())?;
-    ensure(lab.backend.delete_net(&site, &lab.net).await.is_err(), || "nobody was told".to_owned())?;
+    ensure(lab.backend.teardown(&context, &lab.ports[0]).await.is_err(), || "nobody was told".to_owned())?;
+    ensure(lab.backend.delete_net(&context, &lab.net).await.is_err(), || "nobody was told".to_owned())?;
     drop(lab);
     check_links(&Namespace::here(), &["lo", "ovs-netdev"]).await?;
     let again = HostSwitch::start(host.dir.path()).await?;

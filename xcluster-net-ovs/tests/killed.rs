@@ -42,8 +42,8 @@ const LATER: [u64; 6] = [0, 5, 15, 30, 60, 120];
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [own, place, folder] = words.as_slice()
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [own, place, folder] = args.as_slice()
         && own == OWN
     {
         return match carry_out(place, folder) {
@@ -75,11 +75,11 @@ fn carry_out(place: &str, folder: &str) -> Result<(), Failed> {
     runtime.block_on(async {
         let stage = Stage::within(folder.as_ref(), "victim")?.in_namespace(Namespace::open(&netns)?);
         let lab = Lab::on(stage, config, &[1, 2])?;
-        let site = lab.stage.site();
+        let context = lab.stage.context();
         say(MOMENTS[0])?;
         lab.preflight().await?;
         say(MOMENTS[1])?;
-        lab.backend.create_net(&site, &lab.net).await?;
+        lab.backend.create_net(&context, &lab.net).await?;
         say(MOMENTS[2])?;
         lab.set_up().await?;
         say(MOMENTS[3])?;

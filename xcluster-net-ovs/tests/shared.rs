@@ -103,13 +103,13 @@ async fn links_have_the_documented_names_and_marks() -> Result<(), Failed> {
 async fn the_end_of_the_switch_is_told_and_everything_goes_all_the_same() -> Result<(), Failed> {
     let lab = Lab::here("bereft", OvsConfig::default(), &[1, 2])?;
     lab.preflight().await?;
-    let site = lab.stage.site();
-    lab.backend.create_net(&site, &lab.net).await?;
-    lab.backend.setup(&site, &lab.ports[0]).await?;
+    let context = lab.stage.context();
+    lab.backend.create_net(&context, &lab.net).await?;
+    lab.backend.setup(&context, &lab.ports[0]).await?;
     let pids = switch_pids();
     kill(Pid::from_raw(lab::processes("ovs-vswitchd")[0]), Signal::SIGKILL)?;
     lab::are_gone(&pids).await?;
-    let said = match lab.backend.setup(&site, &lab.ports[1]).await {
+    let said = match lab.backend.setup(&context, &lab.ports[1]).await {
         Ok(_) => "nothing".to_owned(),
         Err(error) => error.to_string(),
     };
@@ -128,8 +128,8 @@ async fn a_port_is_added_to_a_net_that_is_there() -> Result<(), Failed> {
     let more = Lab::here("other", OvsConfig::default(), &[2])?;
     lab.ports.extend(more.ports.clone());
     lab.preflight().await?;
-    let wired = lab.set_up().await?;
-    ensure(wired.len() == 2, || format!("{wired:?}"))?;
+    let port_config = lab.set_up().await?;
+    ensure(port_config.len() == 2, || format!("{port_config:?}"))?;
     lab.end().await?;
     check_links(&here(), &["lo"]).await
 }

@@ -100,10 +100,10 @@ async fn carries(kind: TunnelKind, version: usize, mtu: u16) -> Result<(), Faile
     let far = Far::new(1).await?;
     let near = Lab::here("near", to(kind, ends(1, 2)[version]), &[1])?.with_mtu(mtu);
     let other = far.lab("far", to(kind, ends(1, 1)[version]), &[2])?.with_mtu(mtu);
-    let (wired, there) = (near.begin().await?, other.begin().await?);
-    ensure(wired[0].access == HostAccess::None, || format!("{:?}", wired[0].access))?;
+    let (port_configs, there) = (near.begin().await?, other.begin().await?);
+    ensure(port_configs[0].access == HostAccess::None, || format!("{:?}", port_configs[0].access))?;
     let traffic = Frames::default();
-    let mut guest = traffic.guest(&wired[0], &near.ports[0]).await?;
+    let mut guest = traffic.guest(&port_configs[0], &near.ports[0]).await?;
     let peer = traffic.guest(&there[0], &other.ports[0]).await?;
     let addresses: [IpAddr; 2] = [other.ports[0].ipv4().into(), other.ports[0].ipv6().into()];
     for (ip, headers) in addresses.into_iter().zip(HEADERS) {

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use xcluster_core::net::{
-    Capabilities, Forward, HostAccess, Net, NetBackend, NetError, Port, Settings, Site, VmToVm, Wired, configure,
+    BackendContext, Capabilities, Forward, HostAccess, Net, NetBackend, NetError, Port, PortConfig, Settings, VmToVm,
+    configure,
 };
 use xcluster_core::topology::{NetKind, Problems};
 
 use crate::allocation::Allocation;
 use crate::config::UserConfig;
 use crate::error::{Target, refuse};
+use crate::qemu_args;
 use crate::requested_ports::{self, is_internal};
-use crate::words;
 
 /// QEMU's user-space networking: no root, no preparation, nothing on the host but sockets of the QEMUs.
 #[derive(Debug, Clone, Default)]
@@ -34,16 +35,16 @@ impl UserBackend {
         Self { config }
     }
 
-    fn internal(port: &Port, allocation: &Allocation) -> Result<Wired, NetError> {
+    fn internal(port: &Port, allocation: &Allocation) -> Result<PortConfig, NetError> {
         let forward = |target: Target| Some(Forward { port: target.port, host: allocation.forward(&target)? });
         let forwards =
             requested_ports::targets(port).map(forward).collect::<Option<Vec<_>>>().ok_or_else(|| unseen(port))?;
-        Ok(Wired { kvm: words::user(port, &forwards), access: HostAccess::Forwarded(forwards) })
+        Ok(PortConfig { kvm: qemu_args::user(port, &forwards), access: HostAccess::Forwarded(forwards) })
     }
 
-    fn joined(port: &Port, allocation: &Allocation) -> Result<Wired, NetError> {
+    fn joined(port: &Port, allocation: &Allocation) -> Result<PortConfig, NetError> {
         let group = allocation.group(port.net.id).ok_or_else(|| unseen(port))?;
-        Ok(Wired { kvm: words::mcast(port, group), access: HostAccess::None })
+        Ok(PortConfig { kvm: qemu_args::mcast(port, group), access: HostAccess::None })
     }
 }
 
@@ -68,7 +69,7 @@ impl NetBackend for UserBackend {
     }
 
     /// Chooses the numbers. What was chosen for this cluster before stays, so that nodes can be added.
-    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
+    async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
         let (ranges, groups) =
             match (requested_ports::forwards(&self.config, ports), requested_ports::groups(&self.config, nets)) {
                 (Ok(ranges), Ok(groups)) => (ranges, groups),
@@ -77,31 +78,31 @@ impl NetBackend for UserBackend {
                     return Err(refuse(problems));
                 }
             };
-        let allocation = allocation(site).extended(site.host_locks, ranges, &groups)?;
-        site.store.put(Self::NAME, allocation);
+        let allocation = allocation(context).extended(context.host_locks, ranges, &groups)?;
+        context.store.put(Self::NAME, allocation);
         Ok(())
     }
 
-    async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn create_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
-        let allocation = allocation(site);
+    async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
+        let allocation = allocation(context);
         if is_internal(&port.net) { Self::internal(port, &allocation) } else { Self::joined(port, &allocation) }
     }
 
-    async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> {
+    async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 }
 
-fn allocation(site: &Site<'_>) -> Arc<Allocation> {
-    site.store.find(UserBackend::NAME).unwrap_or_default()
+fn allocation(context: &BackendContext<'_>) -> Arc<Allocation> {
+    context.store.find(UserBackend::NAME).unwrap_or_default()
 }
 
 fn unseen(port: &Port) -> NetError {

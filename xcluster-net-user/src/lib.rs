@@ -5,8 +5,8 @@ mod backend;
 mod config;
 mod error;
 mod holder;
+mod qemu_args;
 mod requested_ports;
-mod words;
 
 pub use backend::UserBackend;
 pub use config::UserConfig;

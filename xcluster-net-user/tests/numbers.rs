@@ -62,15 +62,15 @@ impl Cluster {
 
     async fn preflight(&self) -> Result<(), NetError> {
         let nets = [0, 1, 2].map(|net| Net::new(NetId::new(net)));
-        self.backend.preflight(&self.stage.site(), &nets, &self.ports()).await
+        self.backend.preflight(&self.stage.context(), &nets, &self.ports()).await
     }
 
     /// Where the host finds a port of a node.
     async fn forward(&self, node: u16, port: u16) -> Result<u16, Failed> {
         let ports = self.ports();
         let internal = ports.iter().find(|p| p.node.number() == node as u8 && p.net.id == NetId::INTERNAL);
-        let wired = self.backend.setup(&self.stage.site(), internal.expect("a port of the cluster")).await?;
-        let host = wired.access.tcp(port).ok_or_else(|| Failed::new(format!("no forward of port {port}")))?;
+        let port_config = self.backend.setup(&self.stage.context(), internal.expect("a port of the cluster")).await?;
+        let host = port_config.access.tcp(port).ok_or_else(|| Failed::new(format!("no forward of port {port}")))?;
         ensure(host.ip().is_loopback(), || format!("{host} is not on loopback"))?;
         Ok(host.port())
     }
@@ -79,9 +79,9 @@ impl Cluster {
     async fn group(&self, net: u8) -> Result<String, Failed> {
         let ports = self.ports();
         let port = ports.iter().find(|port| port.net.id == NetId::new(net)).expect("a port of the cluster");
-        let words = self.backend.setup(&self.stage.site(), port).await?.kvm.to_string();
-        let group = words.split("mcast=").nth(1).and_then(|rest| rest.split(',').next());
-        group.map(str::to_owned).ok_or_else(|| Failed::new(format!("no group in {words}")))
+        let args = self.backend.setup(&self.stage.context(), port).await?.kvm.to_string();
+        let group = args.split("mcast=").nth(1).and_then(|rest| rest.split(',').next());
+        group.map(str::to_owned).ok_or_else(|| Failed::new(format!("no group in {args}")))
     }
 
     async fn refused(config: UserConfig) -> Result<String, Failed> {
@@ -234,7 +234,7 @@ async fn ports_beyond_the_last_are_reported() -> Result<(), Failed> {
 async fn nets_beyond_the_last_group_are_refused() -> Result<(), Failed> {
     let (stage, backend) = (Stage::new("numbers")?, UserBackend::default());
     let nets = [135, 136, 255].map(|net| Net::new(NetId::new(net)));
-    let said = backend.preflight(&stage.site(), &nets, &[]).await.expect_err("nets without a group").to_string();
+    let said = backend.preflight(&stage.context(), &nets, &[]).await.expect_err("nets without a group").to_string();
     same(
         said.as_str(),
         "net 136 would be the multicast group 224.0.0.256, and the last is 224.0.0.255; \

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use xcluster_benches::{Report, in_rotation, rounds_asked};
 use xcluster_core::host::{HostLocks, Namespace, Store};
 use xcluster_core::name::{ClusterName, NetId};
-use xcluster_core::net::{Net, NetBackend, Site};
+use xcluster_core::net::{BackendContext, Net, NetBackend};
 use xcluster_net_bridge::BridgeBackend;
 
 /// How it is done.
@@ -68,7 +68,8 @@ impl Way {
             (Self::Xcluster, false) => drop(Namespace::private()?),
             (Self::Xcluster, true) => {
                 let namespace = Namespace::private()?;
-                make_bridge(&Site::new(&name, dir.path(), &host_locks, &store).in_namespace(&namespace)).await?;
+                make_bridge(&BackendContext::new(&name, dir.path(), &host_locks, &store).in_namespace(&namespace))
+                    .await?;
                 // With the store go the ways into the namespace, with the claims the last sockets in it.
                 drop((store, host_locks, namespace));
             }
@@ -88,16 +89,16 @@ impl Way {
 }
 
 /// The calls of a cluster: they open a netlink socket and a tun, claim the net, and give its bridge addresses.
-async fn make_bridge(site: &Site<'_>) -> Result<()> {
+async fn make_bridge(context: &BackendContext<'_>) -> Result<()> {
     let (backend, net) = (BridgeBackend::default(), Net::new(NetId::new(1)));
-    backend.preflight(site, std::slice::from_ref(&net), &[]).await?;
-    Ok(backend.create_net(site, &net).await?)
+    backend.preflight(context, std::slice::from_ref(&net), &[]).await?;
+    Ok(backend.create_net(context, &net).await?)
 }
 
 fn run(line: &str) -> Result<()> {
-    let mut words = line.split_whitespace();
-    let mut command = Command::new(words.next().unwrap_or_default());
-    let status = command.args(words).status()?;
+    let mut args = line.split_whitespace();
+    let mut command = Command::new(args.next().unwrap_or_default());
+    let status = command.args(args).status()?;
     ensure!(status.success(), "{line}: {status}");
     Ok(())
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use xcluster_benches::{Report, in_rotation, ip, rounds_asked};
 use xcluster_core::host::{HostLocks, Namespace, Store};
 use xcluster_core::name::{ClusterName, NetId, NodeId};
-use xcluster_core::net::{Net, NetBackend, Port, Site};
+use xcluster_core::net::{BackendContext, Net, NetBackend, Port};
 use xcluster_net_bridge::{BridgeBackend, BridgeConfig, Vhost};
 use xcluster_net_ovs::OvsBackend;
 
@@ -99,14 +99,14 @@ impl Wanted {
             (ClusterName::new("taps")?, TempDir::new()?, HostLocks::new(), Store::new());
         let begun = Instant::now();
         let namespace = Namespace::private()?;
-        let site = Site::new(&name, dir.path(), &host_locks, &store).in_namespace(&namespace);
-        backend.preflight(&site, &self.nets, &self.ports).await?;
+        let context = BackendContext::new(&name, dir.path(), &host_locks, &store).in_namespace(&namespace);
+        backend.preflight(&context, &self.nets, &self.ports).await?;
         for net in &self.nets {
-            backend.create_net(&site, net).await?;
+            backend.create_net(&context, net).await?;
         }
         let of_node = async |ports: &Vec<Port>| {
             for port in ports {
-                backend.setup(&site, port).await?;
+                backend.setup(&context, port).await?;
             }
             anyhow::Ok(())
         };
@@ -115,10 +115,10 @@ impl Wanted {
         self.check(&namespace, own_links)?;
         let begun = Instant::now();
         for port in self.ports.iter().rev() {
-            backend.teardown(&site, port).await?;
+            backend.teardown(&context, port).await?;
         }
         for net in self.nets.iter().rev() {
-            backend.delete_net(&site, net).await?;
+            backend.delete_net(&context, net).await?;
         }
         Ok(Took { made, removed: millis(begun) })
     }

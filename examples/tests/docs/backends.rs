@@ -77,8 +77,8 @@ fn promises() -> String {
         ("needs the cluster's network namespace", |promise| yes(promise.needs_namespace)),
     ];
     let mut rows: Vec<(String, Vec<String>)> = Vec::new();
-    for (words, fact) in facts {
-        rows.push((words.to_owned(), columns().iter().map(|column| by_kind(column, fact)).collect()));
+    for (text, fact) in facts {
+        rows.push((text.to_owned(), columns().iter().map(|column| by_kind(column, fact)).collect()));
     }
     rows.push(("needs root".to_owned(), columns().iter().map(|column| column.root.to_owned()).collect()));
     table("", rows)
@@ -89,12 +89,12 @@ fn trials() -> String {
     let by_subject = [Part::WhereAnotherClusterIs, Part::InAStrangersPlace];
     let rows = Part::ALL.into_iter().filter(|part| !by_subject.contains(part)).map(|part| {
         let contract = CONTRACT[usize::from(part.number()) - 1].trim_end_matches('.');
-        let words = if part.words().is_empty() { contract.to_owned() } else { format!("{contract}: {}", part.words()) };
+        let text = if part.text().is_empty() { contract.to_owned() } else { format!("{contract}: {}", part.text()) };
         let cells = columns().into_iter().map(|column| match column.left_out {
             Some((left_out, instead)) if left_out == part => instead.to_owned(),
             _ => mark(&column, |promise| part.is_promised_by(promise)),
         });
-        (format!("{}. {}", part.number(), words.trim_end_matches(" on net")), cells.collect())
+        (format!("{}. {}", part.number(), text.trim_end_matches(" on net")), cells.collect())
     });
     table("Trial", rows.collect())
 }
@@ -102,7 +102,7 @@ fn trials() -> String {
 fn scenarios() -> String {
     let rows = Claim::ALL.map(|claim| {
         let cells = columns().iter().map(|column| mark(column, |promise| claim.is_promised_by(promise))).collect();
-        (claim.words().to_owned(), cells)
+        (claim.text().to_owned(), cells)
     });
     table("Claim", rows.into())
 }
@@ -143,6 +143,6 @@ fn table(corner: &str, rows: Vec<(String, Vec<String>)>) -> String {
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
     let mut lines =
         vec![format!("| {corner} | {} |", names.join(" | ")), format!("|---|{}", "---|".repeat(names.len()))];
-    lines.extend(rows.into_iter().map(|(words, cells)| format!("| {words} | {} |", cells.join(" | "))));
+    lines.extend(rows.into_iter().map(|(text, cells)| format!("| {text} | {} |", cells.join(" | "))));
     lines.join("\n")
 }

@@ -56,7 +56,7 @@ pub(crate) struct NetSetupArgs {
     pub(crate) name: NameArg,
     /// The node and the net, by number; after `teardown` the wiring is undone instead.
     #[arg(value_names = ["NODE", "NET"], required = true, num_args = 2..=3)]
-    pub(crate) words: Vec<String>,
+    pub(crate) node_and_net: Vec<String>,
     #[command(flatten)]
     pub(crate) json: JsonArg,
 }

@@ -35,8 +35,8 @@ fn others(name: &ClusterName) -> String {
 }
 
 /// The node that a word names.
-pub(super) fn one<'a>(word: &str, status: &'a ClusterStatus) -> Result<&'a NodeStatus, Failure> {
-    let id: NodeId = word.parse().map_err(|error| Failure::from_error(Exit::ABSENT, &error))?;
+pub(super) fn one<'a>(selector: &str, status: &'a ClusterStatus) -> Result<&'a NodeStatus, Failure> {
+    let id: NodeId = selector.parse().map_err(|error| Failure::from_error(Exit::ABSENT, &error))?;
     status.nodes.iter().find(|node| node.id == id).ok_or_else(|| {
         let message = format!("there is no node {} in cluster `{}`", id.number(), status.name);
         Failure::new(Exit::ABSENT, message).hint(format!("it has {}", numbers(status)))
@@ -44,20 +44,20 @@ pub(super) fn one<'a>(word: &str, status: &'a ClusterStatus) -> Result<&'a NodeS
 }
 
 /// The nodes that words name, each once, by number: those that are planned, and by number any other as well.
-pub(super) fn planned(words: &[String], plan: &Plan) -> Result<Vec<NodeId>, Failure> {
+pub(super) fn planned(selectors: &[String], plan: &Plan) -> Result<Vec<NodeId>, Failure> {
     let mut nodes = Vec::new();
-    for word in words.iter().flat_map(|words| words.split(',')) {
+    for selector in selectors.iter().flat_map(|selectors| selectors.split(',')) {
         let all = plan.nodes.iter().map(|planned| planned.node.id);
-        match (word.parse::<Role>(), range(word)) {
+        match (selector.parse::<Role>(), range(selector)) {
             (Ok(role), _) => nodes.extend(all.filter(|id| id.role() == role)),
-            _ if word == "all" => nodes.extend(all),
+            _ if selector == "all" => nodes.extend(all),
             (_, Some((first, last))) if first <= last => {
                 for number in first..=last {
                     nodes.push(any(&number.to_string())?);
                 }
             }
             (_, Some((first, last))) => return Err(Failure::new(Exit::ABSENT, format!("`{first}-{last}` is empty"))),
-            (_, None) => nodes.push(any(word)?),
+            (_, None) => nodes.push(any(selector)?),
         }
     }
     nodes.sort_unstable();
@@ -65,28 +65,28 @@ pub(super) fn planned(words: &[String], plan: &Plan) -> Result<Vec<NodeId>, Fail
     Ok(nodes)
 }
 
-fn any(word: &str) -> Result<NodeId, Failure> {
-    word.parse().map_err(|error| Failure::from_error(Exit::ABSENT, &error))
+fn any(selector: &str) -> Result<NodeId, Failure> {
+    selector.parse().map_err(|error| Failure::from_error(Exit::ABSENT, &error))
 }
 
 /// The nodes that words name, each once, by number: `2`, `vm-002`, `1-4`, `nodes`, `routers`, `testers`, `all`, and
 /// several of these with commas between them.
-pub(super) fn select(words: &[String], status: &ClusterStatus) -> Result<Vec<NodeId>, Failure> {
+pub(super) fn select(selectors: &[String], status: &ClusterStatus) -> Result<Vec<NodeId>, Failure> {
     let mut nodes = Vec::new();
-    for word in words.iter().flat_map(|words| words.split(',')) {
-        nodes.extend(members(word, status)?);
+    for selector in selectors.iter().flat_map(|selectors| selectors.split(',')) {
+        nodes.extend(members(selector, status)?);
     }
     nodes.sort_unstable();
     nodes.dedup();
     Ok(nodes)
 }
 
-fn members(word: &str, status: &ClusterStatus) -> Result<Vec<NodeId>, Failure> {
+fn members(selector: &str, status: &ClusterStatus) -> Result<Vec<NodeId>, Failure> {
     let all = status.nodes.iter().map(|node| node.id);
-    if word == "all" {
+    if selector == "all" {
         return Ok(all.collect());
     }
-    if let Ok(role) = word.parse::<Role>() {
+    if let Ok(role) = selector.parse::<Role>() {
         let members: Vec<NodeId> = all.filter(|id| id.role() == role).collect();
         return if members.is_empty() {
             Err(Failure::new(Exit::ABSENT, format!("there are no {role} in cluster `{}`", status.name)))
@@ -94,18 +94,18 @@ fn members(word: &str, status: &ClusterStatus) -> Result<Vec<NodeId>, Failure> {
             Ok(members)
         };
     }
-    match range(word) {
+    match range(selector) {
         Some((first, last)) if first <= last => {
             (first..=last).map(|number| one(&number.to_string(), status).map(|node| node.id)).collect()
         }
         Some((first, last)) => Err(Failure::new(Exit::ABSENT, format!("`{first}-{last}` is empty"))),
-        None => Ok(vec![one(word, status)?.id]),
+        None => Ok(vec![one(selector, status)?.id]),
     }
 }
 
 /// `1-4`. A host name such as `vm-001` is no range.
-fn range(word: &str) -> Option<(u8, u8)> {
-    let (first, last) = word.split_once('-')?;
+fn range(selector: &str) -> Option<(u8, u8)> {
+    let (first, last) = selector.split_once('-')?;
     Some((first.parse().ok()?, last.parse().ok()?))
 }
 
@@ -152,9 +152,9 @@ mod tests {
         serde_json::from_str(include_str!("../../tests/fixtures/status.json")).unwrap()
     }
 
-    fn selected(words: &[&str]) -> Result<Vec<u8>, String> {
-        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-        let nodes = select(&words, &status());
+    fn selected(selectors: &[&str]) -> Result<Vec<u8>, String> {
+        let selectors: Vec<String> = selectors.iter().map(ToString::to_string).collect();
+        let nodes = select(&selectors, &status());
         nodes.map(|ids| ids.into_iter().map(NodeId::number).collect()).map_err(|failure| failure.chain.join(": "))
     }
 
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_word_that_names_nobody_is_an_error() {
-        let error = |word: &str| selected(&[word]).unwrap_err();
+        let error = |selector: &str| selected(&[selector]).unwrap_err();
         assert_eq!(error("1-3"), "there is no node 2 in cluster `default`");
         assert_eq!(error("3-1"), "`3-1` is empty");
         assert_eq!(error("testers"), "there are no testers in cluster `default`");
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn nobody_logs_in_to_a_node_that_is_not_ready_or_was_started_without_logins() {
         let mut status = status();
-        let check = |word: &str, status: &ClusterStatus| login(one(word, status).unwrap(), status);
+        let check = |selector: &str, status: &ClusterStatus| login(one(selector, status).unwrap(), status);
         assert!(check("1", &status).is_ok());
         let failed = check("201", &status).unwrap_err();
         assert_eq!(failed.chain, ["vm-201 is not ready (failed: QEMU was ended by signal 9)"]);

@@ -25,7 +25,7 @@ pub(super) async fn run(args: &SshArgs, variables: &Variables) -> Outcome {
     let node = one(&args.node, &status)?;
     login(node, &status)?;
     let way = Way::to(node, &status)?;
-    let error = Command::new("ssh").args(words(&way, &args.login, &args.command)).exec();
+    let error = Command::new("ssh").args(ssh_args(&way, &args.login, &args.command)).exec();
     let failure = Failure::io("run `ssh`", &error).with_exit(Exit::HOST);
     Err(failure.hint("`sudo apt-get install openssh-client`, or use `xcluster vm` or `xcluster exec`"))
 }
@@ -56,7 +56,7 @@ fn proxy(program: &Path, cluster: &ClusterName, node: &NodeStatus) -> String {
 }
 
 /// The words after `ssh`. A host key that is neither known nor kept: the next start has another one on the same port.
-fn words(way: &Way, login: &str, command: &[OsString]) -> Vec<OsString> {
+fn ssh_args(way: &Way, login: &str, command: &[OsString]) -> Vec<OsString> {
     const OPTIONS: [&str; 4] = [
         "StrictHostKeyChecking=no",
         "UserKnownHostsFile=/dev/null",
@@ -64,21 +64,22 @@ fn words(way: &Way, login: &str, command: &[OsString]) -> Vec<OsString> {
         // Else it would tell that the key was added to the list, which is thrown away.
         "LogLevel=ERROR",
     ];
-    let mut words: Vec<OsString> = OPTIONS.into_iter().flat_map(|option| ["-o", option]).map(OsString::from).collect();
+    let mut ssh_args: Vec<OsString> =
+        OPTIONS.into_iter().flat_map(|option| ["-o", option]).map(OsString::from).collect();
     let host = match way {
         Way::Port(address) => {
-            words.extend(["-p".into(), address.port().to_string().into()]);
+            ssh_args.extend(["-p".into(), address.port().to_string().into()]);
             address.ip().to_string()
         }
         Way::Connect { node, command } => {
-            words.extend(["-o".into(), format!("ProxyCommand={command}").into()]);
-            words.extend(["-o".into(), "ProxyUseFdpass=yes".into()]);
+            ssh_args.extend(["-o".into(), format!("ProxyCommand={command}").into()]);
+            ssh_args.extend(["-o".into(), "ProxyUseFdpass=yes".into()]);
             node.clone()
         }
     };
-    words.extend(["-l".into(), login.into(), "--".into(), host.into()]);
-    words.extend(command.iter().cloned());
-    words
+    ssh_args.extend(["-l".into(), login.into(), "--".into(), host.into()]);
+    ssh_args.extend(command.iter().cloned());
+    ssh_args
 }
 
 #[cfg(test)]
@@ -86,8 +87,8 @@ mod tests {
     use super::*;
 
     fn line(way: &Way) -> String {
-        let words = words(way, "root", &["ip".into(), "-br".into()]);
-        words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+        let ssh_args = ssh_args(way, "root", &["ip".into(), "-br".into()]);
+        ssh_args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) fn text(status: &ClusterStatus) -> String {
     let head = format!(
         "cluster {}: {}, owned by process {}\n{accel}{netns}logs: {}\n",
         status.name,
-        word(&status.state),
+        state_name(&status.state),
         status.owner,
         status.folder.display()
     );
@@ -89,7 +89,7 @@ pub(super) fn name_option(name: &ClusterName) -> String {
     if name.as_str() == DEFAULT_NAME { String::new() } else { format!(" --name {name}") }
 }
 
-fn word(state: &impl serde::Serialize) -> String {
+fn state_name(state: &impl serde::Serialize) -> String {
     serde_json::to_value(state).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 

@@ -41,10 +41,10 @@ pub(crate) fn leave(command: &mut Command) {
 ///
 /// # Errors
 /// The hook cannot be used.
-pub(crate) fn run(words: &[OsString]) -> Result<(), Failure> {
+pub(crate) fn run(args: &[OsString]) -> Result<(), Failure> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let Some(hook) = set(HOOK).filter(|_| set(IN_HOOK).is_none()) else { return Ok(()) };
-    let Some(typed) = Typed::read(words) else { return Ok(()) };
+    let Some(typed) = Typed::read(args) else { return Ok(()) };
     let failed = |failure: Failure| failure.context(format!("cannot use the hook `{}`", hook.to_string_lossy()));
     let hook = file::check(hook.as_ref()).map_err(failed)?;
     let program = std::env::current_exe().map_err(|error| failed(Failure::io("find this program", &error)))?;

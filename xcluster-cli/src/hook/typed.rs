@@ -19,16 +19,16 @@ pub(super) struct Typed {
 
 impl Typed {
     /// None if the words are for the program alone: help, a version, a command that starts nothing.
-    pub(super) fn read(words: &[OsString]) -> Option<Self> {
-        let texts: Vec<&str> = words.iter().skip(1).map(|word| word.to_str().unwrap_or_default()).collect();
-        let verbose = texts.iter().take_while(|word| is_verbose(word));
-        let verbose: usize = verbose.map(|word| if word.starts_with("--") { 1 } else { word.len() - 1 }).sum();
-        let place = texts.iter().position(|word| !is_verbose(word))?;
+    pub(super) fn read(args: &[OsString]) -> Option<Self> {
+        let texts: Vec<&str> = args.iter().skip(1).map(|arg| arg.to_str().unwrap_or_default()).collect();
+        let verbose = texts.iter().take_while(|arg| is_verbose(arg));
+        let verbose: usize = verbose.map(|arg| if arg.starts_with("--") { 1 } else { arg.len() - 1 }).sum();
+        let place = texts.iter().position(|arg| !is_verbose(arg))?;
         let command = texts[place];
-        let rest: Vec<OsString> = words[place + 2..].to_vec();
+        let rest: Vec<OsString> = args[place + 2..].to_vec();
         let ours = crate::command().find_subcommand(command).cloned();
         let asks_help =
-            texts[place + 1..].iter().take_while(|word| **word != "--").any(|w| matches!(*w, "-h" | "--help"));
+            texts[place + 1..].iter().take_while(|arg| **arg != "--").any(|w| matches!(*w, "-h" | "--help"));
         let skipped = command.starts_with('-') || command.is_empty() || PLAIN.contains(&command);
         if skipped || (ours.is_some() && asks_help) {
             return None;
@@ -42,24 +42,23 @@ impl Typed {
 /// Commands that no hook can have a part in: they are about the program, or run by it.
 const PLAIN: [&str; 4] = ["help", "owner", "completions", "man"];
 
-fn is_verbose(word: &str) -> bool {
-    word == "--verbose"
-        || (word.len() > 1 && word.strip_prefix('-').is_some_and(|rest| rest.bytes().all(|b| b == b'v')))
+fn is_verbose(arg: &str) -> bool {
+    arg == "--verbose" || (arg.len() > 1 && arg.strip_prefix('-').is_some_and(|rest| rest.bytes().all(|b| b == b'v')))
 }
 
 /// Takes the leading `--nvm=2` and the like.
 fn take_variables(rest: Vec<OsString>) -> (Vec<(String, String)>, Vec<OsString>) {
     let mut variables = Vec::new();
     let mut rest = rest.into_iter().peekable();
-    while let Some(variable) = rest.peek().and_then(|word| variable(word.to_str()?)) {
+    while let Some(variable) = rest.peek().and_then(|arg| variable(arg.to_str()?)) {
         variables.push(variable);
         rest.next();
     }
     (variables, rest.collect())
 }
 
-fn variable(word: &str) -> Option<(String, String)> {
-    let (option, value) = word.split_once('=')?;
+fn variable(arg: &str) -> Option<(String, String)> {
+    let (option, value) = arg.split_once('=')?;
     let option = option.strip_prefix("--")?;
     Some((variables::of_option(option)?, value.to_owned()))
 }
@@ -69,8 +68,8 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Option<Typed> {
-        let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-        Typed::read(&words)
+        let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        Typed::read(&args)
     }
 
     #[test]

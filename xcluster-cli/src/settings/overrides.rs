@@ -23,7 +23,7 @@ pub(crate) fn read(text: &str) -> Result<(NodeId, NodeSpec), String> {
 fn pairs(text: &str) -> Result<Vec<(&'static str, String)>, String> {
     let mut pairs: Vec<(&'static str, String)> = Vec::new();
     for part in text.split(',') {
-        let key = part.split_once('=').and_then(|(word, value)| Some((*KEYS.iter().find(|key| **key == word)?, value)));
+        let key = part.split_once('=').and_then(|(name, value)| Some((*KEYS.iter().find(|key| **key == name)?, value)));
         let twice = key.is_some_and(|(key, _)| pairs.iter().any(|(seen, _)| *seen == key));
         match (key, pairs.last_mut()) {
             (Some((key, _)), _) if twice => return Err(format!("`{key}` is there twice")),

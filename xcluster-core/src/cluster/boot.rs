@@ -18,7 +18,7 @@ use super::state::State;
 use super::status::NodeState;
 use super::{reach, ready};
 use crate::host::{HostLock, HostLockError};
-use crate::net::{KvmArgs, Wired};
+use crate::net::{KvmArgs, PortConfig};
 use crate::plan::{PlannedNic, Readiness, SSH_PORT, Step};
 use crate::qemu::command::OURS;
 
@@ -64,19 +64,19 @@ pub(super) async fn boot(state: Rc<State>, node: Rc<NodeCell>) -> Result<(), Fai
 }
 
 /// Has its backend wire a NIC.
-pub(super) async fn set_up(state: &State, nic: &PlannedNic) -> Result<Wired, Cause> {
+pub(super) async fn set_up(state: &State, nic: &PlannedNic) -> Result<PortConfig, Cause> {
     let backend = state.backends.find(&nic.backend).expect("the plan only names backends that are registered");
     state.undo.borrow_mut().port(backend.name(), &nic.port);
-    let wired = backend.setup(&state.site(), &nic.port).await?;
-    let missing = wired.kvm.missing_descriptors();
-    if missing.is_empty() { Ok(wired) } else { Err(Cause::Descriptors(missing)) }
+    let port_config = backend.setup(&state.context(), &nic.port).await?;
+    let missing = port_config.kvm.missing_descriptors();
+    if missing.is_empty() { Ok(port_config) } else { Err(Cause::Descriptors(missing)) }
 }
 
 async fn wire(state: &Rc<State>, node: &Rc<NodeCell>, nic: &PlannedNic, before: &[KvmArgs]) -> Result<KvmArgs, Cause> {
-    let wired = set_up(state, nic).await?;
-    fits(&wired.kvm, before)?;
-    node.wired(&wired);
-    Ok(wired.kvm)
+    let port_config = set_up(state, nic).await?;
+    fits(&port_config.kvm, before)?;
+    node.port_config(&port_config);
+    Ok(port_config.kvm)
 }
 
 /// All NICs of a node share one QEMU, so one would get the other's descriptor, or be in the wrong place.

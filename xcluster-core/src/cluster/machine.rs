@@ -77,7 +77,7 @@ impl RunningMachine {
             agent = Some(if port == AGENT_PORT { AnyAgent::own(stream) } else { AnyAgent::qga(stream) });
         }
         let place = place_of(&machine.nics);
-        let launch = Launch { program, words: machine.words(), descriptors, place };
+        let launch = Launch { program, args: machine.args(), descriptors, place };
         let process = Process::start(launch).map_err(NodeFailure::Spawn)?;
 
         let (pid, stderr) = (process.pid(), process.stderr());
@@ -145,7 +145,7 @@ impl RunningMachine {
             Err(_) => "ended".to_owned(),
         };
         match self.last_word.borrow().as_deref() {
-            Some(word) => format!("{how} ({word})"),
+            Some(arg) => format!("{how} ({arg})"),
             None => how,
         }
     }

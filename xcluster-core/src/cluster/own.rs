@@ -10,7 +10,7 @@ use super::node::Node;
 use super::single;
 use super::wire::{self, WiredByName};
 use crate::name::NetId;
-use crate::net::Wired;
+use crate::net::PortConfig;
 
 impl Cluster {
     /// Does everything of a start but the nodes: the network namespace, what backends claim, QEMU and the guest, the nets. The
@@ -62,7 +62,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The node runs, or cannot be as asked, or its backend failed; then nothing is wired.
-    pub async fn wire(&self, node: impl IntoNodeId, net: NetId) -> Result<Wired, Error> {
+    pub async fn wire(&self, node: impl IntoNodeId, net: NetId) -> Result<PortConfig, Error> {
         let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
         self.ready().await?;
         self.shared.call(async move |state| wire::wire(state, id, net).await).await

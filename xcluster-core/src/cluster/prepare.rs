@@ -123,26 +123,26 @@ impl Prepared {
             boot,
             agent,
             nics,
-            extra: options.words_of(planned.node.id),
+            extra: options.qemu_args_of(planned.node.id),
         })
     }
 
     fn cmdline(&self, plan: &Plan, planned: &PlannedNode, root: Option<&'static str>) -> String {
-        let mut words: Vec<String> = guest::KERNEL_ARGS.iter().map(|&word| word.to_owned()).collect();
-        words.extend(root.map(str::to_owned));
+        let mut args: Vec<String> = guest::KERNEL_ARGS.iter().map(|&arg| arg.to_owned()).collect();
+        args.extend(root.map(str::to_owned));
         if plan.options.identity == Identity::Kernel {
-            words.push(guest::args::id(planned.node.id));
+            args.push(guest::args::id(planned.node.id));
         }
         if plan.addressing.ipv6_prefix != crate::addr::Ipv6Prefix::default() {
-            words.push(guest::args::prefix(&plan.addressing.ipv6_prefix));
+            args.push(guest::args::prefix(&plan.addressing.ipv6_prefix));
         }
         if !plan.options.login {
-            words.push(guest::args::NO_LOGIN.to_owned());
+            args.push(guest::args::NO_LOGIN.to_owned());
         }
         if !planned.node.kernel_args.is_empty() {
-            words.push(planned.node.kernel_args.clone());
+            args.push(planned.node.kernel_args.clone());
         }
-        words.join(" ")
+        args.join(" ")
     }
 }
 

@@ -19,7 +19,7 @@ use super::undo::Undo;
 use super::wire::WiredByName;
 use crate::host::{Folder, HostLocks, Namespace, Store};
 use crate::name::{ClusterName, NetId, NodeId};
-use crate::net::{Registry, Site};
+use crate::net::{BackendContext, Registry};
 use crate::plan::{Plan, PlannedNode};
 
 /// How far a cluster has come.
@@ -109,11 +109,11 @@ impl State {
     }
 
     /// What backends may use.
-    pub(super) fn site(&self) -> Site<'_> {
-        let site = Site::new(&self.name, self.folder.path(), &self.host_locks, &self.store);
+    pub(super) fn context(&self) -> BackendContext<'_> {
+        let context = BackendContext::new(&self.name, self.folder.path(), &self.host_locks, &self.store);
         match self.namespace.get() {
-            Some(namespace) => site.in_namespace(namespace),
-            None => site,
+            Some(namespace) => context.in_namespace(namespace),
+            None => context,
         }
     }
 

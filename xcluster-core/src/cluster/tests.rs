@@ -11,7 +11,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::{Builder, Cause, Cluster, Error, Event};
-use crate::net::{Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Port, Site, VmToVm, Wired};
+use crate::net::{
+    BackendContext, Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Port, PortConfig, VmToVm,
+};
 use crate::plan::{Accel, GuestSource, Options, Readiness};
 use crate::topology::NetKind;
 
@@ -72,15 +74,15 @@ impl NetBackend for Backend {
         Capabilities::joining(VmToVm::Switch, 1500)
     }
 
-    async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+    async fn preflight(&self, _: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn create_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn setup(&self, _: &Site<'_>, _: &Port) -> Result<Wired, NetError> {
+    async fn setup(&self, _: &BackendContext<'_>, _: &Port) -> Result<PortConfig, NetError> {
         let kvm = match self.manner {
             Manner::PanicInSetup => panic!("a bug"),
             Manner::FailInSetup => return Err(NetError::Refused("no".to_owned())),
@@ -91,14 +93,14 @@ impl NetBackend for Backend {
             }
             Manner::SameDescriptor => {
                 let (_, end) = std::os::unix::net::UnixStream::pair().unwrap();
-                KvmArgs::from_words(["-netdev", "tap,fd=@tap@"]).with_descriptor("tap", std::os::fd::OwnedFd::from(end))
+                KvmArgs::from_args(["-netdev", "tap,fd=@tap@"]).with_descriptor("tap", std::os::fd::OwnedFd::from(end))
             }
             Manner::Fine | Manner::PanicInTeardown => KvmArgs::new(),
         };
-        Ok(Wired { kvm, access: HostAccess::None })
+        Ok(PortConfig { kvm, access: HostAccess::None })
     }
 
-    async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> {
+    async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> {
         self.note("teardown");
         match self.manner {
             Manner::PanicInTeardown => panic!("a bug"),
@@ -111,7 +113,7 @@ impl NetBackend for Backend {
         Ok(())
     }
 
-    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         self.note("delete_net");
         Ok(())
     }

@@ -46,7 +46,7 @@ pub struct Capabilities {
     ///
     /// Shown by `Part::WordsWhileItRuns`, on a QEMU that runs.
     pub hotplug: bool,
-    /// The cluster's network namespace is needed: [`Site::namespace`](super::Site::namespace).
+    /// The cluster's network namespace is needed: [`BackendContext::namespace`](super::Site::namespace).
     ///
     /// Where it is not said, every trial and claim passes without one, which shows that.
     pub needs_namespace: bool,

@@ -19,7 +19,7 @@ use crate::host::namespace::NamespaceEntry;
 /// Nothing is stored twice: the netdevs and devices are found in the words.
 #[derive(Debug, Clone, Default)]
 pub struct KvmArgs {
-    words: Vec<String>,
+    args: Vec<String>,
     descriptors: BTreeMap<String, Arc<OwnedFd>>,
     place: Place,
 }
@@ -46,12 +46,12 @@ impl KvmArgs {
 
     /// A netdev and the NIC that uses it.
     pub fn nic(netdev: &Netdev, nic: &Nic) -> Self {
-        Self::from_words(["-netdev".to_owned(), netdev.to_string(), "-device".to_owned(), nic.to_string()])
+        Self::from_args(["-netdev".to_owned(), netdev.to_string(), "-device".to_owned(), nic.to_string()])
     }
 
     /// These words, as a script printed them for example.
-    pub fn from_words(words: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { words: words.into_iter().map(Into::into).collect(), ..Self::default() }
+    pub fn from_args(args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { args: args.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
     /// The same with a descriptor that a word names as `@name@`. Duplicates of it go to QEMU; this one stays open as
@@ -77,8 +77,8 @@ impl KvmArgs {
     }
 
     /// All words, in order.
-    pub fn words(&self) -> &[String] {
-        &self.words
+    pub fn args(&self) -> &[String] {
+        &self.args
     }
 
     /// The descriptors by name.
@@ -115,40 +115,40 @@ impl KvmArgs {
 
     /// The words that are neither netdev nor device, such as a machine type that a script asks for.
     pub fn rest(&self) -> impl Iterator<Item = &str> {
-        let paired = |index: usize| matches!(self.words[index].as_str(), "-netdev" | "-device");
+        let paired = |index: usize| matches!(self.args[index].as_str(), "-netdev" | "-device");
         let is_part_of_pair = move |index: usize| paired(index) || (index > 0 && paired(index - 1));
-        (0..self.words.len()).filter(move |index| !is_part_of_pair(*index)).map(|index| self.words[index].as_str())
+        (0..self.args.len()).filter(move |index| !is_part_of_pair(*index)).map(|index| self.args[index].as_str())
     }
 
     /// Every name that a word refers to as `@name@` and that no descriptor has.
     pub fn missing_descriptors(&self) -> Vec<String> {
-        let names = self.words.iter().flat_map(|word| references(word));
+        let names = self.args.iter().flat_map(|arg| references(arg));
         names.filter(|name| !self.descriptors.contains_key(*name)).map(str::to_owned).collect()
     }
 
     fn values(&self, option: &'static str) -> impl Iterator<Item = &str> {
-        let pairs = self.words.iter().zip(self.words.iter().skip(1));
-        pairs.filter(move |(word, _)| *word == option).map(|(_, value)| value.as_str())
+        let pairs = self.args.iter().zip(self.args.iter().skip(1));
+        pairs.filter(move |(arg, _)| *arg == option).map(|(_, value)| value.as_str())
     }
 }
 
 /// Equal words, descriptor names and namespace: two descriptors of one name are the same promise.
 impl PartialEq for KvmArgs {
     fn eq(&self, other: &Self) -> bool {
-        self.words == other.words && self.place == other.place && self.descriptors.keys().eq(other.descriptors.keys())
+        self.args == other.args && self.place == other.place && self.descriptors.keys().eq(other.descriptors.keys())
     }
 }
 
 /// The words as a shell would take them, for people.
 impl fmt::Display for KvmArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words.join(" "))
+        f.write_str(&self.args.join(" "))
     }
 }
 
 /// The names between `@` signs after `fd=`, `fds=` and `vhostfd=` (colon-separated where QEMU takes several).
-fn references(word: &str) -> impl Iterator<Item = &str> {
-    let values = word
+fn references(arg: &str) -> impl Iterator<Item = &str> {
+    let values = arg
         .split(',')
         .filter_map(|property| property.split_once('='))
         .filter(|(key, _)| key.ends_with("fd") || key.ends_with("fds"));
@@ -209,8 +209,8 @@ impl fmt::Display for Nic {
     }
 }
 
-fn append(word: &mut String, key: &str, value: &str) {
-    word.push_str(&format!(",{key}={}", value.replace(',', ",,")));
+fn append(arg: &mut String, key: &str, value: &str) {
+    arg.push_str(&format!(",{key}={}", value.replace(',', ",,")));
 }
 
 #[cfg(test)]
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn netdev_device_and_rest_are_found_in_the_words() {
-        let args = KvmArgs::from_words(["-M", "q35", "-netdev", "tap,id=net1", "-device", "e1000,netdev=net1", "-s"]);
+        let args = KvmArgs::from_args(["-M", "q35", "-netdev", "tap,id=net1", "-device", "e1000,netdev=net1", "-s"]);
         assert_eq!(args.netdevs().collect::<Vec<_>>(), ["tap,id=net1"]);
         assert_eq!(args.devices().collect::<Vec<_>>(), ["e1000,netdev=net1"]);
         assert_eq!(args.rest().collect::<Vec<_>>(), ["-M", "q35", "-s"]);
@@ -229,13 +229,13 @@ mod tests {
 
     #[test]
     fn a_netdev_that_takes_forwards_is_known_by_its_kind() {
-        let args = KvmArgs::from_words(["-netdev", "user,id=net0,net=10.0.0.0/8", "-netdev", "tap,id=net1,fd=3"]);
+        let args = KvmArgs::from_args(["-netdev", "user,id=net0,net=10.0.0.0/8", "-netdev", "tap,id=net1,fd=3"]);
         assert_eq!(args.user_netdevs().collect::<Vec<_>>(), ["net0"]);
     }
 
     #[test]
     fn a_name_without_a_descriptor_is_noticed() {
-        let args = KvmArgs::from_words(["-netdev", "tap,id=net1,fds=@a@:@b@,vhostfd=@c@,script=x@y@z"]);
+        let args = KvmArgs::from_args(["-netdev", "tap,id=net1,fds=@a@:@b@,vhostfd=@c@,script=x@y@z"]);
         assert_eq!(args.missing_descriptors(), ["a", "b", "c"]);
     }
 

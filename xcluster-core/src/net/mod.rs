@@ -2,7 +2,7 @@
 //!
 //! * [`NetBackend`]: the contract; start here.
 //! * [`Net`] and [`Port`]: what a backend is asked for.
-//! * [`Wired`], [`KvmArgs`], [`HostAccess`]: what it answers.
+//! * [`PortConfig`], [`KvmArgs`], [`HostAccess`]: what it answers.
 //! * [`Capabilities`]: what it can do at all, so that a plan can be refused before anything is touched.
 //! * [`Registry`]: backends by name.
 //! * [`Settings`], [`configure`]: what a topology says to a backend that only the backend understands.
@@ -19,10 +19,10 @@ mod registry;
 mod settings;
 
 pub(crate) use backend::takes_none;
-pub use backend::{NetBackend, Site};
+pub use backend::{BackendContext, NetBackend};
 pub use capabilities::{Capabilities, VmToVm};
 pub use error::NetError;
 pub use kvm::{KvmArgs, Netdev, Nic, Place};
-pub use port::{Forward, HostAccess, Net, Port, Wired};
+pub use port::{Forward, HostAccess, Net, Port, PortConfig};
 pub use registry::{Passed, Registry, RegistryError};
 pub use settings::{Settings, configure, merge};

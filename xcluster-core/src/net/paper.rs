@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Port, Site, VmToVm, Wired};
+use super::{BackendContext, Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Port, PortConfig, VmToVm};
 use crate::topology::NetKind;
 
 /// Switches, makes nothing, and wires with no words at all.
@@ -19,23 +19,23 @@ impl NetBackend for Switch {
         Capabilities::joining(VmToVm::Switch, 9000)
     }
 
-    async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+    async fn preflight(&self, _: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn create_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn setup(&self, _: &Site<'_>, _: &Port) -> Result<Wired, NetError> {
-        Ok(Wired { kvm: KvmArgs::new(), access: HostAccess::None })
+    async fn setup(&self, _: &BackendContext<'_>, _: &Port) -> Result<PortConfig, NetError> {
+        Ok(PortConfig { kvm: KvmArgs::new(), access: HostAccess::None })
     }
 
-    async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> {
+    async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 }

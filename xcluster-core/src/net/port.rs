@@ -98,7 +98,7 @@ impl Port {
 
 /// A wired port.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wired {
+pub struct PortConfig {
     /// How QEMU takes it.
     pub kvm: KvmArgs,
     /// How this host reaches the node's TCP ports over it.

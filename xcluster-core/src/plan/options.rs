@@ -74,7 +74,7 @@ impl Default for Options {
 
 impl Options {
     /// The further words for a node's QEMU.
-    pub(crate) fn words_of(&self, node: NodeId) -> Vec<String> {
+    pub(crate) fn qemu_args_of(&self, node: NodeId) -> Vec<String> {
         let own = self.node_qemu_args.get(&node);
         self.qemu_args.iter().chain(own.into_iter().flatten()).cloned().collect()
     }

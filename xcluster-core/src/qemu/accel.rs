@@ -176,7 +176,7 @@ async fn run(qemu: &Qemu, sample: Sample) -> Result<(), Trouble> {
     };
     let ends = [(CONSOLE, console_end), (MONITOR, monitor_end)];
     let descriptors: BTreeMap<_, _> = ends.into_iter().map(|(name, end)| (name.to_owned(), end.into())).collect();
-    let launch = Launch { program: qemu.path.clone(), words: machine.words(), descriptors, place: Place::Here };
+    let launch = Launch { program: qemu.path.clone(), args: machine.args(), descriptors, place: Place::Here };
     let mut process = Process::start(launch).map_err(failed)?;
     let stderr = process.stderr();
     let outcome = tokio::select! {

@@ -34,7 +34,7 @@ pub struct Launch {
     /// The program.
     pub program: PathBuf,
     /// Its words, with descriptors as `@name@`.
-    pub words: Vec<String>,
+    pub args: Vec<String>,
     /// The descriptors, by name.
     pub descriptors: BTreeMap<String, OwnedFd>,
     /// The network namespace that it must run in.
@@ -59,10 +59,10 @@ impl Process {
     pub fn start(launch: Launch) -> io::Result<Self> {
         // Named descriptors get the numbers after standard error, in the order of their names.
         let numbers: Vec<(&str, i32)> = launch.descriptors.keys().map(String::as_str).zip(3..).collect();
-        let words: Vec<String> =
-            launch.words.iter().map(|word| number_descriptors(word, numbers.iter().copied())).collect();
+        let args: Vec<String> =
+            launch.args.iter().map(|arg| number_descriptors(arg, numbers.iter().copied())).collect();
         let mut command = std::process::Command::new(&launch.program);
-        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         go_to(&mut command, &launch.place)?;
         // After a user namespace was entered, which makes a process forget its death signal.
         end_with_thread(&mut command);

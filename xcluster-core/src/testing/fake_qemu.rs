@@ -14,7 +14,7 @@ use crate::name::NodeId;
 /// The file that says how a node's QEMU behaves; before the point is the node's name, or [`EVERYBODY`].
 const BEHAVIOUR: &str = "behaviour";
 /// The file with the words that a node's QEMU was started with, one on a line.
-const WORDS: &str = "words";
+const ARGS: &str = "args";
 /// The file with a byte for each start of a node's QEMU.
 const STARTS: &str = "starts";
 const EVERYBODY: &str = "everybody";
@@ -98,8 +98,8 @@ impl FakeQemu {
     }
 
     /// The words that this node's QEMU was last started with; none if it was not.
-    pub fn words(&self, node: NodeId) -> Option<Vec<String>> {
-        let text = std::fs::read_to_string(file(self.folder.path(), &node.to_string(), WORDS)).ok()?;
+    pub fn args(&self, node: NodeId) -> Option<Vec<String>> {
+        let text = std::fs::read_to_string(file(self.folder.path(), &node.to_string(), ARGS)).ok()?;
         Some(text.lines().map(str::to_owned).collect())
     }
 
@@ -119,9 +119,9 @@ pub fn behaviour(folder: &Path, name: &str) -> Behaviour {
 
 /// For the program itself: remembers the words that it was started with, and that it was started.
 #[doc(hidden)]
-pub fn record(folder: &Path, name: &str, words: &[String]) -> io::Result<()> {
+pub fn record(folder: &Path, name: &str, args: &[String]) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).open(file(folder, name, STARTS))?.write_all(b".")?;
-    std::fs::write(file(folder, name, WORDS), words.join("\n"))
+    std::fs::write(file(folder, name, ARGS), args.join("\n"))
 }
 
 /// For the program itself: how often the QEMU of this name was started, this time included.

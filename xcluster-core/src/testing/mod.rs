@@ -37,8 +37,8 @@ mod tests {
 
     /// The words behind `prefix` in a text: `Echo` of `Part::Echo`.
     fn named(text: &str, prefix: &str) -> BTreeSet<String> {
-        let word = |rest: &str| rest.chars().take_while(char::is_ascii_alphanumeric).collect();
-        text.split(prefix).skip(1).map(word).collect()
+        let name = |rest: &str| rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+        text.split(prefix).skip(1).map(name).collect()
     }
 
     #[test]

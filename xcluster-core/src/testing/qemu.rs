@@ -40,15 +40,15 @@ impl Qemu {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         descriptors.insert("monitor".to_owned(), theirs.into());
-        let mut words: Vec<String> = machine.iter().copied().chain(COMMON.split(' ')).map(str::to_owned).collect();
+        let mut args: Vec<String> = machine.iter().copied().chain(COMMON.split(' ')).map(str::to_owned).collect();
         for nic in nics {
-            words.extend(nic.words().iter().cloned());
+            args.extend(nic.args().iter().cloned());
             for (name, descriptor) in nic.descriptors() {
                 descriptors.insert(name.clone(), descriptor.try_clone()?);
             }
         }
         let place = place_of(nics.iter().copied());
-        let mut process = Process::start(Launch { program, words, descriptors, place })?;
+        let mut process = Process::start(Launch { program, args, descriptors, place })?;
         match Qmp::connect(UnixStream::from_std(ours)?, PATIENCE).await {
             Ok((monitor, _)) => Ok(Self { process, monitor }),
             Err(error) => Err(why_it_ended(&mut process).await.unwrap_or_else(|| error.into())),

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::host::{HostLocks, Namespace, Netns, Store};
 use crate::name::ClusterName;
-use crate::net::Site;
+use crate::net::BackendContext;
 
 use super::Failed;
 
@@ -63,11 +63,11 @@ impl Stage {
     }
 
     /// What is lent for a call.
-    pub fn site(&self) -> Site<'_> {
-        let site = Site::new(&self.name, self.dir.path(), &self.host_locks, &self.store);
+    pub fn context(&self) -> BackendContext<'_> {
+        let context = BackendContext::new(&self.name, self.dir.path(), &self.host_locks, &self.store);
         match &self.namespace {
-            Some(namespace) => site.in_namespace(namespace),
-            None => site,
+            Some(namespace) => context.in_namespace(namespace),
+            None => context,
         }
     }
 }

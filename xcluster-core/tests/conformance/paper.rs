@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use xcluster_core::name::ClusterName;
 use xcluster_core::net::{
-    Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Netdev, Nic, Port, Site, VmToVm, Wired,
+    BackendContext, Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Netdev, Nic, Port, PortConfig, VmToVm,
 };
 use xcluster_core::testing::conformance::Stranger;
 use xcluster_core::testing::{Failed, ensure};
@@ -48,36 +48,36 @@ impl Paper {
         self.breach == breach
     }
 
-    fn net_file(&self, site: &Site<'_>, net: &Net) -> PathBuf {
-        self.host.join(net_name(site.cluster, net))
+    fn net_file(&self, context: &BackendContext<'_>, net: &Net) -> PathBuf {
+        self.host.join(net_name(context.cluster, net))
     }
 
-    fn port_file(&self, site: &Site<'_>, port: &Port) -> PathBuf {
-        self.host.join(format!("{}-{}", net_name(site.cluster, &port.net), port.node))
+    fn port_file(&self, context: &BackendContext<'_>, port: &Port) -> PathBuf {
+        self.host.join(format!("{}-{}", net_name(context.cluster, &port.net), port.node))
     }
 
     /// The UDP port of the cluster's groups: chosen once, and claimed.
-    fn udp_port(&self, site: &Site<'_>) -> Result<u16, NetError> {
+    fn udp_port(&self, context: &BackendContext<'_>) -> Result<u16, NetError> {
         if self.breaches(Breach::OneClusterForAll) {
             return Ok(30000);
         }
-        if let Some(port) = site.store.find::<u16>("paper") {
+        if let Some(port) = context.store.find::<u16>("paper") {
             return Ok(*port);
         }
-        let port = (30000..31000).find(|port| site.host_locks.take_all([format!("paper/{port}")]).is_ok());
+        let port = (30000..31000).find(|port| context.host_locks.take_all([format!("paper/{port}")]).is_ok());
         let port = port.ok_or_else(|| NetError::unsupported("all ports are claimed"))?;
-        site.store.put("paper", port);
+        context.store.put("paper", port);
         Ok(port)
     }
 
-    fn netdev(&self, site: &Site<'_>, port: &Port) -> Result<Netdev, NetError> {
+    fn netdev(&self, context: &BackendContext<'_>, port: &Port) -> Result<Netdev, NetError> {
         let (net, node) = (port.net.id.number(), port.node.number());
         let group = match self.breach {
             Breach::OneNetForAll => "239.0.0.1".to_owned(),
             Breach::JoinsNobody => format!("239.1.{net}.{node}"),
             _ => format!("239.0.0.{net}"),
         };
-        let netdev = Netdev::new("socket", port).with("mcast", format!("{group}:{}", self.udp_port(site)?));
+        let netdev = Netdev::new("socket", port).with("mcast", format!("{group}:{}", self.udp_port(context)?));
         Ok(netdev.with("localaddr", "127.0.0.1"))
     }
 
@@ -90,18 +90,18 @@ impl Paper {
         }
     }
 
-    fn words(&self, site: &Site<'_>, port: &Port) -> Result<KvmArgs, NetError> {
-        let netdev = self.netdev(site, port)?;
+    fn args(&self, context: &BackendContext<'_>, port: &Port) -> Result<KvmArgs, NetError> {
+        let netdev = self.netdev(context, port)?;
         let usual = KvmArgs::nic(&netdev, &self.nic(port));
         // Among many ports, one that is not like the others.
         let is_router = port.node.number() > 200;
         match self.breach {
-            Breach::NoDevice if is_router => Ok(KvmArgs::from_words(["-netdev".to_owned(), netdev.to_string()])),
+            Breach::NoDevice if is_router => Ok(KvmArgs::from_args(["-netdev".to_owned(), netdev.to_string()])),
             Breach::ColdDevice if is_router => {
                 let debug = ["-device", "isa-debug-exit"].map(str::to_owned);
-                Ok(KvmArgs::from_words(usual.words().iter().cloned().chain(debug)))
+                Ok(KvmArgs::from_args(usual.args().iter().cloned().chain(debug)))
             }
-            Breach::LosesSome => lossy(site, port, &self.nic(port)),
+            Breach::LosesSome => lossy(context, port, &self.nic(port)),
             _ => Ok(usual),
         }
     }
@@ -112,13 +112,13 @@ impl Paper {
         nets.map(|net| format!("paper/net/{}", net.id)).collect()
     }
 
-    async fn wire(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
-        let asked = site.store.find::<Vec<Port>>("paper ports");
+    async fn wire(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
+        let asked = context.store.find::<Vec<Port>>("paper ports");
         if self.breaches(Breach::ForgetsTheFirst) && asked.is_some_and(|asked| !asked.contains(port)) {
             return Err(NetError::Refused("nobody has asked for this port".to_owned()));
         }
-        let file = self.port_file(site, port);
-        if !self.net_file(site, &port.net).exists() {
+        let file = self.port_file(context, port);
+        if !self.net_file(context, &port.net).exists() {
             if self.breaches(Breach::LeavesDebris) {
                 write(&file.with_extension("half"))?;
             }
@@ -138,7 +138,7 @@ impl Paper {
         if self.breaches(Breach::Forgets) {
             write(&self.host.join("something"))?;
         }
-        site.store.put(&file.display().to_string(), ());
+        context.store.put(&file.display().to_string(), ());
         write(&file)
     }
 }
@@ -164,39 +164,39 @@ impl NetBackend for Paper {
         capabilities
     }
 
-    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
-        site.store.put("paper ports", ports.to_vec());
-        if let Err(error) = site.host_locks.take_all(self.lock_names(nets))
+    async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
+        context.store.put("paper ports", ports.to_vec());
+        if let Err(error) = context.host_locks.take_all(self.lock_names(nets))
             && !self.breaches(Breach::TakesItAsWell)
         {
             return Err(NetError::InUse { what: error.to_string(), by: "another cluster".to_owned() });
         }
-        self.udp_port(site).map(drop)
+        self.udp_port(context).map(drop)
     }
 
-    async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
+    async fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
         self.created.fetch_add(1, Ordering::Relaxed);
-        let file = self.net_file(site, net);
+        let file = self.net_file(context, net);
         if file.exists() && !is_ours(&file) && !self.breaches(Breach::Overwrites) {
             return Err(NetError::Conflict { object: file.display().to_string() });
         }
         write(&file)
     }
 
-    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
+    async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
         if self.breaches(Breach::OneAtATime) && self.busy.swap(true, Ordering::Relaxed) {
             return Err(NetError::Refused("busy".to_owned()));
         }
-        let wired = self.wire(site, port).await;
+        let port_config = self.wire(context, port).await;
         self.busy.store(false, Ordering::Relaxed);
-        wired?;
-        Ok(Wired { kvm: self.words(site, port)?, access: HostAccess::None })
+        port_config?;
+        Ok(PortConfig { kvm: self.args(context, port)?, access: HostAccess::None })
     }
 
-    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
-        let file = self.port_file(site, port);
+    async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
+        let file = self.port_file(context, port);
         let name = file.display().to_string();
-        if self.breaches(Breach::NeedsMemory) && site.store.find::<()>(&name).is_none() {
+        if self.breaches(Breach::NeedsMemory) && context.store.find::<()>(&name).is_none() {
             return Ok(());
         }
         if self.breaches(Breach::AbsentIsAnError) {
@@ -209,7 +209,7 @@ impl NetBackend for Paper {
         remove(&file)
     }
 
-    async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
+    async fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
         if self.breaches(Breach::TouchesOthers) {
             for entry in fs::read_dir(&self.host).map_err(|error| NetError::io("read", error))?.flatten() {
                 if is_ours(&entry.path()) {
@@ -217,22 +217,22 @@ impl NetBackend for Paper {
                 }
             }
         }
-        let file = self.net_file(site, net);
+        let file = self.net_file(context, net);
         if is_ours(&file) {
             remove(&file)?;
         }
-        site.host_locks.release(self.lock_names([net]));
+        context.host_locks.release(self.lock_names([net]));
         Ok(())
     }
 }
 
 /// A port on the wire of its net.
-fn lossy(site: &Site<'_>, port: &Port, nic: &Nic) -> Result<KvmArgs, NetError> {
+fn lossy(context: &BackendContext<'_>, port: &Port, nic: &Nic) -> Result<KvmArgs, NetError> {
     let (wire, end) = (format!("wire {}", port.net.id), format!("end{}", port.net.id));
-    if site.store.find::<Arc<Wire>>(&wire).is_none() {
-        site.store.put(&wire, Arc::new(Wire::default()));
+    if context.store.find::<Arc<Wire>>(&wire).is_none() {
+        context.store.put(&wire, Arc::new(Wire::default()));
     }
-    let wire = site.store.find::<Arc<Wire>>(&wire).ok_or_else(|| NetError::unsupported("nothing is remembered"))?;
+    let wire = context.store.find::<Arc<Wire>>(&wire).ok_or_else(|| NetError::unsupported("nothing is remembered"))?;
     let descriptor = wire.plug().map_err(|error| NetError::io("make a socket", error))?;
     let netdev = Netdev::new("socket", port).with("fd", format!("@{end}@"));
     Ok(KvmArgs::nic(&netdev, nic).with_descriptor(end, descriptor))
@@ -250,12 +250,12 @@ impl PlantedPaper {
 
 #[async_trait(?Send)]
 impl Stranger for PlantedPaper {
-    async fn plant(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        Ok(fs::write(self.0.join(net_name(site.cluster, net)), "mine")?)
+    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+        Ok(fs::write(self.0.join(net_name(context.cluster, net)), "mine")?)
     }
 
-    async fn remove_intact(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        let file = self.0.join(net_name(site.cluster, net));
+    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+        let file = self.0.join(net_name(context.cluster, net));
         let text = fs::read_to_string(&file).unwrap_or_default();
         ensure(text == "mine", || format!("{} is not as it was", file.display()))?;
         Ok(fs::remove_file(file)?)

@@ -184,8 +184,8 @@ async fn a_dropped_cluster_leaves_nothing() -> Result<(), Failed> {
 async fn every_node_gets_its_nics_in_order() -> Result<(), Failed> {
     let host = Host::new()?;
     let cluster = Cluster::start(host.cluster()).await?;
-    let words = host.qemu.words(node(201)).unwrap_or_default();
-    let netdevs: Vec<&str> = words.iter().filter(|word| word.starts_with("user,")).map(String::as_str).collect();
+    let args = host.qemu.args(node(201)).unwrap_or_default();
+    let netdevs: Vec<&str> = args.iter().filter(|arg| arg.starts_with("user,")).map(String::as_str).collect();
     let expected = ["user,id=net0,restrict=on", "user,id=net1,restrict=on", "user,id=net2,restrict=on"];
     ensure(netdevs == expected, || format!("{netdevs:?}"))?;
     Ok(cluster.stop().await?)

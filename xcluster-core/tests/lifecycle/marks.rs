@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use xcluster_core::net::{
-    Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Netdev, Nic, Port, Site, VmToVm, Wired,
+    BackendContext, Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Netdev, Nic, Port, PortConfig, VmToVm,
 };
 use xcluster_core::topology::NetKind;
 
@@ -62,27 +62,27 @@ impl NetBackend for Marks {
         capabilities
     }
 
-    async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+    async fn preflight(&self, _: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn create_net(&self, _: &Site<'_>, net: &Net) -> Result<(), NetError> {
+    async fn create_net(&self, _: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
         mark(&self.net(net))?;
         if self.refused == Some(net.id.number()) { Err(NetError::Refused("not this one".to_owned())) } else { Ok(()) }
     }
 
-    async fn setup(&self, _: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
+    async fn setup(&self, _: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
         mark(&self.port(port))?;
         let netdev = Netdev::new("user", port).with("restrict", "on");
         let access = if port.net.kind == NetKind::Internal { self.access.clone() } else { HostAccess::None };
-        Ok(Wired { kvm: KvmArgs::nic(&netdev, &Nic::virtio(port)), access })
+        Ok(PortConfig { kvm: KvmArgs::nic(&netdev, &Nic::virtio(port)), access })
     }
 
-    async fn teardown(&self, _: &Site<'_>, port: &Port) -> Result<(), NetError> {
+    async fn teardown(&self, _: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
         unmark(&self.port(port))
     }
 
-    async fn delete_net(&self, _: &Site<'_>, net: &Net) -> Result<(), NetError> {
+    async fn delete_net(&self, _: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
         unmark(&self.net(net))
     }
 }

@@ -23,10 +23,10 @@ async fn are(cluster: &Cluster, expected: &[(u8, NodeState)]) -> Result<(), Fail
     ensure(states == expected, || format!("{states:?}"))
 }
 
-/// What `word` was followed by when the node's QEMU was started.
-fn value(host: &Host, id: NodeId, word: &str) -> String {
-    let words = host.qemu.words(id).unwrap_or_default();
-    words.iter().skip_while(|w| *w != word).nth(1).cloned().unwrap_or_default()
+/// What `arg` was followed by when the node's QEMU was started.
+fn value(host: &Host, id: NodeId, arg: &str) -> String {
+    let args = host.qemu.args(id).unwrap_or_default();
+    args.iter().skip_while(|w| *w != arg).nth(1).cloned().unwrap_or_default()
 }
 
 fn said(outcome: Result<Node, Error>) -> Result<String, Failed> {
@@ -106,14 +106,14 @@ pub(crate) async fn a_node_boots_again_with_other_arguments() -> Result<(), Fail
     first.stop().await?;
     let again = NodeBoot::new(node(1)).nets([0, 1, 2]).kernel_args("quiet").qemu_args(["-global", "x.y=z"]);
     cluster.boot(again).await?;
-    let words = host.qemu.words(node(1)).unwrap_or_default();
-    ensure(words.iter().filter(|word| word.starts_with("user,")).count() == 3, || format!("{words:?}"))?;
-    ensure(words.ends_with(&["-global".to_owned(), "x.y=z".to_owned()]), || format!("{words:?}"))?;
+    let args = host.qemu.args(node(1)).unwrap_or_default();
+    ensure(args.iter().filter(|arg| arg.starts_with("user,")).count() == 3, || format!("{args:?}"))?;
+    ensure(args.ends_with(&["-global".to_owned(), "x.y=z".to_owned()]), || format!("{args:?}"))?;
     has(&value(&host, node(1), "-append"), "quiet")?;
     // As it is planned is as it was booted last.
     first.stop().await?;
     cluster.boot(1).await?;
-    ensure(host.qemu.words(node(1)).unwrap_or_default() == words, || "it is not as before".to_owned())?;
+    ensure(host.qemu.args(node(1)).unwrap_or_default() == args, || "it is not as before".to_owned())?;
     let exited = Event::Exited { node: node(1), reason: String::new() };
     cluster.stop().await?;
     while let Some(event) = events.next().await {

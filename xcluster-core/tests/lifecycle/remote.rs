@@ -25,9 +25,9 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) async fn new(wired: impl FnOnce(Marks) -> Marks) -> Result<Self, Failed> {
+    pub(crate) async fn new(port_config: impl FnOnce(Marks) -> Marks) -> Result<Self, Failed> {
         let host = Host::new()?;
-        let builder = host.cluster_on(wired(Marks::in_folder(&host.path("marks")))).nodes(1).routers(0);
+        let builder = host.cluster_on(port_config(Marks::in_folder(&host.path("marks")))).nodes(1).routers(0);
         let cluster = Arc::new(Cluster::start(builder.name("lab")).await?);
         let (stop, stopped) = oneshot::channel::<()>();
         let name = cluster.name().clone();

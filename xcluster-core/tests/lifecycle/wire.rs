@@ -15,11 +15,11 @@ pub(crate) async fn a_nic_is_wired_for_somebody_elses_qemu() -> Result<(), Faile
     let host = Host::new()?;
     let before = host.look();
     let cluster = Cluster::open(host.cluster()).await?;
-    let wired = cluster.wire(1, NET).await?;
-    has(&wired.kvm.to_string(), "-netdev user,id=net1,restrict=on -device virtio-net-pci,netdev=net1")?;
+    let port_config = cluster.wire(1, NET).await?;
+    has(&port_config.kvm.to_string(), "-netdev user,id=net1,restrict=on -device virtio-net-pci,netdev=net1")?;
     ensure(host.ports_of(node(1))? == ["net1-vm-001"], || "it is not wired".to_owned())?;
     let named = cluster.wire_by_name(1, NET).await?;
-    ensure(named.words == wired.kvm.words(), || format!("{named:?}"))?;
+    ensure(named.args == port_config.kvm.args(), || format!("{named:?}"))?;
     ensure(cluster.node(1)?.status().await?.state == NodeState::Waiting, || "it does not wait".to_owned())?;
     cluster.unwire(1, NET).await?;
     cluster.unwire(1, NET).await?;

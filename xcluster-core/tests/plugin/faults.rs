@@ -111,7 +111,7 @@ async fn rubbish_is_told() -> Result<(), Failed> {
 async fn check_setup(flags: &[&str], expected: &str) -> Result<(), Failed> {
     let scene = Scene::new(flags)?;
     match scene.set_up(&port(3)).await {
-        Ok(wired) => Err(Failed::new(format!("{flags:?}: {wired:?}"))),
+        Ok(port_config) => Err(Failed::new(format!("{flags:?}: {port_config:?}"))),
         Err(error) => contains(&told(&error), expected).map_err(|failed| failed.during(format!("{flags:?}"))),
     }
 }

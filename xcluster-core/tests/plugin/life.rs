@@ -40,9 +40,9 @@ async fn calls_for_different_nodes_come_at_the_same_time() -> Result<(), Failed>
     // Each setup waits until there are two.
     let scene = Scene::new(&["-DMEETS"])?;
     let (one, two) = (port(1), port(2));
-    let site = scene.stage.site();
-    scene.backend.create_net(&site, &one.net).await?;
-    futures::try_join!(scene.backend.setup(&site, &one), scene.backend.setup(&site, &two))?;
+    let context = scene.stage.context();
+    scene.backend.create_net(&context, &one.net).await?;
+    futures::try_join!(scene.backend.setup(&context, &one), scene.backend.setup(&context, &two))?;
     Ok(())
 }
 
@@ -57,15 +57,15 @@ async fn a_call_that_hangs_is_given_up_and_the_others_go_on() -> Result<(), Fail
 
 async fn after_too_many_nothing_more_is_asked() -> Result<(), Failed> {
     let scene = Scene::within(IMPATIENT, &["-DHANGS_IN=\"setup\""])?;
-    let (site, net) = (scene.stage.site(), port(1).net);
-    scene.backend.create_net(&site, &net).await?;
+    let (context, net) = (scene.stage.context(), port(1).net);
+    scene.backend.create_net(&context, &net).await?;
     for node in 1..=3 {
-        refused(scene.backend.setup(&site, &port(node)).await, "did not answer `setup` within 0.2 s")?;
+        refused(scene.backend.setup(&context, &port(node)).await, "did not answer `setup` within 0.2 s")?;
     }
     let begun = Instant::now();
     let expected = "was not asked for `setup`: too many earlier calls still hang in it";
-    refused(scene.backend.setup(&site, &port(4)).await, expected)?;
-    refused(scene.backend.teardown(&site, &port(4)).await, "was not asked for `teardown`")?;
+    refused(scene.backend.setup(&context, &port(4)).await, expected)?;
+    refused(scene.backend.teardown(&context, &port(4)).await, "was not asked for `teardown`")?;
     ensure(begun.elapsed() < SOON, || "it took long to be refused".to_owned())
 }
 
@@ -74,11 +74,11 @@ async fn what_undoes_a_late_setup_comes_after_it() -> Result<(), Failed> {
     let port = port(3);
     refused(scene.set_up(&port).await, "did not answer `setup` within 2 s")?;
     let too_early = "was not asked for `teardown`: an earlier call about the same port or net did not end within 2 s";
-    refused(scene.backend.teardown(&scene.stage.site(), &port).await, too_early)?;
+    refused(scene.backend.teardown(&scene.stage.context(), &port).await, too_early)?;
     // Releases the setup.
     scene.backend.usable()?;
-    scene.backend.teardown(&scene.stage.site(), &port).await?;
-    Ok(scene.backend.delete_net(&scene.stage.site(), &port.net).await?)
+    scene.backend.teardown(&scene.stage.context(), &port).await?;
+    Ok(scene.backend.delete_net(&scene.stage.context(), &port.net).await?)
 }
 
 async fn who_calls_off_a_setup_is_not_undone_during_it() -> Result<(), Failed> {
@@ -88,16 +88,16 @@ async fn who_calls_off_a_setup_is_not_undone_during_it() -> Result<(), Failed> {
     let called_off = tokio::time::timeout(IMPATIENT, scene.set_up(&port)).await;
     ensure(called_off.is_err(), || "it did not wait".to_owned())?;
     scene.backend.usable()?;
-    scene.backend.teardown(&scene.stage.site(), &port).await?;
-    Ok(scene.backend.delete_net(&scene.stage.site(), &port.net).await?)
+    scene.backend.teardown(&scene.stage.context(), &port).await?;
+    Ok(scene.backend.delete_net(&scene.stage.context(), &port.net).await?)
 }
 
 async fn the_end_of_a_cluster_is_told_once() -> Result<(), Failed> {
     let scene = Scene::new(&[])?;
     scene.set_up(&port(3)).await?;
     let ended = async |stage: &Stage| {
-        let wired = set_up(&scene.backend, &stage.site(), &port(3)).await?;
-        Ok::<_, Failed>(wired.kvm.to_string())
+        let port_config = set_up(&scene.backend, &stage.context(), &port(3)).await?;
+        Ok::<_, Failed>(port_config.kvm.to_string())
     };
     let (two, three) = (Stage::new("two")?, Stage::new("three")?);
     ensure(ended(&two).await?.contains("ended=0,"), || "one has ended".to_owned())?;

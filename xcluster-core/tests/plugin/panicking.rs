@@ -28,11 +28,11 @@ fn panics(place: &str) -> Result<PluginBackend, String> {
 async fn a_panic_is_an_error_of_its_call() -> Result<(), Failed> {
     let said = async |place: &str| {
         let (backend, stage) = (panics(place).map_err(Failed::new)?, Stage::new("panics")?);
-        let (site, port) = (stage.site(), port(3));
+        let (context, port) = (stage.context(), port(3));
         let done = async {
             backend.usable()?;
-            set_up(&backend, &site, &port).await?;
-            backend.teardown(&site, &port).await
+            set_up(&backend, &context, &port).await?;
+            backend.teardown(&context, &port).await
         };
         Ok::<_, Failed>(done.await.err().map(|error| told(&error)))
     };
@@ -60,7 +60,7 @@ async fn a_panic_at_the_end_harms_nobody() -> Result<(), Failed> {
     for place in ["drop", "end"] {
         let backend: Arc<dyn NetBackend> = Arc::new(panics(place).map_err(Failed::new)?);
         let stage = Stage::new("panics")?;
-        set_up(&*backend, &stage.site(), &port(3)).await?;
+        set_up(&*backend, &stage.context(), &port(3)).await?;
         drop(stage);
         backend.usable()?;
         drop(backend);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use xcluster_core::external::{PluginBackend, PluginConfig, PluginError};
 use xcluster_core::name::{NetId, NodeId};
-use xcluster_core::net::{Net, NetBackend, NetError, Port, Site, Wired};
+use xcluster_core::net::{BackendContext, Net, NetBackend, NetError, Port, PortConfig};
 use xcluster_core::testing::{Failed, Stage, ensure};
 
 /// What is more than a call takes, and not more than a test has.
@@ -61,8 +61,8 @@ impl Scene {
         Ok(Self { stage: Stage::new("plugged")?, backend, _folder: folder })
     }
 
-    pub(crate) async fn set_up(&self, port: &Port) -> Result<Wired, NetError> {
-        set_up(&self.backend, &self.stage.site(), port).await
+    pub(crate) async fn set_up(&self, port: &Port) -> Result<PortConfig, NetError> {
+        set_up(&self.backend, &self.stage.context(), port).await
     }
 }
 
@@ -70,10 +70,14 @@ pub(crate) fn load(library: &Path, deadline: Duration) -> Result<PluginBackend, 
     PluginBackend::load(PluginConfig::new(library).with_deadline(deadline))
 }
 
-pub(crate) async fn set_up(backend: &dyn NetBackend, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
-    backend.preflight(site, std::slice::from_ref(&port.net), std::slice::from_ref(port)).await?;
-    backend.create_net(site, &port.net).await?;
-    backend.setup(site, port).await
+pub(crate) async fn set_up(
+    backend: &dyn NetBackend,
+    context: &BackendContext<'_>,
+    port: &Port,
+) -> Result<PortConfig, NetError> {
+    backend.preflight(context, std::slice::from_ref(&port.net), std::slice::from_ref(port)).await?;
+    backend.create_net(context, &port.net).await?;
+    backend.setup(context, port).await
 }
 
 /// A node's NIC on the cluster net.

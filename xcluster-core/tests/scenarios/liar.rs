@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio::net::UnixDatagram;
 use xcluster_core::net::{
-    Capabilities, Forward, HostAccess, KvmArgs, Net, NetBackend, NetError, Netdev, Nic, Port, Site, VmToVm, Wired,
+    BackendContext, Capabilities, Forward, HostAccess, KvmArgs, Net, NetBackend, NetError, Netdev, Nic, Port,
+    PortConfig, VmToVm,
 };
 use xcluster_core::topology::NetKind;
 
@@ -94,15 +95,15 @@ impl NetBackend for Liar {
         capabilities
     }
 
-    async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+    async fn preflight(&self, _: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn create_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn setup(&self, _: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
+    async fn setup(&self, _: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
         if lock(&self.torn).contains(port) {
             return Err(NetError::Refused("once is enough".to_owned()));
         }
@@ -111,21 +112,21 @@ impl NetBackend for Liar {
         let nic = Nic::virtio(port).to_string();
         // The last NIC has an address of its own choice.
         let nic = if port.nic == 23 { nic.replace("mac=00:00:00:01:17", "mac=00:00:00:01:18") } else { nic };
-        let words = ["-netdev".to_owned(), Netdev::new("socket", port).with("fd", format!("@{name}@")).to_string()];
-        let words = words.into_iter().chain(["-device".to_owned(), nic]);
-        let kvm = KvmArgs::from_words(words).with_descriptor(name, std::os::fd::OwnedFd::from(theirs));
+        let args = ["-netdev".to_owned(), Netdev::new("socket", port).with("fd", format!("@{name}@")).to_string()];
+        let args = args.into_iter().chain(["-device".to_owned(), nic]);
+        let kvm = KvmArgs::from_args(args).with_descriptor(name, std::os::fd::OwnedFd::from(theirs));
         // Nobody listens on port 1.
         let host = SocketAddr::from(([127, 0, 0, 1], 1));
         let forwards = [22, 23, 7002].map(|port| Forward { port, host });
-        Ok(Wired { kvm, access: HostAccess::Forwarded(forwards.into()) })
+        Ok(PortConfig { kvm, access: HostAccess::Forwarded(forwards.into()) })
     }
 
-    async fn teardown(&self, _: &Site<'_>, port: &Port) -> Result<(), NetError> {
+    async fn teardown(&self, _: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
         lock(&self.torn).push(port.clone());
         Ok(())
     }
 
-    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 }

@@ -59,8 +59,9 @@ fn taps_inside() -> Subject {
 
 /// A trial where there are bridges, with the host on each of them.
 fn on_bridges(trial: Trial) -> Test {
-    let words: Vec<&str> = trial.name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
-    let name = format!("contract_{}_taps_here_{}", trial.number, words.join("_").to_lowercase());
+    let name_parts: Vec<&str> =
+        trial.name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
+    let name = format!("contract_{}_taps_here_{}", trial.number, name_parts.join("_").to_lowercase());
     harness::test(name, || async {
         make_bridges()?;
         trial.run().await

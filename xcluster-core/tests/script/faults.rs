@@ -50,17 +50,17 @@ async fn a_script_is_told_what_it_may_rely_on() -> Result<(), Failed> {
     let scene = Scene::with(print, change)?;
     let mut port = port(1);
     port.net.mtu = 9000;
-    let wired = scene.set_up(&port).await?;
+    let port_config = scene.set_up(&port).await?;
     let home = std::env::var("HOME")?;
     let expected = ["-args", "2:3:1", "-mtu", "9000", "-kvm", "/opt/kvm", "-own", "1", "-exported", &home];
-    ensure(wired.kvm.words() == expected, || wired.kvm.to_string())
+    ensure(port_config.kvm.args() == expected, || port_config.kvm.to_string())
 }
 
 async fn words_are_split_as_a_shell_does_and_nothing_planted_is_run() -> Result<(), Failed> {
     let scene = Scene::new("printf '%s\\n' ' -M q35' '-netdev\ttap,id=n,ifname=t,downscript=/tmp/rmtap' '-x \"a b\"'")?;
-    let wired = scene.set_up(&port(1)).await?;
+    let port_config = scene.set_up(&port(1)).await?;
     let expected = ["-M", "q35", "-netdev", "tap,id=n,ifname=t,downscript=no", "-x", "\"a", "b\""];
-    ensure(wired.kvm.words() == expected, || format!("{:?}", wired.kvm.words()))
+    ensure(port_config.kvm.args() == expected, || format!("{:?}", port_config.kvm.args()))
 }
 
 async fn a_repeated_setup_does_not_run_the_script_again() -> Result<(), Failed> {
@@ -117,7 +117,7 @@ async fn refused(script: &std::path::Path) -> Result<(String, Option<String>), F
     let backend = ScriptBackend::new(ScriptConfig::new(script));
     let stage = xcluster_core::testing::Stage::new("refused")?;
     let usable = backend.usable().err().map(|error| error.to_string());
-    match backend.preflight(&stage.site(), &[port(1).net], &[port(1)]).await {
+    match backend.preflight(&stage.context(), &[port(1).net], &[port(1)]).await {
         Err(error @ NetError::Unsupported { .. }) => {
             ensure(usable.as_ref() == Some(&error.to_string()), || format!("{usable:?}"))?;
             Ok((error.to_string(), error.remedy().map(str::to_owned)))
@@ -160,8 +160,8 @@ async fn more_mtu_than_was_promised_is_told_with_the_rest() -> Result<(), Failed
     ensure(refused.as_deref() == Some(mtu), || format!("{refused:?}"))?;
     let backend = ScriptBackend::new(ScriptConfig::new("/nonexistent/script"));
     let namespace = Namespace::here();
-    let site = scene.stage.site().in_namespace(&namespace);
-    let said = backend.preflight(&site, &[port.net.clone()], &[]).await.err().map(|error| error.to_string());
+    let context = scene.stage.context().in_namespace(&namespace);
+    let said = backend.preflight(&context, &[port.net.clone()], &[]).await.err().map(|error| error.to_string());
     let both = format!("`/nonexistent/script` cannot be found: No such file or directory (os error 2); {mtu}");
     ensure(said.as_deref() == Some(&both), || format!("{said:?}"))
 }

@@ -47,7 +47,7 @@ async fn a_setup_that_is_called_off_is_undone() -> Result<(), Failed> {
     let port = port(1);
     let called_off = async {
         tokio::select! {
-            wired = scene.set_up(&port) => Err(Failed::new(format!("{wired:?}"))),
+            port_config = scene.set_up(&port) => Err(Failed::new(format!("{port_config:?}"))),
             pid = scene.number("pid") => pid,
         }
     };
@@ -59,8 +59,8 @@ async fn a_setup_that_is_called_off_is_undone() -> Result<(), Failed> {
 
 async fn a_tap_goes_with_its_port() -> Result<(), Failed> {
     let scene = Scene::new(&format!("{MAKE_TAP}; echo -netdev tap,id=net$2,ifname=xcbr$2_t$1"))?;
-    let wired = scene.set_up(&port(1)).await?;
-    ensure(wired.access == HostAccess::Direct("192.168.1.3".parse()?), || format!("{:?}", wired.access))?;
+    let port_config = scene.set_up(&port(1)).await?;
+    ensure(port_config.access == HostAccess::Direct("192.168.1.3".parse()?), || format!("{:?}", port_config.access))?;
     scene.set_up(&port_of(4, 1)).await?;
     scene.tear_down(&port(1)).await?;
     ensure(!has("xcbr1_t3")? && has("xcbr1_t4")?, || "not this one".to_owned())?;
@@ -95,9 +95,9 @@ async fn a_script_that_wants_it_is_called_at_the_end() -> Result<(), Failed> {
         [ "$1" = teardown ] && exit
         echo '{"words": ["-name", "a b"], "teardown": true, "access": {"direct": "10.0.0.1"}}'"#;
     let scene = Scene::new(script)?;
-    let wired = scene.set_up(&port(1)).await?;
-    ensure(wired.kvm.words() == ["-name", "a b"], || wired.kvm.to_string())?;
-    ensure(wired.access == HostAccess::Direct("10.0.0.1".parse()?), || format!("{:?}", wired.access))?;
+    let port_config = scene.set_up(&port(1)).await?;
+    ensure(port_config.kvm.args() == ["-name", "a b"], || port_config.kvm.to_string())?;
+    ensure(port_config.access == HostAccess::Direct("10.0.0.1".parse()?), || format!("{:?}", port_config.access))?;
     for _ in 0..2 {
         scene.tear_down(&port(1)).await?;
     }
@@ -111,8 +111,8 @@ async fn a_teardown_that_fails_is_told_and_the_rest_is_done() -> Result<(), Fail
     );
     let scene = Scene::with(&script, |config| config.with_deadline(Duration::from_millis(1500)))?;
     scene.set_up(&port(1)).await?;
-    let site = scene.stage.site();
-    let said = scene.backend.teardown(&site, &port(1)).await.err().map(|error| error.to_string());
+    let context = scene.stage.context();
+    let said = scene.backend.teardown(&context, &port(1)).await.err().map(|error| error.to_string());
     let expected = "`net-setup teardown 3 1` did not end within 1.5 s and was killed: stuck";
     ensure(said.as_deref() == Some(expected), || format!("{said:?}"))?;
     ensure(!has("xcbr1_t3")?, || "the tap stays".to_owned())

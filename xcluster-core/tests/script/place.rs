@@ -32,10 +32,10 @@ async fn qemu(nic: &KvmArgs) -> Result<(Process, Qmp), Failed> {
     ours.set_nonblocking(true)?;
     let before = "-machine pc -accel tcg,thread=single -nodefaults -no-user-config -display none -S \
                   -chardev socket,id=monitor,fd=@monitor@ -mon chardev=monitor,mode=control";
-    let mut words: Vec<String> = before.split_whitespace().map(str::to_owned).collect();
-    words.extend(nic.words().iter().cloned());
+    let mut args: Vec<String> = before.split_whitespace().map(str::to_owned).collect();
+    args.extend(nic.args().iter().cloned());
     let descriptors = BTreeMap::from([("monitor".to_owned(), theirs.into())]);
-    let mut process = Process::start(Launch { program, words, descriptors, place: place_of([nic]) })?;
+    let mut process = Process::start(Launch { program, args, descriptors, place: place_of([nic]) })?;
     match Qmp::connect(UnixStream::from_std(ours)?, SOON).await {
         Ok((monitor, _)) => Ok((process, monitor)),
         Err(_) => {
@@ -52,17 +52,17 @@ async fn a_script_and_its_qemu_run_in_the_clusters_namespace() -> Result<(), Fai
     let scene = Scene::with(script, |config| config.in_namespace(true))?;
     let namespace = Namespace::private()?;
     let inside = format!("net:[{}]", namespace.id()?);
-    let site = scene.stage.site().in_namespace(&namespace);
-    let wired = set_up(&scene.backend, &site, &port(1)).await?;
+    let context = scene.stage.context().in_namespace(&namespace);
+    let port_config = set_up(&scene.backend, &context, &port(1)).await?;
     ensure(scene.text("netns").trim() == inside, || scene.text("netns"))?;
-    ensure(wired.access == HostAccess::Inside("192.168.1.3".parse()?), || format!("{:?}", wired.access))?;
+    ensure(port_config.access == HostAccess::Inside("192.168.1.3".parse()?), || format!("{:?}", port_config.access))?;
     ensure(has_link(&namespace, "xcbr1_t3")? && !has_link(&Namespace::here(), "xcbr1_t3")?, || "no tap".to_owned())?;
 
-    let (mut process, _monitor) = qemu(&wired.kvm).await?;
+    let (mut process, _monitor) = qemu(&port_config.kvm).await?;
     let netns = std::fs::read_link(format!("/proc/{}/ns/net", process.pid()))?;
     ensure(netns.to_str() == Some(&inside), || format!("QEMU runs in {}", netns.display()))?;
     process.kill().await;
-    scene.backend.teardown(&site, &port(1)).await?;
+    scene.backend.teardown(&context, &port(1)).await?;
     ensure(!has_link(&namespace, "xcbr1_t3")?, || "the tap stays".to_owned())
 }
 
@@ -73,17 +73,17 @@ async fn a_script_that_needs_a_namespace_says_so() -> Result<(), Failed> {
     ensure(needs && none, || format!("needs: {needs}, error: {none}"))?;
     // Here is a namespace as well, and nothing has to be entered.
     let here = Namespace::here();
-    let wired = set_up(&scene.backend, &scene.stage.site().in_namespace(&here), &port(1)).await?;
-    ensure(wired.kvm == KvmArgs::from_words(["-x"]), || wired.kvm.to_string())
+    let port_config = set_up(&scene.backend, &scene.stage.context().in_namespace(&here), &port(1)).await?;
+    ensure(port_config.kvm == KvmArgs::from_args(["-x"]), || port_config.kvm.to_string())
 }
 
 async fn a_forward_in_the_clusters_namespace_is_found_there() -> Result<(), Failed> {
     let script = "echo -netdev user,id=net0,hostfwd=tcp:127.0.0.1:12003-:23 -device e1000,netdev=net0";
     let scene = Scene::with(script, |config| config.in_namespace(true))?;
     let namespace = Namespace::private()?;
-    let wired = set_up(&scene.backend, &scene.stage.site().in_namespace(&namespace), &port(0)).await?;
-    let (mut process, _monitor) = qemu(&wired.kvm).await?;
-    let address = wired.access.tcp_inside(23).ok_or_else(|| Failed::new(format!("{:?}", wired.access)))?;
+    let port_config = set_up(&scene.backend, &scene.stage.context().in_namespace(&namespace), &port(0)).await?;
+    let (mut process, _monitor) = qemu(&port_config.kvm).await?;
+    let address = port_config.access.tcp_inside(23).ok_or_else(|| Failed::new(format!("{:?}", port_config.access)))?;
     timeout(Duration::from_secs(10), namespace.connect(address)).await??;
     process.kill().await;
     Ok(())
@@ -95,8 +95,8 @@ async fn a_machine_of_the_scripts_choice_is_what_qemu_makes() -> Result<(), Fail
         echo -netdev tap,id=net$2,ifname=xcbr$2_t$1,queues=4,script=no,downscript=/tmp/rmtap
         echo -device virtio-net-pci,netdev=net$2,bus=rp1,mq=on,vectors=10 -device virtio-rng-pci";
     let scene = Scene::new(script)?;
-    let wired = scene.set_up(&port(1)).await?;
-    let (mut process, monitor) = qemu(&wired.kvm).await?;
+    let port_config = scene.set_up(&port(1)).await?;
+    let (mut process, monitor) = qemu(&port_config.kvm).await?;
     let kind = monitor.execute("qom-get", serde_json::json!({"path": "/machine", "property": "type"})).await?;
     ensure(kind.as_str().is_some_and(|kind| kind.contains("q35")), || kind.to_string())?;
     process.kill().await;
@@ -106,7 +106,7 @@ async fn a_machine_of_the_scripts_choice_is_what_qemu_makes() -> Result<(), Fail
 
 async fn what_qemu_does_not_know_is_told_in_its_own_words() -> Result<(), Failed> {
     let scene = Scene::new("echo -netdev user,id=net$2 -device no-such-nic,netdev=net$2")?;
-    let wired = scene.set_up(&port(1)).await?;
-    let said = qemu(&wired.kvm).await.err().map(|failed| failed.to_string()).unwrap_or_default();
+    let port_config = scene.set_up(&port(1)).await?;
+    let said = qemu(&port_config.kvm).await.err().map(|failed| failed.to_string()).unwrap_or_default();
     ensure(said.contains("'no-such-nic' is not a valid device model name"), || said.clone())
 }

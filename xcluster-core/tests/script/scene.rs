@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use xcluster_core::external::{ScriptBackend, ScriptConfig};
 use xcluster_core::host::Namespace;
 use xcluster_core::name::{NetId, NodeId};
-use xcluster_core::net::{Net, NetBackend, NetError, Port, Site, Wired};
+use xcluster_core::net::{BackendContext, Net, NetBackend, NetError, Port, PortConfig};
 use xcluster_core::testing::{Failed, Stage, ensure};
 
 /// What is far more than a call takes.
@@ -37,12 +37,12 @@ impl Scene {
     }
 
     /// The setup of a port, with what comes before it.
-    pub(crate) async fn set_up(&self, port: &Port) -> Result<Wired, NetError> {
-        set_up(&self.backend, &self.stage.site(), port).await
+    pub(crate) async fn set_up(&self, port: &Port) -> Result<PortConfig, NetError> {
+        set_up(&self.backend, &self.stage.context(), port).await
     }
 
     pub(crate) async fn tear_down(&self, port: &Port) -> Result<(), NetError> {
-        self.backend.teardown(&self.stage.site(), port).await
+        self.backend.teardown(&self.stage.context(), port).await
     }
 
     /// What the script has written into a file of its folder.
@@ -64,10 +64,14 @@ impl Scene {
     }
 }
 
-pub(crate) async fn set_up(backend: &ScriptBackend, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
-    backend.preflight(site, std::slice::from_ref(&port.net), std::slice::from_ref(port)).await?;
-    backend.create_net(site, &port.net).await?;
-    backend.setup(site, port).await
+pub(crate) async fn set_up(
+    backend: &ScriptBackend,
+    context: &BackendContext<'_>,
+    port: &Port,
+) -> Result<PortConfig, NetError> {
+    backend.preflight(context, std::slice::from_ref(&port.net), std::slice::from_ref(port)).await?;
+    backend.create_net(context, &port.net).await?;
+    backend.setup(context, port).await
 }
 
 /// vm-003 on a net.
@@ -90,13 +94,13 @@ pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, Fa
 }
 
 /// Runs `ip` in a namespace, as people do.
-pub(crate) fn ip(namespace: &Namespace, words: &str) -> Result<(), Failed> {
+pub(crate) fn ip(namespace: &Namespace, args: &str) -> Result<(), Failed> {
     let mut command = Command::new("ip");
-    command.args(words.split(' ')).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.args(args.split(' ')).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     if let Some(inside) = namespace.inside()? {
         inside.enter(&mut command);
     }
-    ensure(command.status()?.success(), || format!("ip {words}"))
+    ensure(command.status()?.success(), || format!("ip {args}"))
 }
 
 /// Whether a process is there and has not ended.

@@ -11,7 +11,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde::{Deserialize, Serialize};
 
 use super::error::PreparedError;
-use super::ledger::gone;
+use super::ledger::ignore_absent;
 
 /// A folder that holds namespaces, and what of it is ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ impl Holder {
         if self.mounted {
             unmount(&self.path).map_err(failed)?;
         }
-        if self.made { gone(fs::remove_dir(&self.path)).map_err(failed) } else { Ok(()) }
+        if self.made { ignore_absent(fs::remove_dir(&self.path)).map_err(failed) } else { Ok(()) }
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) fn hold(namespace: BorrowedFd<'_>, file: &Path) -> Result<(), Prepare
 
 /// Removes a file that holds a namespace. One that is not there counts as removed.
 pub(super) fn release(file: &Path) -> Result<(), PreparedError> {
-    unmount(file).and_then(|()| gone(fs::remove_file(file))).map_err(PreparedError::at("remove", file))
+    unmount(file).and_then(|()| ignore_absent(fs::remove_file(file))).map_err(PreparedError::at("remove", file))
 }
 
 fn unmount(path: &Path) -> io::Result<()> {

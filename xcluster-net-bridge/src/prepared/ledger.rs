@@ -94,7 +94,7 @@ impl Ledger {
         let folder = Path::new(FOLDER);
         for file in [FILE, LOCK] {
             let path = folder.join(file);
-            gone(fs::remove_file(&path)).map_err(PreparedError::at("remove", &path))?;
+            ignore_absent(fs::remove_file(&path)).map_err(PreparedError::at("remove", &path))?;
         }
         // Somebody else may have something in it.
         let _ = fs::remove_dir(folder);
@@ -119,7 +119,7 @@ async fn lock(folder: &Path) -> io::Result<Option<File>> {
 }
 
 /// What is not there is gone.
-pub(super) fn gone(removed: io::Result<()>) -> io::Result<()> {
+pub(super) fn ignore_absent(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,

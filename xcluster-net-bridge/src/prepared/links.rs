@@ -24,7 +24,7 @@ const BRIDGES: u8 = 3;
 
 /// A namespace and the host, as seen by those who wire them.
 #[derive(Debug)]
-pub(super) struct Wiring<'a> {
+pub(super) struct LinkSetup<'a> {
     pub(super) index: Index,
     pub(super) namespace: &'a Namespace,
     pub(super) host: Netlink,
@@ -33,7 +33,7 @@ pub(super) struct Wiring<'a> {
     pub(super) made: Vec<String>,
 }
 
-impl Wiring<'_> {
+impl LinkSetup<'_> {
     /// The wire: the host's end, then the other, then the ways over it.
     pub(super) async fn wire(&mut self) -> Result<(), PreparedError> {
         let (host_link, inner_link) = (self.index.host_link(), self.index.inner_link());

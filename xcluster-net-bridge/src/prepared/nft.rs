@@ -38,11 +38,11 @@ pub(super) async fn ruleset(namespace: &Namespace) -> Result<Ruleset, PreparedEr
     Ruleset::parse(&text).map_err(|error| refused(action, error.to_string()))
 }
 
-async fn run(words: &[&str], input: &str, namespace: &Namespace, action: &str) -> Result<String, PreparedError> {
+async fn run(args: &[&str], input: &str, namespace: &Namespace, action: &str) -> Result<String, PreparedError> {
     let program = program().ok_or_else(|| PreparedError::Obstacles(vec![Obstacle::NoNft]))?;
     let failed = |source| PreparedError::Io { action: format!("run `{}`", program.display()), source };
     let mut command = std::process::Command::new(&program);
-    command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // The user namespace stays ours: root has every privilege in those of users, and needs its own to read libraries.
     if let Some((_, net)) = namespace.descriptors() {
         NamespaceEntry::new(None, net.try_clone_to_owned().map_err(failed)?).enter(&mut command);

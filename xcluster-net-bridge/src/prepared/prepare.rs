@@ -10,7 +10,7 @@ use xcluster_core::host::{Namespace, Netns};
 use super::error::PreparedError;
 use super::index::Index;
 use super::ledger::{Entry, Ledger};
-use super::links::Wiring;
+use super::links::LinkSetup;
 use super::owner::Owner;
 use super::within::within;
 use super::{files, firewall, nft, remove, settings, survey};
@@ -107,10 +107,10 @@ async fn make(ledger: &mut Ledger, host: Netlink, index: Index, entry: &Entry) -
     }
     within(&namespace, forward_there)??;
     let inner = Netlink::connect(&namespace)?;
-    let mut wiring = Wiring { index, namespace: &namespace, host, inner, made };
-    wiring.wire().await?;
-    wiring.bridges(entry).await?;
-    let mut made = wiring.made;
+    let mut setup = LinkSetup { index, namespace: &namespace, host, inner, made };
+    setup.wire().await?;
+    setup.bridges(entry).await?;
+    let mut made = setup.made;
     if !nft::ruleset(&namespace).await?.masquerades(firewall::INNER_TABLE) {
         let script = firewall::inner_script(index, &entry.ipv6_prefix);
         nft::apply(&script, &namespace, "masquerade what leaves the namespace").await?;

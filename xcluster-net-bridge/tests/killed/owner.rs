@@ -76,8 +76,8 @@ pub(crate) struct Orders {
 impl Orders {
     /// What this process was told, if it is to be an owner.
     pub(crate) fn given() -> Option<Self> {
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        let [own, folder, netns, real] = words.as_slice() else { return None };
+        let args: Vec<String> = std::env::args().skip(1).collect();
+        let [own, folder, netns, real] = args.as_slice() else { return None };
         let (netns, real) = (netns.parse().ok()?, real.parse().ok()?);
         (own == OWN).then(|| Self { folder: folder.into(), netns, real })
     }

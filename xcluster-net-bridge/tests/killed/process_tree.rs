@@ -30,7 +30,7 @@ fn session_of(pid: i32) -> Option<i32> {
 }
 
 /// Waits until a session whose leader has been reaped has no process.
-pub(crate) async fn gone(session: i32, deadline: Instant) -> Result<(), Failed> {
+pub(crate) async fn wait_ended(session: i32, deadline: Instant) -> Result<(), Failed> {
     let mut reaped = tokio::task::spawn_blocking(move || {
         loop {
             let left = members(session);

@@ -117,7 +117,7 @@ impl Scene {
 
         owner.kill().await?;
         let deadline = Instant::now() + GONE;
-        process_tree::gone(owner.pid, deadline).await?;
+        process_tree::wait_ended(owner.pid, deadline).await?;
         if let Some(namespace) = namespace {
             timeout_at(deadline, namespace.is_void()).await.map_err(|_| Failed::new("its namespace is left"))??;
         }

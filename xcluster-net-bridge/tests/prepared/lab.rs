@@ -73,16 +73,16 @@ impl Lab {
     }
 
     /// Runs a command on the host.
-    pub(crate) fn run(&self, words: &str) -> Result<String, Failed> {
-        run_in(None, words)
+    pub(crate) fn run(&self, args: &str) -> Result<String, Failed> {
+        run_in(None, args)
     }
 
-    pub(crate) fn ip(&self, words: &str) -> Result<String, Failed> {
-        self.run(&format!("ip {words}"))
+    pub(crate) fn ip(&self, args: &str) -> Result<String, Failed> {
+        self.run(&format!("ip {args}"))
     }
 
-    pub(crate) fn nft(&self, words: &str) -> Result<String, Failed> {
-        run_words(None, &["nft", words])
+    pub(crate) fn nft(&self, args: &str) -> Result<String, Failed> {
+        run_args(None, &["nft", args])
     }
 
     /// A veth pair with its other end elsewhere. Both ends are down.
@@ -150,13 +150,13 @@ fn files(folder: &Path, seen: &mut BTreeMap<String, String>, with_text: bool) {
 }
 
 /// Runs a command in the network of a namespace, else on the host.
-pub(crate) fn run_in(place: Option<&Namespace>, words: &str) -> Result<String, Failed> {
-    run_words(place, &words.split_whitespace().collect::<Vec<_>>())
+pub(crate) fn run_in(place: Option<&Namespace>, args: &str) -> Result<String, Failed> {
+    run_args(place, &args.split_whitespace().collect::<Vec<_>>())
 }
 
-fn run_words(place: Option<&Namespace>, words: &[&str]) -> Result<String, Failed> {
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]);
+fn run_args(place: Option<&Namespace>, args: &[&str]) -> Result<String, Failed> {
+    let mut command = Command::new(args[0]);
+    command.args(&args[1..]);
     if let Some((_, net)) = place.and_then(Namespace::descriptors) {
         NamespaceEntry::new(None, net.try_clone_to_owned()?).enter(&mut command);
     }
@@ -164,7 +164,7 @@ fn run_words(place: Option<&Namespace>, words: &[&str]) -> Result<String, Failed
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(Failed::new(format!("{}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr))))
+    Err(Failed::new(format!("{}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr))))
 }
 
 /// A veth pair from a namespace, or the host, to another.

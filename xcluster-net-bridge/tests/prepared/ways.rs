@@ -67,14 +67,14 @@ fn node(prepared: &Namespace) -> Result<Namespace, Failed> {
     let node = Namespace::private()?;
     wire_from(Some(prepared), "xcbr0_t1", &node, "eth0")?;
     run_in(Some(prepared), "ip link set xcbr0_t1 master xcbr0 up")?;
-    for words in [
+    for args in [
         "link set eth0 up",
         "address add 192.168.0.1/24 dev eth0",
         "address add 1000::1:192.168.0.1/120 dev eth0 nodad",
         "route add default via 192.168.0.250",
         "-6 route add default via 1000::1:192.168.0.250",
     ] {
-        run_in(Some(&node), &format!("ip {words}"))?;
+        run_in(Some(&node), &format!("ip {args}"))?;
     }
     Ok(node)
 }

@@ -44,14 +44,14 @@ const SWITCH: &str = "echo ready; exec \"$XCLUSTER_SWITCH\" --disable-system --l
 pub(crate) struct Daemons {
     tree: ProcessTree,
     db: String,
-    words: Arc<Words>,
+    log: Arc<DaemonLog>,
     /// What was said last, once the database has ended: nobody can be told anything then.
     ended: watch::Receiver<Option<String>>,
 }
 
 impl Drop for Daemons {
     fn drop(&mut self) {
-        self.words.wanted.store(true, Ordering::Relaxed);
+        self.log.expected.store(true, Ordering::Relaxed);
     }
 }
 
@@ -68,11 +68,11 @@ impl Daemons {
         }
         let not_run = |source| NetError::from(Trouble::NotRun { program: SERVER.to_owned(), source });
         let (tree, output) = ProcessTree::start(command, inside).map_err(not_run)?;
-        let words = Arc::new(Words { log: dir.join("ovs-vswitchd.log"), ..Words::default() });
-        tokio::spawn(keep(output.stderr, Arc::clone(&words)));
+        let log = Arc::new(DaemonLog { log: dir.join("ovs-vswitchd.log"), ..DaemonLog::default() });
+        tokio::spawn(keep(output.stderr, Arc::clone(&log)));
         let (tell, ended) = watch::channel(None);
-        tokio::spawn(follow(output.ending, Arc::clone(&words), tell));
-        let daemons = Self { tree, db: format!("unix:{}", dir.join("db.sock").display()), words, ended };
+        tokio::spawn(follow(output.ending, Arc::clone(&log), tell));
+        let daemons = Self { tree, db: format!("unix:{}", dir.join("db.sock").display()), log, ended };
         let ready = daemons.ready(programs, output.stdout).await;
         match ready {
             Err(_) if daemons.ends_soon().await => Err(Trouble::Ended(daemons.ended().unwrap_or_default()).into()),
@@ -107,7 +107,7 @@ impl Daemons {
 
     /// Ends both, and waits until they are gone.
     pub(crate) async fn end(&self) -> Result<(), NetError> {
-        self.words.wanted.store(true, Ordering::Relaxed);
+        self.log.expected.store(true, Ordering::Relaxed);
         let late = |_| NetError::from(Trouble::Late { program: VSWITCHD.to_owned(), seconds: DEATH.as_secs() });
         timeout(DEATH, self.tree.end()).await.map_err(late)
     }
@@ -115,13 +115,13 @@ impl Daemons {
 
 /// What the processes say, and whether they are to say no more.
 #[derive(Debug, Default)]
-struct Words {
+struct DaemonLog {
     said: Mutex<Vec<u8>>,
     log: PathBuf,
-    wanted: AtomicBool,
+    expected: AtomicBool,
 }
 
-impl Words {
+impl DaemonLog {
     fn last(&self) -> String {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let said = error::said(&String::from_utf8_lossy(&said), SERVER);
@@ -131,11 +131,11 @@ impl Words {
 }
 
 /// Waits for the end of the database, and tells it.
-async fn follow(mut ending: TreeEnd, words: Arc<Words>, tell: watch::Sender<Option<String>>) {
+async fn follow(mut ending: TreeEnd, log: Arc<DaemonLog>, tell: watch::Sender<Option<String>>) {
     // How it ended is in its words.
     let _ = ending.wait().await;
-    let said = words.last();
-    if !words.wanted.load(Ordering::Relaxed) {
+    let said = log.last();
+    if !log.expected.load(Ordering::Relaxed) {
         tracing::warn!(said, "the cluster's Open vSwitch has ended");
     }
     tell.send_replace(Some(said));
@@ -164,10 +164,10 @@ fn server(programs: &Programs, dir: &Path) -> Command {
 }
 
 /// Reads what somebody says, so that he is never kept from saying more, and keeps the end of it.
-async fn keep(mut from: impl AsyncRead + Unpin, words: Arc<Words>) {
+async fn keep(mut from: impl AsyncRead + Unpin, log: Arc<DaemonLog>) {
     let mut part = [0; 1024];
     while let Ok(length @ 1..) = from.read(&mut part).await {
-        let mut said = words.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = log.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.extend(&part[..length]);
         let surplus = said.len().saturating_sub(SAID_MAX);
         said.drain(..surplus);

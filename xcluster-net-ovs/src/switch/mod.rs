@@ -37,7 +37,7 @@ pub(crate) enum Datapath {
 
 impl Datapath {
     /// Its name in the database.
-    pub(crate) const fn word(self) -> &'static str {
+    pub(crate) const fn type_name(self) -> &'static str {
         match self {
             Self::System => "system",
             Self::Netdev => "netdev",
@@ -70,9 +70,10 @@ impl Switch {
         let vsctl = Vsctl::new(programs, db);
         let types = vsctl.read(["--columns=datapath_types", "list", "Open_vSwitch"]).await;
         let types = types.map_err(|trouble| error::no_database(db, &trouble))?;
-        let knows = |word: &str| types.iter().any(|row| row.set("datapath_types").iter().any(|kind| kind == word));
+        let knows =
+            |type_name: &str| types.iter().any(|row| row.set("datapath_types").iter().any(|kind| kind == type_name));
         // The database tells what the program was built with, not what the kernel has.
-        let in_kernel = knows(Datapath::System.word()) && Path::new("/sys/module/openvswitch").exists();
+        let in_kernel = knows(Datapath::System.type_name()) && Path::new("/sys/module/openvswitch").exists();
         let datapath = if in_kernel { Datapath::System } else { Datapath::Netdev };
         let socket = db.strip_prefix("unix:").and_then(|path| Path::new(path).parent());
         let sockets = socket.unwrap_or(Path::new("/var/run/openvswitch"));
@@ -96,9 +97,9 @@ impl Switch {
     }
 
     /// Asks the database.
-    pub(crate) async fn read<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, Trouble> {
+    pub(crate) async fn read<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, Trouble> {
         self.lives()?;
-        self.vsctl.read(words).await
+        self.vsctl.read(args).await
     }
 
     /// Tells a bridge something over OpenFlow.

@@ -14,22 +14,22 @@ const TIMEOUT: &str = "--timeout=30"; // `programs::GIVES_UP`
 /// What is to be done at once, and whose outcome is to be looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Order {
-    words: Vec<String>,
+    args: Vec<String>,
     /// Interfaces that there are to be afterwards, with their MTU where it matters.
     expected: Vec<(String, Option<u16>)>,
 }
 
 impl Order {
     /// One command.
-    pub(crate) fn new(words: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { words: words.into_iter().map(Into::into).collect(), expected: Vec::new() }
+    pub(crate) fn new(args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { args: args.into_iter().map(Into::into).collect(), expected: Vec::new() }
     }
 
     /// The same, and one more command.
     #[must_use]
-    pub(crate) fn and(mut self, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.words.push("--".to_owned());
-        self.words.extend(words.into_iter().map(Into::into));
+    pub(crate) fn and(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.args.push("--".to_owned());
+        self.args.extend(args.into_iter().map(Into::into));
         self
     }
 
@@ -42,9 +42,9 @@ impl Order {
 
     /// Several as one.
     pub(crate) fn all(orders: &[Self]) -> Self {
-        let words: Vec<Vec<String>> = orders.iter().map(|order| order.words.clone()).collect();
+        let args: Vec<Vec<String>> = orders.iter().map(|order| order.args.clone()).collect();
         let expected = orders.iter().flat_map(|order| order.expected.clone()).collect();
-        Self { words: words.join(&"--".to_owned()), expected }
+        Self { args: args.join(&"--".to_owned()), expected }
     }
 
     /// What the rows say of what was expected.
@@ -91,7 +91,7 @@ impl Vsctl {
 
     /// Has something done, and waits for the switch to do it.
     pub(super) async fn transact(&self, order: &Order) -> Result<(), Trouble> {
-        self.run(order.words.iter().map(String::as_str), &[]).await.map(drop)
+        self.run(order.args.iter().map(String::as_str), &[]).await.map(drop)
     }
 
     /// What became of the interfaces that are expected.
@@ -99,21 +99,21 @@ impl Vsctl {
         if order.expected.is_empty() {
             return Ok(Vec::new());
         }
-        let words = ["--if-exists", "--columns=name,error,ofport,mtu", "list", "Interface"];
-        self.read(words.into_iter().chain(order.expected.iter().map(|(name, _)| name.as_str()))).await
+        let args = ["--if-exists", "--columns=name,error,ofport,mtu", "list", "Interface"];
+        self.read(args.into_iter().chain(order.expected.iter().map(|(name, _)| name.as_str()))).await
     }
 
     /// Asks for rows.
-    pub(crate) async fn read<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, Trouble> {
-        let answer = self.run(words, &["--no-wait", "--format=json"]).await?;
+    pub(crate) async fn read<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, Trouble> {
+        let answer = self.run(args, &["--no-wait", "--format=json"]).await?;
         let unreadable = || Trouble::Unreadable { program: VSCTL.to_owned(), said: answer.clone() };
         table::read(&answer).ok_or_else(unreadable)
     }
 
-    async fn run<'a>(&self, words: impl IntoIterator<Item = &'a str>, options: &[&str]) -> Result<String, Trouble> {
+    async fn run<'a>(&self, args: impl IntoIterator<Item = &'a str>, options: &[&str]) -> Result<String, Trouble> {
         let mut command = self.programs.command(VSCTL);
         // What the switch could not do is read from the database.
-        command.arg(format!("--db={}", self.db)).args([TIMEOUT, "-vsyslog:off"]).args(options).arg("--").args(words);
+        command.arg(format!("--db={}", self.db)).args([TIMEOUT, "-vsyslog:off"]).args(options).arg("--").args(args);
         programs::run(VSCTL, command).await
     }
 }
@@ -144,7 +144,7 @@ mod tests {
     fn several_orders_are_one_transaction() {
         let first = Order::new(["add-port", "b", "t1"]).and(["set", "Port", "t1", "tag=5"]).expecting("t1", None);
         let all = Order::all(&[first, Order::new(["del-port", "b", "t2"])]);
-        assert_eq!(all.words.join(" "), "add-port b t1 -- set Port t1 tag=5 -- del-port b t2");
+        assert_eq!(all.args.join(" "), "add-port b t1 -- set Port t1 tag=5 -- del-port b t2");
         assert_eq!(all.expected, [("t1".to_owned(), None)]);
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use xcluster_core::host::netlink::Netlink;
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::name::{NetId, NodeId};
-use xcluster_core::net::{Net, NetBackend, NetError, Port, Wired};
+use xcluster_core::net::{Net, NetBackend, NetError, Port, PortConfig};
 use xcluster_core::testing::{Failed, Stage, ensure};
 use xcluster_net_ovs::{OvsBackend, OvsConfig};
 
@@ -58,27 +58,27 @@ impl Lab {
     }
 
     pub(crate) async fn preflight(&self) -> Result<(), NetError> {
-        self.backend.preflight(&self.stage.site(), std::slice::from_ref(&self.net), &self.ports).await
+        self.backend.preflight(&self.stage.context(), std::slice::from_ref(&self.net), &self.ports).await
     }
 
-    pub(crate) async fn begin(&self) -> Result<Vec<Wired>, NetError> {
+    pub(crate) async fn begin(&self) -> Result<Vec<PortConfig>, NetError> {
         self.preflight().await?;
-        self.backend.create_net(&self.stage.site(), &self.net).await?;
+        self.backend.create_net(&self.stage.context(), &self.net).await?;
         self.set_up().await
     }
 
-    pub(crate) async fn set_up(&self) -> Result<Vec<Wired>, NetError> {
-        let site = self.stage.site();
-        let all = self.ports.iter().map(|port| self.backend.setup(&site, port));
+    pub(crate) async fn set_up(&self) -> Result<Vec<PortConfig>, NetError> {
+        let context = self.stage.context();
+        let all = self.ports.iter().map(|port| self.backend.setup(&context, port));
         futures::future::try_join_all(all).await
     }
 
     pub(crate) async fn end(&self) -> Result<(), NetError> {
-        let site = self.stage.site();
+        let context = self.stage.context();
         for port in &self.ports {
-            self.backend.teardown(&site, port).await?;
+            self.backend.teardown(&context, port).await?;
         }
-        self.backend.delete_net(&site, &self.net).await
+        self.backend.delete_net(&context, &self.net).await
     }
 
     /// The taps of the nodes, in their order.
@@ -105,8 +105,8 @@ pub(crate) async fn check_links(namespace: &Namespace, expected: &[&str]) -> Res
 pub(crate) struct Tap(Arc<OwnedFd>);
 
 impl Tap {
-    pub(crate) fn of(wired: &Wired) -> Result<Self, Failed> {
-        let descriptor = wired.kvm.descriptors().values().next();
+    pub(crate) fn of(port_config: &PortConfig) -> Result<Self, Failed> {
+        let descriptor = port_config.kvm.descriptors().values().next();
         descriptor.map(|descriptor| Self(Arc::clone(descriptor))).ok_or_else(|| Failed::new("there is no descriptor"))
     }
 

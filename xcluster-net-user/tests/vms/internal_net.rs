@@ -122,10 +122,10 @@ impl Listener {
     async fn on(address: &str) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let word = word(address.port());
+        let greeting = greeting(address.port());
         let serving = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let _ = stream.write_all(word.as_bytes()).await;
+                let _ = stream.write_all(greeting.as_bytes()).await;
             }
         });
         Self { address, serving }
@@ -136,8 +136,8 @@ impl Listener {
     }
 
     /// What it says.
-    pub(crate) fn word(&self) -> String {
-        word(self.port())
+    pub(crate) fn greeting(&self) -> String {
+        greeting(self.port())
     }
 }
 
@@ -147,6 +147,6 @@ impl Drop for Listener {
     }
 }
 
-fn word(port: u16) -> String {
+fn greeting(port: u16) -> String {
     format!("hello from port {port}")
 }

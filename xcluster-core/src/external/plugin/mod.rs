@@ -12,11 +12,11 @@
 
 pub mod abi;
 mod backend;
-mod call;
 mod cluster;
 mod error;
 #[doc(hidden)]
 pub mod export;
+mod file_permissions;
 mod host;
 mod instance;
 mod load;
@@ -24,7 +24,7 @@ mod message;
 mod reply;
 mod search;
 mod tokens;
-mod trust;
+mod watchdog;
 
 pub use backend::{PluginBackend, PluginConfig};
 pub use error::PluginError;

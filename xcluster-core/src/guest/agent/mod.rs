@@ -69,7 +69,7 @@ impl Agent {
     /// Starts a command. Must be called within a runtime, like [`Agent::new`]; the execution needs none.
     pub(crate) fn exec(&self, command: &Command) -> Result<Execution, ExecError> {
         let exec = Exec {
-            argv: command.argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            argv: command.argv.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
             env: command.env.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect(),
             cwd: command.cwd.as_ref().map_or_else(Vec::new, |cwd| cwd.as_bytes().to_vec()),
             stdin: command.stdin != Stdin::Null,

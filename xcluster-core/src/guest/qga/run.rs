@@ -105,11 +105,11 @@ impl Run {
 }
 
 fn argv(command: &Command) -> Vec<String> {
-    let text = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
+    let text = |arg: &std::ffi::OsStr| arg.to_string_lossy().into_owned();
     let mut argv = ["sh", "-c", SCRIPT, "sh"].map(str::to_owned).to_vec();
     argv.push(command.cwd.as_deref().map_or_else(|| "/".into(), text));
     argv.extend(command.env.iter().map(|(name, value)| format!("{}={}", text(name), text(value))));
-    argv.extend(command.argv.iter().map(|word| text(word)));
+    argv.extend(command.argv.iter().map(|arg| text(arg)));
     argv
 }
 

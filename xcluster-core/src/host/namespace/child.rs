@@ -155,9 +155,9 @@ fn end(child: Pid) {
 
 fn receive(socket: &UnixDatagram) -> Result<Vec<OwnedFd>, Failure> {
     wait_readable(socket)?;
-    let mut word = [0; 5];
-    let (length, descriptors) = fd_passing::receive(socket, &mut word)?;
-    let [stage, errno @ ..] = word;
+    let mut message = [0; 5];
+    let (length, descriptors) = fd_passing::receive(socket, &mut message)?;
+    let [stage, errno @ ..] = message;
     let stage = Stage::ALL.get(usize::from(stage)).copied().unwrap_or(Stage::Child);
     match (length, i32::from_ne_bytes(errno)) {
         (5, 0) => Ok(descriptors),
@@ -284,9 +284,9 @@ fn open_all(what: Open, opened: &mut [RawFd; BATCH_MAX]) -> nix::Result<usize> {
 
 /// Sends the answer: the stage, the error or 0, and the descriptors. By hand, since a library would allocate.
 fn send(to: RawFd, stage: Stage, errno: i32, descriptors: &[RawFd]) {
-    let mut word = [0; 5];
-    word[0] = stage as u8;
-    word[1..].copy_from_slice(&errno.to_ne_bytes());
+    let mut message = [0; 5];
+    message[0] = stage as u8;
+    message[1..].copy_from_slice(&errno.to_ne_bytes());
     /// Room for a control message, aligned as one.
     #[repr(C, align(8))]
     struct Room([u8; 24 + 4 * BATCH_MAX]);
@@ -295,7 +295,7 @@ fn send(to: RawFd, stage: Stage, errno: i32, descriptors: &[RawFd]) {
     // SAFETY: every pointer is to a value of this frame, of the length that is said beside it; the room is aligned and
     // large enough for the header and the most descriptors that there are.
     unsafe {
-        let mut part = libc::iovec { iov_base: word.as_mut_ptr().cast(), iov_len: word.len() };
+        let mut part = libc::iovec { iov_base: message.as_mut_ptr().cast(), iov_len: message.len() };
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;

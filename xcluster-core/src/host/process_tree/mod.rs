@@ -120,9 +120,9 @@ impl TreeEnd {
     /// # Errors
     /// Nobody knows how it ended: its keeper was killed.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
-        let mut word = [0; supervisor::WORD];
-        self.report.read_exact(&mut word).await?;
-        let [status @ .., left] = word;
+        let mut record = [0; supervisor::RECORD];
+        self.report.read_exact(&mut record).await?;
+        let [status @ .., left] = record;
         if left == 0 {
             // The keeper, which goes as well: then there is nobody.
             let _ = self.gone.wait_for(|gone| *gone).await;

@@ -20,7 +20,7 @@ use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, read, setpgid};
 const CHILDREN: &CStr = c"/proc/thread-self/children";
 
 /// How many bytes a report has: what wait(2) says, and whether anybody is left.
-pub(super) const WORD: usize = 5;
+pub(super) const RECORD: usize = 5;
 
 /// How soon the keeper looks again for somebody to kill, in nanoseconds: a process that forks all the time may have a new
 /// child before the old one's end is heard of.
@@ -103,13 +103,13 @@ fn reap(program: Pid) -> bool {
 
 /// Tells the owner how the program ended, and whether somebody is left.
 fn tell(status: libc::c_int, left: bool) {
-    let mut word = [0; WORD];
-    word[..4].copy_from_slice(&status.to_ne_bytes());
-    word[4] = left.into();
+    let mut record = [0; RECORD];
+    record[..4].copy_from_slice(&status.to_ne_bytes());
+    record[4] = left.into();
     // SAFETY: the pointer is to a value of this frame, of the length that is said. Who cannot hear this has gone, and the
     // signal for that is blocked.
     unsafe {
-        libc::write(0, word.as_ptr().cast(), word.len());
+        libc::write(0, record.as_ptr().cast(), record.len());
         libc::close(0);
     }
 }

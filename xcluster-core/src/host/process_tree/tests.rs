@@ -23,13 +23,13 @@ async fn said(output: &mut ProcessTreeOutput) -> String {
 }
 
 /// The first so many words that it says.
-async fn words(output: &mut ProcessTreeOutput, count: usize) -> Vec<i32> {
+async fn pids(output: &mut ProcessTreeOutput, count: usize) -> Vec<i32> {
     let mut said = String::new();
     while said.split_whitespace().count() < count || !said.ends_with('\n') {
         let byte = timeout(SOON, output.stdout.read_u8()).await.expect("a word").unwrap();
         said.push(char::from(byte));
     }
-    said.split_whitespace().map(|word| word.parse().unwrap()).collect()
+    said.split_whitespace().map(|record| record.parse().unwrap()).collect()
 }
 
 fn lives(pid: i32) -> bool {
@@ -60,7 +60,7 @@ async fn a_program_that_is_not_there_is_an_error_at_once() {
 #[tokio::test]
 async fn what_a_program_leaves_behind_goes_on_until_the_family_ends() {
     let (tree, mut output) = start("setsid sh -c 'echo $$; exec sleep 1000' & wait_for=$!; echo $wait_for");
-    let pids = words(&mut output, 2).await;
+    let pids = pids(&mut output, 2).await;
     assert!(timeout(SOON, output.ending.wait()).await.unwrap().unwrap().success());
     assert!(pids.iter().any(|pid| lives(*pid)) && !tree.is_gone());
     timeout(SOON, tree.end()).await.unwrap();
@@ -72,7 +72,7 @@ async fn descendants_of_any_depth_in_any_session_end_with_the_family() {
     let deep =
         "setsid sh -c 'echo $$; setsid sh -c \"echo \\$\\$; setsid sleep 1000 & echo \\$!; wait\" & wait' & wait";
     let (tree, mut output) = start(deep);
-    let pids = words(&mut output, 3).await;
+    let pids = pids(&mut output, 3).await;
     timeout(SOON, tree.end()).await.unwrap();
     assert!(pids.iter().all(|pid| !lives(*pid)), "{pids:?}");
     assert_eq!(said(&mut output).await, "");
@@ -82,7 +82,7 @@ async fn descendants_of_any_depth_in_any_session_end_with_the_family() {
 async fn processes_that_never_stop_to_start_others_end_all_the_same() {
     // Each starts its successor and is gone.
     let (tree, mut output) = start("relay='echo 1; sh -c \"$relay\" &'; export relay; sh -c \"$relay\"");
-    words(&mut output, 20).await;
+    pids(&mut output, 20).await;
     timeout(SOON, tree.end()).await.unwrap();
     said(&mut output).await;
 }
@@ -90,7 +90,7 @@ async fn processes_that_never_stop_to_start_others_end_all_the_same() {
 #[tokio::test]
 async fn a_family_that_nobody_wants_any_more_ends() {
     let (tree, mut output) = start("setsid sleep 1000 & echo $!; wait");
-    words(&mut output, 1).await;
+    pids(&mut output, 1).await;
     drop(tree);
     // Its end is that of the sleeper.
     assert_eq!(said(&mut output).await, "");
@@ -102,7 +102,7 @@ fn a_family_ends_with_the_thread_that_started_it() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (tree, mut output) = start("setsid sleep 1000 & echo $!; wait");
-            words(&mut output, 1).await;
+            pids(&mut output, 1).await;
             // As if its owner had been killed.
             std::mem::forget(tree);
             output.stdout.into_owned_fd().unwrap()

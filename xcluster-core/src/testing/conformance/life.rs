@@ -5,7 +5,7 @@ use futures::future::try_join_all;
 use super::scene::Scene;
 use super::{Part, Subject, Trial};
 use crate::name::NodeId;
-use crate::net::{Net, NetError, Port, Wired};
+use crate::net::{Net, NetError, Port, PortConfig};
 use crate::testing::{Failed, ensure};
 
 pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
@@ -51,16 +51,16 @@ async fn added_ports(subject: Subject) -> Result<(), Failed> {
     let added = scene.begin().await.map_err(|error| Failed::from(error).during("adding to a cluster"))?;
 
     let known = old_ports.iter().zip(&first).chain(scene.ports.iter().zip(&added));
-    let site = scene.stage.site();
-    for (port, wired) in known {
-        let again = scene.backend.setup(&site, port).await;
-        same(port, wired, &again.map_err(|error| Failed::from(error).during("asked again after that"))?)?;
+    let context = scene.stage.context();
+    for (port, port_config) in known {
+        let again = scene.backend.setup(&context, port).await;
+        same(port, port_config, &again.map_err(|error| Failed::from(error).during("asked again after that"))?)?;
     }
     (scene.nets, scene.ports) = (all_nets, all_ports);
     Ok(scene.end().await?)
 }
 
-fn same(port: &Port, first: &Wired, second: &Wired) -> Result<(), Failed> {
+fn same(port: &Port, first: &PortConfig, second: &PortConfig) -> Result<(), Failed> {
     let what = || format!("{} on net {}", port.node, port.net.id);
     ensure(first.kvm == second.kvm, || format!("{}: first `{}`, then `{}`", what(), first.kvm, second.kvm))?;
     ensure(first.access == second.access, || format!("{}: first {:?}, then {:?}", what(), first.access, second.access))
@@ -82,12 +82,12 @@ async fn setups_at_the_same_time(subject: Subject) -> Result<(), Failed> {
         nodes.iter().flat_map(|node| (0..).zip(&scene.nets).map(|(nic, net)| Port::new(*node, net.clone(), nic)));
     scene.ports = ports.collect();
     scene.create().await?;
-    let site = scene.stage.site();
-    let together = try_join_all(scene.ports.iter().map(|port| scene.backend.setup(&site, port))).await?;
-    for (port, wired) in scene.ports.iter().zip(&together) {
+    let context = scene.stage.context();
+    let together = try_join_all(scene.ports.iter().map(|port| scene.backend.setup(&context, port))).await?;
+    for (port, port_config) in scene.ports.iter().zip(&together) {
         let mac = format!("mac={}", port.mac);
-        let own = wired.kvm.devices().any(|device| device.split(',').any(|property| property == mac));
-        ensure(own, || format!("{} on net {} gets `{}`, not `{mac}`", port.node, port.net.id, wired.kvm))?;
+        let own = port_config.kvm.devices().any(|device| device.split(',').any(|property| property == mac));
+        ensure(own, || format!("{} on net {} gets `{}`, not `{mac}`", port.node, port.net.id, port_config.kvm))?;
     }
     Ok(scene.end().await?)
 }
@@ -108,9 +108,9 @@ async fn failed_setup(subject: Subject, spoil: impl Fn(&mut Net, u16), create: b
         }
         scene.set_up().await
     };
-    let begun: Result<Vec<Wired>, NetError> = begun.await;
-    let words = if begun.is_ok() { "a setup that should have failed" } else { "a failed setup" };
-    scene.end().await.map_err(|error| Failed::from(error).during(format!("undoing {words}")))?;
+    let begun: Result<Vec<PortConfig>, NetError> = begun.await;
+    let text = if begun.is_ok() { "a setup that should have failed" } else { "a failed setup" };
+    scene.end().await.map_err(|error| Failed::from(error).during(format!("undoing {text}")))?;
     drop(scene);
-    watch.look().same_as(&before).map_err(|failed| failed.during(format!("after {words} and its teardown")))
+    watch.look().same_as(&before).map_err(|failed| failed.during(format!("after {text} and its teardown")))
 }

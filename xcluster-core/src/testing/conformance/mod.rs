@@ -23,9 +23,9 @@ mod home;
 mod life;
 mod objects;
 mod part;
+mod qemu_args;
 mod scene;
 mod traffic;
-mod words;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ use super::traffic::{Frames, Traffic};
 use super::{Failed, harness};
 use crate::host::Netns;
 use crate::name::NetId;
-use crate::net::{Capabilities, Net, NetBackend, Site};
+use crate::net::{BackendContext, Capabilities, Net, NetBackend};
 
 use home::Home;
 
@@ -79,13 +79,13 @@ pub trait Stranger: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// It could not be made.
-    async fn plant(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed>;
+    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed>;
 
     /// Whether it is as it was made; then removes it.
     ///
     /// # Errors
     /// It was changed, or it is gone.
-    async fn remove_intact(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed>;
+    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed>;
 }
 
 impl Subject {
@@ -182,8 +182,8 @@ impl Trial {
     where
         F: Future<Output = Result<(), Failed>> + 'static,
     {
-        let words = CONTRACT[usize::from(part.number()) - 1].trim_end_matches('.');
-        let name = if part.words().is_empty() { words.to_owned() } else { format!("{words}: {}", part.words()) };
+        let text = CONTRACT[usize::from(part.number()) - 1].trim_end_matches('.');
+        let name = if part.text().is_empty() { text.to_owned() } else { format!("{text}: {}", part.text()) };
         let subject = subject.apart();
         Self { number: part.number(), part, name, run: Box::new(move || Box::pin(run(subject))) }
     }
@@ -210,13 +210,13 @@ impl Trial {
 
     /// The name of that test.
     pub fn test_name(&self) -> String {
-        let words: Vec<String> = self
+        let text: Vec<String> = self
             .name
             .split(|c: char| !c.is_ascii_alphanumeric())
             .filter(|w| !w.is_empty())
             .map(str::to_lowercase)
             .collect();
-        format!("contract_{}_{}", self.number, words.join("_"))
+        format!("contract_{}_{}", self.number, text.join("_"))
     }
 }
 
@@ -231,7 +231,7 @@ pub fn trials(subject: &Subject) -> Vec<Trial> {
     let mut trials = Vec::new();
     life::add(subject, &mut trials);
     objects::add(subject, &mut trials);
-    words::add(subject, &mut trials);
+    qemu_args::add(subject, &mut trials);
     traffic::add(subject, &mut trials);
     trials.sort_by_key(|trial| trial.number);
     trials
@@ -306,8 +306,8 @@ mod tests {
         let doc = include_str!("../../net/backend.rs");
         let lines: Vec<&str> = doc.lines().filter_map(|line| line.strip_prefix("///")).map(str::trim).collect();
         let doc = lines.join(" ");
-        for (number, words) in (1..).zip(CONTRACT) {
-            assert!(doc.contains(&format!("{number}. {words}")), "{number}. {words}");
+        for (number, text) in (1..).zip(CONTRACT) {
+            assert!(doc.contains(&format!("{number}. {text}")), "{number}. {text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::scene::{Scene, stage};
 use super::{Part, Subject, Trial};
-use crate::net::{NetError, Wired};
+use crate::net::{NetError, PortConfig};
 use crate::testing::leftovers::Snapshot;
 use crate::testing::{Failed, ensure};
 
@@ -38,19 +38,19 @@ async fn undo_by_another(subject: Subject) -> Result<(), Failed> {
 /// Two clusters do not notice each other, whatever becomes of one of them.
 async fn beside_another_cluster(subject: Subject) -> Result<(), Failed> {
     let other = Scene::new(&subject, "bystander")?;
-    let wired = other.begin().await?;
+    let port_configs = other.begin().await?;
     let before = other.look(&subject);
     let scene = Scene::new(&subject, "passing")?;
     scene.begin().await?;
     scene.end().await?;
     drop(scene);
-    unharmed(&subject, &other, &wired, &before).await
+    unharmed(&subject, &other, &port_configs, &before).await
 }
 
 /// Where nets have one place, whoever comes second is told, and changes nothing. Once the first is gone, there is room.
 async fn where_another_cluster_is(subject: Subject) -> Result<(), Failed> {
     let first = Scene::new(&subject, "bystander")?;
-    let wired = first.begin().await?;
+    let port_configs = first.begin().await?;
     let before = first.look(&subject);
     let second = Scene::new(&subject, "second")?;
     let said = match second.begin().await {
@@ -62,17 +62,22 @@ async fn where_another_cluster_is(subject: Subject) -> Result<(), Failed> {
         return Err(Failed::new(format!("where another cluster is, it should say so, and says: {said}")));
     }
     second.end().await.map_err(|error| Failed::from(error).during("undoing where another cluster is"))?;
-    unharmed(&subject, &first, &wired, &before).await?;
+    unharmed(&subject, &first, &port_configs, &before).await?;
     second.begin().await.map_err(|error| Failed::from(error).during("after the other cluster"))?;
     Ok(second.end().await?)
 }
 
 /// A cluster is as it was before another one came and went; then it ends.
-async fn unharmed(subject: &Subject, scene: &Scene, wired: &[Wired], before: &Snapshot) -> Result<(), Failed> {
+async fn unharmed(
+    subject: &Subject,
+    scene: &Scene,
+    port_configs: &[PortConfig],
+    before: &Snapshot,
+) -> Result<(), Failed> {
     const WHEN: &str = "another cluster came and went";
     scene.look(subject).same_as(before).map_err(|failed| failed.during(WHEN))?;
     let again = scene.set_up().await.map_err(|error| Failed::from(error).during(WHEN))?;
-    ensure(wired == again, || format!("{WHEN}, and setup answers something else"))?;
+    ensure(port_configs == again, || format!("{WHEN}, and setup answers something else"))?;
     Ok(scene.end().await?)
 }
 
@@ -80,11 +85,11 @@ async fn in_a_strangers_place(subject: Subject) -> Result<(), Failed> {
     let Some(stranger) = &subject.stranger else { return Ok(()) };
     for net in &subject.nets {
         let scene = Scene::on(&subject, "displaced", vec![net.clone()])?;
-        let site = scene.stage.site();
-        stranger.plant(&site, net).await?;
+        let context = scene.stage.context();
+        stranger.plant(&context, net).await?;
         let begun = scene.begin().await;
         scene.end().await.map_err(|error| Failed::from(error).during("undoing in a stranger's place"))?;
-        stranger.remove_intact(&site, net).await?;
+        stranger.remove_intact(&context, net).await?;
         let said = match begun {
             Err(NetError::Conflict { .. }) => continue,
             Err(other) => Failed::from(other).to_string(),

@@ -78,7 +78,7 @@ impl Part {
     }
 
     /// Which part of its number it is; empty if it is the whole of it.
-    pub const fn words(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         self.told().1
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Subject;
 use crate::name::NodeId;
-use crate::net::{Net, NetBackend, NetError, Port, Wired};
+use crate::net::{Net, NetBackend, NetError, Port, PortConfig};
 use crate::testing::host::Host;
 use crate::testing::leftovers::{Snapshot, Watch};
 use crate::testing::{Failed, Stage};
@@ -56,38 +56,38 @@ impl Scene {
 
     /// Everything that comes before the first setup.
     pub(super) async fn create(&self) -> Result<(), NetError> {
-        let site = self.stage.site();
-        self.backend.preflight(&site, &self.nets, &self.ports).await?;
+        let context = self.stage.context();
+        self.backend.preflight(&context, &self.nets, &self.ports).await?;
         for net in &self.nets {
-            self.backend.create_net(&site, net).await?;
+            self.backend.create_net(&context, net).await?;
         }
         Ok(())
     }
 
     /// That, and every setup.
-    pub(super) async fn begin(&self) -> Result<Vec<Wired>, NetError> {
+    pub(super) async fn begin(&self) -> Result<Vec<PortConfig>, NetError> {
         self.create().await?;
         self.set_up().await
     }
 
     /// Every setup, one after the other.
-    pub(super) async fn set_up(&self) -> Result<Vec<Wired>, NetError> {
-        let site = self.stage.site();
-        let mut wired = Vec::new();
+    pub(super) async fn set_up(&self) -> Result<Vec<PortConfig>, NetError> {
+        let context = self.stage.context();
+        let mut port_configs = Vec::new();
         for port in &self.ports {
-            wired.push(self.backend.setup(&site, port).await?);
+            port_configs.push(self.backend.setup(&context, port).await?);
         }
-        Ok(wired)
+        Ok(port_configs)
     }
 
     /// The undoing of everything.
     pub(super) async fn end(&self) -> Result<(), NetError> {
-        let site = self.stage.site();
+        let context = self.stage.context();
         for port in &self.ports {
-            self.backend.teardown(&site, port).await?;
+            self.backend.teardown(&context, port).await?;
         }
         for net in &self.nets {
-            self.backend.delete_net(&site, net).await?;
+            self.backend.delete_net(&context, net).await?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::scene::Scene;
 use super::{Part, Subject, Trial};
-use crate::net::{Net, Port, VmToVm, Wired};
+use crate::net::{Net, Port, PortConfig, VmToVm};
 use crate::testing::host::HostEcho;
 use crate::testing::traffic::{ECHO, Guest, Protocol};
 use crate::testing::{Failed, ensure};
@@ -58,25 +58,25 @@ fn joined(subject: &Subject) -> Vec<Net> {
 struct Cast {
     subject: Subject,
     scene: Scene,
-    wired: Vec<Wired>,
+    port_configs: Vec<PortConfig>,
 }
 
 impl Cast {
     async fn new(subject: &Subject, cluster: &str, nets: Vec<Net>) -> Result<Self, Failed> {
         let scene = Scene::on(subject, cluster, nets)?;
-        let wired = scene.begin().await?;
-        Ok(Self { subject: subject.clone(), scene, wired })
+        let port_configs = scene.begin().await?;
+        Ok(Self { subject: subject.clone(), scene, port_configs })
     }
 
     /// The port of the node with index `node` on a net.
-    fn port(&self, net: &Net, node: usize) -> Result<(&Port, &Wired), Failed> {
-        let mut ports = self.scene.ports.iter().zip(&self.wired).filter(|(port, _)| port.net.id == net.id);
+    fn port(&self, net: &Net, node: usize) -> Result<(&Port, &PortConfig), Failed> {
+        let mut ports = self.scene.ports.iter().zip(&self.port_configs).filter(|(port, _)| port.net.id == net.id);
         ports.nth(node).ok_or_else(|| Failed::new("there is no such port"))
     }
 
     async fn guest(&self, net: &Net, node: usize) -> Result<Box<dyn Guest>, Failed> {
-        let (port, wired) = self.port(net, node)?;
-        self.subject.traffic.guest(wired, port).await
+        let (port, port_config) = self.port(net, node)?;
+        self.subject.traffic.guest(port_config, port).await
     }
 
     /// Addresses of a node, of both IP versions.
@@ -226,11 +226,11 @@ async fn two_clusters(subject: Subject, net: Net) -> Result<(), Failed> {
 async fn host_access(subject: Subject, net: Net) -> Result<(), Failed> {
     let cast = Cast::new(&subject, "hosted", vec![net.clone()]).await?;
     for node in 0..2 {
-        let (port, wired) = cast.port(&net, node)?;
+        let (port, port_config) = cast.port(&net, node)?;
         let mut guest = cast.guest(&net, node).await?;
         for number in &port.expose {
             let host = cast.scene.host();
-            let answer = host.ask(&wired.access, *number, pattern(BULK), subject.traffic.patience()).await;
+            let answer = host.ask(&port_config.access, *number, pattern(BULK), subject.traffic.patience()).await;
             let answer = answer.map_err(|failed| failed.during(format!("the host asks port {number}")))?;
             same_content(&pattern(BULK), &answer)?;
         }

@@ -52,7 +52,7 @@ impl Claim {
     ];
 
     /// What is claimed.
-    pub const fn words(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         match self {
             Self::NodesTogether => "nodes reach each other, in IPv4 and IPv6",
             Self::Megabytes => "megabytes arrive as they were sent",

@@ -153,8 +153,8 @@ pub async fn check(subject: &Subject, scenario: Scenario) {
 pub async fn failures(subject: &Subject, scenario: Scenario) -> Vec<(Claim, String)> {
     let failed = RefCell::new(Vec::new());
     hold(subject, scenario, |report| *failed.borrow_mut() = report.failed().to_vec()).await;
-    let claim = |words| Claim::ALL.into_iter().find(|claim| claim.words() == words);
-    failed.take().into_iter().filter_map(|(words, why)| Some((claim(words)?, why))).collect()
+    let claim = |text| Claim::ALL.into_iter().find(|claim| claim.text() == text);
+    failed.take().into_iter().filter_map(|(text, why)| Some((claim(text)?, why))).collect()
 }
 
 /// Starts a scenario's cluster and has somebody judge what came of its claims while it still runs.
@@ -199,7 +199,7 @@ async fn check_claims(scene: &Scene<'_>, scenario: Scenario) -> lab::Report {
     for claim in Claim::ALL.into_iter().filter(|claim| claim.scenario() == scenario) {
         let possible = claim != Claim::ClustersApart || scene.other.is_some();
         if possible && scene.promises(|promise| claim.is_promised_by(promise)) {
-            report.check(claim.words(), claim.check(scene)).await;
+            report.check(claim.text(), claim.check(scene)).await;
         }
     }
     report

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::device::{HEADER, Wire};
 use super::stack::Stack;
 use super::{Guest, Protocol, Traffic};
-use crate::net::{KvmArgs, Port, Wired};
+use crate::net::{KvmArgs, Port, PortConfig};
 use crate::testing::Failed;
 use crate::testing::qemu::Qemu;
 
@@ -43,12 +43,12 @@ impl Default for Frames {
 
 #[async_trait(?Send)]
 impl Traffic for Frames {
-    async fn guest(&self, wired: &Wired, port: &Port) -> Result<Box<dyn Guest>, Failed> {
+    async fn guest(&self, port_config: &PortConfig, port: &Port) -> Result<Box<dyn Guest>, Failed> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let words = hub_words(&wired.kvm, port)?;
+        let args = hub_args(&port_config.kvm, port)?;
         let descriptors = BTreeMap::from([("peer".to_owned(), theirs.into())]);
-        let qemu = Qemu::start(&["-M", "none"], &[&words], descriptors).await?;
+        let qemu = Qemu::start(&["-M", "none"], &[&args], descriptors).await?;
         let wire = Wire::new(UnixStream::from_std(ours)?);
         let (orders, received) = mpsc::unbounded_channel();
         let (publish, heard) = watch::channel(BTreeSet::new());
@@ -66,15 +66,15 @@ impl Traffic for Frames {
 }
 
 /// The netdev without its NIC, joined to a peer on the descriptor `@peer@`.
-fn hub_words(kvm: &KvmArgs, port: &Port) -> Result<KvmArgs, Failed> {
+fn hub_args(kvm: &KvmArgs, port: &Port) -> Result<KvmArgs, Failed> {
     let netdev = kvm.netdevs().next().ok_or_else(|| Failed::new("there is no netdev among the words"))?;
     let hub = |id: &str, of: &str| format!("hubport,id={id},hubid=0,netdev={of}");
     let values =
         [netdev.to_owned(), "socket,id=peer,fd=@peer@".to_owned(), hub("hub0", &port.netdev()), hub("hub1", "peer")];
-    let words = values.into_iter().flat_map(|value| ["-netdev".to_owned(), value]);
+    let args = values.into_iter().flat_map(|value| ["-netdev".to_owned(), value]);
     let descriptors = kvm.descriptors().iter();
-    let words = descriptors.fold(KvmArgs::from_words(words), |w, (name, fd)| w.with_descriptor(name, fd.clone()));
-    Ok(words.at(kvm.place().clone()))
+    let args = descriptors.fold(KvmArgs::from_args(args), |w, (name, fd)| w.with_descriptor(name, fd.clone()));
+    Ok(args.at(kvm.place().clone()))
 }
 
 /// What a guest is told to do.

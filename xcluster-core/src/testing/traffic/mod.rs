@@ -15,7 +15,7 @@ use async_trait::async_trait;
 pub use frames::Frames;
 
 use super::Failed;
-use crate::net::{Port, Wired};
+use crate::net::{Port, PortConfig};
 
 /// The port at which every guest sends back what it gets, over TCP and over UDP (RFC 862).
 pub const ECHO: u16 = 7;
@@ -46,7 +46,7 @@ pub trait Traffic: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// It does not run.
-    async fn guest(&self, wired: &Wired, port: &Port) -> Result<Box<dyn Guest>, Failed>;
+    async fn guest(&self, port_config: &PortConfig, port: &Port) -> Result<Box<dyn Guest>, Failed>;
 
     /// How long what shall arrive may take.
     fn patience(&self) -> Duration;

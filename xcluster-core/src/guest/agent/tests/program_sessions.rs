@@ -42,7 +42,7 @@ impl Host {
     }
 
     async fn exec(&mut self, channel: u32, line: &str) {
-        let argv = ["sh", "-c", line].map(|word| word.as_bytes().to_vec()).to_vec();
+        let argv = ["sh", "-c", line].map(|arg| arg.as_bytes().to_vec()).to_vec();
         self.say(channel, ToGuest::Exec(Exec { argv, ..Exec::default() })).await;
     }
 

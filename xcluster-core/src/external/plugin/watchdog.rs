@@ -42,7 +42,7 @@ impl Health {
 
 /// Why there is no result.
 #[derive(Debug)]
-pub(super) enum Missed {
+pub(super) enum NoResult {
     /// So many threads hang that this one was not begun.
     Hanging,
     /// It took longer than this.
@@ -65,11 +65,11 @@ pub(super) fn within<T: Send + 'static>(
     limit: Duration,
     health: &Arc<Health>,
     job: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Missed> {
+) -> Result<T, NoResult> {
     let (send, receive) = mpsc::channel();
     let _waiting = begin(limit, health, job, move |result| drop(send.send(result)))?;
     receive.recv_timeout(limit).map_err(|error| match error {
-        mpsc::RecvTimeoutError::Timeout => Missed::Late(limit),
+        mpsc::RecvTimeoutError::Timeout => NoResult::Late(limit),
         mpsc::RecvTimeoutError::Disconnected => broken_off(),
     })
 }
@@ -79,14 +79,14 @@ pub(super) fn start<T: Send + 'static>(
     limit: Duration,
     health: &Arc<Health>,
     job: impl FnOnce() -> T + Send + 'static,
-) -> Result<impl Future<Output = Result<T, Missed>> + Send, Missed> {
+) -> Result<impl Future<Output = Result<T, NoResult>> + Send, NoResult> {
     let (send, receive) = oneshot::channel();
     let waiting = begin(limit, health, job, move |result| drop(send.send(result)))?;
     Ok(async move {
         let _waiting = waiting;
         match timeout(limit, receive).await {
             Ok(received) => received.map_err(|_| broken_off()),
-            Err(_) => Err(Missed::Late(limit)),
+            Err(_) => Err(NoResult::Late(limit)),
         }
     })
 }
@@ -96,9 +96,9 @@ fn begin<T: Send + 'static>(
     health: &Arc<Health>,
     job: impl FnOnce() -> T + Send + 'static,
     deliver: impl FnOnce(T) + Send + 'static,
-) -> Result<Waiting, Missed> {
+) -> Result<Waiting, NoResult> {
     if health.hangs() {
-        return Err(Missed::Hanging);
+        return Err(NoResult::Hanging);
     }
     let id = health.count.fetch_add(1, Ordering::Relaxed);
     let (phase, health) = (Arc::new(Mutex::new(Phase::Runs)), Arc::clone(health));
@@ -110,7 +110,7 @@ fn begin<T: Send + 'static>(
         drop(running);
         deliver(result);
     };
-    thread::Builder::new().name("plugin".to_owned()).spawn(work).map_err(Missed::Thread)?;
+    thread::Builder::new().name("plugin".to_owned()).spawn(work).map_err(NoResult::Thread)?;
     Ok(Waiting { id, until, phase, health })
 }
 
@@ -153,8 +153,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn broken_off() -> Missed {
-    Missed::Thread(io::Error::other("its thread broke off"))
+fn broken_off() -> NoResult {
+    NoResult::Thread(io::Error::other("its thread broke off"))
 }
 
 #[cfg(test)]
@@ -172,10 +172,10 @@ mod tests {
         for _ in 0..HANGING_MAX {
             let released = released.clone();
             let hung = within(SHORT, &health, move || released.lock().unwrap().recv());
-            assert!(matches!(hung, Err(Missed::Late(SHORT))), "{hung:?}");
+            assert!(matches!(hung, Err(NoResult::Late(SHORT))), "{hung:?}");
         }
         assert!(health.hangs());
-        assert!(matches!(within(LONG, &health, || 1), Err(Missed::Hanging)));
+        assert!(matches!(within(LONG, &health, || 1), Err(NoResult::Hanging)));
         drop(release);
         while !health.is_well() {
             thread::yield_now();
@@ -207,7 +207,7 @@ mod tests {
     fn a_panic_is_no_hang() {
         let health = Arc::<Health>::default();
         let broken = within(LONG, &health, || panic!("of a test"));
-        assert!(matches!(broken, Err(Missed::Thread(_))), "{broken:?}");
+        assert!(matches!(broken, Err(NoResult::Thread(_))), "{broken:?}");
         assert!(health.is_well());
     }
 }

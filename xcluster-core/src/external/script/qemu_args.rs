@@ -16,13 +16,13 @@ pub(super) fn tap(port: &Port) -> String {
 
 /// Words as a shell splits them that is told nothing else.
 pub(super) fn split(text: &str) -> Vec<String> {
-    text.split([' ', '\t', '\n']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    text.split([' ', '\t', '\n']).filter(|arg| !arg.is_empty()).map(str::to_owned).collect()
 }
 
 /// A word without what anybody could plant.
-pub(super) fn harmless(word: &str) -> String {
+pub(super) fn without_hooks(arg: &str) -> String {
     let property = |property| if property == PLANTED { NONE } else { property };
-    word.split(',').map(property).collect::<Vec<_>>().join(",")
+    arg.split(',').map(property).collect::<Vec<_>>().join(",")
 }
 
 /// How the host reaches the node, as far as the words tell.
@@ -67,7 +67,7 @@ mod tests {
     }
 
     fn check(netdev: &str, expected: HostAccess) {
-        assert_eq!(access(&KvmArgs::from_words(["-netdev", netdev]), &port()), expected, "{netdev}");
+        assert_eq!(access(&KvmArgs::from_args(["-netdev", netdev]), &port()), expected, "{netdev}");
     }
 
     #[test]
@@ -84,10 +84,10 @@ mod tests {
 
     #[test]
     fn a_program_that_anybody_could_plant_is_not_run() {
-        let word = "tap,id=net1,script=/etc/up,downscript=/tmp/rmtap,x=a,,b";
-        assert_eq!(harmless(word), "tap,id=net1,script=/etc/up,downscript=no,x=a,,b");
+        let arg = "tap,id=net1,script=/etc/up,downscript=/tmp/rmtap,x=a,,b";
+        assert_eq!(without_hooks(arg), "tap,id=net1,script=/etc/up,downscript=no,x=a,,b");
         for other in ["downscript=/home/me/rmtap", "-downscript=/tmp/rmtap", "downscript=/tmp/rmtap2"] {
-            assert_eq!(harmless(other), other);
+            assert_eq!(without_hooks(other), other);
         }
     }
 

@@ -9,12 +9,12 @@ use crate::net::NetError;
 /// A call of a script that did not do what it should. Its texts read after "cannot set up net 1: ".
 #[derive(Debug, thiserror::Error)]
 #[error("`{call}` {what}{said}")]
-pub(super) struct CallError {
+pub(super) struct ScriptError {
     /// What was called: `net-setup.sh 3 1`.
     pub(super) call: String,
     pub(super) what: Fault,
     /// What it said on standard error.
-    pub(super) said: Said,
+    pub(super) said: StderrLines,
 }
 
 /// What a call did wrong.
@@ -44,9 +44,9 @@ pub(super) enum Fault {
 
 /// The last lines of a standard error, for people; none if there are none.
 #[derive(Debug, Default)]
-pub(super) struct Said(pub(super) String);
+pub(super) struct StderrLines(pub(super) String);
 
-impl fmt::Display for Said {
+impl fmt::Display for StderrLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(lines) = self;
         match lines.lines().count() {
@@ -65,8 +65,8 @@ impl fmt::Display for Seconds {
     }
 }
 
-impl From<CallError> for NetError {
-    fn from(error: CallError) -> Self {
+impl From<ScriptError> for NetError {
+    fn from(error: ScriptError) -> Self {
         Self::Other { message: error.to_string(), source: None }
     }
 }

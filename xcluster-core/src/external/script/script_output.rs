@@ -3,15 +3,16 @@
 use serde::Deserialize;
 
 use super::error::Fault;
-use super::words;
+use super::qemu_args;
 use crate::net::HostAccess;
 
 /// What a script answers. This is also its form in JSON.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Answer {
+pub(super) struct ScriptOutput {
     /// Words for QEMU.
-    pub(super) words: Vec<String>,
+    #[serde(rename = "words")]
+    pub(super) args: Vec<String>,
     /// Whether the script is to be called at the end as well.
     #[serde(default)]
     pub(super) teardown: bool,
@@ -21,20 +22,20 @@ pub(super) struct Answer {
 }
 
 /// Reads what was printed.
-pub(super) fn read(printed: &[u8]) -> Result<Answer, Fault> {
+pub(super) fn read(printed: &[u8]) -> Result<ScriptOutput, Fault> {
     let text = std::str::from_utf8(printed).map_err(|_| Fault::NotText)?;
     let mut answer = match text.trim_start().starts_with('{') {
         true => serde_json::from_str(text).map_err(Fault::Json)?,
-        false => Answer { words: words::split(text), ..Answer::default() },
+        false => ScriptOutput { args: qemu_args::split(text), ..ScriptOutput::default() },
     };
-    for word in &mut answer.words {
-        *word = words::harmless(word);
+    for arg in &mut answer.args {
+        *arg = qemu_args::without_hooks(arg);
     }
-    if answer.words.iter().any(|word| word.contains('\0')) {
+    if answer.args.iter().any(|arg| arg.contains('\0')) {
         return Err(Fault::Zero);
     }
-    match answer.words.first() {
-        Some(word) if !word.starts_with('-') => Err(Fault::NoOption(start(text))),
+    match answer.args.first() {
+        Some(arg) if !arg.starts_with('-') => Err(Fault::NoOption(start(text))),
         _ => Ok(answer),
     }
 }
@@ -59,8 +60,8 @@ mod tests {
     #[test]
     fn words_are_words_and_none_are_none() {
         let answer = read(b"-device\n e1000,netdev=n  -netdev tap,id=n,downscript=/tmp/rmtap\n").unwrap();
-        assert_eq!(answer.words, ["-device", "e1000,netdev=n", "-netdev", "tap,id=n,downscript=no"]);
-        assert_eq!(read(b"").unwrap(), Answer::default());
+        assert_eq!(answer.args, ["-device", "e1000,netdev=n", "-netdev", "tap,id=n,downscript=no"]);
+        assert_eq!(read(b"").unwrap(), ScriptOutput::default());
     }
 
     #[test]
@@ -68,7 +69,7 @@ mod tests {
         let answer =
             read(br#"{"words": ["-name", "a b"], "teardown": true, "access": {"direct": "10.0.0.3"}}"#).unwrap();
         let access = Some(HostAccess::Direct("10.0.0.3".parse().unwrap()));
-        assert_eq!(answer, Answer { words: vec!["-name".to_owned(), "a b".to_owned()], teardown: true, access });
+        assert_eq!(answer, ScriptOutput { args: vec!["-name".to_owned(), "a b".to_owned()], teardown: true, access });
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::scene::Scene;
 use super::{Part, Subject, Trial};
-use crate::net::{KvmArgs, Port, Wired};
+use crate::net::{KvmArgs, Port, PortConfig};
 use crate::testing::qemu::Qemu;
 use crate::testing::{Failed, ensure};
 
@@ -21,8 +21,8 @@ pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
 /// A node with all of its NICs.
 async fn at_the_start(subject: Subject) -> Result<(), Failed> {
     let scene = Scene::new(&subject, "started")?;
-    let wired = scene.begin().await?;
-    for node in nodes(&scene.ports, &wired) {
+    let port_configs = scene.begin().await?;
+    for node in nodes(&scene.ports, &port_configs) {
         for (port, kvm) in &node {
             complete(port, kvm)?;
         }
@@ -34,8 +34,8 @@ async fn at_the_start(subject: Subject) -> Result<(), Failed> {
 
 async fn while_it_runs(subject: Subject) -> Result<(), Failed> {
     let scene = Scene::new(&subject, "plugged")?;
-    let wired = scene.begin().await?;
-    for node in nodes(&scene.ports, &wired) {
+    let port_configs = scene.begin().await?;
+    for node in nodes(&scene.ports, &port_configs) {
         let qemu = Qemu::start(&MACHINE, &[], BTreeMap::new()).await?;
         let mut plugged = Ok(());
         for (port, kvm) in node {
@@ -50,8 +50,9 @@ async fn while_it_runs(subject: Subject) -> Result<(), Failed> {
 }
 
 /// The NICs, node by node.
-fn nodes<'a>(ports: &'a [Port], wired: &'a [Wired]) -> Vec<Vec<(&'a Port, &'a KvmArgs)>> {
-    let nics: Vec<(&Port, &KvmArgs)> = ports.iter().zip(wired.iter().map(|wired| &wired.kvm)).collect();
+fn nodes<'a>(ports: &'a [Port], port_configs: &'a [PortConfig]) -> Vec<Vec<(&'a Port, &'a KvmArgs)>> {
+    let nics: Vec<(&Port, &KvmArgs)> =
+        ports.iter().zip(port_configs.iter().map(|port_config| &port_config.kvm)).collect();
     nics.chunk_by(|(a, _), (b, _)| a.node == b.node).map(<[_]>::to_vec).collect()
 }
 

@@ -20,7 +20,7 @@ const OVERFLOW: u32 = 65534;
 
 /// A file that was looked at.
 #[derive(Debug)]
-pub(super) struct Trusted {
+pub(super) struct CheckedFile {
     pub(super) file: File,
     /// Where it is, without links.
     pub(super) path: PathBuf,
@@ -30,7 +30,7 @@ pub(super) struct Trusted {
 ///
 /// # Errors
 /// It is not there, is no file, or somebody else could change it: everything that lets him, at once.
-pub(super) fn open(path: &Path) -> Result<Trusted, PluginError> {
+pub(super) fn open(path: &Path) -> Result<CheckedFile, PluginError> {
     let failed = |source| PluginError::Open { path: path.to_owned(), source };
     let real = path.canonicalize().map_err(failed)?;
     // What is no file may block whoever opens it; and what was a file a moment ago may be a link by now.
@@ -48,7 +48,7 @@ pub(super) fn open(path: &Path) -> Result<Trusted, PluginError> {
     // The way that was given may lead over a folder where somebody can turn it elsewhere.
     faults.judge_folders(&std::path::absolute(path).map_err(failed)?, users).map_err(failed)?;
     match faults.why.is_empty() {
-        true => Ok(Trusted { file, path: real }),
+        true => Ok(CheckedFile { file, path: real }),
         false => Err(PluginError::Unsafe { path: path.to_owned(), remedy: faults.remedy(), why: faults.why }),
     }
 }

@@ -24,11 +24,11 @@ mod tests {
     #[test]
     fn a_tap_is_a_descriptor() {
         let null = Arc::new(OwnedFd::from(File::open("/dev/null").unwrap()));
-        let words = tap(&Port::new(NodeId::new(3).unwrap(), Net::new(NetId::new(1)), 1), &null);
+        let args = tap(&Port::new(NodeId::new(3).unwrap(), Net::new(NetId::new(1)), 1), &null);
         assert_eq!(
-            words.to_string(),
+            args.to_string(),
             "-netdev tap,id=net1,fd=@tap1@ -device virtio-net-pci,netdev=net1,mac=00:00:00:01:01:03,romfile="
         );
-        assert_eq!(words.missing_descriptors(), [""; 0]);
+        assert_eq!(args.missing_descriptors(), [""; 0]);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::future::join_all;
 use tokio::task::JoinHandle;
 use xcluster_core::name::{NetId, NodeId};
-use xcluster_core::net::{NetError, Port, Site, Wired};
+use xcluster_core::net::{BackendContext, NetError, Port, PortConfig};
 
 use crate::backend::BridgeBackend;
 use crate::bridge::Bridge;
@@ -15,17 +15,17 @@ use xcluster_core::host::netlink::Netlink;
 
 /// A cluster's bridges and taps.
 #[derive(Debug)]
-pub(crate) struct Wiring {
+pub(crate) struct BridgeState {
     pub(crate) netlink: Netlink,
     bridges: Mutex<Bridges>,
     /// The words of a port own the descriptors of its tap.
-    wired: Mutex<BTreeMap<(NetId, NodeId), Wired>>,
+    port_config: Mutex<BTreeMap<(NetId, NodeId), PortConfig>>,
     /// Taps that are on their way out.
-    leaving: Mutex<BTreeMap<(NetId, NodeId), Leaving>>,
+    pending_removals: Mutex<BTreeMap<(NetId, NodeId), PendingRemoval>>,
 }
 
 /// The end of a tap, which is waited for where it matters.
-pub(crate) type Leaving = JoinHandle<Result<(), NetError>>;
+pub(crate) type PendingRemoval = JoinHandle<Result<(), NetError>>;
 
 #[derive(Debug, Default)]
 struct Bridges {
@@ -33,18 +33,22 @@ struct Bridges {
     finished: BTreeSet<NetId>,
 }
 
-impl Wiring {
+impl BridgeState {
     /// Of this cluster, if there was a preflight.
-    pub(crate) fn of(site: &Site<'_>) -> Option<Arc<Self>> {
-        site.store.find::<Arc<Self>>(BridgeBackend::NAME).map(|wiring| Arc::clone(&*wiring))
+    pub(crate) fn of(context: &BackendContext<'_>) -> Option<Arc<Self>> {
+        context.store.find::<Arc<Self>>(BridgeBackend::NAME).map(|state| Arc::clone(&*state))
     }
 
     /// Of a cluster that has none.
-    pub(crate) fn begin(site: &Site<'_>, netlink: Netlink) -> Arc<Self> {
-        let wiring =
-            Arc::new(Self { netlink, bridges: Mutex::default(), wired: Mutex::default(), leaving: Mutex::default() });
-        site.store.put(BridgeBackend::NAME, Arc::clone(&wiring));
-        wiring
+    pub(crate) fn begin(context: &BackendContext<'_>, netlink: Netlink) -> Arc<Self> {
+        let state = Arc::new(Self {
+            netlink,
+            bridges: Mutex::default(),
+            port_config: Mutex::default(),
+            pending_removals: Mutex::default(),
+        });
+        context.store.put(BridgeBackend::NAME, Arc::clone(&state));
+        state
     }
 
     /// The bridge of a net, once it is ready.
@@ -69,44 +73,44 @@ impl Wiring {
     }
 
     /// What a port was answered.
-    pub(crate) fn wired(&self, port: &Port) -> Option<Wired> {
-        lock(&self.wired).get(&key(port)).cloned()
+    pub(crate) fn port_config(&self, port: &Port) -> Option<PortConfig> {
+        lock(&self.port_config).get(&key(port)).cloned()
     }
 
-    pub(crate) fn keep(&self, port: &Port, wired: Wired) {
-        lock(&self.wired).insert(key(port), wired);
+    pub(crate) fn keep(&self, port: &Port, port_config: PortConfig) {
+        lock(&self.port_config).insert(key(port), port_config);
     }
 
     /// Forgets what a port was answered, and with it the descriptors.
-    pub(crate) fn forget(&self, port: &Port) -> Option<Wired> {
-        lock(&self.wired).remove(&key(port))
+    pub(crate) fn forget(&self, port: &Port) -> Option<PortConfig> {
+        lock(&self.port_config).remove(&key(port))
     }
 
     /// Remembers that the tap of a port is on its way out.
-    pub(crate) fn let_go(&self, port: &Port, leaving: Leaving) {
-        lock(&self.leaving).insert(key(port), leaving);
+    pub(crate) fn add_pending_removal(&self, port: &Port, removal: PendingRemoval) {
+        lock(&self.pending_removals).insert(key(port), removal);
     }
 
     /// Waits until the tap of a port is gone, if it is on its way out.
-    pub(crate) async fn gone(&self, port: &Port) -> Result<(), NetError> {
-        let leaving = lock(&self.leaving).remove(&key(port));
-        all_gone(leaving).await
+    pub(crate) async fn wait_removed(&self, port: &Port) -> Result<(), NetError> {
+        let removal = lock(&self.pending_removals).remove(&key(port));
+        wait_all(removal).await
     }
 
     /// The same for all taps of a net.
-    pub(crate) async fn net_gone(&self, net: NetId) -> Result<(), NetError> {
-        let leaving: Vec<Leaving> = {
-            let mut all = lock(&self.leaving);
+    pub(crate) async fn wait_net_removed(&self, net: NetId) -> Result<(), NetError> {
+        let removals: Vec<PendingRemoval> = {
+            let mut all = lock(&self.pending_removals);
             let of_net: Vec<_> = all.keys().filter(|(of, _)| *of == net).copied().collect();
             of_net.iter().filter_map(|key| all.remove(key)).collect()
         };
-        all_gone(leaving).await
+        wait_all(removals).await
     }
 }
 
 /// Waits for all of them, also when something went wrong with one.
-async fn all_gone(leaving: impl IntoIterator<Item = Leaving>) -> Result<(), NetError> {
-    let ended = join_all(leaving).await;
+async fn wait_all(removals: impl IntoIterator<Item = PendingRemoval>) -> Result<(), NetError> {
+    let ended = join_all(removals).await;
     ended.into_iter().flatten().collect()
 }
 

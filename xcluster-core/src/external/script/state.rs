@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::backend::ScriptBackend;
 use crate::host::{Namespace, ProcessTree};
 use crate::name::{NetId, NodeId};
-use crate::net::{Place, Port, Site, Wired};
+use crate::net::{BackendContext, Place, Port, PortConfig};
 
 /// A cluster's ports, and where their script is and runs.
 #[derive(Debug)]
-pub(super) struct Wiring {
+pub(super) struct ScriptState {
     pub(super) script: PathBuf,
     pub(super) place: Place,
     here: Namespace,
@@ -28,32 +28,32 @@ pub(super) struct Entry {
     pub(super) tap: bool,
     /// Whether the script is to be called at the end.
     pub(super) teardown: bool,
-    wired: Option<Wired>,
+    port_config: Option<PortConfig>,
 }
 
-impl Wiring {
+impl ScriptState {
     /// Of this cluster, if there was a preflight.
-    pub(super) fn of(site: &Site<'_>) -> Option<Arc<Self>> {
-        site.store.find::<Arc<Self>>(ScriptBackend::NAME).map(|wiring| Arc::clone(&*wiring))
+    pub(super) fn of(context: &BackendContext<'_>) -> Option<Arc<Self>> {
+        context.store.find::<Arc<Self>>(ScriptBackend::NAME).map(|state| Arc::clone(&*state))
     }
 
     /// Of a cluster that has none.
-    pub(super) fn begin(site: &Site<'_>, script: PathBuf, place: Place) {
-        let wiring = Self { script, place, here: Namespace::here(), ports: Mutex::default() };
-        site.store.put(ScriptBackend::NAME, Arc::new(wiring));
+    pub(super) fn begin(context: &BackendContext<'_>, script: PathBuf, place: Place) {
+        let state = Self { script, place, here: Namespace::here(), ports: Mutex::default() };
+        context.store.put(ScriptBackend::NAME, Arc::new(state));
     }
 
     /// The namespace that scripts make links in.
-    pub(super) fn namespace<'a>(&'a self, site: &Site<'a>) -> &'a Namespace {
-        match (&self.place, site.namespace) {
+    pub(super) fn namespace<'a>(&'a self, context: &BackendContext<'a>) -> &'a Namespace {
+        match (&self.place, context.namespace) {
             (Place::Inside(_), Some(namespace)) => namespace,
             _ => &self.here,
         }
     }
 
     /// What a port was answered.
-    pub(super) fn wired(&self, port: &Port) -> Option<Wired> {
-        self.ports().get(&key(port))?.wired.clone()
+    pub(super) fn port_config(&self, port: &Port) -> Option<PortConfig> {
+        self.ports().get(&key(port))?.port_config.clone()
     }
 
     /// A script runs for a port. `tap` says that there was no tap with its name before.
@@ -65,11 +65,11 @@ impl Wiring {
     }
 
     /// It has answered.
-    pub(super) fn finish_port(&self, port: &Port, wired: Wired, teardown: bool) {
+    pub(super) fn finish_port(&self, port: &Port, port_config: PortConfig, teardown: bool) {
         let mut ports = self.ports();
         let entry = ports.entry(key(port)).or_default();
         entry.teardown = teardown;
-        entry.wired = Some(wired);
+        entry.port_config = Some(port_config);
     }
 
     /// Forgets a port.

@@ -23,7 +23,7 @@ pub(crate) fn tap(port: &Port, queues: &[Arc<OwnedFd>], vhosts: &[Arc<OwnedFd>])
         nic = nic.with("mq", "on").with("vectors", 2 * queues.len() + 2);
     }
     let descriptors = taps.into_iter().zip(queues).chain(vhost_names.into_iter().zip(vhosts));
-    descriptors.fold(KvmArgs::nic(&netdev, &nic), |words, (name, fd)| words.with_descriptor(name, Arc::clone(fd)))
+    descriptors.fold(KvmArgs::nic(&netdev, &nic), |args, (name, fd)| args.with_descriptor(name, Arc::clone(fd)))
 }
 
 /// How QEMU takes several descriptors: between colons.
@@ -46,10 +46,10 @@ mod tests {
         let mut net = Net::new(NetId::new(1));
         net.mtu = mtu;
         let port = Port::new(NodeId::new(3).unwrap(), net, 1);
-        let words = tap(&port, &some(queues), &some(vhosts));
-        assert_eq!(words.to_string(), expected);
-        assert_eq!(words.missing_descriptors(), [""; 0]);
-        assert_eq!(words.descriptors().len(), queues + vhosts);
+        let args = tap(&port, &some(queues), &some(vhosts));
+        assert_eq!(args.to_string(), expected);
+        assert_eq!(args.missing_descriptors(), [""; 0]);
+        assert_eq!(args.descriptors().len(), queues + vhosts);
     }
 
     #[test]

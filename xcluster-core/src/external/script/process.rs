@@ -11,7 +11,7 @@ use tokio::process::ChildStdout;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::error::{CallError, Fault, Said};
+use super::error::{Fault, ScriptError, StderrLines};
 use crate::host::namespace::NamespaceEntry;
 use crate::host::{ProcessTree, TreeEnd};
 use crate::qemu::process::describe;
@@ -24,11 +24,11 @@ const STDERR_LINES: usize = 10;
 /// How long the rest of standard error is waited for after the end: something else may have it open.
 const DRAIN: Duration = Duration::from_secs(1);
 /// How long what is killed may take to go: longer only where the kernel itself waits for something.
-pub(super) const DEATH: Duration = Duration::from_secs(10);
+pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A call that goes on.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct ScriptProcess {
     name: String,
     deadline: Duration,
     tree: Arc<ProcessTree>,
@@ -37,20 +37,20 @@ pub(super) struct Call {
     stderr: Tail,
 }
 
-impl Call {
+impl ScriptProcess {
     /// Starts a script. `name` is what people know the call by.
     pub(super) fn start(
         name: String,
         command: Command,
         inside: Option<NamespaceEntry>,
         deadline: Duration,
-    ) -> Result<Self, CallError> {
+    ) -> Result<Self, ScriptError> {
         match ProcessTree::start(command, inside) {
             Ok((tree, output)) => {
                 let stderr = Tail::of(output.stderr, name.clone());
                 Ok(Self { name, deadline, tree: Arc::new(tree), stdout: output.stdout, ending: output.ending, stderr })
             }
-            Err(error) => Err(CallError { call: name, what: Fault::Spawn(error), said: Said::default() }),
+            Err(error) => Err(ScriptError { call: name, what: Fault::Spawn(error), said: StderrLines::default() }),
         }
     }
 
@@ -64,7 +64,7 @@ impl Call {
     pub(super) async fn answer<T>(
         mut self,
         understand: impl FnOnce(&[u8]) -> Result<T, Fault> + Send,
-    ) -> Result<T, CallError> {
+    ) -> Result<T, ScriptError> {
         let mut status = None;
         let heard = timeout(self.deadline, hear(&mut self.stdout, &mut self.ending, &mut status)).await;
         let heard = heard.unwrap_or(match status {
@@ -75,8 +75,8 @@ impl Call {
             Ok(answer) => Ok(answer),
             Err(what) => {
                 // What does not go is still there when the port is torn down, and told there.
-                let _ = timeout(DEATH, self.tree.end()).await;
-                Err(CallError { call: self.name, what, said: self.stderr.last_lines().await })
+                let _ = timeout(KILL_TIMEOUT, self.tree.end()).await;
+                Err(ScriptError { call: self.name, what, said: self.stderr.last_lines().await })
             }
         }
     }
@@ -115,13 +115,13 @@ impl Tail {
         Self { bytes, listening }
     }
 
-    async fn last_lines(mut self) -> Said {
+    async fn last_lines(mut self) -> StderrLines {
         let _ = timeout(DRAIN, &mut self.listening).await;
         let bytes: Vec<u8> = lock(&self.bytes).iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
         let plain: String = text.chars().filter(|c| *c == '\n' || !c.is_control()).collect();
         let lines: Vec<&str> = plain.lines().filter(|line| !line.trim().is_empty()).collect();
-        Said(lines[lines.len().saturating_sub(STDERR_LINES)..].join("\n"))
+        StderrLines(lines[lines.len().saturating_sub(STDERR_LINES)..].join("\n"))
     }
 }
 

@@ -9,14 +9,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::answer;
-use super::call::{Call, DEATH};
 use super::check;
 use super::config::{ScriptConfig, ScriptNet};
-use super::wiring::{Entry, Wiring};
-use super::words;
+use super::process::{KILL_TIMEOUT, ScriptProcess};
+use super::qemu_args;
+use super::script_output;
+use super::state::{Entry, ScriptState};
 use crate::host::{Namespace, has_link, remove_tap};
-use crate::net::{Capabilities, KvmArgs, Net, NetBackend, NetError, Place, Port, Settings, Site, Wired, configure};
+use crate::net::{
+    BackendContext, Capabilities, KvmArgs, Net, NetBackend, NetError, Place, Port, PortConfig, Settings, configure,
+};
 use crate::topology::{NetKind, Problems};
 
 /// How soon a tap is looked at again that somebody has open.
@@ -53,7 +55,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 ///  "access": {"direct": "192.168.1.3"}}
 /// ```
 ///
-/// `words` are taken as they are, blanks and all. With `teardown` the script is called as `SCRIPT teardown <node> <net>` when
+/// `args` are taken as they are, blanks and all. With `teardown` the script is called as `SCRIPT teardown <node> <net>` when
 /// the node has ended. `access` is a [`HostAccess`](crate::net::HostAccess), where the words do not tell.
 #[derive(Debug, Clone)]
 pub struct ScriptBackend {
@@ -92,52 +94,58 @@ impl ScriptBackend {
     }
 
     /// Where scripts and their QEMUs run.
-    fn place(&self, site: &Site<'_>) -> Result<Place, NetError> {
+    fn place(&self, context: &BackendContext<'_>) -> Result<Place, NetError> {
         if !self.config.in_namespace {
             return Ok(Place::Here);
         }
-        let inside = site.needed_namespace()?.inside();
+        let inside = context.needed_namespace()?.inside();
         let inside = inside.map_err(|error| NetError::io("enter the cluster's network namespace", error))?;
         Ok(inside.map_or(Place::Here, |inside| Place::Inside(Arc::new(inside))))
     }
 
-    fn start(&self, wiring: &Wiring, port: &Port, verb: Option<&str>) -> Result<Call, NetError> {
+    fn start(&self, state: &ScriptState, port: &Port, verb: Option<&str>) -> Result<ScriptProcess, NetError> {
         let (node, net) = (port.node.number().to_string(), port.net.id.number().to_string());
-        let words: Vec<&str> = verb.into_iter().chain([node.as_str(), net.as_str()]).collect();
-        let mut command = Command::new(&wiring.script);
-        command.args(&words).env("__mtu", port.net.mtu.to_string()).env("__kvm", &self.config.kvm);
+        let args: Vec<&str> = verb.into_iter().chain([node.as_str(), net.as_str()]).collect();
+        let mut command = Command::new(&state.script);
+        command.args(&args).env("__mtu", port.net.mtu.to_string()).env("__kvm", &self.config.kvm);
         command.envs(&self.config.env);
         if let Some(folder) = &self.config.folder {
             command.current_dir(folder);
         }
-        let inside = match &wiring.place {
+        let inside = match &state.place {
             Place::Inside(inside) => Some(inside.try_clone().map_err(|error| NetError::io("call the script", error))?),
             _ => None,
         };
-        let program = wiring.script.file_name().unwrap_or(wiring.script.as_os_str()).to_string_lossy();
-        Ok(Call::start(format!("{program} {}", words.join(" ")), command, inside, self.config.deadline)?)
+        let program = state.script.file_name().unwrap_or(state.script.as_os_str()).to_string_lossy();
+        Ok(ScriptProcess::start(format!("{program} {}", args.join(" ")), command, inside, self.config.deadline)?)
     }
 
     /// Undoes what a port has. Returns what could not be undone.
-    async fn undo(&self, site: &Site<'_>, wiring: &Wiring, port: &Port, mut entry: Entry) -> Vec<String> {
+    async fn undo(
+        &self,
+        context: &BackendContext<'_>,
+        state: &ScriptState,
+        port: &Port,
+        mut entry: Entry,
+    ) -> Vec<String> {
         let mut problems = Vec::new();
         if entry.teardown {
             let ended = async {
-                let call = self.start(wiring, port, Some("teardown"))?;
+                let call = self.start(state, port, Some("teardown"))?;
                 entry.trees.push(call.tree());
                 Ok::<_, NetError>(call.answer(|_| Ok(())).await?)
             };
             problems.extend(ended.await.err().map(|error| error.to_string()));
         }
         for tree in &entry.trees {
-            if timeout(DEATH, tree.end()).await.is_err() {
+            if timeout(KILL_TIMEOUT, tree.end()).await.is_err() {
                 problems.push("what the script has started does not end".to_owned());
             }
         }
         // After all who may have it open have gone.
-        let tap = words::tap(port);
+        let tap = qemu_args::tap(port);
         if entry.tap
-            && let Err(error) = remove(wiring.namespace(site), &tap).await
+            && let Err(error) = remove(state.namespace(context), &tap).await
         {
             problems.push(format!("cannot remove `{tap}`: {error}"));
         }
@@ -168,7 +176,7 @@ impl NetBackend for ScriptBackend {
         self.find().map(drop)
     }
 
-    async fn preflight(&self, site: &Site<'_>, nets: &[Net], _: &[Port]) -> Result<(), NetError> {
+    async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], _: &[Port]) -> Result<(), NetError> {
         let script = match (self.find(), self.refusal(nets)) {
             (Ok(script), None) => script,
             (Ok(_), Some(refusal)) => return Err(NetError::Refused(refusal)),
@@ -177,56 +185,56 @@ impl NetBackend for ScriptBackend {
             }
             (Err(error), _) => return Err(error),
         };
-        let place = self.place(site)?;
-        if Wiring::of(site).is_none() {
-            Wiring::begin(site, script, place);
+        let place = self.place(context)?;
+        if ScriptState::of(context).is_none() {
+            ScriptState::begin(context, script, place);
         }
         Ok(())
     }
 
-    async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn create_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
-        let wiring = Wiring::of(site).ok_or_else(too_early)?;
-        if let Some(wired) = wiring.wired(port) {
-            return Ok(wired);
+    async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
+        let state = ScriptState::of(context).ok_or_else(too_early)?;
+        if let Some(port_config) = state.port_config(port) {
+            return Ok(port_config);
         }
         if let Some(refusal) = self.refusal(std::slice::from_ref(&port.net)) {
             return Err(NetError::Refused(refusal));
         }
-        let tap = words::tap(port);
-        let there = has_link(wiring.namespace(site), &tap)
+        let tap = qemu_args::tap(port);
+        let there = has_link(state.namespace(context), &tap)
             .map_err(|error| NetError::io(format!("look for a link `{tap}`"), error))?;
-        let call = self.start(&wiring, port, None)?;
+        let call = self.start(&state, port, None)?;
         // Before anything is waited for: whoever calls this off still has to undo it.
-        wiring.begin_port(port, call.tree(), !there);
-        let answer = call.answer(answer::read).await?;
-        let kvm = KvmArgs::from_words(answer.words).at(wiring.place.clone());
-        let access = answer.access.unwrap_or_else(|| words::access(&kvm, port));
-        let wired = Wired { kvm, access };
-        wiring.finish_port(port, wired.clone(), answer.teardown);
-        Ok(wired)
+        state.begin_port(port, call.tree(), !there);
+        let answer = call.answer(script_output::read).await?;
+        let kvm = KvmArgs::from_args(answer.args).at(state.place.clone());
+        let access = answer.access.unwrap_or_else(|| qemu_args::access(&kvm, port));
+        let port_config = PortConfig { kvm, access };
+        state.finish_port(port, port_config.clone(), answer.teardown);
+        Ok(port_config)
     }
 
-    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
-        let Some(wiring) = Wiring::of(site) else { return Ok(()) };
-        let Some(entry) = wiring.forget(port) else { return Ok(()) };
-        match self.undo(site, &wiring, port, entry).await {
+    async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
+        let Some(state) = ScriptState::of(context) else { return Ok(()) };
+        let Some(entry) = state.forget(port) else { return Ok(()) };
+        match self.undo(context, &state, port, entry).await {
             problems if problems.is_empty() => Ok(()),
             problems => Err(NetError::Other { message: problems.join("; "), source: None }),
         }
     }
 
-    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 }
 
 /// Removes a tap. Who has it open is on his way out, or not ours.
 async fn remove(namespace: &Namespace, tap: &str) -> io::Result<()> {
-    let deadline = Instant::now() + DEATH;
+    let deadline = Instant::now() + KILL_TIMEOUT;
     loop {
         match remove_tap(namespace, tap) {
             Ok(true) => return Ok(()),

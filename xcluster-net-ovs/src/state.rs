@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use xcluster_core::host::Namespace;
 use xcluster_core::host::netlink::Netlink;
 use xcluster_core::name::{NetId, NodeId};
-use xcluster_core::net::{NetError, Port, Site, Wired};
+use xcluster_core::net::{BackendContext, NetError, Port, PortConfig};
 
 use crate::backend::OvsBackend;
 use crate::names::Names;
@@ -18,7 +18,7 @@ use crate::switch::Switch;
 
 /// A cluster's nets on an Open vSwitch.
 #[derive(Debug)]
-pub(crate) struct Wiring {
+pub(crate) struct OvsState {
     pub(crate) names: Names,
     pub(crate) netlink: Netlink,
     pub(crate) programs: Programs,
@@ -29,34 +29,34 @@ pub(crate) struct Wiring {
     /// Those that were begun, and whether they are ready.
     nets: Mutex<BTreeMap<NetId, bool>>,
     /// The words of a port own the descriptor of its tap.
-    wired: Mutex<BTreeMap<(NetId, NodeId), Wired>>,
+    port_config: Mutex<BTreeMap<(NetId, NodeId), PortConfig>>,
     /// Ports that are on their way out.
-    leaving: Mutex<BTreeMap<(NetId, NodeId), Leaving>>,
+    pending_removals: Mutex<BTreeMap<(NetId, NodeId), PendingRemoval>>,
 }
 
 /// The end of a port, which is waited for where it matters.
-pub(crate) type Leaving = JoinHandle<Result<(), NetError>>;
+pub(crate) type PendingRemoval = JoinHandle<Result<(), NetError>>;
 
-impl Wiring {
+impl OvsState {
     /// Of this cluster, if anything is remembered.
-    pub(crate) fn of(site: &Site<'_>) -> Option<Arc<Self>> {
-        site.store.find::<Arc<Self>>(OvsBackend::NAME).map(|wiring| Arc::clone(&*wiring))
+    pub(crate) fn of(context: &BackendContext<'_>) -> Option<Arc<Self>> {
+        context.store.find::<Arc<Self>>(OvsBackend::NAME).map(|state| Arc::clone(&*state))
     }
 
     /// Of a cluster of which nothing is.
-    pub(crate) fn begin(site: &Site<'_>, names: Names, netlink: Netlink, programs: Programs) -> Arc<Self> {
-        let wiring = Arc::new(Self {
+    pub(crate) fn begin(context: &BackendContext<'_>, names: Names, netlink: Netlink, programs: Programs) -> Arc<Self> {
+        let state = Arc::new(Self {
             names,
             netlink,
             programs,
             here: Namespace::here(),
             switch: tokio::sync::Mutex::default(),
             nets: Mutex::default(),
-            wired: Mutex::default(),
-            leaving: Mutex::default(),
+            port_config: Mutex::default(),
+            pending_removals: Mutex::default(),
         });
-        site.store.put(OvsBackend::NAME, Arc::clone(&wiring));
-        wiring
+        context.store.put(OvsBackend::NAME, Arc::clone(&state));
+        state
     }
 
     /// The switch, if it was started or found.
@@ -87,44 +87,44 @@ impl Wiring {
     }
 
     /// What a port was answered.
-    pub(crate) fn wired(&self, port: &Port) -> Option<Wired> {
-        lock(&self.wired).get(&key(port)).cloned()
+    pub(crate) fn port_config(&self, port: &Port) -> Option<PortConfig> {
+        lock(&self.port_config).get(&key(port)).cloned()
     }
 
-    pub(crate) fn keep(&self, port: &Port, wired: Wired) {
-        lock(&self.wired).insert(key(port), wired);
+    pub(crate) fn keep(&self, port: &Port, port_config: PortConfig) {
+        lock(&self.port_config).insert(key(port), port_config);
     }
 
     /// Forgets what a port was answered, and with it the descriptor.
-    pub(crate) fn forget(&self, port: &Port) -> Option<Wired> {
-        lock(&self.wired).remove(&key(port))
+    pub(crate) fn forget(&self, port: &Port) -> Option<PortConfig> {
+        lock(&self.port_config).remove(&key(port))
     }
 
     /// Remembers that a port is on its way out.
-    pub(crate) fn let_go(&self, port: &Port, leaving: Leaving) {
-        lock(&self.leaving).insert(key(port), leaving);
+    pub(crate) fn add_pending_removal(&self, port: &Port, removal: PendingRemoval) {
+        lock(&self.pending_removals).insert(key(port), removal);
     }
 
     /// Waits until a port is gone, if it is on its way out.
-    pub(crate) async fn gone(&self, port: &Port) -> Result<(), NetError> {
-        let leaving = lock(&self.leaving).remove(&key(port));
-        all_gone(leaving).await
+    pub(crate) async fn wait_removed(&self, port: &Port) -> Result<(), NetError> {
+        let removal = lock(&self.pending_removals).remove(&key(port));
+        wait_all(removal).await
     }
 
     /// The same for all ports of a net.
-    pub(crate) async fn net_gone(&self, net: NetId) -> Result<(), NetError> {
-        let leaving: Vec<Leaving> = {
-            let mut all = lock(&self.leaving);
+    pub(crate) async fn wait_net_removed(&self, net: NetId) -> Result<(), NetError> {
+        let removals: Vec<PendingRemoval> = {
+            let mut all = lock(&self.pending_removals);
             let of_net: Vec<_> = all.keys().filter(|(of, _)| *of == net).copied().collect();
             of_net.iter().filter_map(|key| all.remove(key)).collect()
         };
-        all_gone(leaving).await
+        wait_all(removals).await
     }
 }
 
 /// Waits for all of them, also when something went wrong with one.
-async fn all_gone(leaving: impl IntoIterator<Item = Leaving>) -> Result<(), NetError> {
-    let ended = join_all(leaving).await;
+async fn wait_all(removals: impl IntoIterator<Item = PendingRemoval>) -> Result<(), NetError> {
+    let ended = join_all(removals).await;
     ended.into_iter().flatten().collect()
 }
 

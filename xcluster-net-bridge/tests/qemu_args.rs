@@ -20,23 +20,23 @@ fn config() -> BridgeConfig {
 }
 
 /// The words of these ports, a port on a line, and how the host reaches them.
-async fn words(config: BridgeConfig, ports: Vec<Port>) -> Result<(Vec<String>, Vec<HostAccess>), Failed> {
+async fn args(config: BridgeConfig, ports: Vec<Port>) -> Result<(Vec<String>, Vec<HostAccess>), Failed> {
     let (stage, backend) = (Stage::in_netns("words", &Netns::Private)?, BridgeBackend::new(config));
     let mut nets: Vec<Net> = ports.iter().map(|port| port.net.clone()).collect();
     nets.dedup();
-    backend.preflight(&stage.site(), &nets, &ports).await?;
+    backend.preflight(&stage.context(), &nets, &ports).await?;
     for net in &nets {
-        backend.create_net(&stage.site(), net).await?;
+        backend.create_net(&stage.context(), net).await?;
     }
-    let (mut words, mut access) = (Vec::new(), Vec::new());
+    let (mut args, mut access) = (Vec::new(), Vec::new());
     for port in &ports {
-        let wired = backend.setup(&stage.site(), port).await?;
-        let missing = wired.kvm.missing_descriptors();
+        let port_config = backend.setup(&stage.context(), port).await?;
+        let missing = port_config.kvm.missing_descriptors();
         ensure(missing.is_empty(), || format!("no descriptor for {}", missing.join(", ")))?;
-        words.push(wired.kvm.to_string());
-        access.push(wired.access);
+        args.push(port_config.kvm.to_string());
+        access.push(port_config.access);
     }
-    Ok((words, access))
+    Ok((args, access))
 }
 
 fn port(node: u16, net: u8, mtu: u16) -> Result<Port, Failed> {
@@ -58,7 +58,7 @@ async fn nodes_have_a_tap_on_each_net() -> Result<(), Failed> {
         }
     }
     check(
-        &words(config(), ports).await?.0,
+        &args(config(), ports).await?.0,
         "
         -netdev tap,id=net0,fd=@tap0@ -device virtio-net-pci,netdev=net0,mac=00:00:00:01:00:01,romfile=
         -netdev tap,id=net0,fd=@tap0@ -device virtio-net-pci,netdev=net0,mac=00:00:00:01:00:c9,romfile=
@@ -72,7 +72,7 @@ async fn nodes_have_a_tap_on_each_net() -> Result<(), Failed> {
 
 async fn a_large_mtu_is_told_to_the_guest() -> Result<(), Failed> {
     check(
-        &words(config(), vec![port(1, 1, 9000)?]).await?.0,
+        &args(config(), vec![port(1, 1, 9000)?]).await?.0,
         "
         -netdev tap,id=net1,fd=@tap1@ -device virtio-net-pci,netdev=net1,mac=00:00:00:01:01:01,romfile=,host_mtu=9000
     ",
@@ -80,19 +80,19 @@ async fn a_large_mtu_is_told_to_the_guest() -> Result<(), Failed> {
 }
 
 async fn several_queues_are_taken_when_asked_for() -> Result<(), Failed> {
-    check(&words(config().with_queues(2), vec![port(1, 1, 1500)?]).await?.0, "
+    check(&args(config().with_queues(2), vec![port(1, 1, 1500)?]).await?.0, "
         -netdev tap,id=net1,fds=@tap1.0@:@tap1.1@ -device virtio-net-pci,netdev=net1,mac=00:00:00:01:01:01,romfile=,mq=on,vectors=6
     ")
 }
 
 async fn nodes_are_reached_from_inside() -> Result<(), Failed> {
-    let (_, access) = words(config(), vec![port(2, 0, 1500)?]).await?;
+    let (_, access) = args(config(), vec![port(2, 0, 1500)?]).await?;
     let address = access[0].tcp_inside(22).map(|address| address.to_string());
     ensure(address.as_deref() == Some("192.168.0.2:22"), || format!("{:?}", access[0]))
 }
 
 async fn too_many_queues_are_refused() -> Result<(), Failed> {
-    let refused = words(config().with_queues(17), vec![port(1, 1, 1500)?]).await;
+    let refused = args(config().with_queues(17), vec![port(1, 1, 1500)?]).await;
     let said = refused.err().map(|error| error.to_string()).unwrap_or_default();
     ensure(said == "a NIC has 1 to 16 pairs of queues, not 17", || said)
 }

@@ -14,17 +14,17 @@ xcluster_core::harness![
 ];
 
 /// The words of these ports, a port on a line, and what the host reaches.
-async fn words(ports: Vec<Port>) -> Result<(Vec<String>, Vec<HostAccess>), Failed> {
+async fn args(ports: Vec<Port>) -> Result<(Vec<String>, Vec<HostAccess>), Failed> {
     let (stage, backend) = (Stage::new("words")?, UserBackend::default());
     let nets: Vec<Net> = ports.iter().map(|port| port.net.clone()).collect();
-    backend.preflight(&stage.site(), &nets, &ports).await?;
-    let (mut words, mut access) = (Vec::new(), Vec::new());
+    backend.preflight(&stage.context(), &nets, &ports).await?;
+    let (mut args, mut access) = (Vec::new(), Vec::new());
     for port in &ports {
-        let wired = backend.setup(&stage.site(), port).await?;
-        words.push(wired.kvm.to_string());
-        access.push(wired.access);
+        let port_config = backend.setup(&stage.context(), port).await?;
+        args.push(port_config.kvm.to_string());
+        access.push(port_config.access);
     }
-    Ok((words, access))
+    Ok((args, access))
 }
 
 fn port(node: u16, net: Net, expose: &[u16]) -> Result<Port, Failed> {
@@ -45,7 +45,7 @@ async fn the_first_cluster_has_the_documented_words() -> Result<(), Failed> {
             ports.push(port(node, Net::new(NetId::new(net)), expose)?);
         }
     }
-    check(&words(ports).await?.0, "
+    check(&args(ports).await?.0, "
         -netdev user,id=net0,net=192.168.0.0/24,host=192.168.0.250,dns=192.168.0.251,dhcpstart=192.168.0.241,ipv6-prefix=1000::1:c0a8:0,ipv6-prefixlen=120,ipv6-host=1000::1:c0a8:fa,ipv6-dns=1000::1:c0a8:fb,hostfwd=tcp:127.0.0.1:12001-192.168.0.1:23,hostfwd=tcp:127.0.0.1:12301-192.168.0.1:22,hostfwd=tcp:127.0.0.1:18080-192.168.0.1:8080,hostfwd=tcp:127.0.0.1:7443-192.168.0.1:6443 -device virtio-net-pci,netdev=net0,mac=00:00:00:01:00:01,romfile=
         -netdev socket,id=net1,mcast=224.0.0.121:27030,localaddr=127.0.0.1 -device virtio-net-pci,netdev=net1,mac=00:00:00:01:01:01,romfile=
         -netdev socket,id=net2,mcast=224.0.0.122:27030,localaddr=127.0.0.1 -device virtio-net-pci,netdev=net2,mac=00:00:00:01:02:01,romfile=
@@ -61,23 +61,23 @@ async fn the_first_cluster_has_the_documented_words() -> Result<(), Failed> {
 async fn another_ipv6_prefix_is_used_throughout() -> Result<(), Failed> {
     let mut net = Net::new(NetId::INTERNAL);
     net.addressing = Addressing { ipv6_prefix: "fd00:".parse()? };
-    check(&words(vec![port(1, net, &[])?]).await?.0, "
+    check(&args(vec![port(1, net, &[])?]).await?.0, "
         -netdev user,id=net0,net=192.168.0.0/24,host=192.168.0.250,dns=192.168.0.251,dhcpstart=192.168.0.241,ipv6-prefix=fd00::c0a8:0,ipv6-prefixlen=120,ipv6-host=fd00::c0a8:fa,ipv6-dns=fd00::c0a8:fb -device virtio-net-pci,netdev=net0,mac=00:00:00:01:00:01,romfile=
     ")
 }
 
 async fn without_logins_nothing_is_forwarded() -> Result<(), Failed> {
-    let (words, access) = words(vec![port(2, Net::new(NetId::INTERNAL), &[])?]).await?;
-    ensure(!words[0].contains("hostfwd"), || words[0].clone())?;
+    let (args, access) = args(vec![port(2, Net::new(NetId::INTERNAL), &[])?]).await?;
+    ensure(!args[0].contains("hostfwd"), || args[0].clone())?;
     ensure(access[0] == HostAccess::Forwarded(Vec::new()), || format!("{:?}", access[0]))
 }
 
 async fn forwards_are_told() -> Result<(), Failed> {
     let port = port(2, Net::new(NetId::INTERNAL), &[23, 80])?;
-    let (words, access) = words(vec![port]).await?;
+    let (args, access) = args(vec![port]).await?;
     let telnet = access[0].tcp(23).map(|host| host.to_string());
     ensure(telnet.as_deref() == Some("127.0.0.1:12002"), || format!("telnet at {telnet:?}"))?;
     let other = access[0].tcp(80).ok_or_else(|| Failed::new("port 80 is not told"))?;
-    let word = format!("hostfwd=tcp:{other}-192.168.0.2:80");
-    ensure(words[0].contains(&word), || format!("no {word} in {}", words[0]))
+    let arg = format!("hostfwd=tcp:{other}-192.168.0.2:80");
+    ensure(args[0].contains(&arg), || format!("no {arg} in {}", args[0]))
 }

@@ -11,9 +11,9 @@ use crate::host::{Namespace, Netns};
 
 /// The host of one call.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a>(&'a Host);
+pub(super) struct HostClient<'a>(&'a Host);
 
-impl Asked<'_> {
+impl HostClient<'_> {
     /// # Safety
     /// It is null, or the table that a host lends for a call, which goes on for as long as this is used.
     pub(super) unsafe fn new(host: *const Host) -> Result<Self, Error> {
