@@ -22,22 +22,22 @@ const LIMIT: Duration = Duration::from_secs(60);
 const HANGS: &str = "exec 9>\"$0.pipe\"; exec sleep 1000";
 
 /// A host of its own: a folder for clusters, a fake QEMU, a kernel that nobody will boot.
-struct Lab {
+struct Fixture {
     folder: TempDir,
 }
 
-impl Lab {
+impl Fixture {
     /// A lab whose QEMU does this.
     fn new(version: &str, does: &str) -> Self {
-        let lab = Self { folder: tempfile::tempdir().unwrap() };
+        let fixture = Self { folder: tempfile::tempdir().unwrap() };
         let script = format!(
             "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'QEMU emulator version {version}'; exit; fi\n{does}\n"
         );
-        fs::write(lab.qemu(), script).unwrap();
-        fs::set_permissions(lab.qemu(), fs::Permissions::from_mode(0o700)).unwrap();
-        mkfifo(&lab.path("qemu.pipe"), Mode::S_IRWXU).unwrap();
-        fs::write(lab.path("kernel"), "no kernel").unwrap();
-        lab
+        fs::write(fixture.qemu(), script).unwrap();
+        fs::set_permissions(fixture.qemu(), fs::Permissions::from_mode(0o700)).unwrap();
+        mkfifo(&fixture.path("qemu.pipe"), Mode::S_IRWXU).unwrap();
+        fs::write(fixture.path("kernel"), "no kernel").unwrap();
+        fixture
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -157,59 +157,59 @@ impl Start {
 
 #[test]
 fn an_interrupted_start_leaves_nothing() {
-    let lab = Lab::new("7.2.0", HANGS);
+    let fixture = Fixture::new("7.2.0", HANGS);
     for mode in [&[][..], &["--foreground"]] {
-        let mut start = lab.start(mode);
-        let qemu = lab.qemu_runs();
+        let mut start = fixture.start(mode);
+        let qemu = fixture.qemu_runs();
         start.says("vm-001: booting");
         start.signal(Signal::SIGINT);
         let (code, said) = start.end();
         assert_eq!(code, Ok(130), "{said}");
         assert!(said.contains("error: interrupted before the cluster was ready; nothing is left of it"), "{said}");
-        lab.no_qemu_runs(qemu);
-        assert!(lab.nothing_is_left());
+        fixture.no_qemu_runs(qemu);
+        assert!(fixture.nothing_is_left());
     }
 }
 
 #[test]
 fn a_killed_start_leaves_nothing() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let start = lab.start(&[]);
-    let qemu = lab.qemu_runs();
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let start = fixture.start(&[]);
+    let qemu = fixture.qemu_runs();
     start.signal(Signal::SIGKILL);
     assert_eq!(start.end().0, Err(9));
-    lab.no_qemu_runs(qemu);
-    assert!(lab.nothing_is_left());
+    fixture.no_qemu_runs(qemu);
+    assert!(fixture.nothing_is_left());
 }
 
 #[test]
 fn a_foreground_that_is_killed_takes_its_nodes_along() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let start = lab.start(&["--foreground"]);
-    let qemu = lab.qemu_runs();
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let start = fixture.start(&["--foreground"]);
+    let qemu = fixture.qemu_runs();
     start.signal(Signal::SIGKILL);
     assert_eq!(start.end().0, Err(9));
-    lab.no_qemu_runs(qemu);
+    fixture.no_qemu_runs(qemu);
     // The folder stays for the next command to sweep.
-    assert_eq!(lab.output(&["status", "--all", "--json"]).1, "[]\n");
-    assert!(lab.nothing_is_left());
+    assert_eq!(fixture.output(&["status", "--all", "--json"]).1, "[]\n");
+    assert!(fixture.nothing_is_left());
 }
 
 #[test]
 fn others_can_watch_a_start_and_stop_it() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let mut start = lab.start(&[]);
-    let qemu = lab.qemu_runs();
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let mut start = fixture.start(&[]);
+    let qemu = fixture.qemu_runs();
     start.says("vm-001: booting");
-    let (code, json, _) = lab.output(&["status", "--json"]);
+    let (code, json, _) = fixture.output(&["status", "--json"]);
     let status: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         (code, &status["state"], &status["nodes"][0]["state"]),
         (Some(0), &"starting".into(), &"booting".into())
     );
-    assert_eq!(lab.output(&["stop"]), (Some(0), String::new(), String::new()));
-    lab.no_qemu_runs(qemu);
-    assert!(lab.nothing_is_left());
+    assert_eq!(fixture.output(&["stop"]), (Some(0), String::new(), String::new()));
+    fixture.no_qemu_runs(qemu);
+    assert!(fixture.nothing_is_left());
     let (code, said) = start.end();
     assert_eq!(code, Ok(1), "{said}");
     assert!(said.contains("error: the cluster was stopped before it was ready; nothing is left of it"), "{said}");
@@ -217,87 +217,87 @@ fn others_can_watch_a_start_and_stop_it() {
 
 #[test]
 fn an_owner_that_is_killed_takes_its_nodes_along() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let mut start = lab.start(&[]);
-    let qemu = lab.qemu_runs();
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let mut start = fixture.start(&[]);
+    let qemu = fixture.qemu_runs();
     start.says("vm-001: booting");
-    kill(Pid::from_raw(lab.owner()), Signal::SIGKILL).unwrap();
-    lab.no_qemu_runs(qemu);
+    kill(Pid::from_raw(fixture.owner()), Signal::SIGKILL).unwrap();
+    fixture.no_qemu_runs(qemu);
     let (code, said) = start.end();
     assert_eq!(code, Ok(1), "{said}");
     assert!(said.contains("caused by: it ended without a word: signal: 9 (SIGKILL)"), "{said}");
-    assert_eq!(lab.output(&["status"]).0, Some(4));
-    assert!(lab.nothing_is_left());
+    assert_eq!(fixture.output(&["status"]).0, Some(4));
+    assert!(fixture.nothing_is_left());
 }
 
 /// A harness that keeps a pipe of its own open, as bats does with descriptor 3, waits for whoever holds it.
 #[test]
 fn an_owner_keeps_nothing_open_that_it_inherited() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let fifo = lab.path("harness.pipe");
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let fifo = fixture.path("harness.pipe");
     mkfifo(&fifo, Mode::S_IRWXU).unwrap();
     let reading = std::thread::spawn({
         let fifo = fifo.clone();
         move || File::open(fifo).unwrap().read_to_end(&mut Vec::new())
     });
     let line = format!("exec 3>{}; xcluster=$1; shift; \"$xcluster\" \"$@\" & exec 3>&-; wait $!", fifo.display());
-    let mut start = lab.start_by(&["sh", "-c", &line, "sh", env!("CARGO_BIN_EXE_xcluster")], &[]);
-    let qemu = lab.qemu_runs();
+    let mut start = fixture.start_by(&["sh", "-c", &line, "sh", env!("CARGO_BIN_EXE_xcluster")], &[]);
+    let qemu = fixture.qemu_runs();
     start.says("vm-001: booting");
     // The front still holds it; it is the owner that must not.
-    let owner = lab.owner();
+    let owner = fixture.owner();
     let pipe = fs::metadata(&fifo).unwrap();
     let held =
         fs::read_dir(format!("/proc/{owner}/fd")).unwrap().filter_map(|entry| fs::metadata(entry.ok()?.path()).ok());
     assert!(!held.into_iter().any(|file| (file.dev(), file.ino()) == (pipe.dev(), pipe.ino())));
-    assert_eq!(lab.output(&["stop"]).0, Some(0));
-    lab.no_qemu_runs(qemu);
+    assert_eq!(fixture.output(&["stop"]).0, Some(0));
+    fixture.no_qemu_runs(qemu);
     assert_eq!(start.end().0, Ok(1));
     within_limit(move || drop(reading.join()));
 }
 
 #[test]
 fn a_name_is_given_once() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let mut first = lab.start(&[]);
-    let qemu = lab.qemu_runs();
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let mut first = fixture.start(&[]);
+    let qemu = fixture.qemu_runs();
     first.says("vm-001: booting");
-    let (code, said) = lab.start(&[]).end();
+    let (code, said) = fixture.start(&[]).end();
     assert_eq!(code, Ok(6));
     insta::assert_snapshot!(said);
-    assert_eq!(lab.output(&["status"]).0, Some(0));
+    assert_eq!(fixture.output(&["status"]).0, Some(0));
     first.signal(Signal::SIGTERM);
-    lab.no_qemu_runs(qemu);
+    fixture.no_qemu_runs(qemu);
     assert_eq!(first.end().0, Err(15));
 }
 
 #[test]
 fn a_qemu_that_ends_is_told_with_its_last_words() {
-    let lab = Lab::new("7.2.0", "echo 'qemu: no such device: warp-drive' >&2; exit 3");
-    let (code, said) = lab.start(&[]).end();
+    let fixture = Fixture::new("7.2.0", "echo 'qemu: no such device: warp-drive' >&2; exit 3");
+    let (code, said) = fixture.start(&[]).end();
     assert_eq!(code, Ok(1));
     // How long the others took is another matter.
     let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("guest:")).collect();
     insta::assert_snapshot!(said.join("\n"));
-    assert!(lab.nothing_is_left());
+    assert!(fixture.nothing_is_left());
 }
 
 #[test]
 fn a_node_that_is_late_ends_with_the_code_of_a_deadline() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let start = lab.start(&["--timeout", "1"]);
-    let qemu = lab.qemu_runs();
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let start = fixture.start(&["--timeout", "1"]);
+    let qemu = fixture.qemu_runs();
     let (code, said) = start.end();
     assert_eq!(code, Ok(124), "{said}");
-    lab.no_qemu_runs(qemu);
-    assert!(lab.nothing_is_left());
+    fixture.no_qemu_runs(qemu);
+    assert!(fixture.nothing_is_left());
 }
 
 #[test]
 fn a_qemu_that_is_too_old_is_told() {
-    let lab = Lab::new("2.11.1", "exit 1");
-    let (code, said) = lab.start(&[]).end();
+    let fixture = Fixture::new("2.11.1", "exit 1");
+    let (code, said) = fixture.start(&[]).end();
     assert_eq!(code, Ok(5), "{said}");
     assert!(said.contains("is QEMU 2.11; at least") && said.contains("hint: `xcluster doctor`"), "{said}");
-    assert!(lab.nothing_is_left());
+    assert!(fixture.nothing_is_left());
 }

@@ -13,9 +13,9 @@ use xcluster_core::host::netlink::Netlink;
 use xcluster_core::host::netlink::link::{LinkSelector, NewBridge};
 use xcluster_core::name::NetId;
 use xcluster_core::net::{BackendContext, Net, NetBackend};
-use xcluster_core::testing::conformance::{Stranger, Subject, Trial, trials};
+use xcluster_core::testing::conformance::{ForeignObjects, Subject, Trial, trials};
 use xcluster_core::testing::harness::Test;
-use xcluster_core::testing::{Failed, ensure, harness};
+use xcluster_core::testing::{TestFailure, ensure, harness};
 use xcluster_net_ovs::testing::{HostSwitch, bridge_name, vsctl};
 use xcluster_net_ovs::{OvsBackend, OvsConfig};
 
@@ -28,40 +28,40 @@ fn main() -> ExitCode {
 }
 
 fn of_own(netns: Netns) -> impl Iterator<Item = Test> {
-    let home = netns.to_string();
+    let netns_mode = netns.to_string();
     let subject = Subject::new(|| Arc::new(OvsBackend::default()) as Arc<dyn NetBackend>);
-    let subject = subject.in_netns(netns).with_stranger(SomebodysLink::default());
-    trials(&subject).into_iter().map(move |trial| named(trial, &home).into_test())
+    let subject = subject.in_netns(netns).with_foreign_objects(SomebodysLink::default());
+    trials(&subject).into_iter().map(move |trial| named(trial, &netns_mode).into_test())
 }
 
 /// Each trial has a host of its own, with an Open vSwitch.
 fn of_host(
-    home: &'static str,
+    netns_mode: &'static str,
     configure: fn(OvsConfig) -> OvsConfig,
     place: fn(Subject) -> Subject,
 ) -> impl Iterator<Item = Test> {
     let trials_at = move |db: String| {
         let config = configure(OvsConfig::default().on_system(db));
-        let stranger = SomebodysBridge { db: config.db.clone() };
+        let foreign_objects = SomebodysBridge { db: config.db.clone() };
         let make = move || Arc::new(OvsBackend::new(config.clone())) as Arc<dyn NetBackend>;
-        trials(&place(Subject::new(make).with_stranger(stranger)))
+        trials(&place(Subject::new(make).with_foreign_objects(foreign_objects)))
     };
     (0..trials_at(String::new()).len()).filter_map(move |index| {
         let dir = tempfile::tempdir().expect("there is a folder for temporary files");
         let trial = trials_at(HostSwitch::db_in(dir.path())).into_iter().nth(index)?;
-        let trial = named(trial, home);
+        let trial = named(trial, netns_mode);
         Some(harness::test(trial.test_name(), move || on_host(dir, trial)))
     })
 }
 
-async fn on_host(dir: TempDir, trial: Trial) -> Result<(), Failed> {
+async fn on_host(dir: TempDir, trial: Trial) -> Result<(), TestFailure> {
     let host = HostSwitch::start(dir.path()).await?;
     trial.run().await?;
     Ok(host.end().await?)
 }
 
-fn named(mut trial: Trial, home: &str) -> Trial {
-    trial.name = format!("{home}: {}", trial.name);
+fn named(mut trial: Trial, netns_mode: &str) -> Trial {
+    trial.name = format!("{netns_mode}: {}", trial.name);
     trial
 }
 
@@ -72,14 +72,14 @@ struct SomebodysLink {
 }
 
 impl SomebodysLink {
-    async fn looks(netlink: &Netlink, name: &str) -> Result<String, Failed> {
+    async fn looks(netlink: &Netlink, name: &str) -> Result<String, TestFailure> {
         Ok(format!("{:?}", netlink.link(name).await?))
     }
 }
 
 #[async_trait(?Send)]
-impl Stranger for SomebodysLink {
-    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+impl ForeignObjects for SomebodysLink {
+    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
         let (netlink, name) = (Netlink::connect(context.needed_namespace()?)?, format!("xcbr{}", net.id));
         let bridge = NewBridge { name: &name, group: 0, address: [2, 0, 0, 0, 0, 1], forward_link_local: 0 };
         netlink.make_bridge(&bridge).await?;
@@ -88,7 +88,7 @@ impl Stranger for SomebodysLink {
         Ok(())
     }
 
-    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
         let (netlink, name) = (Netlink::connect(context.needed_namespace()?)?, format!("xcbr{}", net.id));
         let before = self.planted.lock().unwrap_or_else(PoisonError::into_inner).remove(&net.id);
         let now = Self::looks(&netlink, &name).await?;
@@ -104,14 +104,14 @@ struct SomebodysBridge {
 }
 
 impl SomebodysBridge {
-    async fn looks(&self, name: &str) -> Result<String, Failed> {
+    async fn looks(&self, name: &str) -> Result<String, TestFailure> {
         Ok(vsctl(&self.db, &["list", "Bridge", name, "--", "list", "Port", name]).await?)
     }
 }
 
 #[async_trait(?Send)]
-impl Stranger for SomebodysBridge {
-    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+impl ForeignObjects for SomebodysBridge {
+    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
         let name = bridge_name(context.cluster, net.id);
         let mark = format!("external_ids:looks=\"{name}\"");
         let netdev = ["--", "set", "Bridge", &name, "datapath_type=netdev", &mark];
@@ -119,7 +119,7 @@ impl Stranger for SomebodysBridge {
         Ok(())
     }
 
-    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
         let name = bridge_name(context.cluster, net.id);
         let looks = self.looks(&name).await?;
         ensure(looks.contains(&format!("looks={name}")) && !looks.contains("xcluster"), || looks.clone())?;

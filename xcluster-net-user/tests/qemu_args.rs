@@ -3,7 +3,7 @@
 use xcluster_core::addr::Addressing;
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::{HostAccess, Net, NetBackend, Port};
-use xcluster_core::testing::{Failed, Stage, ensure};
+use xcluster_core::testing::{TestContext, TestFailure, ensure};
 use xcluster_net_user::UserBackend;
 
 xcluster_core::harness![
@@ -14,30 +14,30 @@ xcluster_core::harness![
 ];
 
 /// The words of these ports, a port on a line, and what the host reaches.
-async fn args(ports: Vec<Port>) -> Result<(Vec<String>, Vec<HostAccess>), Failed> {
-    let (stage, backend) = (Stage::new("words")?, UserBackend::default());
+async fn args(ports: Vec<Port>) -> Result<(Vec<String>, Vec<HostAccess>), TestFailure> {
+    let (test_context, backend) = (TestContext::new("words")?, UserBackend::default());
     let nets: Vec<Net> = ports.iter().map(|port| port.net.clone()).collect();
-    backend.preflight(&stage.context(), &nets, &ports).await?;
+    backend.preflight(&test_context.context(), &nets, &ports).await?;
     let (mut args, mut access) = (Vec::new(), Vec::new());
     for port in &ports {
-        let port_config = backend.setup(&stage.context(), port).await?;
+        let port_config = backend.setup(&test_context.context(), port).await?;
         args.push(port_config.kvm.to_string());
         access.push(port_config.access);
     }
     Ok((args, access))
 }
 
-fn port(node: u16, net: Net, expose: &[u16]) -> Result<Port, Failed> {
+fn port(node: u16, net: Net, expose: &[u16]) -> Result<Port, TestFailure> {
     let nic = net.id.number();
     Ok(Port::new(NodeId::new(node)?, net, nic).exposing(expose))
 }
 
-fn check(actual: &[String], expected: &str) -> Result<(), Failed> {
+fn check(actual: &[String], expected: &str) -> Result<(), TestFailure> {
     let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     ensure(actual == expected, || format!("expected\n{}\nand got\n{}", expected.join("\n"), actual.join("\n")))
 }
 
-async fn the_first_cluster_has_the_documented_words() -> Result<(), Failed> {
+async fn the_first_cluster_has_the_documented_words() -> Result<(), TestFailure> {
     let mut ports = Vec::new();
     for (node, expose) in [(1, &[23, 22, 8080, 6443][..]), (3, &[23, 22]), (201, &[23, 22])] {
         for net in 0..=2 {
@@ -58,7 +58,7 @@ async fn the_first_cluster_has_the_documented_words() -> Result<(), Failed> {
     ")
 }
 
-async fn another_ipv6_prefix_is_used_throughout() -> Result<(), Failed> {
+async fn another_ipv6_prefix_is_used_throughout() -> Result<(), TestFailure> {
     let mut net = Net::new(NetId::INTERNAL);
     net.addressing = Addressing { ipv6_prefix: "fd00:".parse()? };
     check(&args(vec![port(1, net, &[])?]).await?.0, "
@@ -66,18 +66,18 @@ async fn another_ipv6_prefix_is_used_throughout() -> Result<(), Failed> {
     ")
 }
 
-async fn without_logins_nothing_is_forwarded() -> Result<(), Failed> {
+async fn without_logins_nothing_is_forwarded() -> Result<(), TestFailure> {
     let (args, access) = args(vec![port(2, Net::new(NetId::INTERNAL), &[])?]).await?;
     ensure(!args[0].contains("hostfwd"), || args[0].clone())?;
     ensure(access[0] == HostAccess::Forwarded(Vec::new()), || format!("{:?}", access[0]))
 }
 
-async fn forwards_are_told() -> Result<(), Failed> {
+async fn forwards_are_told() -> Result<(), TestFailure> {
     let port = port(2, Net::new(NetId::INTERNAL), &[23, 80])?;
     let (args, access) = args(vec![port]).await?;
     let telnet = access[0].tcp(23).map(|host| host.to_string());
     ensure(telnet.as_deref() == Some("127.0.0.1:12002"), || format!("telnet at {telnet:?}"))?;
-    let other = access[0].tcp(80).ok_or_else(|| Failed::new("port 80 is not told"))?;
+    let other = access[0].tcp(80).ok_or_else(|| TestFailure::new("port 80 is not told"))?;
     let arg = format!("hostfwd=tcp:{other}-192.168.0.2:80");
     ensure(args[0].contains(&arg), || format!("no {arg} in {}", args[0]))
 }

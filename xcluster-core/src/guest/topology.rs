@@ -176,7 +176,8 @@ mod tests {
     fn files(topology: &str) -> String {
         let mut backends = Registry::new();
         backends
-            .add(std::sync::Arc::new(crate::net::paper::Switch) as std::sync::Arc<dyn crate::net::NetBackend>)
+            .add(std::sync::Arc::new(crate::net::noop_backend::NoopBackend)
+                as std::sync::Arc<dyn crate::net::NetBackend>)
             .unwrap();
         let topology = Topology::from_toml(topology).unwrap();
         let name = ClusterName::new("golden").unwrap();

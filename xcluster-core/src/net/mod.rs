@@ -13,7 +13,7 @@ mod capabilities;
 mod error;
 mod kvm;
 #[cfg(test)]
-pub(crate) mod paper;
+pub(crate) mod noop_backend;
 mod port;
 mod registry;
 mod settings;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::host::Namespace;
 
-use super::{Failed, ensure, netns};
+use super::{TestFailure, ensure, netns};
 
 /// How long what is only on its way out may be seen, and how soon it is looked at again.
 const MOMENT: Duration = Duration::from_secs(2);
@@ -76,7 +76,7 @@ impl Watch {
     ///
     /// # Errors
     /// What came and what went, in words.
-    pub fn is_as(&self, before: &Snapshot) -> Result<(), Failed> {
+    pub fn is_as(&self, before: &Snapshot) -> Result<(), TestFailure> {
         let late = Instant::now() + MOMENT;
         loop {
             match self.look().same_as(before) {
@@ -111,7 +111,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// What came and what went, in words.
-    pub fn same_as(&self, before: &Self) -> Result<(), Failed> {
+    pub fn same_as(&self, before: &Self) -> Result<(), TestFailure> {
         let new = self.0.difference(&before.0).map(|thing| format!("{thing} is new"));
         let gone = before.0.difference(&self.0).map(|thing| format!("{thing} is gone"));
         let differences: Vec<String> = new.chain(gone).collect();

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::Failed;
+use super::TestFailure;
 use crate::net::KvmArgs;
 use crate::qemu::process::{Launch, Process, find_program, place_of};
 use crate::qemu::qmp::Qmp;
@@ -35,8 +35,9 @@ impl Qemu {
         machine: &[&str],
         nics: &[&KvmArgs],
         mut descriptors: BTreeMap<String, OwnedFd>,
-    ) -> Result<Self, Failed> {
-        let program = find_program(PROGRAM.as_ref()).ok_or_else(|| Failed::new(format!("there is no {PROGRAM}")))?;
+    ) -> Result<Self, TestFailure> {
+        let program =
+            find_program(PROGRAM.as_ref()).ok_or_else(|| TestFailure::new(format!("there is no {PROGRAM}")))?;
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         descriptors.insert("monitor".to_owned(), theirs.into());
@@ -56,7 +57,7 @@ impl Qemu {
     }
 
     /// Plugs a NIC into it, as one would into a VM that runs.
-    pub(super) async fn plug(&self, nic: &KvmArgs) -> Result<(), Failed> {
+    pub(super) async fn plug(&self, nic: &KvmArgs) -> Result<(), TestFailure> {
         for (name, descriptor) in nic.descriptors() {
             self.monitor.getfd(name, descriptor.try_clone()?).await?;
         }
@@ -76,11 +77,11 @@ impl Qemu {
 
     /// Types a line into the monitor for people, which takes the same words as the command line, and says nothing when
     /// all is well.
-    async fn type_in(&self, line: &str) -> Result<(), Failed> {
+    async fn type_in(&self, line: &str) -> Result<(), TestFailure> {
         let said = self.monitor.execute("human-monitor-command", json!({ "command-line": line })).await?;
         match said.as_str().map(str::trim) {
             Some("") => Ok(()),
-            said => Err(Failed::new(format!("QEMU answers `{}` to `{line}`", said.unwrap_or_default()))),
+            said => Err(TestFailure::new(format!("QEMU answers `{}` to `{line}`", said.unwrap_or_default()))),
         }
     }
 
@@ -108,8 +109,8 @@ fn typed(value: &str) -> Value {
 }
 
 /// What QEMU said last, if it has ended.
-async fn why_it_ended(process: &mut Process) -> Option<Failed> {
+async fn why_it_ended(process: &mut Process) -> Option<TestFailure> {
     let stderr = process.stderr();
     timeout(PATIENCE, process.wait()).await.ok()?.ok()?;
-    Some(Failed::new(format!("QEMU ended: {}", stderr.text())))
+    Some(TestFailure::new(format!("QEMU ended: {}", stderr.text())))
 }

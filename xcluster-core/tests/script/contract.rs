@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use xcluster_core::external::{ScriptBackend, ScriptConfig, ScriptNet};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::net::{NetBackend, VmToVm};
-use xcluster_core::testing::Failed;
+use xcluster_core::testing::TestFailure;
 use xcluster_core::testing::conformance::{Subject, Trial, trials};
 use xcluster_core::testing::harness::{self, Test};
 
-use crate::scene::ip;
+use crate::fixture::ip;
 
 /// What UDP over IPv4 carries, without an Ethernet header.
 const MCAST_MTU: u16 = 65535 - 20 - 8 - 14;
@@ -68,7 +68,7 @@ fn on_bridges(trial: Trial) -> Test {
     })
 }
 
-fn make_bridges() -> Result<(), Failed> {
+fn make_bridges() -> Result<(), TestFailure> {
     let here = Namespace::here();
     for net in 0..3 {
         ip(&here, &format!("link add xcbr{net} type bridge"))?;

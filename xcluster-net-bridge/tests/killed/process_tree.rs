@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use tokio::time::{Instant, timeout_at};
-use xcluster_core::testing::Failed;
+use xcluster_core::testing::TestFailure;
 
 /// Has every process that loses its parent become a child of this one: its end is an event then.
 pub(crate) fn adopt() -> io::Result<()> {
@@ -30,7 +30,7 @@ fn session_of(pid: i32) -> Option<i32> {
 }
 
 /// Waits until a session whose leader has been reaped has no process.
-pub(crate) async fn wait_ended(session: i32, deadline: Instant) -> Result<(), Failed> {
+pub(crate) async fn wait_ended(session: i32, deadline: Instant) -> Result<(), TestFailure> {
     let mut reaped = tokio::task::spawn_blocking(move || {
         loop {
             let left = members(session);
@@ -49,7 +49,7 @@ pub(crate) async fn wait_ended(session: i32, deadline: Instant) -> Result<(), Fa
     let left = members(session);
     let lines =
         left.iter().map(|pid| format!("{pid} {}", fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()));
-    let failed = Failed::new(lines.collect::<String>()).during("processes are left");
+    let failed = TestFailure::new(lines.collect::<String>()).during("processes are left");
     for pid in left {
         let _ = kill(pid, Signal::SIGKILL);
     }

@@ -2,7 +2,7 @@
 
 use xcluster_core::topology::Topology;
 
-use crate::lab::{builder, claims, is_possible, links, scenario};
+use crate::harness::{builder, expectations, is_possible, links, scenario};
 use crate::{end, frames, host, nets};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -14,7 +14,7 @@ async fn the_default_cluster_does_what_is_claimed() {
     let mut topology = Topology::default();
     topology.mtu = 9000;
     scenario(builder().topology(topology).nodes(2).routers(1).testers(1), async |cluster| {
-        claims!(cluster;
+        expectations!(cluster;
             nets::nodes_and_testers_reach_each_other_over_the_router,
             frames::tagged_frames_arrive_with_their_tag,
             host::programs_in_the_namespace_see_the_bridges,

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use tokio::time::timeout;
 use xcluster_core::{Cluster, Error, Event, NodeState};
 
-use crate::lab::run;
+use crate::harness::run;
 
 pub(crate) async fn the_end_of_a_qemu_is_told_and_the_others_go_on(cluster: &Cluster) {
     let victim = cluster.node(2).unwrap();

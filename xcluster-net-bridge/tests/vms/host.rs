@@ -4,7 +4,7 @@ use std::process::Command;
 
 use xcluster_core::Cluster;
 
-use crate::lab::links;
+use crate::harness::links;
 
 pub(crate) async fn programs_in_the_namespace_see_the_bridges(cluster: &Cluster) {
     let mut command = Command::new("cat");

@@ -3,7 +3,7 @@
 //! A scenario is a cluster and a list of claims about it: booting is what costs time, so a cluster serves many claims.
 //! Needed are QEMU, the standard guest, which is built on first use, and a host that gives network namespaces to its users.
 
-mod lab;
+mod harness;
 
 // Scenarios.
 mod default_cluster;

@@ -4,7 +4,7 @@
 //! Needed are QEMU, the standard guest, which is built on first use, Open vSwitch, and a host that gives network namespaces to
 //! its users.
 
-mod lab;
+mod harness;
 
 // Scenarios.
 mod default_cluster;

@@ -7,7 +7,7 @@ use xcluster_core::plan::{Identity, Options};
 use xcluster_core::topology::NetKind;
 use xcluster_net_user::UserBackend;
 
-use crate::lab::{attempt, claims, run, scenario};
+use crate::harness::{attempt, expectations, run, scenario};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bare_node_is_named_and_otherwise_left_alone() {
@@ -17,7 +17,7 @@ async fn a_bare_node_is_named_and_otherwise_left_alone() {
     options.login = false;
     let builder = Cluster::builder().backend(OtherMacs::default()).options(options).nodes(1).routers(0);
     scenario(builder, async |cluster| {
-        claims!(cluster;
+        expectations!(cluster;
             a_node_has_the_number_that_the_kernel_is_told,
             nets_other_than_the_internal_one_are_down_and_without_address,
             neither_telnet_nor_ssh_answers,

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use xcluster_core::guest::args::READY_LINE;
 use xcluster_core::{Cluster, Console};
 
-use crate::lab::run;
+use crate::harness::run;
 
 pub(crate) async fn a_console_is_kept_and_joined_by_several(cluster: &Cluster) {
     let node = cluster.node(2).unwrap();

@@ -3,7 +3,7 @@
 use xcluster_core::Cluster;
 use xcluster_core::topology::Topology;
 
-use crate::lab::{attempt, builder, claims, run, scenario};
+use crate::harness::{attempt, builder, expectations, run, scenario};
 
 /// Five nets, of which nodes have four and routers five, in different orders. Node 2 is larger, and on fewer nets.
 const TOPOLOGY: &str = r#"
@@ -37,7 +37,7 @@ const TOPOLOGY: &str = r#"
 async fn a_cluster_has_the_nets_that_it_is_given() {
     let topology: Topology = Topology::from_toml(TOPOLOGY).unwrap();
     scenario(builder().topology(topology), async |cluster| {
-        claims!(cluster;
+        expectations!(cluster;
             the_order_of_the_nets_makes_the_nics,
             each_nic_has_the_mtu_of_its_net,
             each_net_joins_its_members_and_nobody_else,

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use xcluster_core::Cluster;
 
-use crate::lab::{attempt, need, run};
+use crate::harness::{attempt, need, run};
 
 /// How long the host waits for a login.
 const LOGIN: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 //! A scenario is a cluster and a list of claims about it: booting is what costs time, so a cluster serves many claims.
 //! Needed are QEMU and the standard guest, which is built on first use. Everything runs as an ordinary user.
 
-mod lab;
+mod harness;
 
 // Scenarios.
 mod bare;

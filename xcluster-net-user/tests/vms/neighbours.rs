@@ -11,8 +11,8 @@ use xcluster_core::name::NodeId;
 use xcluster_core::topology::Topology;
 use xcluster_core::{Builder, Cluster, Error, ErrorKind, Event, NodeState};
 
+use crate::harness::{begin, builder, expectations, run, scenario};
 use crate::internal_net::by_telnet;
-use crate::lab::{begin, builder, claims, run, scenario};
 
 /// Nodes 1 and this one on the default nets.
 fn with(node: u16) -> Builder {
@@ -30,7 +30,7 @@ async fn two_clusters_side_by_side_have_their_own_numbers() {
     scenario(with(3), async |cluster| {
         let (other, traces) = other.await.unwrap().unwrap();
         their_ports_differ(cluster, &other).await;
-        claims!(cluster;
+        expectations!(cluster;
             a_node_that_has_the_number_of_qemus_name_server_is_reached,
             a_name_in_use_is_refused,
             the_end_of_a_qemu_is_told_at_once_and_the_others_go_on,
@@ -71,14 +71,14 @@ async fn the_end_of_a_qemu_is_told_at_once_and_the_others_go_on(cluster: &Cluste
     let running = victim.spawn("sleep 1000").await.unwrap();
     let mut events = cluster.events();
     kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
-    let told = timeout(Duration::from_secs(5), async {
+    let describe = timeout(Duration::from_secs(5), async {
         loop {
             if let Some(Event::Exited { node, reason }) = events.next().await {
                 return (node, reason);
             }
         }
     });
-    let (node, reason) = told.await.unwrap();
+    let (node, reason) = describe.await.unwrap();
     assert_eq!(node, victim.id());
     assert!(reason.contains("SIGKILL"), "{reason}");
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use xcluster_core::Cluster;
 
-use crate::lab::run;
+use crate::harness::run;
 
 /// Makes an overlay of each form: a folder, a tar, and a folder with an executable `tar` that writes one.
 pub(crate) fn sample(dir: &Path) -> Vec<PathBuf> {

@@ -3,8 +3,8 @@
 use xcluster_core::guest::exec::{self, Execution};
 use xcluster_core::{Cluster, Command};
 
+use crate::harness::run;
 use crate::internal_net::Listener;
-use crate::lab::run;
 
 const ROUTERS: [u8; 2] = [201, 202];
 

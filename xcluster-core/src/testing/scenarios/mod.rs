@@ -20,12 +20,12 @@
 //! is what costs time, about three seconds of a core for each VM that is emulated, so each scenario is one cluster with many
 //! claims. Every claim is told as it is checked, with the time that it took.
 
-mod claim;
+mod expectation;
+mod fixture;
 mod frames;
 mod host;
 mod nets;
 mod nics;
-mod scene;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -36,10 +36,10 @@ use crate::name::{NetId, NodeId};
 use crate::net::{Capabilities, NetBackend};
 use crate::topology::{NetKind, NodeSpec, Topology};
 
-use super::lab;
-use scene::Scene;
+use super::cluster_harness;
+use fixture::Fixture;
 
-pub use claim::Claim;
+pub use expectation::Expectation;
 
 /// Tests for every scenario, on the [`Subject`] that a function gives: [`testing::scenarios`](crate::testing::scenarios).
 #[macro_export]
@@ -143,41 +143,43 @@ pub async fn check(subject: &Subject, scenario: Scenario) {
         assert!(std::env::var_os("CI").is_none(), "{error}");
         return eprintln!("not tested: this host cannot carry the backend: {error}");
     }
-    hold(subject, scenario, lab::Report::end).await;
+    hold(subject, scenario, cluster_harness::Report::end).await;
 }
 
 /// The claims of a scenario that do not hold, and why: for those who want to see that one is noticed.
 ///
 /// # Panics
 /// The cluster does not start, or something is left of it.
-pub async fn failures(subject: &Subject, scenario: Scenario) -> Vec<(Claim, String)> {
+pub async fn failures(subject: &Subject, scenario: Scenario) -> Vec<(Expectation, String)> {
     let failed = RefCell::new(Vec::new());
     hold(subject, scenario, |report| *failed.borrow_mut() = report.failed().to_vec()).await;
-    let claim = |text| Claim::ALL.into_iter().find(|claim| claim.text() == text);
-    failed.take().into_iter().filter_map(|(text, why)| Some((claim(text)?, why))).collect()
+    let expectation = |text| Expectation::ALL.into_iter().find(|expectation| expectation.text() == text);
+    failed.take().into_iter().filter_map(|(text, why)| Some((expectation(text)?, why))).collect()
 }
 
 /// Starts a scenario's cluster and has somebody judge what came of its claims while it still runs.
-async fn hold(subject: &Subject, scenario: Scenario, judge: impl Fn(lab::Report)) {
+async fn hold(subject: &Subject, scenario: Scenario, judge: impl Fn(cluster_harness::Report)) {
     match scenario {
         Scenario::Everyday => everyday(subject, judge).await,
         Scenario::ManyNics => many_nics(subject, judge).await,
     }
 }
 
-async fn everyday(subject: &Subject, judge: impl Fn(lab::Report)) {
+async fn everyday(subject: &Subject, judge: impl Fn(cluster_harness::Report)) {
     let neighbours = (!subject.alone).then(|| {
         let neighbours = subject.cluster(&[(4, &[0, 1, 2])]);
-        tokio::spawn(async move { lab::begin(&neighbours).await })
+        tokio::spawn(async move { cluster_harness::begin(&neighbours).await })
     });
-    lab::scenario(subject.cluster(&[(1, &[0, 1, 2]), (2, &[0, 1, 2]), (3, &[0, 2])]), async |cluster| {
+    cluster_harness::scenario(subject.cluster(&[(1, &[0, 1, 2]), (2, &[0, 1, 2]), (3, &[0, 2])]), async |cluster| {
         let Some(neighbours) = neighbours else {
-            return judge(check_claims(&Scene::new(cluster, None, subject.backend()), Scenario::Everyday).await);
+            return judge(
+                check_expectations(&Fixture::new(cluster, None, subject.backend()), Scenario::Everyday).await,
+            );
         };
         let (other, traces, ready) = neighbours.await.expect("the other cluster is begun");
-        ready.unwrap_or_else(|error| panic!("{}", lab::told(&error)));
-        let scene = Scene::new(cluster, Some(&other), subject.backend());
-        let report = check_claims(&scene, Scenario::Everyday).await;
+        ready.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
+        let fixture = Fixture::new(cluster, Some(&other), subject.backend());
+        let report = check_expectations(&fixture, Scenario::Everyday).await;
         other.stop().await.expect("nothing keeps the other cluster from being stopped");
         traces.are_gone();
         judge(report);
@@ -185,21 +187,21 @@ async fn everyday(subject: &Subject, judge: impl Fn(lab::Report)) {
     .await;
 }
 
-async fn many_nics(subject: &Subject, judge: impl Fn(lab::Report)) {
+async fn many_nics(subject: &Subject, judge: impl Fn(cluster_harness::Report)) {
     let nets: Vec<u8> = (0..).take(Topology::NICS_MAX).collect();
-    lab::scenario(subject.cluster(&[(1, &nets), (2, &nets)]), async |cluster| {
-        judge(check_claims(&Scene::new(cluster, None, subject.backend()), Scenario::ManyNics).await);
+    cluster_harness::scenario(subject.cluster(&[(1, &nets), (2, &nets)]), async |cluster| {
+        judge(check_expectations(&Fixture::new(cluster, None, subject.backend()), Scenario::ManyNics).await);
     })
     .await;
 }
 
 /// Checks those claims of a scenario that something of the cluster promises.
-async fn check_claims(scene: &Scene<'_>, scenario: Scenario) -> lab::Report {
-    let mut report = lab::Report::default();
-    for claim in Claim::ALL.into_iter().filter(|claim| claim.scenario() == scenario) {
-        let possible = claim != Claim::ClustersApart || scene.other.is_some();
-        if possible && scene.promises(|promise| claim.is_promised_by(promise)) {
-            report.check(claim.text(), claim.check(scene)).await;
+async fn check_expectations(fixture: &Fixture<'_>, scenario: Scenario) -> cluster_harness::Report {
+    let mut report = cluster_harness::Report::default();
+    for expectation in Expectation::ALL.into_iter().filter(|expectation| expectation.scenario() == scenario) {
+        let possible = expectation != Expectation::ClustersApart || fixture.other.is_some();
+        if possible && fixture.promises(|promise| expectation.is_promised_by(promise)) {
+            report.check(expectation.text(), expectation.check(fixture)).await;
         }
     }
     report

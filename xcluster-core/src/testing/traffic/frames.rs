@@ -19,7 +19,7 @@ use super::device::{HEADER, Wire};
 use super::stack::Stack;
 use super::{Guest, Protocol, Traffic};
 use crate::net::{KvmArgs, Port, PortConfig};
-use crate::testing::Failed;
+use crate::testing::TestFailure;
 use crate::testing::qemu::Qemu;
 
 /// The type of a frame that carries a text: one that IEEE keeps for experiments.
@@ -43,7 +43,7 @@ impl Default for Frames {
 
 #[async_trait(?Send)]
 impl Traffic for Frames {
-    async fn guest(&self, port_config: &PortConfig, port: &Port) -> Result<Box<dyn Guest>, Failed> {
+    async fn guest(&self, port_config: &PortConfig, port: &Port) -> Result<Box<dyn Guest>, TestFailure> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let args = hub_args(&port_config.kvm, port)?;
@@ -66,8 +66,8 @@ impl Traffic for Frames {
 }
 
 /// The netdev without its NIC, joined to a peer on the descriptor `@peer@`.
-fn hub_args(kvm: &KvmArgs, port: &Port) -> Result<KvmArgs, Failed> {
-    let netdev = kvm.netdevs().next().ok_or_else(|| Failed::new("there is no netdev among the words"))?;
+fn hub_args(kvm: &KvmArgs, port: &Port) -> Result<KvmArgs, TestFailure> {
+    let netdev = kvm.netdevs().next().ok_or_else(|| TestFailure::new("there is no netdev among the words"))?;
     let hub = |id: &str, of: &str| format!("hubport,id={id},hubid=0,netdev={of}");
     let values =
         [netdev.to_owned(), "socket,id=peer,fd=@peer@".to_owned(), hub("hub0", &port.netdev()), hub("hub1", "peer")];
@@ -105,26 +105,26 @@ impl Drop for FrameGuest {
 }
 
 impl FrameGuest {
-    fn order(&self, order: Order) -> Result<(), Failed> {
+    fn order(&self, order: Order) -> Result<(), TestFailure> {
         self.orders.send(order).map_err(|_| gone())
     }
 }
 
 #[async_trait(?Send)]
 impl Guest for FrameGuest {
-    async fn ask(&mut self, protocol: Protocol, to: SocketAddr, question: &[u8]) -> Result<Vec<u8>, Failed> {
+    async fn ask(&mut self, protocol: Protocol, to: SocketAddr, question: &[u8]) -> Result<Vec<u8>, TestFailure> {
         let (answer, answered) = oneshot::channel();
         self.order(Order::Ask { protocol, to, question: question.to_vec(), answer })?;
-        let late = |_| Failed::new(format!("no complete answer within {} s", self.patience.as_secs()));
+        let late = |_| TestFailure::new(format!("no complete answer within {} s", self.patience.as_secs()));
         timeout(self.patience, answered).await.map_err(late)?.map_err(|_| gone())
     }
 
-    async fn shout(&mut self, text: &str) -> Result<(), Failed> {
+    async fn shout(&mut self, text: &str) -> Result<(), TestFailure> {
         let frame = [&[0xff; 6], &self.mac[..], &SHOUT, text.as_bytes()].concat();
         self.order(Order::Send(frame))
     }
 
-    async fn hears(&mut self, text: &str, within: Duration) -> Result<bool, Failed> {
+    async fn hears(&mut self, text: &str, within: Duration) -> Result<bool, TestFailure> {
         match timeout(within, self.heard.wait_for(|heard| heard.contains(text))).await {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(_)) => Err(gone()),
@@ -133,8 +133,8 @@ impl Guest for FrameGuest {
     }
 }
 
-fn gone() -> Failed {
-    Failed::new("the guest's QEMU has ended")
+fn gone() -> TestFailure {
+    TestFailure::new("the guest's QEMU has ended")
 }
 
 /// The life of a guest, until QEMU ends.

@@ -15,7 +15,7 @@ use xcluster_core::topology::NetKind;
 
 /// The liar. Its clones are one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Liar {
+pub(crate) struct LyingBackend {
     /// Every port of every net and every cluster.
     ports: Arc<Mutex<Vec<End>>>,
     /// Ports that were taken down once.
@@ -28,7 +28,7 @@ struct End {
     socket: Arc<UnixDatagram>,
 }
 
-impl Liar {
+impl LyingBackend {
     /// All of the first nets are one. The last net joins nobody.
     fn group(port: &Port) -> u8 {
         match port.net.id.number() {
@@ -43,11 +43,11 @@ impl Liar {
         ours.set_nonblocking(true)?;
         let end = End { group: Self::group(port), socket: Arc::new(UnixDatagram::from_std(ours)?) };
         lock(&self.ports).push(end.clone());
-        let liar = self.clone();
+        let lying_backend = self.clone();
         tokio::spawn(async move {
             let mut frame = vec![0; 128 * 1024];
             while let Ok(length @ 1..) = end.socket.recv(&mut frame).await {
-                liar.carry(&end, &mut frame[..length]);
+                lying_backend.carry(&end, &mut frame[..length]);
             }
         });
         Ok(theirs)
@@ -83,7 +83,7 @@ fn change(frame: &mut [u8]) {
 }
 
 #[async_trait]
-impl NetBackend for Liar {
+impl NetBackend for LyingBackend {
     fn name(&self) -> &str {
         "liar"
     }

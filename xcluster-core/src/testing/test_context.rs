@@ -10,11 +10,11 @@ use crate::host::{HostLocks, Namespace, Netns, Store};
 use crate::name::ClusterName;
 use crate::net::BackendContext;
 
-use super::Failed;
+use super::TestFailure;
 
 /// A cluster's name, folder, claims, store and network namespace without the cluster. Dropping it is the end of the cluster.
 #[derive(Debug)]
-pub struct Stage {
+pub struct TestContext {
     name: ClusterName,
     dir: TempDir,
     host_locks: HostLocks,
@@ -23,7 +23,7 @@ pub struct Stage {
     namespace: Option<Arc<Namespace>>,
 }
 
-impl Stage {
+impl TestContext {
     /// A stage for a cluster of this name, which must be one ([`ClusterName::new`]). It has no network namespace.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Stage {
     ///
     /// # Errors
     /// Those, or the namespace cannot be had.
-    pub fn in_netns(name: &str, netns: &Netns) -> Result<Self, Failed> {
+    pub fn in_netns(name: &str, netns: &Netns) -> Result<Self, TestFailure> {
         Ok(Self::new(name)?.in_namespace(Namespace::open(netns)?))
     }
 

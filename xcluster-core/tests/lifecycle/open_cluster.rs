@@ -7,18 +7,18 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::plan::{NodeBoot, Step};
-use xcluster_core::testing::{Behaviour, Failed, ensure};
+use xcluster_core::testing::{Behaviour, TestFailure, ensure};
 use xcluster_core::{Cluster, Error, Event, Node, NodeState};
 
-use super::marks::Marks;
+use super::ownership_marks::MarkingBackend;
 use super::remote::Served;
 use super::{Host, has, node};
 
-async fn states(cluster: &Cluster) -> Result<Vec<(u8, NodeState)>, Failed> {
+async fn states(cluster: &Cluster) -> Result<Vec<(u8, NodeState)>, TestFailure> {
     Ok(cluster.status().await?.nodes.iter().map(|node| (node.id.number(), node.state)).collect())
 }
 
-async fn are(cluster: &Cluster, expected: &[(u8, NodeState)]) -> Result<(), Failed> {
+async fn are(cluster: &Cluster, expected: &[(u8, NodeState)]) -> Result<(), TestFailure> {
     let states = states(cluster).await?;
     ensure(states == expected, || format!("{states:?}"))
 }
@@ -29,8 +29,8 @@ fn value(host: &Host, id: NodeId, arg: &str) -> String {
     args.iter().skip_while(|w| *w != arg).nth(1).cloned().unwrap_or_default()
 }
 
-fn said(outcome: Result<Node, Error>) -> Result<String, Failed> {
-    outcome.err().map(|error| format!("{error:?}")).ok_or_else(|| Failed::new("it was booted"))
+fn said(outcome: Result<Node, Error>) -> Result<String, TestFailure> {
+    outcome.err().map(|error| format!("{error:?}")).ok_or_else(|| TestFailure::new("it was booted"))
 }
 
 /// Waits until a node is being started.
@@ -44,7 +44,7 @@ fn boots(event: &Event, id: NodeId) -> bool {
     matches!(event, Event::Begin { step: Step::Boot { node } } if *node == id)
 }
 
-pub(crate) async fn an_open_cluster_boots_its_nodes_in_any_order() -> Result<(), Failed> {
+pub(crate) async fn an_open_cluster_boots_its_nodes_in_any_order() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let before = host.look();
     let cluster = Cluster::open(host.cluster()).await?;
@@ -58,7 +58,7 @@ pub(crate) async fn an_open_cluster_boots_its_nodes_in_any_order() -> Result<(),
     host.is_as(&before)
 }
 
-pub(crate) async fn nodes_and_nets_come_to_a_cluster_that_runs() -> Result<(), Failed> {
+pub(crate) async fn nodes_and_nets_come_to_a_cluster_that_runs() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let before = host.look();
     let cluster = Cluster::start(host.cluster()).await?;
@@ -68,14 +68,14 @@ pub(crate) async fn nodes_and_nets_come_to_a_cluster_that_runs() -> Result<(), F
     let plan = cluster.plan();
     ensure(plan.node_numbers() == "1 2 9 201", || plan.node_numbers())?;
     ensure(plan.net(NetId::new(7)).is_some(), || "there is no net 7".to_owned())?;
-    let marks = host.ports_of(node(9))?;
-    ensure(marks == ["net0-vm-009", "net7-vm-009"], || format!("{marks:?}"))?;
+    let ownership_marks = host.ports_of(node(9))?;
+    ensure(ownership_marks == ["net0-vm-009", "net7-vm-009"], || format!("{ownership_marks:?}"))?;
     has(&value(&host, node(9), "-m"), "256")?;
     cluster.stop().await?;
     host.is_as(&before)
 }
 
-pub(crate) async fn several_nodes_are_added_at_once() -> Result<(), Failed> {
+pub(crate) async fn several_nodes_are_added_at_once() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let before = host.look();
     let cluster = Arc::new(Cluster::open(host.cluster()).await?);
@@ -92,7 +92,7 @@ pub(crate) async fn several_nodes_are_added_at_once() -> Result<(), Failed> {
     host.is_as(&before)
 }
 
-pub(crate) async fn a_node_boots_again_with_other_arguments() -> Result<(), Failed> {
+pub(crate) async fn a_node_boots_again_with_other_arguments() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let before = host.look();
     let cluster = Cluster::start(host.cluster()).await?;
@@ -123,21 +123,21 @@ pub(crate) async fn a_node_boots_again_with_other_arguments() -> Result<(), Fail
     host.is_as(&before)
 }
 
-pub(crate) async fn a_node_that_ended_by_itself_boots_again() -> Result<(), Failed> {
+pub(crate) async fn a_node_that_ended_by_itself_boots_again() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::start(host.cluster()).await?;
     let mut events = cluster.events();
-    let pid = cluster.node(2)?.status().await?.pid.ok_or_else(|| Failed::new("no pid"))?;
+    let pid = cluster.node(2)?.status().await?.pid.ok_or_else(|| TestFailure::new("no pid"))?;
     kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)?;
     while !matches!(events.next().await, Some(Event::Exited { .. }) | None) {}
     cluster.boot(NodeBoot::new(node(2)).nets([0])).await?;
-    let marks = host.ports_of(node(2))?;
-    ensure(marks == ["net0-vm-002"], || format!("{marks:?}"))?;
+    let ownership_marks = host.ports_of(node(2))?;
+    ensure(ownership_marks == ["net0-vm-002"], || format!("{ownership_marks:?}"))?;
     are(&cluster, &[(1, NodeState::Ready), (2, NodeState::Ready), (201, NodeState::Ready)]).await?;
     Ok(cluster.stop().await?)
 }
 
-pub(crate) async fn a_node_that_runs_is_not_booted() -> Result<(), Failed> {
+pub(crate) async fn a_node_that_runs_is_not_booted() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::start(host.cluster()).await?;
     has(&said(cluster.boot(NodeBoot::new(node(2)).memory(512)).await)?, "vm-002 runs already")?;
@@ -147,7 +147,7 @@ pub(crate) async fn a_node_that_runs_is_not_booted() -> Result<(), Failed> {
     Ok(cluster.stop().await?)
 }
 
-pub(crate) async fn a_nodes_mistakes_are_told_at_once_and_change_nothing() -> Result<(), Failed> {
+pub(crate) async fn a_nodes_mistakes_are_told_at_once_and_change_nothing() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::open(host.cluster()).await?;
     let (plan, before) = (cluster.plan(), host.look());
@@ -161,7 +161,7 @@ pub(crate) async fn a_nodes_mistakes_are_told_at_once_and_change_nothing() -> Re
     Ok(cluster.stop().await?)
 }
 
-pub(crate) async fn a_node_that_does_not_boot_fails_alone() -> Result<(), Failed> {
+pub(crate) async fn a_node_that_does_not_boot_fails_alone() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let before = host.look();
     let cluster = Cluster::start(host.cluster()).await?;
@@ -179,10 +179,10 @@ pub(crate) async fn a_node_that_does_not_boot_fails_alone() -> Result<(), Failed
     host.is_as(&before)
 }
 
-pub(crate) async fn nets_that_a_failed_boot_wanted_are_gone() -> Result<(), Failed> {
+pub(crate) async fn nets_that_a_failed_boot_wanted_are_gone() -> Result<(), TestFailure> {
     let host = Host::new()?;
-    let marks = Marks::in_folder(&host.path("marks")).refusing(6);
-    let cluster = Cluster::open(host.cluster_on(marks)).await?;
+    let ownership_marks = MarkingBackend::in_folder(&host.path("marks")).refusing(6);
+    let cluster = Cluster::open(host.cluster_on(ownership_marks)).await?;
     let (plan, before) = (cluster.plan(), host.look());
     let said = said(cluster.boot(NodeBoot::new(node(1)).nets([0, 5, 6])).await)?;
     has(&said, "cannot set up net 6 with backend `marks`\n  caused by: not this one")?;
@@ -193,7 +193,7 @@ pub(crate) async fn nets_that_a_failed_boot_wanted_are_gone() -> Result<(), Fail
     Ok(cluster.stop().await?)
 }
 
-pub(crate) async fn a_node_that_stops_while_it_boots_is_called_off() -> Result<(), Failed> {
+pub(crate) async fn a_node_that_stops_while_it_boots_is_called_off() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Arc::new(Cluster::open(host.cluster()).await?);
     host.qemu.behave(node(1), &Behaviour::Hang)?;
@@ -203,7 +203,7 @@ pub(crate) async fn a_node_that_stops_while_it_boots_is_called_off() -> Result<(
     });
     begun(&cluster, node(1)).await;
     cluster.node(1)?.stop().await?;
-    let outcome = booting.await.map_err(|error| Failed::new(error.to_string()))?;
+    let outcome = booting.await.map_err(|error| TestFailure::new(error.to_string()))?;
     has(&said(outcome)?, "vm-001 is not ready (stopped: it was told to while it booted)")?;
     ensure(host.ports_of(node(1))?.is_empty(), || "it is wired".to_owned())?;
     host.qemu.behave(node(1), &Behaviour::Boot)?;
@@ -211,7 +211,7 @@ pub(crate) async fn a_node_that_stops_while_it_boots_is_called_off() -> Result<(
     Ok(())
 }
 
-pub(crate) async fn a_boot_that_nobody_waits_for_is_called_off() -> Result<(), Failed> {
+pub(crate) async fn a_boot_that_nobody_waits_for_is_called_off() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::open(host.cluster()).await?;
     host.qemu.behave(node(9), &Behaviour::Hang)?;
@@ -227,8 +227,8 @@ pub(crate) async fn a_boot_that_nobody_waits_for_is_called_off() -> Result<(), F
     Ok(cluster.stop().await?)
 }
 
-pub(crate) async fn a_cluster_that_ends_while_a_node_boots_leaves_nothing() -> Result<(), Failed> {
-    let served = Served::new(|marks| marks).await?;
+pub(crate) async fn a_cluster_that_ends_while_a_node_boots_leaves_nothing() -> Result<(), TestFailure> {
+    let served = Served::new(|ownership_marks| ownership_marks).await?;
     served.host.qemu.behave(node(9), &Behaviour::Hang)?;
     let booting = tokio::task::spawn_local({
         let remote = served.remote.clone();
@@ -236,7 +236,7 @@ pub(crate) async fn a_cluster_that_ends_while_a_node_boots_leaves_nothing() -> R
     });
     served.remote.follow(|event| !boots(&event, node(9))).await?;
     let host = served.end().await?;
-    let booted = booting.await.map_err(|error| Failed::new(error.to_string()))?;
+    let booted = booting.await.map_err(|error| TestFailure::new(error.to_string()))?;
     ensure(booted.is_err(), || "it was booted".to_owned())?;
     for folder in ["marks", "clusters"] {
         let left: Vec<_> = std::fs::read_dir(host.path(folder))?.collect();
@@ -245,21 +245,21 @@ pub(crate) async fn a_cluster_that_ends_while_a_node_boots_leaves_nothing() -> R
     Ok(())
 }
 
-pub(crate) async fn another_process_boots_and_stops_nodes() -> Result<(), Failed> {
-    let served = Served::new(|marks| marks).await?;
+pub(crate) async fn another_process_boots_and_stops_nodes() -> Result<(), TestFailure> {
+    let served = Served::new(|ownership_marks| ownership_marks).await?;
     let status = served.remote.boot(NodeBoot::new(node(3)).nets([0, 1, 2])).await?;
     ensure(status.state == NodeState::Ready && status.nics.len() == 3, || format!("{status:?}"))?;
     ensure(served.remote.plan().await?.node(node(3)).is_some(), || "it is not in the plan".to_owned())?;
     served.remote.stop_node(node(3)).await?;
     let stderr = "fake-qemu: no".to_owned();
     served.host.qemu.behave(node(3), &Behaviour::Die { stderr, code: 1, after: None })?;
-    let Err(error) = served.remote.boot(3).await else { return Err(Failed::new("it was booted")) };
+    let Err(error) = served.remote.boot(3).await else { return Err(TestFailure::new("it was booted")) };
     has(&format!("{error:?}"), "cannot start vm-003\n  caused by: QEMU ended with code 1")?;
     served.end().await.map(drop)
 }
 
-pub(crate) async fn who_hangs_up_calls_a_boot_off() -> Result<(), Failed> {
-    let served = Served::new(|marks| marks).await?;
+pub(crate) async fn who_hangs_up_calls_a_boot_off() -> Result<(), TestFailure> {
+    let served = Served::new(|ownership_marks| ownership_marks).await?;
     served.host.qemu.behave(node(3), &Behaviour::Hang)?;
     let booting = tokio::task::spawn_local({
         let remote = served.remote.clone();
@@ -276,7 +276,7 @@ pub(crate) async fn who_hangs_up_calls_a_boot_off() -> Result<(), Failed> {
 
 /// Everything at once on few nodes, in an order that nobody has thought of: whatever is refused, nothing hangs, every node
 /// can be used afterwards, and nothing is left.
-pub(crate) async fn whatever_happens_at_once_leaves_a_cluster_in_order() -> Result<(), Failed> {
+pub(crate) async fn whatever_happens_at_once_leaves_a_cluster_in_order() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let before = host.look();
     let cluster = Cluster::open(host.cluster()).await?;
@@ -285,15 +285,15 @@ pub(crate) async fn whatever_happens_at_once_leaves_a_cluster_in_order() -> Resu
     for round in 0..8 {
         let works = (0..24).map(|index| at_random(&cluster, &numbers, round * 24 + index));
         let all = tokio::time::timeout(Duration::from_secs(60), futures::future::join_all(works));
-        let all = all.await.map_err(|_| Failed::new(format!("round {round} does not end")))?;
+        let all = all.await.map_err(|_| TestFailure::new(format!("round {round} does not end")))?;
         all.into_iter().flatten().for_each(|what| done[what] += 1);
     }
     ensure(done.iter().all(|count| *count > 0), || format!("not everything has happened: {done:?}"))?;
     for number in numbers {
         cluster.node(number)?.stop().await?;
         cluster.boot(NodeBoot::new(node(number)).nets([0])).await?;
-        let marks = host.ports_of(node(number))?;
-        ensure(marks.len() == 1, || format!("{marks:?}"))?;
+        let ownership_marks = host.ports_of(node(number))?;
+        ensure(ownership_marks.len() == 1, || format!("{ownership_marks:?}"))?;
     }
     cluster.stop().await?;
     host.is_as(&before)

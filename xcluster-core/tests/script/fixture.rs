@@ -10,39 +10,39 @@ use xcluster_core::external::{ScriptBackend, ScriptConfig};
 use xcluster_core::host::Namespace;
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::{BackendContext, Net, NetBackend, NetError, Port, PortConfig};
-use xcluster_core::testing::{Failed, Stage, ensure};
+use xcluster_core::testing::{TestContext, TestFailure, ensure};
 
 /// What is far more than a call takes.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// A script in a folder of its own, and who runs it.
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     pub(crate) folder: TempDir,
-    pub(crate) stage: Stage,
+    pub(crate) test_context: TestContext,
     pub(crate) backend: ScriptBackend,
 }
 
-impl Scene {
+impl Fixture {
     /// A script with these lines.
-    pub(crate) fn new(lines: &str) -> Result<Self, Failed> {
+    pub(crate) fn new(lines: &str) -> Result<Self, TestFailure> {
         Self::with(lines, |config| config)
     }
 
     /// The same with another configuration. The script sees its folder as `HERE`.
-    pub(crate) fn with(lines: &str, change: impl FnOnce(ScriptConfig) -> ScriptConfig) -> Result<Self, Failed> {
+    pub(crate) fn with(lines: &str, change: impl FnOnce(ScriptConfig) -> ScriptConfig) -> Result<Self, TestFailure> {
         let folder = tempfile::tempdir()?;
         let script = write(folder.path(), "net-setup", &format!("#!/bin/sh\nPATH=$PATH:/usr/sbin:/sbin\n{lines}\n"))?;
         let config = ScriptConfig::new(script).with_env("HERE", folder.path().display().to_string());
-        Ok(Self { stage: Stage::new("scripted")?, backend: ScriptBackend::new(change(config)), folder })
+        Ok(Self { test_context: TestContext::new("scripted")?, backend: ScriptBackend::new(change(config)), folder })
     }
 
     /// The setup of a port, with what comes before it.
     pub(crate) async fn set_up(&self, port: &Port) -> Result<PortConfig, NetError> {
-        set_up(&self.backend, &self.stage.context(), port).await
+        set_up(&self.backend, &self.test_context.context(), port).await
     }
 
     pub(crate) async fn tear_down(&self, port: &Port) -> Result<(), NetError> {
-        self.backend.teardown(&self.stage.context(), port).await
+        self.backend.teardown(&self.test_context.context(), port).await
     }
 
     /// What the script has written into a file of its folder.
@@ -51,11 +51,11 @@ impl Scene {
     }
 
     /// A number that the script writes into a file of its folder, once it has.
-    pub(crate) async fn number(&self, file: &str) -> Result<i32, Failed> {
+    pub(crate) async fn number(&self, file: &str) -> Result<i32, TestFailure> {
         let deadline = Instant::now() + SOON;
         loop {
             if let Some(number) = self.text(file).strip_suffix('\n') {
-                return number.parse().map_err(|_| Failed::new(format!("`{number}` is no number")));
+                return number.parse().map_err(|_| TestFailure::new(format!("`{number}` is no number")));
             }
             ensure(Instant::now() < deadline, || format!("nothing is written to `{file}`"))?;
             // Nobody tells when a file changes that is not there.
@@ -85,7 +85,7 @@ pub(crate) fn port_of(node: u16, net: u8) -> Port {
 
 /// Writes an executable file. Another process does: a descriptor of ours that a child of another test had for a moment would
 /// keep the file from being executed.
-pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, Failed> {
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, TestFailure> {
     let path = folder.join(name);
     let mut command = Command::new("sh");
     command.args(["-c", "printf %s \"$1\" >\"$2\" && chmod +x \"$2\"", "sh", text]).arg(&path).stdin(Stdio::null());
@@ -94,7 +94,7 @@ pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, Fa
 }
 
 /// Runs `ip` in a namespace, as people do.
-pub(crate) fn ip(namespace: &Namespace, args: &str) -> Result<(), Failed> {
+pub(crate) fn ip(namespace: &Namespace, args: &str) -> Result<(), TestFailure> {
     let mut command = Command::new("ip");
     command.args(args.split(' ')).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     if let Some(inside) = namespace.inside()? {

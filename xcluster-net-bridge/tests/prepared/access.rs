@@ -9,24 +9,24 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{Backlog, SockaddrStorage, bind, listen};
 use xcluster_core::host::Namespace;
-use xcluster_core::testing::{Failed, ensure};
+use xcluster_core::testing::{TestFailure, ensure};
 
-use crate::lab::{HOST, Lab, WORLD, add, delete, ip_address, open, run_in, wire_from};
+use crate::fixture::{Fixture, HOST, WORLD, add, delete, ip_address, open, run_in, wire_from};
 
 /// How long a connection may take that is to be made.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) async fn nodes_reach_the_world_with_the_hosts_address(lab: &Lab) -> Result<(), Failed> {
+pub(crate) async fn nodes_reach_the_world_with_the_hosts_address(fixture: &Fixture) -> Result<(), TestFailure> {
     add(1).await?;
     let node = node(&open(1)?)?;
     for (host, world) in HOST.into_iter().zip(WORLD) {
-        let seen = seen_as(lab, &node, world).await?;
+        let seen = seen_as(fixture, &node, world).await?;
         ensure(seen.ip() == ip_address(host), || format!("the world sees {seen}"))?;
     }
     Ok(())
 }
 
-pub(crate) async fn firewalls_of_others_let_nodes_out(lab: &Lab) -> Result<(), Failed> {
+pub(crate) async fn firewalls_of_others_let_nodes_out(fixture: &Fixture) -> Result<(), TestFailure> {
     let rules = "
         table ip filter {
             chain DOCKER-USER {
@@ -47,23 +47,23 @@ pub(crate) async fn firewalls_of_others_let_nodes_out(lab: &Lab) -> Result<(), F
                 reject
             }
         }";
-    lab.nft(rules)?;
-    let before = lab.nft("list ruleset")?;
+    fixture.nft(rules)?;
+    let before = fixture.nft("list ruleset")?;
     let prepared = add(1).await?;
     ensure(prepared.notes.is_empty(), || format!("{:?}", prepared.notes))?;
     let node = node(&open(1)?)?;
     for world in WORLD {
-        seen_as(lab, &node, world).await?;
+        seen_as(fixture, &node, world).await?;
     }
-    let chain = lab.nft("list chain ip filter DOCKER-USER")?;
+    let chain = fixture.nft("list chain ip filter DOCKER-USER")?;
     ensure(chain.matches("comment \"xcluster1\"").count() == 2, || chain)?;
     delete(1).await?;
-    let after = lab.nft("list ruleset")?;
+    let after = fixture.nft("list ruleset")?;
     ensure(after == before, || after)
 }
 
 /// A namespace on the bridge of net 0, with the addresses of node 1.
-fn node(prepared: &Namespace) -> Result<Namespace, Failed> {
+fn node(prepared: &Namespace) -> Result<Namespace, TestFailure> {
     let node = Namespace::private()?;
     wire_from(Some(prepared), "xcbr0_t1", &node, "eth0")?;
     run_in(Some(prepared), "ip link set xcbr0_t1 master xcbr0 up")?;
@@ -80,19 +80,19 @@ fn node(prepared: &Namespace) -> Result<Namespace, Failed> {
 }
 
 /// Connects to the world and returns whom it sees.
-async fn seen_as(lab: &Lab, node: &Namespace, world: &str) -> Result<SocketAddr, Failed> {
-    let (listener, address) = listener(lab, SocketAddr::new(ip_address(world), 0))?;
+async fn seen_as(fixture: &Fixture, node: &Namespace, world: &str) -> Result<SocketAddr, TestFailure> {
+    let (listener, address) = listener(fixture, SocketAddr::new(ip_address(world), 0))?;
     let connected = tokio::time::timeout(PATIENCE, node.connect(address)).await;
-    let connected = connected.map_err(|_| Failed::new(format!("{world} cannot be reached")))?;
-    let _connection = connected.map_err(|error| Failed::from(error).during(format!("cannot reach {world}")))?;
+    let connected = connected.map_err(|_| TestFailure::new(format!("{world} cannot be reached")))?;
+    let _connection = connected.map_err(|error| TestFailure::from(error).during(format!("cannot reach {world}")))?;
     let (_, from) = listener.accept()?;
     Ok(from)
 }
 
 /// Somebody in the world who accepts.
-fn listener(lab: &Lab, at: SocketAddr) -> Result<(TcpListener, SocketAddr), Failed> {
+fn listener(fixture: &Fixture, at: SocketAddr) -> Result<(TcpListener, SocketAddr), TestFailure> {
     let family = if at.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let socket = lab.world.socket(family, libc::SOCK_STREAM, 0)?;
+    let socket = fixture.world.socket(family, libc::SOCK_STREAM, 0)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(at))?;
     listen(&socket, Backlog::new(1)?)?;
     let listener = TcpListener::from(socket);
@@ -100,9 +100,9 @@ fn listener(lab: &Lab, at: SocketAddr) -> Result<(TcpListener, SocketAddr), Fail
     Ok((listener, address))
 }
 
-pub(crate) async fn its_user_enters_it_without_any_privilege(_lab: &Lab) -> Result<(), Failed> {
+pub(crate) async fn its_user_enters_it_without_any_privilege(_lab: &Fixture) -> Result<(), TestFailure> {
     add(1).await?;
-    let entered = std::thread::spawn(|| -> Result<String, Failed> {
+    let entered = std::thread::spawn(|| -> Result<String, TestFailure> {
         drop_privileges()?;
         // Of the host it can do nothing any more.
         ensure(run_in(None, "ip link set up0 down").is_err(), || "it is still root".to_owned())?;
@@ -116,14 +116,14 @@ pub(crate) async fn its_user_enters_it_without_any_privilege(_lab: &Lab) -> Resu
         let output = command.output()?;
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     });
-    let said = entered.join().map_err(|_| Failed::new("it panicked"))??;
+    let said = entered.join().map_err(|_| TestFailure::new("it panicked"))??;
     ensure(said.is_empty(), || said)?;
     let links = run_in(Some(&open(1)?), "ip link")?;
     ensure(links.contains("xcbr9"), || links)
 }
 
 /// Takes every capability from this thread, for good.
-fn drop_privileges() -> Result<(), Failed> {
+fn drop_privileges() -> Result<(), TestFailure> {
     /// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h.
     const VERSION: u32 = 0x2008_0522;
     /// Root's id alone gives nothing back at an exec (capabilities(7)): `SECBIT_NOROOT` and its lock.

@@ -2,12 +2,12 @@
 
 use crate::net::{Capabilities, VmToVm};
 
-use super::scene::Scene;
+use super::fixture::Fixture;
 use super::{Scenario, frames, host, nets, nics};
 
 /// What is claimed of a cluster of real VMs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Claim {
+pub enum Expectation {
     /// By ping, to every node on every net.
     NodesTogether,
     /// Over TCP, a checksum compared.
@@ -34,7 +34,7 @@ pub enum Claim {
     EveryNetOfMany,
 }
 
-impl Claim {
+impl Expectation {
     /// All of them, in the order in which they are checked.
     pub const ALL: [Self; 12] = [
         Self::NodesTogether,
@@ -90,20 +90,20 @@ impl Claim {
     }
 
     /// Checks it. One that does not hold panics.
-    pub(super) async fn check(self, scene: &Scene<'_>) {
+    pub(super) async fn check(self, fixture: &Fixture<'_>) {
         match self {
-            Self::NodesTogether => nets::nodes_reach_each_other(scene).await,
-            Self::Megabytes => nets::megabytes_arrive(scene).await,
-            Self::NetsApart => nets::nets_do_not_hear_each_other(scene).await,
-            Self::WholeMtu => frames::packets_that_fill_the_mtu_arrive(scene).await,
-            Self::Offloads => frames::much_is_left_to_the_data_path(scene).await,
-            Self::HostLogsIn => host::the_host_logs_in(scene).await,
-            Self::HostMegabytes => host::megabytes_come_back(scene).await,
-            Self::NodesReachTheHost => host::nodes_reach_it(scene).await,
-            Self::ClustersApart => nets::clusters_do_not_meet(scene).await,
-            Self::Restart => nets::a_node_comes_back(scene).await,
-            Self::EveryNic => nics::each_has_its_addresses(scene).await,
-            Self::EveryNetOfMany => nics::each_net_joins(scene).await,
+            Self::NodesTogether => nets::nodes_reach_each_other(fixture).await,
+            Self::Megabytes => nets::megabytes_arrive(fixture).await,
+            Self::NetsApart => nets::nets_do_not_hear_each_other(fixture).await,
+            Self::WholeMtu => frames::packets_that_fill_the_mtu_arrive(fixture).await,
+            Self::Offloads => frames::much_is_left_to_the_data_path(fixture).await,
+            Self::HostLogsIn => host::the_host_logs_in(fixture).await,
+            Self::HostMegabytes => host::megabytes_come_back(fixture).await,
+            Self::NodesReachTheHost => host::nodes_reach_it(fixture).await,
+            Self::ClustersApart => nets::clusters_do_not_meet(fixture).await,
+            Self::Restart => nets::a_node_comes_back(fixture).await,
+            Self::EveryNic => nics::each_has_its_addresses(fixture).await,
+            Self::EveryNetOfMany => nics::each_net_joins(fixture).await,
         }
     }
 }

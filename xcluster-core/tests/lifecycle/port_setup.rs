@@ -2,16 +2,16 @@
 
 use xcluster_core::name::NetId;
 use xcluster_core::plan::NodeBoot;
-use xcluster_core::testing::{Failed, ensure};
+use xcluster_core::testing::{TestFailure, ensure};
 use xcluster_core::{Cluster, NodeState};
 
-use super::marks::Marks;
+use super::ownership_marks::MarkingBackend;
 use super::remote::Served;
 use super::{Host, has, node};
 
 const NET: NetId = NetId::CLUSTER;
 
-pub(crate) async fn a_nic_is_wired_for_somebody_elses_qemu() -> Result<(), Failed> {
+pub(crate) async fn a_nic_is_wired_for_somebody_elses_qemu() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let before = host.look();
     let cluster = Cluster::open(host.cluster()).await?;
@@ -30,7 +30,7 @@ pub(crate) async fn a_nic_is_wired_for_somebody_elses_qemu() -> Result<(), Faile
     host.is_as(&before)
 }
 
-pub(crate) async fn a_nic_that_is_in_no_plan_comes_after_the_others() -> Result<(), Failed> {
+pub(crate) async fn a_nic_that_is_in_no_plan_comes_after_the_others() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::open(host.cluster()).await?;
     cluster.wire(1, NetId::new(9)).await?;
@@ -42,36 +42,36 @@ pub(crate) async fn a_nic_that_is_in_no_plan_comes_after_the_others() -> Result<
     Ok(cluster.stop().await?)
 }
 
-pub(crate) async fn a_node_is_wired_for_one_qemu_at_a_time() -> Result<(), Failed> {
+pub(crate) async fn a_node_is_wired_for_one_qemu_at_a_time() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::start(host.cluster()).await?;
     for outcome in [cluster.wire(1, NET).await.map(drop), cluster.unwire(1, NET).await] {
-        let Err(error) = outcome else { return Err(Failed::new("it was wired for another one")) };
+        let Err(error) = outcome else { return Err(TestFailure::new("it was wired for another one")) };
         has(&error.to_string(), "vm-001 runs already")?;
     }
     // The cluster's own boot begins with wires of its own.
     cluster.node(1)?.stop().await?;
     cluster.wire(1, NET).await?;
     cluster.boot(NodeBoot::new(node(1)).nets([0])).await?;
-    let marks = host.ports_of(node(1))?;
-    ensure(marks == ["net0-vm-001"], || format!("{marks:?}"))?;
+    let ownership_marks = host.ports_of(node(1))?;
+    ensure(ownership_marks == ["net0-vm-001"], || format!("{ownership_marks:?}"))?;
     Ok(cluster.stop().await?)
 }
 
-pub(crate) async fn a_wiring_that_fails_leaves_nothing() -> Result<(), Failed> {
+pub(crate) async fn a_wiring_that_fails_leaves_nothing() -> Result<(), TestFailure> {
     let host = Host::new()?;
-    let marks = Marks::in_folder(&host.path("marks")).refusing(6);
-    let cluster = Cluster::open(host.cluster_on(marks)).await?;
+    let ownership_marks = MarkingBackend::in_folder(&host.path("marks")).refusing(6);
+    let cluster = Cluster::open(host.cluster_on(ownership_marks)).await?;
     let (plan, before) = (cluster.plan(), host.look());
-    let Err(error) = cluster.wire(1, NetId::new(6)).await else { return Err(Failed::new("it was wired")) };
+    let Err(error) = cluster.wire(1, NetId::new(6)).await else { return Err(TestFailure::new("it was wired")) };
     has(&format!("{error:?}"), "cannot set up net 6 with backend `marks`\n  caused by: not this one")?;
     ensure(cluster.plan() == plan, || "the plan has changed".to_owned())?;
     host.is_as(&before)?;
     Ok(cluster.stop().await?)
 }
 
-pub(crate) async fn another_process_has_nics_wired() -> Result<(), Failed> {
-    let served = Served::new(|marks| marks).await?;
+pub(crate) async fn another_process_has_nics_wired() -> Result<(), TestFailure> {
+    let served = Served::new(|ownership_marks| ownership_marks).await?;
     let first = served.remote.wire_by_name(node(5), NET).await?;
     ensure(served.remote.wire_by_name(node(5), NET).await? == first, || "the answers differ".to_owned())?;
     ensure(served.host.ports_of(node(5))? == ["net1-vm-005"], || "it is not wired".to_owned())?;

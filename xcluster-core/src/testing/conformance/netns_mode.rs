@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::host::{Namespace, Netns};
-use crate::testing::Failed;
+use crate::testing::TestFailure;
 
 /// The network namespace of a subject's clusters. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Home {
+pub(super) struct NetnsMode {
     wanted: Option<Netns>,
     /// What holds one that is used by name.
     held: Arc<OnceLock<Namespace>>,
 }
 
-impl Home {
+impl NetnsMode {
     pub(super) fn new(wanted: Netns) -> Self {
         Self { wanted: Some(wanted), held: Arc::default() }
     }
@@ -36,7 +36,7 @@ impl Home {
     }
 
     /// The namespace for one more cluster, if clusters are to have one.
-    pub(super) fn open(&self) -> Result<Option<Namespace>, Failed> {
+    pub(super) fn open(&self) -> Result<Option<Namespace>, TestFailure> {
         match &self.wanted {
             None => Ok(None),
             Some(netns @ Netns::Named(_)) => self.by_its_files(netns).map(Some),
@@ -45,13 +45,13 @@ impl Home {
     }
 
     /// As root would have prepared it: held by somebody else, and opened by its files.
-    fn by_its_files(&self, netns: &Netns) -> Result<Namespace, Failed> {
+    fn by_its_files(&self, netns: &Netns) -> Result<Namespace, TestFailure> {
         if self.held.get().is_none() {
             // The trials of a subject run one after the other, each in its own home.
             let _ = self.held.set(Namespace::private()?);
         }
         let held = self.held.get().and_then(Namespace::descriptors);
-        let (user, net) = held.ok_or_else(|| Failed::new("a private namespace has no descriptors"))?;
+        let (user, net) = held.ok_or_else(|| TestFailure::new("a private namespace has no descriptors"))?;
         let file = |number: i32| PathBuf::from(format!("/proc/self/fd/{number}"));
         let user = user.map(|user| file(user.as_raw_fd()));
         Ok(Namespace::from_files(netns.clone(), user.as_deref(), &file(net.as_raw_fd()))?)

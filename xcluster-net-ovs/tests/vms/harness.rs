@@ -6,8 +6,8 @@ use xcluster_core::net::NetBackend;
 use xcluster_core::{Builder, Cluster, Execution};
 use xcluster_net_ovs::{OvsBackend, OvsConfig};
 
-pub(crate) use xcluster_core::claims;
-pub(crate) use xcluster_core::testing::lab::{attempt, run, scenario};
+pub(crate) use xcluster_core::expectations;
+pub(crate) use xcluster_core::testing::cluster_harness::{attempt, run, scenario};
 
 /// A cluster on this backend.
 pub(crate) fn builder(config: OvsConfig) -> Builder {

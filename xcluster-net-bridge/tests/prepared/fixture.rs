@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getgid, getuid};
 use xcluster_core::host::namespace::{NamedNetns, NamespaceEntry};
 use xcluster_core::host::{Namespace, Netns};
-use xcluster_core::testing::Failed;
+use xcluster_core::testing::TestFailure;
 use xcluster_net_bridge::prepared::{Index, Owner, Prepared, Wanted, prepare, remove};
 
 /// The host's addresses towards the world (RFC 5737 and RFC 3849 keep them for such purposes).
@@ -23,7 +23,7 @@ pub(crate) const HOST: [&str; 2] = ["203.0.113.2", "2001:db8::2"];
 pub(crate) const WORLD: [&str; 2] = ["203.0.113.1", "2001:db8::1"];
 
 /// Makes this process root, in a user namespace where it is the only user. Must be called while it has one thread.
-pub(crate) fn become_root() -> Result<(), Failed> {
+pub(crate) fn become_root() -> Result<(), TestFailure> {
     let (user, group) = (getuid(), getgid());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?;
     fs::write("/proc/self/setgroups", "deny")?;
@@ -31,13 +31,13 @@ pub(crate) fn become_root() -> Result<(), Failed> {
     fs::write("/proc/self/gid_map", format!("0 {group} 1"))?;
     for program in ["ip", "nft"] {
         let found = Command::new(program).arg("-V").output();
-        found.map_err(|error| Failed::from(error).during(format!("there is no `{program}` here")))?;
+        found.map_err(|error| TestFailure::from(error).during(format!("there is no `{program}` here")))?;
     }
     Ok(())
 }
 
 /// A host and the world, wired.
-pub(crate) struct Lab {
+pub(crate) struct Fixture {
     pub(crate) world: Namespace,
 }
 
@@ -45,53 +45,53 @@ pub(crate) struct Lab {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Picture(BTreeMap<String, String>);
 
-impl Lab {
+impl Fixture {
     /// Puts this thread, and all that it starts, on a host of its own.
-    pub(crate) fn new() -> Result<Self, Failed> {
+    pub(crate) fn new() -> Result<Self, TestFailure> {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
         mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none)?;
         let world = Namespace::private()?;
-        let lab = Self { world };
+        let fixture = Self { world };
         let [(v4, v6), (far_v4, far_v6)] = [(HOST[0], HOST[1]), (WORLD[0], WORLD[1])];
-        lab.ip("link set lo up")?;
-        lab.wire("up0", &lab.world, "eth0")?;
+        fixture.ip("link set lo up")?;
+        fixture.wire("up0", &fixture.world, "eth0")?;
         for (link, v4, v6, local) in [("up0", v4, v6, "fe80::2"), ("eth0", far_v4, far_v6, "fe80::1")] {
-            let place = if link == "up0" { None } else { Some(&lab.world) };
+            let place = if link == "up0" { None } else { Some(&fixture.world) };
             run_in(place, &format!("ip link set {link} addrgenmode none up"))?;
             run_in(place, &format!("ip address add {v4}/24 dev {link}"))?;
             run_in(place, &format!("ip address add {v6}/64 dev {link} nodad"))?;
             run_in(place, &format!("ip address add {local}/64 dev {link} nodad"))?;
         }
-        lab.ip(&format!("route add default via {far_v4}"))?;
-        lab.ip(&format!("-6 route add default via {far_v6} metric 2048"))?;
+        fixture.ip(&format!("route add default via {far_v4}"))?;
+        fixture.ip(&format!("-6 route add default via {far_v6} metric 2048"))?;
         for world in WORLD {
             is_wired(ip_address(world))?;
         }
-        Ok(lab)
+        Ok(fixture)
     }
 
     /// Runs a command on the host.
-    pub(crate) fn run(&self, args: &str) -> Result<String, Failed> {
+    pub(crate) fn run(&self, args: &str) -> Result<String, TestFailure> {
         run_in(None, args)
     }
 
-    pub(crate) fn ip(&self, args: &str) -> Result<String, Failed> {
+    pub(crate) fn ip(&self, args: &str) -> Result<String, TestFailure> {
         self.run(&format!("ip {args}"))
     }
 
-    pub(crate) fn nft(&self, args: &str) -> Result<String, Failed> {
+    pub(crate) fn nft(&self, args: &str) -> Result<String, TestFailure> {
         run_args(None, &["nft", args])
     }
 
     /// A veth pair with its other end elsewhere. Both ends are down.
-    pub(crate) fn wire(&self, name: &str, there: &Namespace, peer: &str) -> Result<(), Failed> {
+    pub(crate) fn wire(&self, name: &str, there: &Namespace, peer: &str) -> Result<(), TestFailure> {
         wire_from(None, name, there, peer)
     }
 
     /// What can be seen of the host.
-    pub(crate) fn look(&self) -> Result<Picture, Failed> {
+    pub(crate) fn look(&self) -> Result<Picture, TestFailure> {
         let commands = [
             "ip -details link",
             "ip address",
@@ -114,22 +114,22 @@ impl Lab {
 
 impl Picture {
     /// Fails, with what is different, unless an earlier one showed the same.
-    pub(crate) fn same_as(&self, before: &Self) -> Result<(), Failed> {
+    pub(crate) fn same_as(&self, before: &Self) -> Result<(), TestFailure> {
         let all = self.0.keys().chain(before.0.keys());
         let different = all.filter(|key| self.0.get(*key) != before.0.get(*key));
         let line = |key: &String| format!("{key}:\n  was {:?}\n  is  {:?}\n", before.0.get(key), self.0.get(key));
         let lines: String = different.map(line).collect();
-        if lines.is_empty() { Ok(()) } else { Err(Failed::new(lines)) }
+        if lines.is_empty() { Ok(()) } else { Err(TestFailure::new(lines)) }
     }
 }
 
 /// Waits until the world can be reached: the kernel still changes links for a moment after they were brought up.
-fn is_wired(world: IpAddr) -> Result<(), Failed> {
+fn is_wired(world: IpAddr) -> Result<(), TestFailure> {
     /// Nobody listens there, which the world will say.
     const DISCARD: u16 = 9;
     match TcpStream::connect_timeout(&SocketAddr::new(world, DISCARD), Duration::from_secs(20)) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
-        answer => Err(Failed::new(format!("{world} answers {answer:?}"))),
+        answer => Err(TestFailure::new(format!("{world} answers {answer:?}"))),
     }
 }
 
@@ -150,11 +150,11 @@ fn files(folder: &Path, seen: &mut BTreeMap<String, String>, with_text: bool) {
 }
 
 /// Runs a command in the network of a namespace, else on the host.
-pub(crate) fn run_in(place: Option<&Namespace>, args: &str) -> Result<String, Failed> {
+pub(crate) fn run_in(place: Option<&Namespace>, args: &str) -> Result<String, TestFailure> {
     run_args(place, &args.split_whitespace().collect::<Vec<_>>())
 }
 
-fn run_args(place: Option<&Namespace>, args: &[&str]) -> Result<String, Failed> {
+fn run_args(place: Option<&Namespace>, args: &[&str]) -> Result<String, TestFailure> {
     let mut command = Command::new(args[0]);
     command.args(&args[1..]);
     if let Some((_, net)) = place.and_then(Namespace::descriptors) {
@@ -164,12 +164,17 @@ fn run_args(place: Option<&Namespace>, args: &[&str]) -> Result<String, Failed> 
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(Failed::new(format!("{}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr))))
+    Err(TestFailure::new(format!("{}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr))))
 }
 
 /// A veth pair from a namespace, or the host, to another.
-pub(crate) fn wire_from(here: Option<&Namespace>, name: &str, there: &Namespace, peer: &str) -> Result<(), Failed> {
-    let Some((_, net)) = there.descriptors() else { return Err(Failed::new("it is no other namespace")) };
+pub(crate) fn wire_from(
+    here: Option<&Namespace>,
+    name: &str,
+    there: &Namespace,
+    peer: &str,
+) -> Result<(), TestFailure> {
+    let Some((_, net)) = there.descriptors() else { return Err(TestFailure::new("it is no other namespace")) };
     let net = format!("/proc/{}/fd/{}", std::process::id(), net.as_raw_fd());
     run_in(here, &format!("ip link add {name} type veth peer name {peer} netns {net}")).map(drop)
 }
@@ -187,11 +192,11 @@ pub(crate) fn index(number: u8) -> Index {
     Index::new(number).expect("it is small")
 }
 
-pub(crate) async fn add(number: u8) -> Result<Prepared, Failed> {
+pub(crate) async fn add(number: u8) -> Result<Prepared, TestFailure> {
     Ok(prepare(&wanted(number)).await?)
 }
 
-pub(crate) async fn delete(number: u8) -> Result<Option<NamedNetns>, Failed> {
+pub(crate) async fn delete(number: u8) -> Result<Option<NamedNetns>, TestFailure> {
     Ok(remove(index(number), &root()).await?.name)
 }
 
@@ -200,7 +205,7 @@ pub(crate) fn name(number: u8) -> NamedNetns {
 }
 
 /// The namespace, entered by its files.
-pub(crate) fn open(number: u8) -> Result<Namespace, Failed> {
+pub(crate) fn open(number: u8) -> Result<Namespace, TestFailure> {
     Ok(Namespace::open(&Netns::Named(name(number)))?)
 }
 
@@ -208,8 +213,8 @@ pub(crate) fn setting(path: &str) -> PathBuf {
     Path::new("/proc/sys/net").join(path)
 }
 
-pub(crate) fn read(path: &str) -> Result<String, Failed> {
-    let read = fs::read_to_string(setting(path)).map_err(|error| Failed::from(error).during(path))?;
+pub(crate) fn read(path: &str) -> Result<String, TestFailure> {
+    let read = fs::read_to_string(setting(path)).map_err(|error| TestFailure::from(error).during(path))?;
     Ok(read.trim_end().to_owned())
 }
 

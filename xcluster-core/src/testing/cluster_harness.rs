@@ -23,12 +23,12 @@ const DEADLINE: Duration = Duration::from_secs(300);
 const CONSOLE_TAIL: usize = 20;
 
 /// Starts a cluster, has claims checked on it, stops it, and sees that nothing is left.
-pub async fn scenario(builder: Builder, claims: impl AsyncFnOnce(&Cluster)) {
+pub async fn scenario(builder: Builder, expectations: impl AsyncFnOnce(&Cluster)) {
     let (cluster, traces, ready) = begin(&builder).await;
     if let Err(error) = ready {
-        panic!("{}", told(&error));
+        panic!("{}", describe(&error));
     }
-    let checked = AssertUnwindSafe(tokio::time::timeout(DEADLINE, claims(&cluster))).catch_unwind().await;
+    let checked = AssertUnwindSafe(tokio::time::timeout(DEADLINE, expectations(&cluster))).catch_unwind().await;
     if !matches!(checked, Ok(Ok(()))) {
         show_consoles(&cluster).await;
     }
@@ -97,7 +97,7 @@ pub fn boots(event: &Event) -> bool {
 /// Starts a cluster and waits for what comes of it, noting every process that is begun.
 pub async fn begin(builder: &Builder) -> (Cluster, Traces, Result<(), Error>) {
     need("qemu-system-x86_64");
-    let cluster = Cluster::begin(builder).unwrap_or_else(|error| panic!("{}", told(&error)));
+    let cluster = Cluster::begin(builder).unwrap_or_else(|error| panic!("{}", describe(&error)));
     let mut traces = Traces::new(cluster.folder(), []);
     traces.watch(&cluster, |event| matches!(event, Event::Ready | Event::Failed { .. })).await;
     let outcome = cluster.ready().await;
@@ -117,7 +117,7 @@ pub async fn run(cluster: &Cluster, node: impl IntoNodeId, command: impl Into<Co
 pub async fn attempt(cluster: &Cluster, node: impl IntoNodeId, command: impl Into<Command>) -> Output {
     let node = cluster.node(node).expect("the scenario has this node");
     let output = node.exec(command.into().timeout(Duration::from_secs(60))).await;
-    output.unwrap_or_else(|error| panic!("{}", told(&error)))
+    output.unwrap_or_else(|error| panic!("{}", describe(&error)))
 }
 
 /// What has been found out about claims.
@@ -129,11 +129,11 @@ pub struct Report {
 
 impl Report {
     /// Checks a claim; one that does not hold does not keep the others from being checked.
-    pub async fn check(&mut self, name: &'static str, claim: impl Future<Output = ()>) {
+    pub async fn check(&mut self, name: &'static str, expectation: impl Future<Output = ()>) {
         let begun = Instant::now();
-        let held = AssertUnwindSafe(claim).catch_unwind().await;
+        let held = AssertUnwindSafe(expectation).catch_unwind().await;
         eprintln!("claim {name}: {} ({:.1?})", if held.is_ok() { "ok" } else { "FAILED" }, begun.elapsed());
-        self.failed.extend(held.err().map(|panic| (name, said(&*panic))));
+        self.failed.extend(held.err().map(|panic| (name, panic_text(&*panic))));
     }
 
     /// The claims that do not hold, and why.
@@ -143,23 +143,23 @@ impl Report {
 
     /// Panics if a claim did not hold.
     pub fn end(self) {
-        let told: Vec<String> = self.failed.iter().map(|(name, why)| format!("{name}: {why}")).collect();
-        assert!(told.is_empty(), "these claims do not hold:\n{}", told.join("\n"));
+        let describe: Vec<String> = self.failed.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+        assert!(describe.is_empty(), "these claims do not hold:\n{}", describe.join("\n"));
     }
 }
 
 /// What a panic says.
-fn said(panic: &(dyn Any + Send)) -> String {
+fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 /// Checks claims on a cluster, which are async functions of it, one after the other. Panics at the end if one did not hold.
 #[macro_export]
-macro_rules! claims {
-    ($cluster:expr; $($claim:path),+ $(,)?) => {{
-        let mut report = $crate::testing::lab::Report::default();
-        $( report.check(stringify!($claim), $claim($cluster)).await; )+
+macro_rules! expectations {
+    ($cluster:expr; $($expectation:path),+ $(,)?) => {{
+        let mut report = $crate::testing::cluster_harness::Report::default();
+        $( report.check(stringify!($expectation), $expectation($cluster)).await; )+
         report.end();
     }};
 }
@@ -175,14 +175,14 @@ pub fn need(program: &str) {
 }
 
 /// An error with its causes, and all else that tells why a start failed.
-pub fn told(error: &Error) -> String {
+pub fn describe(error: &Error) -> String {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     let chain: Vec<String> = causes.map(ToString::to_string).collect();
     let mut text = chain.join("\n  caused by: ");
     if let Error::Start(failure) = error {
-        for said in [&failure.console, &failure.stderr].into_iter().flatten() {
+        for panic_text in [&failure.console, &failure.stderr].into_iter().flatten() {
             text.push('\n');
-            text.push_str(said);
+            text.push_str(panic_text);
         }
     }
     text

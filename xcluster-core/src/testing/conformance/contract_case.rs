@@ -4,7 +4,7 @@ use crate::net::{Capabilities, VmToVm};
 
 /// A part of the contract that has trials of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
+pub enum ContractCase {
     /// Number 1, for all that a cluster has.
     RepeatedSetup,
     /// Number 1, where something was added meanwhile.
@@ -47,7 +47,7 @@ pub enum Part {
     NetsApart,
 }
 
-impl Part {
+impl ContractCase {
     /// All of them, in the order of the contract.
     pub const ALL: [Self; 20] = [
         Self::RepeatedSetup,

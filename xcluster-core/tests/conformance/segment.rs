@@ -9,20 +9,20 @@ use tokio::net::UnixDatagram;
 
 /// The ports of one net of one cluster.
 #[derive(Debug, Default)]
-pub(crate) struct Wire(Mutex<Vec<Arc<UnixDatagram>>>);
+pub(crate) struct Segment(Mutex<Vec<Arc<UnixDatagram>>>);
 
-impl Wire {
+impl Segment {
     /// One more port. A frame is a datagram.
     pub(crate) fn plug(self: &Arc<Self>) -> io::Result<OwnedFd> {
         let (ours, theirs) = StdUnixDatagram::pair()?;
         ours.set_nonblocking(true)?;
         let port = Arc::new(UnixDatagram::from_std(ours)?);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&port));
-        let wire = Arc::clone(self);
+        let segment = Arc::clone(self);
         tokio::spawn(async move {
             let mut frame = vec![0; 128 * 1024];
             while let Ok(length @ 1..) = port.recv(&mut frame).await {
-                wire.carry(&frame[..length]).await;
+                segment.carry(&frame[..length]).await;
             }
         });
         Ok(theirs.into())

@@ -13,12 +13,12 @@ use xcluster_core::name::ClusterName;
 use xcluster_core::net::{
     BackendContext, Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Netdev, Nic, Port, PortConfig, VmToVm,
 };
-use xcluster_core::testing::conformance::Stranger;
-use xcluster_core::testing::{Failed, ensure};
+use xcluster_core::testing::conformance::ForeignObjects;
+use xcluster_core::testing::{TestFailure, ensure};
 use xcluster_core::topology::NetKind;
 
 use crate::cases::{Breach, Place};
-use crate::wire::Wire;
+use crate::segment::Segment;
 
 /// What the file of an object of ours says.
 const MARK: &str = "made by the paper backend";
@@ -27,7 +27,7 @@ const MTU: u16 = 65507 - 14;
 
 /// The backend.
 #[derive(Debug)]
-pub(crate) struct Paper {
+pub(crate) struct InMemoryBackend {
     host: PathBuf,
     place: Place,
     breach: Breach,
@@ -37,7 +37,7 @@ pub(crate) struct Paper {
     torn_down: Mutex<BTreeSet<String>>,
 }
 
-impl Paper {
+impl InMemoryBackend {
     /// A new backend whose files are in this folder.
     pub(crate) fn shared(host: &Path, place: Place, breach: Breach) -> Arc<dyn NetBackend> {
         let (busy, created, torn_down) = Default::default();
@@ -112,7 +112,7 @@ impl Paper {
         nets.map(|net| format!("paper/net/{}", net.id)).collect()
     }
 
-    async fn wire(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
+    async fn segment(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
         let asked = context.store.find::<Vec<Port>>("paper ports");
         if self.breaches(Breach::ForgetsTheFirst) && asked.is_some_and(|asked| !asked.contains(port)) {
             return Err(NetError::Refused("nobody has asked for this port".to_owned()));
@@ -144,7 +144,7 @@ impl Paper {
 }
 
 #[async_trait]
-impl NetBackend for Paper {
+impl NetBackend for InMemoryBackend {
     fn name(&self) -> &str {
         "paper"
     }
@@ -187,7 +187,7 @@ impl NetBackend for Paper {
         if self.breaches(Breach::OneAtATime) && self.busy.swap(true, Ordering::Relaxed) {
             return Err(NetError::Refused("busy".to_owned()));
         }
-        let port_config = self.wire(context, port).await;
+        let port_config = self.segment(context, port).await;
         self.busy.store(false, Ordering::Relaxed);
         port_config?;
         Ok(PortConfig { kvm: self.args(context, port)?, access: HostAccess::None })
@@ -228,33 +228,34 @@ impl NetBackend for Paper {
 
 /// A port on the wire of its net.
 fn lossy(context: &BackendContext<'_>, port: &Port, nic: &Nic) -> Result<KvmArgs, NetError> {
-    let (wire, end) = (format!("wire {}", port.net.id), format!("end{}", port.net.id));
-    if context.store.find::<Arc<Wire>>(&wire).is_none() {
-        context.store.put(&wire, Arc::new(Wire::default()));
+    let (segment, end) = (format!("wire {}", port.net.id), format!("end{}", port.net.id));
+    if context.store.find::<Arc<Segment>>(&segment).is_none() {
+        context.store.put(&segment, Arc::new(Segment::default()));
     }
-    let wire = context.store.find::<Arc<Wire>>(&wire).ok_or_else(|| NetError::unsupported("nothing is remembered"))?;
-    let descriptor = wire.plug().map_err(|error| NetError::io("make a socket", error))?;
+    let segment =
+        context.store.find::<Arc<Segment>>(&segment).ok_or_else(|| NetError::unsupported("nothing is remembered"))?;
+    let descriptor = segment.plug().map_err(|error| NetError::io("make a socket", error))?;
     let netdev = Netdev::new("socket", port).with("fd", format!("@{end}@"));
     Ok(KvmArgs::nic(&netdev, nic).with_descriptor(end, descriptor))
 }
 
 /// Somebody who has a file of that name for reasons of his own.
 #[derive(Debug)]
-pub(crate) struct PlantedPaper(PathBuf);
+pub(crate) struct ForeignFiles(PathBuf);
 
-impl PlantedPaper {
+impl ForeignFiles {
     pub(crate) fn new(host: &Path) -> Self {
         Self(host.to_owned())
     }
 }
 
 #[async_trait(?Send)]
-impl Stranger for PlantedPaper {
-    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+impl ForeignObjects for ForeignFiles {
+    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
         Ok(fs::write(self.0.join(net_name(context.cluster, net)), "mine")?)
     }
 
-    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), Failed> {
+    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
         let file = self.0.join(net_name(context.cluster, net));
         let text = fs::read_to_string(&file).unwrap_or_default();
         ensure(text == "mine", || format!("{} is not as it was", file.display()))?;

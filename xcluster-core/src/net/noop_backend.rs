@@ -7,10 +7,10 @@ use crate::topology::NetKind;
 
 /// Switches, makes nothing, and wires with no words at all.
 #[derive(Debug)]
-pub(crate) struct Switch;
+pub(crate) struct NoopBackend;
 
 #[async_trait]
-impl NetBackend for Switch {
+impl NetBackend for NoopBackend {
     fn name(&self) -> &str {
         "switch"
     }

@@ -3,9 +3,9 @@
 use std::fmt;
 
 /// Why a trial or a test did not pass.
-pub struct Failed(String);
+pub struct TestFailure(String);
 
-impl Failed {
+impl TestFailure {
     /// A failure with this text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -22,25 +22,25 @@ impl Failed {
 ///
 /// # Errors
 /// It does not hold.
-pub fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Failed> {
-    if holds { Ok(()) } else { Err(Failed(otherwise())) }
+pub fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), TestFailure> {
+    if holds { Ok(()) } else { Err(TestFailure(otherwise())) }
 }
 
-impl fmt::Display for Failed {
+impl fmt::Display for TestFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
 /// As it is displayed: this is what `unwrap` shows.
-impl fmt::Debug for Failed {
+impl fmt::Debug for TestFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// The whole chain of an error. (`Failed` is for that reason no error itself.)
-impl<E: std::error::Error> From<E> for Failed {
+/// The whole chain of an error. (`TestFailure` is for that reason no error itself.)
+impl<E: std::error::Error> From<E> for TestFailure {
     fn from(error: E) -> Self {
         let mut text = error.to_string();
         let mut source = error.source();

@@ -11,7 +11,7 @@ use xcluster_core::net::{
 use xcluster_core::topology::NetKind;
 
 #[derive(Debug)]
-pub(crate) struct Marks {
+pub(crate) struct MarkingBackend {
     folder: PathBuf,
     /// How the host reaches the nodes on the internal net.
     access: HostAccess,
@@ -21,7 +21,7 @@ pub(crate) struct Marks {
     refused: Option<u8>,
 }
 
-impl Marks {
+impl MarkingBackend {
     pub(crate) fn in_folder(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), access: HostAccess::None, namespace: false, refused: None }
     }
@@ -51,7 +51,7 @@ impl Marks {
 }
 
 #[async_trait]
-impl NetBackend for Marks {
+impl NetBackend for MarkingBackend {
     fn name(&self) -> &str {
         "marks"
     }

@@ -8,13 +8,13 @@ use tempfile::TempDir;
 use xcluster_core::external::{PluginBackend, PluginConfig, PluginError};
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::{BackendContext, Net, NetBackend, NetError, Port, PortConfig};
-use xcluster_core::testing::{Failed, Stage, ensure};
+use xcluster_core::testing::{TestContext, TestFailure, ensure};
 
 /// What is more than a call takes, and not more than a test has.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Compiles the plugin that does things wrong.
-pub(crate) fn faulty(flags: &[&str]) -> Result<(TempDir, PathBuf), Failed> {
+pub(crate) fn faulty(flags: &[&str]) -> Result<(TempDir, PathBuf), TestFailure> {
     compile(&own("tests/plugin/faulty.c"), flags)
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn own(path: &str) -> PathBuf {
 }
 
 /// Compiles a plugin, with every warning an error, into a folder that nobody else can write to.
-pub(crate) fn compile(source: &Path, flags: &[&str]) -> Result<(TempDir, PathBuf), Failed> {
+pub(crate) fn compile(source: &Path, flags: &[&str]) -> Result<(TempDir, PathBuf), TestFailure> {
     let folder = tempfile::tempdir()?;
     let library = folder.path().join("plugin.so");
     let mut command = Command::new("sh");
@@ -43,26 +43,26 @@ pub(crate) fn told(error: &dyn std::error::Error) -> String {
 }
 
 /// A plugin that does one thing wrong, and who uses it. The folder goes when this does: a library that is loaded needs none.
-pub(crate) struct Scene {
-    pub(crate) stage: Stage,
+pub(crate) struct Fixture {
+    pub(crate) test_context: TestContext,
     pub(crate) backend: PluginBackend,
     _folder: TempDir,
 }
 
-impl Scene {
-    pub(crate) fn new(flags: &[&str]) -> Result<Self, Failed> {
+impl Fixture {
+    pub(crate) fn new(flags: &[&str]) -> Result<Self, TestFailure> {
         Self::within(SOON, flags)
     }
 
     /// The same with less time for calls.
-    pub(crate) fn within(deadline: Duration, flags: &[&str]) -> Result<Self, Failed> {
+    pub(crate) fn within(deadline: Duration, flags: &[&str]) -> Result<Self, TestFailure> {
         let (folder, library) = faulty(flags)?;
-        let backend = load(&library, deadline).map_err(|error| Failed::new(told(&error)))?;
-        Ok(Self { stage: Stage::new("plugged")?, backend, _folder: folder })
+        let backend = load(&library, deadline).map_err(|error| TestFailure::new(told(&error)))?;
+        Ok(Self { test_context: TestContext::new("plugged")?, backend, _folder: folder })
     }
 
     pub(crate) async fn set_up(&self, port: &Port) -> Result<PortConfig, NetError> {
-        set_up(&self.backend, &self.stage.context(), port).await
+        set_up(&self.backend, &self.test_context.context(), port).await
     }
 }
 

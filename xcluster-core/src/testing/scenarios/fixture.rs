@@ -8,19 +8,19 @@ use crate::guest::exec::{self, Command, Execution};
 use crate::name::NodeId;
 use crate::net::{Capabilities, Net, NetBackend, VmToVm};
 use crate::plan::{Plan, PlannedNic, PlannedNode};
-use crate::testing::lab;
+use crate::testing::cluster_harness;
 
 use super::node;
 
 /// A cluster that runs, perhaps another one beside it, and the backend of both.
-pub(super) struct Scene<'a> {
+pub(super) struct Fixture<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) other: Option<&'a Cluster>,
     plan: Arc<Plan>,
     backend: Arc<dyn NetBackend>,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Fixture<'a> {
     pub(super) fn new(cluster: &'a Cluster, other: Option<&'a Cluster>, backend: Arc<dyn NetBackend>) -> Self {
         Self { cluster, other, plan: cluster.plan(), backend }
     }
@@ -63,7 +63,7 @@ impl<'a> Scene<'a> {
 
     /// Runs a line of shell on a node, which must succeed.
     pub(super) async fn run(&self, number: u16, line: impl Into<Command>) -> String {
-        lab::run(self.cluster, number, line).await
+        cluster_harness::run(self.cluster, number, line).await
     }
 
     /// Has a node run a program for whoever connects to a port, until this value is dropped.
@@ -72,14 +72,14 @@ impl<'a> Scene<'a> {
         let server = self.cluster.node(number).expect("the scenario has this node").spawn(server).await;
         // Nothing tells when it listens. The command's own deadline ends the wait.
         self.run(number, format!("until netstat -ltn | grep -q :{port}; do usleep 50000; done")).await;
-        server.unwrap_or_else(|error| panic!("{}", lab::told(&error)))
+        server.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)))
     }
 
     /// Has a node watch its NICs; ready when it does.
     pub(super) async fn capture(&self, number: u16, arguments: &str) -> Capture {
         let command = format!("tcpdump -n -l {arguments}");
         let capture = self.cluster.node(number).expect("the scenario has this node").spawn(command).await;
-        let execution = capture.unwrap_or_else(|error| panic!("{}", lab::told(&error)));
+        let execution = capture.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
         let mut capture = Capture { execution, said: String::new() };
         capture.wait_for("listening on").await;
         capture
