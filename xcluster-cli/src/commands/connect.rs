@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use xcluster_core::host::fd_passing;
 
 use super::Outcome;
-use super::attach::{attach, one};
+use super::select::{attach, one};
 use crate::args::ConnectArgs;
 use crate::exit::Exit;
 use crate::output;

@@ -8,7 +8,7 @@ use xcluster_core::name::NodeId;
 use xcluster_core::remote::Remote;
 
 use super::Outcome;
-use super::attach::{attach, one};
+use super::select::{attach, one};
 use crate::args::CpArgs;
 use crate::exit::Exit;
 use crate::output;

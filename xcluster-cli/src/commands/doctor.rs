@@ -35,7 +35,7 @@ async fn checks(variables: &Variables) -> Result<Vec<Check>, Failure> {
         host::memory(settings.plan().ok().as_ref()),
         host::runtime_folder(&folder::base()),
         host::ssh(),
-        host::nets(settings.choose()?.as_ref()),
+        host::nets(settings.choose_backend()?.as_ref()),
         host::uplink(),
         host::ovs(),
     ]);

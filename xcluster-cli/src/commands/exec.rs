@@ -10,7 +10,7 @@ use std::time::Duration;
 use xcluster_core::guest::exec::Command;
 
 use super::Outcome;
-use super::attach::{attach, select};
+use super::select::{attach, select};
 use crate::args::ExecArgs;
 use crate::exit::Exit;
 use crate::report::Failure;

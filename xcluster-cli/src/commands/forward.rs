@@ -17,7 +17,7 @@ use xcluster_core::name::NodeId;
 use xcluster_core::remote::Remote;
 
 use super::Outcome;
-use super::attach::{attach, connect, one};
+use super::select::{attach, connect, one};
 use crate::args::ForwardArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json};

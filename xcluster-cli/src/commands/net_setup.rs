@@ -7,8 +7,8 @@ use xcluster_core::net::HostAccess;
 use xcluster_core::remote::Remote;
 
 use super::Outcome;
-use super::attach::attach;
-use super::opened::opened;
+use super::open_if_needed::open_if_needed;
+use super::select::attach;
 use crate::args::NetSetupArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json};
@@ -37,7 +37,7 @@ pub(super) async fn run(args: &NetSetupArgs, variables: &Variables, verbose: u8)
     if teardown {
         return undo(&attach(&args.name, variables).await?, node, net).await;
     }
-    let port_config = opened(&args.name, variables, verbose).await?.wire_by_name(node, net).await?;
+    let port_config = open_if_needed(&args.name, variables, verbose).await?.wire_by_name(node, net).await?;
     if args.json.json { print_json(&Answer::of(&port_config)) } else { print(&line(&port_config.args)?) }?;
     Ok(Exit::OK)
 }

@@ -10,7 +10,7 @@ use xcluster_core::name::ClusterName;
 use xcluster_core::{ClusterStatus, NodeStatus};
 
 use super::Outcome;
-use super::attach::{attach, login, one};
+use super::select::{attach, login, one};
 use crate::args::SshArgs;
 use crate::exit::Exit;
 use crate::report::Failure;

@@ -7,7 +7,7 @@ use xcluster_core::remote::{self, Remote};
 use xcluster_core::{ClusterStatus, NodeState, NodeStatus};
 
 use super::Outcome;
-use super::attach::{attach, logs_in};
+use super::select::{attach, logs_in};
 use crate::args::StatusArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};

@@ -5,7 +5,7 @@ use xcluster_core::Error;
 use xcluster_core::remote::{self, Remote};
 
 use super::Outcome;
-use super::attach::{attach, select};
+use super::select::{attach, select};
 use crate::args::StopArgs;
 use crate::exit::Exit;
 use crate::report::Failure;

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, stdin};
 
 use super::Outcome;
-use super::attach::{attach, connect, login, one};
+use super::select::{attach, connect, login, one};
 use crate::args::VmArgs;
 use crate::exit::Exit;
 use crate::output;

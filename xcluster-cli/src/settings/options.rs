@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use xcluster_core::plan::{Accel, GuestSource, Identity, Options};
 
-use super::given::Reader;
+use super::sourced_value::Reader;
 use super::{netns, parse};
 use crate::args::{AccelArg, ClusterArgs, GuestArgs, IdentityArg};
 

@@ -172,7 +172,7 @@ fn a_program_that_wires_nets_carries_them_unless_another_backend_is_asked_for() 
     let script = |args: &[&str], netns: &str| {
         let variables = [("__net_setup", "/opt/setup.sh"), ("__kvm", "/opt/kvm"), ("XCLUSTER_NETNS", netns)];
         let mut settings = settings(args, variables).unwrap();
-        assert!(settings.choose().unwrap().is_none());
+        assert!(settings.choose_backend().unwrap().is_none());
         let script = settings.script.unwrap();
         assert_eq!((script.kvm.to_str(), script.folder), (Some("/opt/kvm"), std::env::current_dir().ok()));
         (settings.options.backend.unwrap(), script.script.display().to_string(), script.in_namespace)
@@ -229,7 +229,7 @@ fn the_network_namespace_is_the_options_else_the_variables() {
 fn a_backend_is_only_chosen_where_nobody_has_named_one() {
     let chosen = |args: &[&str]| {
         let mut settings = settings(args, []).unwrap();
-        let choice = settings.choose().unwrap().map(|choice| choice.to_string());
+        let choice = settings.choose_backend().unwrap().map(|choice| choice.to_string());
         (settings.options.backend.unwrap_or_default(), choice)
     };
     assert_eq!(chosen(&["--net", "user"]), ("user".to_owned(), None));

@@ -24,5 +24,5 @@ pub use capabilities::{Capabilities, VmToVm};
 pub use error::NetError;
 pub use kvm::{KvmArgs, Netdev, Nic, Place};
 pub use port::{Forward, HostAccess, Net, Port, PortConfig};
-pub use registry::{Passed, Registry, RegistryError};
+pub use registry::{Registry, RegistryError, SkippedBackends};
 pub use settings::{Settings, configure, merge};

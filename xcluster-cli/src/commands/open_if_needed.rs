@@ -18,7 +18,7 @@ use crate::variables::Variables;
 const OTHERS: Duration = Duration::from_secs(1200);
 
 /// The cluster that a command is about, opened as by `start --no-nodes` if it does not run.
-pub(super) async fn opened(arg: &NameArg, variables: &Variables, verbose: u8) -> Result<Remote, Failure> {
+pub(super) async fn open_if_needed(arg: &NameArg, variables: &Variables, verbose: u8) -> Result<Remote, Failure> {
     let name = cluster_name(arg, variables)?;
     let claimed = HostLock::take_one_of(&format!("open/{}/{name}", Uid::effective()), 1, OTHERS).await;
     let _turn = claimed.map_err(|error| Failure::from_error(Exit::FAILURE, &error))?;
@@ -28,7 +28,7 @@ pub(super) async fn opened(arg: &NameArg, variables: &Variables, verbose: u8) ->
     let args = ClusterArgs { name: NameArg { name: Some(name.to_string()) }, ..ClusterArgs::default() };
     let mut settings = Settings::new(&args, variables)?;
     settings.no_nodes = true;
-    let choice = settings.choose()?;
+    let choice = settings.choose_backend()?;
     settings.plan()?;
     if let Some(choice) = choice {
         explain(&choice);

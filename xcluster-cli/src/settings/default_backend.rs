@@ -4,7 +4,7 @@
 use std::fmt;
 
 use xcluster_core::host::Netns;
-use xcluster_core::net::Passed;
+use xcluster_core::net::SkippedBackends;
 use xcluster_net_bridge::BridgeBackend;
 
 use super::Settings;
@@ -12,10 +12,10 @@ use crate::report::Failure;
 
 /// A choice of backend, and what there is to say of it.
 #[derive(Debug)]
-pub(crate) struct Choice {
+pub(crate) struct DefaultBackend {
     backend: String,
     netns: Netns,
-    passed: Option<Passed>,
+    skipped: Option<SkippedBackends>,
 }
 
 impl Settings {
@@ -23,44 +23,44 @@ impl Settings {
     ///
     /// # Errors
     /// A plugin cannot be loaded.
-    pub(crate) fn choose(&mut self) -> Result<Option<Choice>, Failure> {
+    pub(crate) fn choose_backend(&mut self) -> Result<Option<DefaultBackend>, Failure> {
         let named = |net| self.topology.nets.get(net).is_some_and(|net| net.backend.is_some());
         if self.options.backend.is_some() || self.topology.net_ids().iter().all(named) {
             return Ok(None);
         }
         let netns = self.options.netns.clone();
         let choice = if netns == Netns::Private {
-            let (backends, passed) = self.backends()?.usable_first();
+            let (backends, skipped) = self.backends()?.usable_first();
             let Some(chosen) = backends.default_backend() else { return Ok(None) };
-            Choice { backend: chosen.name().to_owned(), netns, passed }
+            DefaultBackend { backend: chosen.name().to_owned(), netns, skipped }
         } else {
             // Who names a namespace wants bridges in it. Whether that works is seen when they are made.
-            Choice { backend: BridgeBackend::NAME.to_owned(), netns, passed: None }
+            DefaultBackend { backend: BridgeBackend::NAME.to_owned(), netns, skipped: None }
         };
         self.options.backend = Some(choice.backend.clone());
         Ok(Some(choice))
     }
 }
 
-impl Choice {
+impl DefaultBackend {
     /// Whether the preferred backend was chosen.
     pub(crate) const fn is_preferred(&self) -> bool {
-        self.passed.is_none()
+        self.skipped.is_none()
     }
 
     /// The command that makes the preferred backend possible, if one is known.
     pub(crate) fn remedy(&self) -> Option<&str> {
-        self.passed.iter().flat_map(|passed| &passed.passed).find_map(|(_, error)| error.remedy())
+        self.skipped.iter().flat_map(|skipped| &skipped.skipped).find_map(|(_, error)| error.remedy())
     }
 }
 
 /// For people, on one line: `bridge, in a network namespace of the cluster's own`.
-impl fmt::Display for Choice {
+impl fmt::Display for DefaultBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.backend)?;
-        match (&self.passed, &self.netns) {
-            (Some(passed), _) => {
-                let why = passed.passed.iter().map(|(name, error)| format!("`{name}` cannot be used here: {error}"));
+        match (&self.skipped, &self.netns) {
+            (Some(skipped), _) => {
+                let why = skipped.skipped.iter().map(|(name, error)| format!("`{name}` cannot be used here: {error}"));
                 write!(f, ", since {}", why.collect::<Vec<_>>().join("; "))
             }
             (None, _) if self.backend != BridgeBackend::NAME => Ok(()),
@@ -78,10 +78,11 @@ mod tests {
 
     use super::*;
 
-    fn check(netns: Netns, passed: Option<NetError>, expected: &str, remedy: Option<&str>) {
-        let backend = if passed.is_some() { "user" } else { "bridge" }.to_owned();
-        let passed = passed.map(|error| Passed { chosen: backend.clone(), passed: vec![("bridge".to_owned(), error)] });
-        let choice = Choice { backend, netns, passed };
+    fn check(netns: Netns, skipped: Option<NetError>, expected: &str, remedy: Option<&str>) {
+        let backend = if skipped.is_some() { "user" } else { "bridge" }.to_owned();
+        let skipped = skipped
+            .map(|error| SkippedBackends { chosen: backend.clone(), skipped: vec![("bridge".to_owned(), error)] });
+        let choice = DefaultBackend { backend, netns, skipped };
         assert_eq!((choice.to_string().as_str(), choice.remedy()), (expected, remedy));
     }
 

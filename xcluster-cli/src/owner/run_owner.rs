@@ -14,7 +14,7 @@ use crate::report::Failure;
 use crate::settings::Settings;
 
 /// Whoever waits until the cluster is ready.
-pub(crate) trait Front {
+pub(crate) trait StartObserver {
     /// Something happened.
     async fn event(&mut self, event: Event) -> Result<(), Failure>;
 
@@ -26,7 +26,7 @@ pub(crate) trait Front {
 }
 
 /// Starts a cluster and keeps it until somebody stops it, by the control socket or a signal.
-pub(crate) async fn live(settings: &Settings, front: &mut impl Front) -> Outcome {
+pub(crate) async fn run_owner(settings: &Settings, observer: &mut impl StartObserver) -> Outcome {
     let mut signals = Signals::new().map_err(|error| Failure::io("watch signals", &error))?;
     let builder = settings.builder()?;
     let begun = if settings.no_nodes { Cluster::begin_open(&builder) } else { Cluster::begin(&builder) };
@@ -35,7 +35,7 @@ pub(crate) async fn live(settings: &Settings, front: &mut impl Front) -> Outcome
     // Others may ask for the status of a cluster that starts, or stop it.
     let mut served = pin!(remote::serve(cluster.clone(), async { drop(stopped.await) }));
     let started = tokio::select! {
-        started = start(&cluster, front) => started,
+        started = start(&cluster, observer) => started,
         served = &mut served => return Err(called_off(served.err())),
         () = signals.end() => Err(interrupted()),
     };
@@ -53,19 +53,19 @@ pub(crate) async fn live(settings: &Settings, front: &mut impl Front) -> Outcome
 }
 
 /// Passes events on until the cluster is ready, and says so.
-async fn start(cluster: &Cluster, front: &mut impl Front) -> Result<(), Failure> {
+async fn start(cluster: &Cluster, observer: &mut impl StartObserver) -> Result<(), Failure> {
     let mut events = cluster.events();
     let mut ready = pin!(cluster.ready());
     loop {
         tokio::select! {
             // What happened is told before what came of it.
             biased;
-            Some(event) = events.next() => front.event(event).await?,
+            Some(event) = events.next() => observer.event(event).await?,
             outcome = &mut ready => break outcome?,
-            () = front.gone() => return Err(interrupted()),
+            () = observer.gone() => return Err(interrupted()),
         }
     }
-    front.ready(cluster.status().await?).await
+    observer.ready(cluster.status().await?).await
 }
 
 fn interrupted() -> Failure {

@@ -12,7 +12,7 @@ use crate::variables::Variables;
 
 /// A text and where it was given: an option or a variable.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Given<'a> {
+pub(crate) struct SourcedValue<'a> {
     /// The option or variable.
     pub(crate) origin: &'a str,
     /// The text.
@@ -38,9 +38,9 @@ impl<'a> Reader<'a> {
     }
 
     /// The text of an option, else of its variable.
-    pub(crate) fn text(&self, option: &'a str, typed: Option<&'a str>, variable: &'a str) -> Option<Given<'a>> {
-        let typed = typed.map(|text| Given { origin: option, text });
-        typed.or_else(|| Some(Given { origin: variable, text: self.variables.value(variable)? }))
+    pub(crate) fn text(&self, option: &'a str, typed: Option<&'a str>, variable: &'a str) -> Option<SourcedValue<'a>> {
+        let typed = typed.map(|text| SourcedValue { origin: option, text });
+        typed.or_else(|| Some(SourcedValue { origin: variable, text: self.variables.value(variable)? }))
     }
 
     /// The value of an option, else of its variable. A text that cannot be read is noted and counts as none.
@@ -51,17 +51,17 @@ impl<'a> Reader<'a> {
         variable: &'a str,
         parse: impl FnOnce(&'a str) -> Result<T, E>,
     ) -> Option<T> {
-        let given = self.text(option, typed, variable)?;
-        self.parse(given, parse)
+        let sourced = self.text(option, typed, variable)?;
+        self.parse(sourced, parse)
     }
 
     /// The value of a text. One that cannot be read is noted and counts as none.
     pub(crate) fn parse<T, E: fmt::Display>(
         &mut self,
-        given: Given<'a>,
+        sourced: SourcedValue<'a>,
         parse: impl FnOnce(&'a str) -> Result<T, E>,
     ) -> Option<T> {
-        parse(given.text).map_err(|error| self.problem(given.origin, error)).ok()
+        parse(sourced.text).map_err(|error| self.problem(sourced.origin, error)).ok()
     }
 
     /// Notes a mistake.

@@ -6,7 +6,7 @@ use crate::variables;
 
 /// A command line for a hook.
 #[derive(Debug, PartialEq)]
-pub(super) struct Typed {
+pub(super) struct HookArgs {
     /// The command, the hook's or ours.
     pub(super) command: String,
     /// Its words.
@@ -17,7 +17,7 @@ pub(super) struct Typed {
     pub(super) verbose: String,
 }
 
-impl Typed {
+impl HookArgs {
     /// None if the words are for the program alone: help, a version, a command that starts nothing.
     pub(super) fn read(args: &[OsString]) -> Option<Self> {
         let texts: Vec<&str> = args.iter().skip(1).map(|arg| arg.to_str().unwrap_or_default()).collect();
@@ -67,9 +67,9 @@ fn variable(arg: &str) -> Option<(String, String)> {
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Option<Typed> {
+    fn read(line: &str) -> Option<HookArgs> {
         let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-        Typed::read(&args)
+        HookArgs::read(&args)
     }
 
     #[test]
@@ -94,18 +94,18 @@ mod tests {
 
     #[test]
     fn a_commands_words_are_its_own() {
-        let typed = read("xcluster -vv --verbose exec 1 -- ls --help").unwrap();
-        assert_eq!((typed.command.as_str(), typed.verbose.as_str()), ("exec", "-vvv"));
-        assert_eq!(typed.rest, ["1", "--", "ls", "--help"]);
+        let hook_args = read("xcluster -vv --verbose exec 1 -- ls --help").unwrap();
+        assert_eq!((hook_args.command.as_str(), hook_args.verbose.as_str()), ("exec", "-vvv"));
+        assert_eq!(hook_args.rest, ["1", "--", "ls", "--help"]);
         assert_eq!(read("xcluster mystart --help").unwrap().rest, ["--help"]);
     }
 
     #[test]
     fn options_before_the_words_of_a_hooks_command_are_variables() {
-        let typed = read("xcluster mystart --nvm=2 --nets_vm=0,1 --mem201=256 --name=lab --fast --nvm=3").unwrap();
-        let variables: Vec<(&str, &str)> = typed.variables.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let hook_args = read("xcluster mystart --nvm=2 --nets_vm=0,1 --mem201=256 --name=lab --fast --nvm=3").unwrap();
+        let variables: Vec<(&str, &str)> = hook_args.variables.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         assert_eq!(variables, [("__nvm", "2"), ("__nets_vm", "0,1"), ("__mem201", "256"), ("XCLUSTER_NAME", "lab")]);
-        assert_eq!(typed.rest, ["--fast", "--nvm=3"]);
+        assert_eq!(hook_args.rest, ["--fast", "--nvm=3"]);
         assert!(read("xcluster start --nvm=2").unwrap().variables.is_empty());
     }
 }
