@@ -26,7 +26,7 @@ const PURE: &[&str] = &[
     "topology",
     "net",
     "plan",
-    "guest/topology.rs",
+    "guest/topology_overlay.rs",
     "qemu/command.rs",
     "external/script/qemu_args.rs",
     "external/plugin/abi.rs",

@@ -15,11 +15,11 @@ use xcluster_core::topology::{NetKind, Problems};
 
 use crate::config::{Instance, OvsConfig};
 use crate::names::{self, DATAPATH_LOCK, Names};
-use crate::net::Place;
+use crate::net::NetContext;
 use crate::programs::Programs;
 use crate::state::OvsState;
 use crate::switch::Switch;
-use crate::{check, error, flows, net, port, probe, rows, sweep, tunnel};
+use crate::{check, error, flows, gc, net, port, probe, row_owner, tunnel};
 
 /// The index of `lo`, the first link of every network namespace.
 const LOOPBACK: u32 = 1;
@@ -46,14 +46,14 @@ impl OvsBackend {
         Self { config: Arc::new(config) }
     }
 
-    /// Removes from the host's Open vSwitch what clusters of this user left there whose owners were killed; see [`sweep`].
+    /// Removes from the host's Open vSwitch what clusters of this user left there whose owners were killed; see [`gc`].
     ///
     /// # Errors
-    /// Those of [`sweep`].
+    /// Those of [`gc`].
     ///
-    /// [`sweep`]: crate::sweep
-    pub async fn sweep(&self) -> Result<Vec<String>, NetError> {
-        sweep::sweep(&self.config).await
+    /// [`gc`]: crate::gc
+    pub async fn gc(&self) -> Result<Vec<String>, NetError> {
+        gc::gc(&self.config).await
     }
 
     fn is_private(&self) -> bool {
@@ -115,14 +115,14 @@ impl OvsBackend {
         Ok(Arc::clone(running.insert(Arc::new(switch))))
     }
 
-    fn place<'a>(
+    fn net_context<'a>(
         &'a self,
         context: &BackendContext<'a>,
         state: &'a OvsState,
         switch: &'a Switch,
-    ) -> Result<Place<'a>, NetError> {
+    ) -> Result<NetContext<'a>, NetError> {
         let (names, netlink, namespace) = (&state.names, &state.netlink, self.namespace(context, state)?);
-        Ok(Place { config: &self.config, names, namespace, netlink, switch })
+        Ok(NetContext { config: &self.config, names, namespace, netlink, switch })
     }
 
     /// What is wrong that only a look at the host tells.
@@ -219,10 +219,10 @@ impl NetBackend for OvsBackend {
         let switch = self.switch(context, &state).await?;
         if !self.is_private() && state.has_no_net() {
             let here = self.namespace(context, &state)?;
-            sweep::sweep_but(&switch, here, &state.netlink, Some(&state.names)).await?;
+            gc::gc_except(&switch, here, &state.netlink, Some(&state.names)).await?;
         }
         state.keep_net(net.id, false);
-        net::make(self.place(context, &state, &switch)?, net).await?;
+        net::make(self.net_context(context, &state, &switch)?, net).await?;
         state.keep_net(net.id, true);
         Ok(())
     }
@@ -235,7 +235,7 @@ impl NetBackend for OvsBackend {
         }
         state.wait_removed(port).await?;
         let switch = state.running().await.ok_or_else(|| error::too_early("setup"))?;
-        let port_config = port::wire(self.place(context, &state, &switch)?, port).await?;
+        let port_config = port::wire(self.net_context(context, &state, &switch)?, port).await?;
         state.keep(port, port_config.clone());
         Ok(port_config)
     }
@@ -247,10 +247,10 @@ impl NetBackend for OvsBackend {
             let Some(state) = self.claimed(context, &port.net) else { return Ok(()) };
             let Some(switch) = state.running().await else { return Ok(()) };
             let port_config = state.forget(port);
-            let order = (!switch.has_ended()).then_some(switch);
+            let command = (!switch.has_ended()).then_some(switch);
             state.add_pending_removal(
                 port,
-                tokio::spawn(port::remove_tap(Arc::clone(&state), order, port.clone(), port_config)),
+                tokio::spawn(port::remove_tap(Arc::clone(&state), command, port.clone(), port_config)),
             );
             return Ok(());
         }
@@ -260,8 +260,8 @@ impl NetBackend for OvsBackend {
         let found = match &switch {
             Ok(switch) => {
                 let name = state.names.tap(port.net.id, port.node);
-                let owner = rows::owner(switch, "Port", &name, &state.names).await;
-                owner.map(|owner| (owner == rows::Owner::Ours).then(|| Arc::clone(switch)))
+                let owner = row_owner::row_owner(switch, "Port", &name, &state.names).await;
+                owner.map(|owner| (owner == row_owner::RowOwner::Ours).then(|| Arc::clone(switch)))
             }
             Err(_) => Ok(None),
         };
@@ -287,7 +287,7 @@ impl NetBackend for OvsBackend {
             net::remove_links(&state.netlink, &state.names, net).await?;
         } else {
             let switch = self.switch(context, &state).await?;
-            net::remove(self.place(context, &state, &switch)?, net).await?;
+            net::remove(self.net_context(context, &state, &switch)?, net).await?;
         }
         ports_gone?;
         context.host_locks.release([names::lock_name(net.id)]);

@@ -114,7 +114,7 @@ impl Names {
     }
 
     /// The cluster and the user, as the database has them.
-    pub(crate) fn who(&self) -> [String; 2] {
+    pub(crate) fn owner_ids(&self) -> [String; 2] {
         [self.cluster.clone(), self.uid.to_string()]
     }
 

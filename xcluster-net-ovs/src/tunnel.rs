@@ -14,9 +14,9 @@ use xcluster_core::topology::Problems;
 
 use crate::config::{OvsConfig, OvsNet, Tunnel, TunnelKind};
 use crate::names::Names;
-use crate::net::Place;
-use crate::orders;
+use crate::net::NetContext;
 use crate::switch::Datapath;
+use crate::vsctl_commands;
 
 /// The bytes of a tag of IEEE 802.1Q, which frames have on their way where there are VLANs.
 const TAG: u16 = 4;
@@ -90,7 +90,7 @@ fn has_vlans(settings: &OvsNet) -> bool {
 
 /// Makes the way to another host, and a port of the bridge of it. `before` are those of the net that are there already.
 pub(crate) async fn make(
-    Place { switch, namespace, netlink, names, .. }: Place<'_>,
+    NetContext { switch, namespace, netlink, names, .. }: NetContext<'_>,
     net: &Net,
     before: &[Tunnel],
     tunnel: &Tunnel,
@@ -103,7 +103,7 @@ pub(crate) async fn make(
         }
         make_link(namespace, netlink, names, net, (index, tunnel)).await?;
     }
-    Ok(switch.transact(orders::tunnel(names, net, index, tunnel, switch.datapath)).await?)
+    Ok(switch.transact(vsctl_commands::tunnel(names, net, index, tunnel, switch.datapath)).await?)
 }
 
 /// Whether two tunnels of a net are one link of the kernel.
@@ -134,7 +134,7 @@ async fn make_link(
         name: &name,
         group: names.group(net.id),
         wrapping: wrapping(tunnel.kind),
-        vni: orders::vni(net, tunnel),
+        vni: vsctl_commands::vni(net, tunnel),
         remote: tunnel.remote,
         local: tunnel.local,
         port: tunnel.port.unwrap_or(tunnel.kind.port()),
@@ -170,7 +170,7 @@ fn not_made(failure: NetlinkError, net: &Net, tunnel: &Tunnel) -> NetError {
         },
         // Of two that wrap the same the kernel could not tell whose a frame is.
         Some(Errno::EEXIST | Errno::EBUSY) => NetError::InUse {
-            what: format!("{name} with VNI {}", orders::vni(net, tunnel)),
+            what: format!("{name} with VNI {}", vsctl_commands::vni(net, tunnel)),
             by: "another link of the network namespace".to_owned(),
         },
         _ => failure.into(),

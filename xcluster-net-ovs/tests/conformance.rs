@@ -38,13 +38,13 @@ fn of_own(netns: Netns) -> impl Iterator<Item = Test> {
 fn of_host(
     netns_mode: &'static str,
     configure: fn(OvsConfig) -> OvsConfig,
-    place: fn(Subject) -> Subject,
+    placed: fn(Subject) -> Subject,
 ) -> impl Iterator<Item = Test> {
     let trials_at = move |db: String| {
         let config = configure(OvsConfig::default().on_system(db));
         let foreign_objects = SomebodysBridge { db: config.db.clone() };
         let make = move || Arc::new(OvsBackend::new(config.clone())) as Arc<dyn NetBackend>;
-        trials(&place(Subject::new(make).with_foreign_objects(foreign_objects)))
+        trials(&placed(Subject::new(make).with_foreign_objects(foreign_objects)))
     };
     (0..trials_at(String::new()).len()).filter_map(move |index| {
         let dir = tempfile::tempdir().expect("there is a folder for temporary files");
@@ -79,8 +79,8 @@ impl SomebodysLink {
 
 #[async_trait(?Send)]
 impl ForeignObjects for SomebodysLink {
-    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
-        let (netlink, name) = (Netlink::connect(context.needed_namespace()?)?, format!("xcbr{}", net.id));
+    async fn plant(&self, placed: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
+        let (netlink, name) = (Netlink::connect(placed.needed_namespace()?)?, format!("xcbr{}", net.id));
         let bridge = NewBridge { name: &name, group: 0, address: [2, 0, 0, 0, 0, 1], forward_link_local: 0 };
         netlink.make_bridge(&bridge).await?;
         let looks = Self::looks(&netlink, &name).await?;
@@ -88,8 +88,8 @@ impl ForeignObjects for SomebodysLink {
         Ok(())
     }
 
-    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
-        let (netlink, name) = (Netlink::connect(context.needed_namespace()?)?, format!("xcbr{}", net.id));
+    async fn remove_intact(&self, placed: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
+        let (netlink, name) = (Netlink::connect(placed.needed_namespace()?)?, format!("xcbr{}", net.id));
         let before = self.planted.lock().unwrap_or_else(PoisonError::into_inner).remove(&net.id);
         let now = Self::looks(&netlink, &name).await?;
         ensure(before.as_deref() == Some(&now), || format!("it was {before:?} and is {now}"))?;
@@ -111,16 +111,16 @@ impl SomebodysBridge {
 
 #[async_trait(?Send)]
 impl ForeignObjects for SomebodysBridge {
-    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
-        let name = bridge_name(context.cluster, net.id);
+    async fn plant(&self, placed: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
+        let name = bridge_name(placed.cluster, net.id);
         let mark = format!("external_ids:looks=\"{name}\"");
         let netdev = ["--", "set", "Bridge", &name, "datapath_type=netdev", &mark];
         vsctl(&self.db, &[&["add-br", &name], &netdev[..]].concat()).await?;
         Ok(())
     }
 
-    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
-        let name = bridge_name(context.cluster, net.id);
+    async fn remove_intact(&self, placed: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
+        let name = bridge_name(placed.cluster, net.id);
         let looks = self.looks(&name).await?;
         ensure(looks.contains(&format!("looks={name}")) && !looks.contains("xcluster"), || looks.clone())?;
         vsctl(&self.db, &["del-br", &name]).await?;

@@ -8,7 +8,7 @@ use xcluster_core::name::{ClusterName, NetId};
 use xcluster_core::net::{HostAccess, Net, NetBackend, NetError};
 use xcluster_core::testing::{TestFailure, ensure};
 use xcluster_net_ovs::testing::{HostSwitch, bridge_name, vsctl};
-use xcluster_net_ovs::{OvsBackend, OvsConfig, OvsNet, sweep};
+use xcluster_net_ovs::{OvsBackend, OvsConfig, OvsNet, gc};
 
 use fixture::{Fixture, check_links};
 
@@ -101,9 +101,9 @@ async fn what_a_killed_owner_left_is_swept_by_the_next_start() -> Result<(), Tes
 async fn what_a_killed_owner_left_can_be_swept() -> Result<(), TestFailure> {
     let host = Host::new().await?;
     kill(&host, "killed").await?;
-    let swept = sweep(&host.config()).await?;
+    let swept = gc(&host.config()).await?;
     ensure(swept == [bridge("killed")], || format!("{swept:?}"))?;
-    let swept = OvsBackend::new(host.config()).sweep().await?;
+    let swept = OvsBackend::new(host.config()).gc().await?;
     ensure(swept.is_empty(), || format!("{swept:?}"))?;
     ensure(host.ask(&["list-br"]).await?.is_empty(), || "a bridge is left".to_owned())?;
     check_links(&Namespace::here(), &["lo"]).await
@@ -139,7 +139,7 @@ async fn a_sweep_leaves_the_living_and_strangers_alone() -> Result<(), TestFailu
         host.ask(&[&add[..], &ids].concat()).await?;
     }
     host.ask(&["add-br", "own", "--", "set", "Bridge", "own", "datapath_type=netdev"]).await?;
-    let swept = sweep(&host.config()).await?;
+    let swept = gc(&host.config()).await?;
     ensure(swept.is_empty(), || format!("{swept:?} were swept"))?;
     let there = host.ask(&["list-br"]).await?;
     ensure(there.lines().count() == 4, || there.clone())?;
@@ -191,7 +191,7 @@ async fn a_database_that_is_gone_is_told_and_taps_go_all_the_same() -> Result<()
     drop(fixture);
     check_links(&Namespace::here(), &["lo", "ovs-netdev"]).await?;
     let again = HostSwitch::start(host.dir.path()).await?;
-    let swept = sweep(&host.config()).await?;
+    let swept = gc(&host.config()).await?;
     ensure(swept == [bridge("bereft")], || format!("{swept:?}"))?;
     Ok(again.end().await?)
 }

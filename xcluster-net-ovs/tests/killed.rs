@@ -24,7 +24,7 @@ use xcluster_core::name::NetId;
 use xcluster_core::net::NetBackend;
 use xcluster_core::testing::{TestContext, TestFailure, ensure, harness};
 use xcluster_net_ovs::testing::{HostSwitch, vsctl};
-use xcluster_net_ovs::{OvsConfig, OvsNet, sweep};
+use xcluster_net_ovs::{OvsConfig, OvsNet, gc};
 
 use fixture::{Fixture, check_links, links};
 
@@ -39,7 +39,7 @@ const MOMENTS: [&str; 4] = ["begun", "allowed", "made", "wired"];
 /// How much later than that it is killed, in milliseconds: when exactly in the course of things is never the same.
 const LATER: [u64; 6] = [0, 5, 15, 30, 60, 120];
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -124,7 +124,7 @@ impl Owner {
             }
             Err(TestFailure::new("the owner has ended"))
         };
-        timeout(PATIENCE, said).await.map_err(|_| TestFailure::new("the moment does not come"))?
+        timeout(TIMEOUT, said).await.map_err(|_| TestFailure::new("the moment does not come"))?
     }
 
     /// Kills it at a moment, and waits until all of its processes are gone.
@@ -140,7 +140,7 @@ impl Owner {
             }
         });
         let late = |_| TestFailure::new(format!("processes are left: {:?}", members(session)));
-        Ok(timeout(PATIENCE, reaped).await.map_err(late)??)
+        Ok(timeout(TIMEOUT, reaped).await.map_err(late)??)
     }
 
     /// Has it end by itself.
@@ -148,7 +148,7 @@ impl Owner {
         self.until(MOMENTS[3]).await?;
         drop(self.child.stdin.take());
         let ended =
-            timeout(PATIENCE, self.child.wait()).await.map_err(|_| TestFailure::new("the owner does not end"))??;
+            timeout(TIMEOUT, self.child.wait()).await.map_err(|_| TestFailure::new("the owner does not end"))??;
         ensure(ended.success(), || ended.to_string())
     }
 }
@@ -215,7 +215,7 @@ async fn what_is_left_in_the_hosts_switch_is_swept_by_another_process() -> Resul
         Owner::start(host.db())?.dies_at(moment, later).await?;
         let left = vsctl(host.db(), &["list-br"]).await?;
         most = most.max(left.lines().count());
-        sweep(&OvsConfig::default().on_system(host.db())).await?;
+        gc(&OvsConfig::default().on_system(host.db())).await?;
         let left = vsctl(host.db(), &["list-br"]).await?;
         ensure(left.is_empty(), || format!("{left} is left"))?;
         // A link that the switch had not opened yet has no row: it goes with the next start of that cluster.

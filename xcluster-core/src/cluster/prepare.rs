@@ -131,13 +131,13 @@ impl Prepared {
         let mut args: Vec<String> = guest::KERNEL_ARGS.iter().map(|&arg| arg.to_owned()).collect();
         args.extend(root.map(str::to_owned));
         if plan.options.identity == Identity::Kernel {
-            args.push(guest::args::id(planned.node.id));
+            args.push(guest::kernel_args::id(planned.node.id));
         }
         if plan.addressing.ipv6_prefix != crate::addr::Ipv6Prefix::default() {
-            args.push(guest::args::prefix(&plan.addressing.ipv6_prefix));
+            args.push(guest::kernel_args::prefix(&plan.addressing.ipv6_prefix));
         }
         if !plan.options.login {
-            args.push(guest::args::NO_LOGIN.to_owned());
+            args.push(guest::kernel_args::NO_LOGIN.to_owned());
         }
         if !planned.node.kernel_args.is_empty() {
             args.push(planned.node.kernel_args.clone());

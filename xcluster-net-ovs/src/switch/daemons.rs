@@ -21,9 +21,9 @@ use xcluster_core::host::namespace::keep_privileges;
 use xcluster_core::host::{Namespace, ProcessTree, TreeEnd};
 use xcluster_core::net::NetError;
 
-use super::vsctl::{Order, Vsctl};
-use crate::error::{self, Trouble};
-use crate::programs::{self, PATIENCE, Programs, SERVER, TOOL, VSWITCHD};
+use super::vsctl::{Vsctl, VsctlCommand};
+use crate::error::{self, SwitchError};
+use crate::programs::{self, Programs, SERVER, TIMEOUT, TOOL, VSWITCHD};
 
 /// How much of what a process says is kept, in bytes.
 const SAID_MAX: usize = 16 * 1024;
@@ -66,7 +66,7 @@ impl Daemons {
         if inside.is_none() {
             keep_privileges(&mut command);
         }
-        let not_run = |source| NetError::from(Trouble::NotRun { program: SERVER.to_owned(), source });
+        let not_run = |source| NetError::from(SwitchError::NotRun { program: SERVER.to_owned(), source });
         let (tree, output) = ProcessTree::start(command, inside).map_err(not_run)?;
         let log = Arc::new(DaemonLog { log: dir.join("ovs-vswitchd.log"), ..DaemonLog::default() });
         tokio::spawn(keep(output.stderr, Arc::clone(&log)));
@@ -75,18 +75,18 @@ impl Daemons {
         let daemons = Self { tree, db: format!("unix:{}", dir.join("db.sock").display()), log, ended };
         let ready = daemons.ready(programs, output.stdout).await;
         match ready {
-            Err(_) if daemons.ends_soon().await => Err(Trouble::Ended(daemons.ended().unwrap_or_default()).into()),
+            Err(_) if daemons.ends_soon().await => Err(SwitchError::Ended(daemons.ended().unwrap_or_default()).into()),
             ready => Ok(ready.map(|()| daemons)?),
         }
     }
 
-    async fn ready(&self, programs: &Programs, stdout: impl AsyncRead + Unpin) -> Result<(), Trouble> {
+    async fn ready(&self, programs: &Programs, stdout: impl AsyncRead + Unpin) -> Result<(), SwitchError> {
         let mut lines = BufReader::new(stdout).lines();
-        match timeout(PATIENCE, lines.next_line()).await {
+        match timeout(TIMEOUT, lines.next_line()).await {
             // The first transaction ends when the switch has read the database.
-            Ok(Ok(Some(_))) => Vsctl::new(programs, &self.db).transact(&Order::new(["init"])).await,
-            Ok(_) => Err(Trouble::Ended("without a word".to_owned())),
-            Err(_) => Err(Trouble::Late { program: SERVER.to_owned(), seconds: PATIENCE.as_secs() }),
+            Ok(Ok(Some(_))) => Vsctl::new(programs, &self.db).transact(&VsctlCommand::new(["init"])).await,
+            Ok(_) => Err(SwitchError::Ended("without a word".to_owned())),
+            Err(_) => Err(SwitchError::Late { program: SERVER.to_owned(), seconds: TIMEOUT.as_secs() }),
         }
     }
 
@@ -108,7 +108,7 @@ impl Daemons {
     /// Ends both, and waits until they are gone.
     pub(crate) async fn end(&self) -> Result<(), NetError> {
         self.log.expected.store(true, Ordering::Relaxed);
-        let late = |_| NetError::from(Trouble::Late { program: VSWITCHD.to_owned(), seconds: DEATH.as_secs() });
+        let late = |_| NetError::from(SwitchError::Late { program: VSWITCHD.to_owned(), seconds: DEATH.as_secs() });
         timeout(DEATH, self.tree.end()).await.map_err(late)
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use xcluster_core::Cluster;
-use xcluster_core::guest::args::READY_LINE;
+use xcluster_core::guest::kernel_args::READY_LINE;
 use xcluster_core::guest::{Image, standard_image};
 use xcluster_core::plan::{GuestSource, Readiness};
 

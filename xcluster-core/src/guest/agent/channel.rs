@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::wire::{self, End, FromGuest, ToGuest, WINDOW};
-use crate::guest::exec::lane::{Order, Report};
+use crate::guest::exec::command_stream::{Report, StreamRequest};
 use crate::guest::exec::{ExecError, Status, printable};
 
 /// How long after a command's own deadline its end may be reported: a guest under TCG on a loaded host is slow, and its
@@ -110,9 +110,9 @@ impl Channel {
     }
 
     /// Takes what the user's end orders; what the guest must be told of it.
-    pub(super) fn obey(&mut self, order: Order) -> Option<ToGuest> {
-        Some(match order {
-            Order::Consumed(cost) => {
+    pub(super) fn apply(&mut self, request: StreamRequest) -> Option<ToGuest> {
+        Some(match request {
+            StreamRequest::Consumed(cost) => {
                 self.unconsumed -= cost;
                 self.consumed += cost;
                 if self.consumed < GRANT {
@@ -120,16 +120,16 @@ impl Channel {
                 }
                 ToGuest::Credit(std::mem::take(&mut self.consumed))
             }
-            Order::Data(bytes) => {
+            StreamRequest::Data(bytes) => {
                 self.unacknowledged += wire::cost(bytes.len());
                 ToGuest::Data(bytes)
             }
-            Order::Eof { total } => {
+            StreamRequest::Eof { total } => {
                 self.eof = true;
                 ToGuest::Eof { total }
             }
-            Order::Signal(number) => ToGuest::Signal(number),
-            Order::Cancel => ToGuest::Cancel,
+            StreamRequest::Signal(number) => ToGuest::Signal(number),
+            StreamRequest::Cancel => ToGuest::Cancel,
         })
     }
 

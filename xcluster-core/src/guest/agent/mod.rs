@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use self::channel::{Channel, Patience};
 use self::driver::{Driver, Request, State};
 use self::wire::{Exec, HEADER, MAX_BODY, ToGuest};
-use super::exec::lane::{Lane, Orders};
+use super::exec::command_stream::{CommandStream, RequestSender};
 use super::exec::{Command, ExecError, Execution, Stdin, StdinWriter};
 
 /// The agent's program, statically linked for the machine this library is built for.
@@ -75,22 +75,22 @@ impl Agent {
             stdin: command.stdin != Stdin::Null,
             timeout_ms: command.timeout.map_or(0, millis),
         };
-        let mut lane = self.open(&ToGuest::Exec(exec), Patience::Command(command.timeout))?;
+        let mut command_stream = self.open(&ToGuest::Exec(exec), Patience::Command(command.timeout))?;
         match &command.stdin {
             Stdin::Streamed => {}
-            Stdin::Null => drop(lane.take_input()),
+            Stdin::Null => drop(command_stream.take_input()),
             Stdin::Bytes(bytes) => {
-                if let Some(input) = lane.take_input() {
+                if let Some(input) = command_stream.take_input() {
                     let (mut stdin, bytes) = (StdinWriter::new(input), bytes.clone());
                     // A command that does not want all of its input is no error.
                     tokio::spawn(async move { stdin.write_all(&bytes).await });
                 }
             }
         }
-        Ok(Execution::new(lane, command))
+        Ok(Execution::new(command_stream, command))
     }
 
-    fn open(&self, opening: &ToGuest, patience: Patience) -> Result<Lane, ExecError> {
+    fn open(&self, opening: &ToGuest, patience: Patience) -> Result<CommandStream, ExecError> {
         let id = self.newest.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let mut frame = Vec::new();
         wire::encode(id, opening, &mut frame);
@@ -99,9 +99,9 @@ impl Agent {
         }
         let (channel, (reports, credits)) = Channel::new(opening, patience);
         let requests = self.requests.clone();
-        let orders = Orders::new(move |order| drop(requests.send(Request::Order(id, order))));
+        let requests = RequestSender::new(move |request| drop(requests.send(Request::Stream(id, request))));
         match self.requests.send(Request::Open { id, frame, channel }) {
-            Ok(()) => Ok(Lane::new(orders, reports, Some(credits))),
+            Ok(()) => Ok(CommandStream::new(requests, reports, Some(credits))),
             Err(_) => Err(match &*self.state.borrow() {
                 State::Ended(reason) => ExecError::Lost { reason: reason.clone() },
                 State::Booting | State::Ready(_) => abandoned(),

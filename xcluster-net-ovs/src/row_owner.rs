@@ -7,7 +7,7 @@ use crate::switch::{Row, Switch};
 
 /// Whose a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Owner {
+pub(crate) enum RowOwner {
     /// There is none.
     Nobody,
     /// This cluster's.
@@ -17,11 +17,13 @@ pub(crate) enum Owner {
 }
 
 /// Whose the row of this name is.
-pub(crate) async fn owner(switch: &Switch, table: &str, name: &str, names: &Names) -> Result<Owner, NetError> {
+pub(crate) async fn row_owner(switch: &Switch, table: &str, name: &str, names: &Names) -> Result<RowOwner, NetError> {
     let rows = switch.read(["--if-exists", "--columns=name,external_ids", "list", table, name]).await?;
-    Ok(rows.first().map_or(Owner::Nobody, |row| if is_ours(row, names) { Owner::Ours } else { Owner::Stranger }))
+    Ok(rows
+        .first()
+        .map_or(RowOwner::Nobody, |row| if is_ours(row, names) { RowOwner::Ours } else { RowOwner::Stranger }))
 }
 
 fn is_ours(row: &Row, names: &Names) -> bool {
-    [ID_CLUSTER, ID_UID].map(|key| row.key("external_ids", key).map(str::to_owned)) == names.who().map(Some)
+    [ID_CLUSTER, ID_UID].map(|key| row.key("external_ids", key).map(str::to_owned)) == names.owner_ids().map(Some)
 }

@@ -6,14 +6,14 @@ use xcluster_core::net::{Net, Port};
 
 use crate::config::{FailMode, OvsNet, OvsPort, Tunnel, TunnelKind};
 use crate::names::{ID_NETNS, ID_NODE, Names};
-use crate::switch::{Datapath, Order};
+use crate::switch::{Datapath, VsctlCommand};
 
 /// The OpenFlow numbers of ports: a node has its own, up to 240. Numbers above are for the copy of all frames, then for other
 /// hosts.
 const CAPTURE_PORT: usize = 1000;
 
 /// What makes the bridge of a net, and what is copied from it.
-pub(crate) fn bridge(names: &Names, net: &Net, settings: &OvsNet, datapath: Datapath, netns: u64) -> Order {
+pub(crate) fn bridge(names: &Names, net: &Net, settings: &OvsNet, datapath: Datapath, netns: u64) -> VsctlCommand {
     let name = names.bridge(net.id);
     let fail_mode = match settings.fail_mode {
         FailMode::Standalone => "fail_mode=standalone",
@@ -29,23 +29,24 @@ pub(crate) fn bridge(names: &Names, net: &Net, settings: &OvsNet, datapath: Data
     bridge.push(id(ID_NETNS, &netns.to_string()));
     let mut interface = set("Interface", &name);
     interface.push(format!("mtu_request={}", net.mtu));
-    let mut order = Order::new(["add-br", &name]).and(bridge).and(interface).expecting(&name, Some(net.mtu));
+    let mut command = VsctlCommand::new(["add-br", &name]).and(bridge).and(interface).expecting(&name, Some(net.mtu));
     if let Some(tag) = settings.tag {
-        order = order.and(set("Port", &name).into_iter().chain([format!("tag={tag}")]));
+        command = command.and(set("Port", &name).into_iter().chain([format!("tag={tag}")]));
     }
     if !settings.controllers.is_empty() {
-        order = order.and(["set-controller", &name].map(str::to_owned).into_iter().chain(settings.controllers.clone()));
+        command =
+            command.and(["set-controller", &name].map(str::to_owned).into_iter().chain(settings.controllers.clone()));
     }
-    if settings.mirror { capture(order, names, net) } else { order }
+    if settings.mirror { capture(command, names, net) } else { command }
 }
 
-fn capture(order: Order, names: &Names, net: &Net) -> Order {
+fn capture(command: VsctlCommand, names: &Names, net: &Net) -> VsctlCommand {
     let (bridge, name) = (names.bridge(net.id), names.capture(net.id));
     let mut interface = set("Interface", &name);
     interface.extend(["type=internal".to_owned(), format!("ofport_request={CAPTURE_PORT}")]);
     interface.push(format!("mtu_request={}", net.mtu));
     let mirror = ["create", "Mirror", &format!("name={name}"), "select_all=true", "output_port=@port"];
-    order
+    command
         .and(["add-port", &bridge, &name])
         .and(interface)
         .and(["--id=@port", "get", "Port", &name])
@@ -55,12 +56,12 @@ fn capture(order: Order, names: &Names, net: &Net) -> Order {
 }
 
 /// What removes the bridge of a net, with all of its ports.
-pub(crate) fn no_bridge(name: &str) -> Order {
-    Order::new(["--if-exists", "del-br", name])
+pub(crate) fn remove_bridge(name: &str) -> VsctlCommand {
+    VsctlCommand::new(["--if-exists", "del-br", name])
 }
 
 /// What makes a tap a port of its bridge.
-pub(crate) fn port(names: &Names, port: &Port, settings: &OvsNet) -> Order {
+pub(crate) fn port(names: &Names, port: &Port, settings: &OvsNet) -> VsctlCommand {
     let (bridge, name) = (names.bridge(port.net.id), names.tap(port.net.id, port.node));
     let mut row = set("Port", &name);
     row.extend(ids(names.ids(port.net.id)));
@@ -68,19 +69,19 @@ pub(crate) fn port(names: &Names, port: &Port, settings: &OvsNet) -> Order {
     row.extend(vlans(&vlans_of(settings, port.node)));
     let mut interface = set("Interface", &name);
     interface.push(format!("ofport_request={}", port.node.number()));
-    let order = Order::new(["--may-exist", "add-port", &bridge, &name]).and(row).and(interface);
-    order.expecting(&name, Some(port.net.mtu))
+    let command = VsctlCommand::new(["--may-exist", "add-port", &bridge, &name]).and(row).and(interface);
+    command.expecting(&name, Some(port.net.mtu))
 }
 
 /// What removes a port.
-pub(crate) fn no_port(names: &Names, port: &Port) -> Order {
+pub(crate) fn remove_port(names: &Names, port: &Port) -> VsctlCommand {
     let (bridge, name) = (names.bridge(port.net.id), names.tap(port.net.id, port.node));
-    Order::new(["--if-exists", "del-port", &bridge, &name])
+    VsctlCommand::new(["--if-exists", "del-port", &bridge, &name])
 }
 
 /// What makes the way to another host a port. In the kernel's datapath the switch makes the way itself; else it is a link
 /// that is there.
-pub(crate) fn tunnel(names: &Names, net: &Net, index: usize, tunnel: &Tunnel, datapath: Datapath) -> Order {
+pub(crate) fn tunnel(names: &Names, net: &Net, index: usize, tunnel: &Tunnel, datapath: Datapath) -> VsctlCommand {
     let (bridge, name) = (names.bridge(net.id), names.tunnel(net.id, index));
     let mut interface = set("Interface", &name);
     interface.push(format!("ofport_request={}", CAPTURE_PORT + 1 + index));
@@ -91,7 +92,7 @@ pub(crate) fn tunnel(names: &Names, net: &Net, index: usize, tunnel: &Tunnel, da
     // What one host sent is not for the next: they are all joined to each other, and frames would circle.
     row.push("protected=true".to_owned());
     row.extend(ids(names.ids(net.id)));
-    Order::new(["add-port", &bridge, &name]).and(row).and(interface).expecting(&name, None)
+    VsctlCommand::new(["add-port", &bridge, &name]).and(row).and(interface).expecting(&name, None)
 }
 
 fn options(net: &Net, tunnel: &Tunnel) -> Vec<String> {

@@ -31,7 +31,7 @@ pub(crate) enum Report {
 
 /// What the user's side orders.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum StreamRequest {
     /// So many credits' worth of data is off our hands.
     Consumed(u32),
     /// Input, or content of a file.
@@ -49,19 +49,19 @@ pub(crate) enum Order {
 
 /// Where orders go. They are dropped when the agent is gone, which the reports will tell.
 #[derive(Clone)]
-pub(crate) struct Orders(Arc<dyn Fn(Order) + Send + Sync>);
+pub(crate) struct RequestSender(Arc<dyn Fn(StreamRequest) + Send + Sync>);
 
-impl Orders {
-    pub(crate) fn new(send: impl Fn(Order) + Send + Sync + 'static) -> Self {
+impl RequestSender {
+    pub(crate) fn new(send: impl Fn(StreamRequest) + Send + Sync + 'static) -> Self {
         Self(Arc::new(send))
     }
 
-    pub(crate) fn send(&self, order: Order) {
-        (self.0)(order);
+    pub(crate) fn send(&self, request: StreamRequest) {
+        (self.0)(request);
     }
 }
 
-impl fmt::Debug for Orders {
+impl fmt::Debug for RequestSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Orders")
     }
@@ -69,22 +69,22 @@ impl fmt::Debug for Orders {
 
 /// The user's end. Dropped before the last report, it cancels.
 #[derive(Debug)]
-pub(crate) struct Lane {
-    orders: Orders,
+pub(crate) struct CommandStream {
+    requests: RequestSender,
     reports: mpsc::UnboundedReceiver<Result<Report, ExecError>>,
     input: Option<Input>,
     finished: bool,
 }
 
-impl Lane {
+impl CommandStream {
     /// `credits` are what input may be sent; the agent's side adds to them, and closes them when input is useless.
     pub(crate) fn new(
-        orders: Orders,
+        requests: RequestSender,
         reports: mpsc::UnboundedReceiver<Result<Report, ExecError>>,
         credits: Option<Arc<Semaphore>>,
     ) -> Self {
-        let input = credits.map(|credits| Input { orders: orders.clone(), credits, total: 0 });
-        Self { orders, reports, input, finished: false }
+        let input = credits.map(|credits| Input { requests: requests.clone(), credits, total: 0 });
+        Self { requests, reports, input, finished: false }
     }
 
     /// The next report; none after the last one. Nothing is lost if the future is dropped.
@@ -95,7 +95,7 @@ impl Lane {
         let report = self.reports.recv().await;
         let report = report.unwrap_or_else(|| Err(ExecError::Lost { reason: "its cluster has ended".into() }));
         match &report {
-            Ok(Report::Data(_, bytes)) => self.orders.send(Order::Consumed(wire::cost(bytes.len()))),
+            Ok(Report::Data(_, bytes)) => self.requests.send(StreamRequest::Consumed(wire::cost(bytes.len()))),
             Ok(Report::Opened { .. }) => {}
             Ok(Report::Ended(_) | Report::Complete { .. }) | Err(_) => self.finished = true,
         }
@@ -108,14 +108,14 @@ impl Lane {
     }
 
     pub(crate) fn signal(&self, number: i32) {
-        self.orders.send(Order::Signal(number));
+        self.requests.send(StreamRequest::Signal(number));
     }
 }
 
-impl Drop for Lane {
+impl Drop for CommandStream {
     fn drop(&mut self) {
         if !self.finished {
-            self.orders.send(Order::Cancel);
+            self.requests.send(StreamRequest::Cancel);
         }
     }
 }
@@ -123,7 +123,7 @@ impl Drop for Lane {
 /// Data for the guest. Its end must be said: dropped before that, it was cut short.
 #[derive(Debug)]
 pub(crate) struct Input {
-    orders: Orders,
+    requests: RequestSender,
     credits: Arc<Semaphore>,
     total: u64,
 }
@@ -135,14 +135,14 @@ impl Input {
             let credits = self.credits.acquire_many(wire::cost(chunk.len())).await;
             credits.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?.forget();
             self.total += chunk.len() as u64;
-            self.orders.send(Order::Data(chunk.to_vec()));
+            self.requests.send(StreamRequest::Data(chunk.to_vec()));
         }
         Ok(())
     }
 
     /// Says that this was all, and how much it was.
     pub(crate) fn finish(&self) -> u64 {
-        self.orders.send(Order::Eof { total: self.total });
+        self.requests.send(StreamRequest::Eof { total: self.total });
         self.total
     }
 }

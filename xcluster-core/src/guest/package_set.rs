@@ -6,15 +6,15 @@ const FORM: u32 = 3;
 
 /// What is taken out of the distribution's packages.
 #[derive(Debug)]
-pub(super) struct Recipe {
+pub(super) struct PackageSet {
     /// Packages that depend on the distribution's newest small kernel; the first that the distribution has is taken.
     pub(super) kernels: &'static [&'static str],
     /// Programs by the package that has them.
     pub(super) programs: &'static [(&'static str, &'static [&'static str])],
     /// Programs that are compressed until somebody runs one, by the package that has them: few tests do, and unpacked
     /// they and their libraries would take 14 of a node's 128 MB.
-    pub(super) shelf: &'static [(&'static str, &'static [&'static str])],
-    /// Packages of which only files below [`Recipe::data`] are wanted.
+    pub(super) lazy_programs: &'static [(&'static str, &'static [&'static str])],
+    /// Packages of which only files below [`PackageSet::data`] are wanted.
     pub(super) data_packages: &'static [&'static str],
     /// Files, or folders when they end with `/`, that the programs read.
     pub(super) data: &'static [&'static str],
@@ -25,7 +25,7 @@ pub(super) struct Recipe {
 }
 
 /// The guest of xcluster.
-pub(super) const STANDARD: Recipe = Recipe {
+pub(super) const STANDARD: PackageSet = PackageSet {
     // Debian's kernel for clouds; Ubuntu has none of that name.
     kernels: &["linux-image-cloud-amd64", "linux-image-virtual"],
     programs: &[
@@ -37,7 +37,7 @@ pub(super) const STANDARD: Recipe = Recipe {
         ("iproute2", &["ip", "tc", "bridge"]),
         ("nftables", &["nft"]),
     ],
-    shelf: &[("iproute2", &["ss", "nstat", "devlink"]), ("tcpdump", &["tcpdump"]), ("iperf3", &["iperf3"])],
+    lazy_programs: &[("iproute2", &["ss", "nstat", "devlink"]), ("tcpdump", &["tcpdump"]), ("iperf3", &["iperf3"])],
     data_packages: &["ncurses-base", "netbase"],
     data: &[
         // The names that programs take for numbers. Newer versions of `ip` have moved theirs.
@@ -165,10 +165,10 @@ pub(super) const STANDARD: Recipe = Recipe {
     ],
 };
 
-impl Recipe {
+impl PackageSet {
     /// The packages that the recipe names, apart from the kernel's.
     pub(super) fn packages(&self) -> impl Iterator<Item = &'static str> {
-        let programs = self.programs.iter().chain(self.shelf).map(|(package, _)| *package);
+        let programs = self.programs.iter().chain(self.lazy_programs).map(|(package, _)| *package);
         programs.chain(self.data_packages.iter().copied())
     }
 

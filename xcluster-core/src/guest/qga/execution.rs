@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::client::decode;
 use super::{MOST_OUTPUT, Pauses, Qga, nonsense};
 use crate::guest::agent::wire::{CHUNK, Stream};
-use crate::guest::exec::lane::{Order, Report};
+use crate::guest::exec::command_stream::{Report, StreamRequest};
 use crate::guest::exec::{Command, ExecError, Status, Stdin};
 
 /// What runs the command: in its directory, with its environment, and in a session of its own so that it can be killed with
@@ -29,21 +29,21 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// The task behind an execution.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct QgaExecution {
     qga: Qga,
     command: Command,
     reports: mpsc::UnboundedSender<Result<Report, ExecError>>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    requests: mpsc::UnboundedReceiver<StreamRequest>,
 }
 
-impl Run {
+impl QgaExecution {
     pub(super) fn new(
         qga: Qga,
         command: Command,
         reports: mpsc::UnboundedSender<Result<Report, ExecError>>,
-        orders: mpsc::UnboundedReceiver<Order>,
+        requests: mpsc::UnboundedReceiver<StreamRequest>,
     ) -> Self {
-        Self { qga, command, reports, orders }
+        Self { qga, command, reports, requests }
     }
 
     /// Reports the result, unless nobody waits for it any more.
@@ -86,10 +86,10 @@ impl Run {
                     pauses = Pauses::new();
                     self.signal(pid, SIGKILL).await?;
                 }
-                order = self.orders.recv() => match order {
-                    Some(Order::Signal(number)) => self.signal(pid, number).await?,
-                    Some(Order::Consumed(_) | Order::Data(_) | Order::Eof { .. }) => {}
-                    Some(Order::Cancel) | None => {
+                request = self.requests.recv() => match request {
+                    Some(StreamRequest::Signal(number)) => self.signal(pid, number).await?,
+                    Some(StreamRequest::Consumed(_) | StreamRequest::Data(_) | StreamRequest::Eof { .. }) => {}
+                    Some(StreamRequest::Cancel) | None => {
                         self.signal(pid, SIGKILL).await?;
                         return Ok(None);
                     }

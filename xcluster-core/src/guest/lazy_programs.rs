@@ -1,5 +1,5 @@
 //! Programs that stay compressed in a guest until somebody runs one. Which ones, the recipe says; how they are unpacked,
-//! the script `run-from-shelf` in the base.
+//! the script `run-lazy-program` in the base.
 
 use std::io;
 
@@ -8,23 +8,23 @@ use tar::{Builder, EntryType, Header};
 use super::compress::pack_gzip;
 
 /// Where the archive lies in a guest.
-pub(super) const ARCHIVE: &str = "usr/lib/xcluster/shelf.tar.gz";
+pub(super) const ARCHIVE: &str = "usr/lib/xcluster/lazy.tar.gz";
 
 /// What a program on the shelf is a link to: a script that looks at the name it is called by.
-pub(super) const RUN: &str = "/usr/lib/xcluster/run-from-shelf";
+pub(super) const RUN: &str = "/usr/lib/xcluster/run-lazy-program";
 
 /// Where a library of the shelf is when it is unpacked; until then the link that the loader finds leads nowhere.
 pub(super) fn library(name: &str) -> String {
-    format!("/usr/lib/xcluster/shelf/lib/{name}")
+    format!("/usr/lib/xcluster/lazy/lib/{name}")
 }
 
 /// Programs and the libraries that only they need.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(super) struct LazyPrograms {
     files: Vec<(String, Vec<u8>)>,
 }
 
-impl Shelf {
+impl LazyPrograms {
     pub(super) fn add_program(&mut self, name: &str, content: Vec<u8>) {
         self.files.push((format!("bin/{name}"), content));
     }

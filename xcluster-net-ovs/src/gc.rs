@@ -12,7 +12,7 @@ use crate::config::{Instance, OvsConfig};
 use crate::names::{ID_CLUSTER, ID_NETNS, ID_UID, Names};
 use crate::programs::Programs;
 use crate::switch::{Row, Switch};
-use crate::{net, orders};
+use crate::{net, vsctl_commands};
 
 /// Removes from the host's Open vSwitch what this user's clusters left there whose owners were killed. A start does the same.
 /// Those who are in another network namespace are left alone: whether they live is only known there.
@@ -21,16 +21,16 @@ use crate::{net, orders};
 ///
 /// # Errors
 /// The switch cannot be asked, or something that was found cannot be removed.
-pub async fn sweep(config: &OvsConfig) -> Result<Vec<String>, NetError> {
+pub async fn gc(config: &OvsConfig) -> Result<Vec<String>, NetError> {
     let config = OvsConfig { instance: Instance::System, ..config.clone() };
     let switch = Switch::of_host(&Programs::find(&config)?, &config.db).await?;
     let namespace = Namespace::here();
     let netlink = Netlink::connect(&namespace)?;
-    sweep_but(&switch, &namespace, &netlink, None).await
+    gc_except(&switch, &namespace, &netlink, None).await
 }
 
 /// The same for a start, which holds the claim of its own cluster: what that left earlier is nobody's, too.
-pub(crate) async fn sweep_but(
+pub(crate) async fn gc_except(
     switch: &Switch,
     namespace: &Namespace,
     netlink: &Netlink,
@@ -52,7 +52,7 @@ pub(crate) async fn sweep_but(
             },
         };
         for bridge in &bridges {
-            switch.transact(orders::no_bridge(bridge)).await?;
+            switch.transact(vsctl_commands::remove_bridge(bridge)).await?;
         }
         net::remove_those(netlink, |link| names.owns(link)).await?;
         swept.extend(bridges);

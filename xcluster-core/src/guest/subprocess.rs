@@ -16,12 +16,12 @@ use nix::unistd::Pid;
 const TAIL: usize = 2000;
 
 /// How long the output of a killed program may take to arrive: what left its group may hold the pipe for ever.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const STDERR_DRAIN: Duration = Duration::from_millis(500);
 
 /// Why a program did not do what it was run for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum RunError {
+pub enum SubprocessError {
     /// It could not be started.
     #[error("cannot run `{program}`")]
     Start {
@@ -67,22 +67,22 @@ enum Event {
 /// The standard output of `command`, which must succeed before `deadline` has passed.
 ///
 /// The program gets a process group of its own, so that what it starts is killed with it.
-pub(super) fn stdout_of(command: &mut Command, deadline: Duration) -> Result<Vec<u8>, RunError> {
+pub(super) fn stdout_of(command: &mut Command, deadline: Duration) -> Result<Vec<u8>, SubprocessError> {
     let program = command.get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().map_err(|source| RunError::Start { program: program.clone(), source })?;
+    let mut child = command.spawn().map_err(|source| SubprocessError::Start { program: program.clone(), source })?;
     let mut watch = Watch::of(&mut child);
     let in_time = watch.wait(deadline);
     if !in_time {
         // The number is still the child's: it is reaped only below.
         let _ = killpg(pid_of(&child), Signal::SIGKILL);
-        watch.wait(LAST_WORDS);
+        watch.wait(STDERR_DRAIN);
     }
-    let status = child.wait().map_err(|source| RunError::Start { program: program.clone(), source })?;
+    let status = child.wait().map_err(|source| SubprocessError::Start { program: program.clone(), source })?;
     let stderr = tail(&watch.stderr);
     match (in_time, status.success()) {
-        (false, _) => Err(RunError::Deadline { program, deadline, stderr }),
-        (true, false) => Err(RunError::Failed { program, status, stderr }),
+        (false, _) => Err(SubprocessError::Deadline { program, deadline, stderr }),
+        (true, false) => Err(SubprocessError::Failed { program, status, stderr }),
         (true, true) => Ok(watch.stdout),
     }
 }
@@ -158,7 +158,7 @@ fn tail(stderr: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn sh(script: &str, deadline: Duration) -> Result<Vec<u8>, RunError> {
+    fn sh(script: &str, deadline: Duration) -> Result<Vec<u8>, SubprocessError> {
         stdout_of(Command::new("sh").args(["-c", script]), deadline)
     }
 
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_program_that_closes_its_output_and_stays_is_killed_too() {
         let error = sh("exec >&- 2>&-; sleep 100", Duration::from_millis(200)).unwrap_err();
-        assert!(matches!(error, RunError::Deadline { .. }), "{error}");
+        assert!(matches!(error, SubprocessError::Deadline { .. }), "{error}");
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::base;
 use super::build::{self, Parts};
 use super::cache::{Cache, CacheError, Entry, Locked};
 use super::compress::pack_lz4;
@@ -13,8 +12,9 @@ use super::image::{INITRAMFS, Image, ImageError, KERNEL};
 use super::initramfs::ALIGNMENT;
 use super::kernel;
 use super::manifest::{Manifest, key};
+use super::package_set;
 use super::packages::{self, Package};
-use super::recipe;
+use super::rootfs_base;
 
 /// Makes what comes from packages, in a folder of its own.
 type Make<'a> = dyn Fn(&Path, &dyn Fn(&str)) -> Result<(Parts, Vec<Package>), ImageError> + Sync + 'a;
@@ -23,7 +23,7 @@ type Make<'a> = dyn Fn(&Path, &dyn Fn(&str)) -> Result<(Parts, Vec<Package>), Im
 ///
 /// What comes from packages is an entry of its own in the cache, so that another agent or a changed script of ours is a
 /// matter of milliseconds, and needs no network.
-pub(super) struct Standard<'a> {
+pub(super) struct StandardImage<'a> {
     pub(super) cache: &'a Cache,
     pub(super) agent: &'a [u8],
     pub(super) progress: &'a dyn Fn(&str),
@@ -32,12 +32,12 @@ pub(super) struct Standard<'a> {
 
 /// Downloads the recipe's packages and takes out of them what a guest needs.
 pub(super) fn from_packages(workshop: &Path, progress: &dyn Fn(&str)) -> Result<(Parts, Vec<Package>), ImageError> {
-    let packages = packages::fetch(&recipe::STANDARD, workshop, progress)?;
+    let packages = packages::fetch(&package_set::STANDARD, workshop, progress)?;
     progress("packing the guest");
-    Ok((build::build(&recipe::STANDARD, &workshop.join("root"))?, packages))
+    Ok((build::build(&package_set::STANDARD, &workshop.join("root"))?, packages))
 }
 
-impl Standard<'_> {
+impl StandardImage<'_> {
     /// The image, from the cache if it is there.
     pub(super) fn image(&self) -> Result<Image, ImageError> {
         if let Some(image) = self.built()? {
@@ -74,12 +74,12 @@ impl Standard<'_> {
     }
 
     fn name(&self, parts: &Entry) -> Result<String, ImageError> {
-        Ok(format!("image-{}", key([parts.manifest.key().as_bytes(), &self.base()?])))
+        Ok(format!("image-{}", key([parts.manifest.key().as_bytes(), &self.rootfs_base()?])))
     }
 
-    fn base(&self) -> Result<Vec<u8>, ImageError> {
-        let archive = base::tree(self.agent).to_cpio();
-        Ok(archive.map_err(CacheError::io("pack", Path::new(base::AGENT)))?)
+    fn rootfs_base(&self) -> Result<Vec<u8>, ImageError> {
+        let archive = rootfs_base::tree(self.agent).to_cpio();
+        Ok(archive.map_err(CacheError::io("pack", Path::new(rootfs_base::AGENT)))?)
     }
 
     fn build_parts(&self, lock: &Locked<'_>) -> Result<Entry, ImageError> {
@@ -95,8 +95,8 @@ impl Standard<'_> {
         if let Some(image) = self.find(&name) {
             return Ok(Image::of(image));
         }
-        let (built, base) = (lock.workshop()?, self.base()?);
-        let manifest = write_image(parts, &base, built.path()).map_err(CacheError::io("write", built.path()))?;
+        let (built, rootfs_base) = (lock.workshop()?, self.rootfs_base()?);
+        let manifest = write_image(parts, &rootfs_base, built.path()).map_err(CacheError::io("write", built.path()))?;
         Ok(Image::of(lock.publish(built, manifest, &name)?))
     }
 }
@@ -107,7 +107,10 @@ impl Standard<'_> {
 fn parts_name() -> String {
     let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let version = system.lines().filter(|line| line.starts_with("ID=") || line.starts_with("VERSION_ID="));
-    format!("parts-{}", key([recipe::STANDARD.fingerprint().as_str()].into_iter().chain(version).map(str::as_bytes)))
+    format!(
+        "parts-{}",
+        key([package_set::STANDARD.fingerprint().as_str()].into_iter().chain(version).map(str::as_bytes))
+    )
 }
 
 fn write_parts(parts: Parts, packages: Vec<Package>, folder: &Path) -> io::Result<Manifest> {
@@ -131,13 +134,13 @@ fn write_parts(parts: Parts, packages: Vec<Package>, folder: &Path) -> io::Resul
     Ok(manifest)
 }
 
-fn write_image(parts: &Entry, base: &[u8], folder: &Path) -> io::Result<Manifest> {
+fn write_image(parts: &Entry, rootfs_base: &[u8], folder: &Path) -> io::Result<Manifest> {
     // What is put behind is small and not compressed.
-    let unpacked = parts.manifest.unpacked + base.len() as u64;
+    let unpacked = parts.manifest.unpacked + rootfs_base.len() as u64;
     let mut manifest = Manifest { files: Vec::new(), unpacked, ..parts.manifest.clone() };
     fs::hard_link(parts.folder.join(KERNEL), folder.join(KERNEL))?;
     fs::copy(parts.folder.join(INITRAMFS), folder.join(INITRAMFS))?;
-    File::options().append(true).open(folder.join(INITRAMFS))?.write_all(base)?;
+    File::options().append(true).open(folder.join(INITRAMFS))?.write_all(rootfs_base)?;
     for name in [KERNEL, INITRAMFS] {
         manifest.record(folder, name)?;
     }

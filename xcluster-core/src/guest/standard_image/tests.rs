@@ -11,14 +11,14 @@ use crate::guest::build::BuildError;
 use crate::guest::initramfs::Tree;
 
 /// A cache, and what was said and made while images were asked of it.
-struct Lab {
+struct Fixture {
     _folder: TempDir,
     cache: Cache,
     said: Mutex<Vec<String>>,
     made: AtomicUsize,
 }
 
-impl Lab {
+impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path().join("cache"));
@@ -34,13 +34,13 @@ impl Lab {
         (parts, vec![Package { name: "busybox-static".into(), version: "1:1.35".into() }])
     }
 
-    fn ask<T>(&self, agent: &str, make: &Make<'_>, ask: impl FnOnce(&Standard<'_>) -> T) -> T {
+    fn ask<T>(&self, agent: &str, make: &Make<'_>, ask: impl FnOnce(&StandardImage<'_>) -> T) -> T {
         let progress = |text: &str| self.said.lock().unwrap().push(text.to_owned());
-        ask(&Standard { cache: &self.cache, agent: agent.as_bytes(), progress: &progress, make })
+        ask(&StandardImage { cache: &self.cache, agent: agent.as_bytes(), progress: &progress, make })
     }
 
     fn image(&self, agent: &str) -> Image {
-        self.ask(agent, &|_, _| Ok(self.make()), |standard| standard.image()).unwrap()
+        self.ask(agent, &|_, _| Ok(self.make()), |standard_image| standard_image.image()).unwrap()
     }
 
     fn made(&self) -> usize {
@@ -65,32 +65,32 @@ fn kernel(image: &Image) -> String {
 
 #[test]
 fn an_image_is_made_once_and_says_what_is_in_it() {
-    let lab = Lab::new();
-    let (first, second) = (lab.image("agent"), lab.image("agent"));
+    let fixture = Fixture::new();
+    let (first, second) = (fixture.image("agent"), fixture.image("agent"));
     assert_eq!(first, second);
-    assert_eq!(lab.made(), 1);
-    assert_eq!(lab.entries(), ["image", "lock", "parts"]);
+    assert_eq!(fixture.made(), 1);
+    assert_eq!(fixture.entries(), ["image", "lock", "parts"]);
     let manifest = first.manifest.unwrap();
     assert_eq!((manifest.release.as_str(), manifest.packages[0].name.as_str()), ("6.1", "busybox-static"));
 }
 
 #[test]
 fn another_agent_is_another_image_of_the_same_packages() {
-    let lab = Lab::new();
-    let (one, other) = (lab.image("one"), lab.image("other"));
+    let fixture = Fixture::new();
+    let (one, other) = (fixture.image("one"), fixture.image("other"));
     assert_ne!(one.key, other.key);
-    assert_eq!(lab.made(), 1);
+    assert_eq!(fixture.made(), 1);
     // They share the kernel, the larger part of both.
     assert_eq!(fs::metadata(&one.kernel).unwrap().ino(), fs::metadata(&other.kernel).unwrap().ino());
 }
 
 #[test]
 fn newer_packages_are_taken_when_asked_for() {
-    let lab = Lab::new();
-    lab.image("agent");
-    let newest = lab.ask("agent", &|_, _| Ok(lab.make()), |standard| standard.newest()).unwrap();
+    let fixture = Fixture::new();
+    fixture.image("agent");
+    let newest = fixture.ask("agent", &|_, _| Ok(fixture.make()), |standard_image| standard_image.newest()).unwrap();
     assert_eq!(kernel(&newest), "kernel 2");
-    assert_eq!(lab.image("agent"), newest);
+    assert_eq!(fixture.image("agent"), newest);
 }
 
 #[test]
@@ -101,80 +101,80 @@ fn a_damaged_file_is_noticed_and_made_again() {
         |path: &Path| fs::remove_file(path).unwrap(),
         |path: &Path| fs::write(path.with_file_name("manifest.json"), "{").unwrap(),
     ] {
-        let lab = Lab::new();
-        damage(&lab.image("agent").kernel);
-        let image = lab.image("agent");
+        let fixture = Fixture::new();
+        damage(&fixture.image("agent").kernel);
+        let image = fixture.image("agent");
         assert!(kernel(&image).starts_with("kernel ") && kernel(&image) != "kernel X");
-        let said = lab.said.lock().unwrap().join("\n");
+        let said = fixture.said.lock().unwrap().join("\n");
         assert!(said.contains("building the guest again: `"), "{said}");
-        assert!(!lab.entries().contains(&"building".to_owned()));
+        assert!(!fixture.entries().contains(&"building".to_owned()));
     }
 }
 
 #[test]
 fn a_file_that_was_only_copied_or_touched_serves() {
-    let lab = Lab::new();
-    let image = lab.image("agent");
+    let fixture = Fixture::new();
+    let image = fixture.image("agent");
     let copy = image.kernel.with_file_name("copy");
     fs::copy(&image.kernel, &copy).unwrap();
     fs::rename(&copy, &image.kernel).unwrap();
-    assert_eq!(lab.image("agent"), image);
-    assert_eq!(lab.made(), 1);
+    assert_eq!(fixture.image("agent"), image);
+    assert_eq!(fixture.made(), 1);
 }
 
 #[test]
 fn a_failed_build_leaves_nothing_and_says_why() {
-    let lab = Lab::new();
+    let fixture = Fixture::new();
     let fail = |workshop: &Path, _: &dyn Fn(&str)| {
         fs::write(workshop.join("half"), "half").unwrap();
         Err(BuildError::Lacks("program `ip`".into()).into())
     };
-    let error = lab.ask("agent", &fail, |standard| standard.image()).unwrap_err();
+    let error = fixture.ask("agent", &fail, |standard_image| standard_image.image()).unwrap_err();
     assert_eq!(error.to_string(), "the packages have no program `ip`");
-    assert_eq!(lab.entries(), ["lock"]);
-    lab.image("agent");
+    assert_eq!(fixture.entries(), ["lock"]);
+    fixture.image("agent");
 }
 
 #[test]
 fn what_a_killed_builder_left_is_swept_by_the_next() {
-    let lab = Lab::new();
-    fs::create_dir_all(lab.cache.folder().join("building-dead/root")).unwrap();
-    lab.image("agent");
-    assert_eq!(lab.entries(), ["image", "lock", "parts"]);
+    let fixture = Fixture::new();
+    fs::create_dir_all(fixture.cache.folder().join("building-dead/root")).unwrap();
+    fixture.image("agent");
+    assert_eq!(fixture.entries(), ["image", "lock", "parts"]);
 }
 
 #[test]
 fn what_nobody_has_used_for_long_goes() {
-    let lab = Lab::new();
-    let old = lab.image("old");
+    let fixture = Fixture::new();
+    let old = fixture.image("old");
     let manifest = File::open(old.kernel.with_file_name("manifest.json")).unwrap();
     manifest.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
-    lab.image("new");
+    fixture.image("new");
     assert!(!old.kernel.exists());
 }
 
 #[test]
 fn builders_wait_for_one_another_and_build_once() {
-    let lab = Lab::new();
+    let fixture = Fixture::new();
     let start = Barrier::new(4);
     let images: Vec<Image> = thread::scope(|scope| {
         let ask = || {
             start.wait();
-            lab.image("agent")
+            fixture.image("agent")
         };
         let asking: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
         asking.into_iter().map(|asking| asking.join().unwrap()).collect()
     });
     assert!(images.iter().all(|image| *image == images[0]));
-    assert_eq!(lab.made(), 1);
+    assert_eq!(fixture.made(), 1);
 }
 
 #[test]
 fn waiting_for_another_builder_has_an_end() {
-    let lab = Lab::new();
-    let _other = lab.cache.lock().unwrap();
+    let fixture = Fixture::new();
+    let _other = fixture.cache.lock().unwrap();
     let begin = Instant::now();
-    let cache = lab.cache.clone().with_patience(Duration::from_millis(50));
+    let cache = fixture.cache.clone().with_patience(Duration::from_millis(50));
     let error = cache.lock().unwrap_err();
     assert!(matches!(error, CacheError::Busy { .. }), "{error}");
     assert!(begin.elapsed() < Duration::from_secs(20));
@@ -182,8 +182,8 @@ fn waiting_for_another_builder_has_an_end() {
 
 #[test]
 fn a_cache_that_cannot_be_written_is_named() {
-    let lab = Lab::new();
-    fs::write(lab.cache.folder(), "a file where the folder should be").unwrap();
-    let error = lab.ask("agent", &|_, _| Ok(lab.make()), |standard| standard.image()).unwrap_err();
-    assert_eq!(error.to_string(), format!("cannot create `{}`", lab.cache.folder().display()));
+    let fixture = Fixture::new();
+    fs::write(fixture.cache.folder(), "a file where the folder should be").unwrap();
+    let error = fixture.ask("agent", &|_, _| Ok(fixture.make()), |standard_image| standard_image.image()).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot create `{}`", fixture.cache.folder().display()));
 }

@@ -6,25 +6,25 @@ use super::initramfs::{CHARACTER, Node, Tree};
 pub const AGENT: &str = "usr/sbin/xcluster-agent";
 
 const SCRIPTS: &[(&str, &str)] = &[
-    ("etc/init.d/rcS", include_str!("base/rcS")),
-    ("usr/lib/xcluster/run-from-shelf", include_str!("base/run-from-shelf")),
-    ("usr/sbin/xcluster-login", include_str!("base/login")),
+    ("etc/init.d/rcS", include_str!("rootfs_base/rcS")),
+    ("usr/lib/xcluster/run-lazy-program", include_str!("rootfs_base/run-lazy-program")),
+    ("usr/sbin/xcluster-login", include_str!("rootfs_base/login")),
 ];
 
 const FILES: &[(&str, &str)] = &[
-    ("etc/fstab", include_str!("base/fstab")),
-    ("etc/group", include_str!("base/group")),
-    ("etc/hosts", include_str!("base/hosts")),
-    ("etc/inittab", include_str!("base/inittab")),
-    ("etc/nsswitch.conf", include_str!("base/nsswitch.conf")),
-    ("etc/os-release", include_str!("base/os-release")),
-    ("etc/passwd", include_str!("base/passwd")),
-    ("etc/profile", include_str!("base/profile")),
-    ("etc/resolv.conf", include_str!("base/resolv.conf")),
-    ("etc/shells", include_str!("base/shells")),
+    ("etc/fstab", include_str!("rootfs_base/fstab")),
+    ("etc/group", include_str!("rootfs_base/group")),
+    ("etc/hosts", include_str!("rootfs_base/hosts")),
+    ("etc/inittab", include_str!("rootfs_base/inittab")),
+    ("etc/nsswitch.conf", include_str!("rootfs_base/nsswitch.conf")),
+    ("etc/os-release", include_str!("rootfs_base/os-release")),
+    ("etc/passwd", include_str!("rootfs_base/passwd")),
+    ("etc/profile", include_str!("rootfs_base/profile")),
+    ("etc/resolv.conf", include_str!("rootfs_base/resolv.conf")),
+    ("etc/shells", include_str!("rootfs_base/shells")),
 ];
 
-const SHADOW: (&str, &str) = ("etc/shadow", include_str!("base/shadow"));
+const SHADOW: (&str, &str) = ("etc/shadow", include_str!("rootfs_base/shadow"));
 
 const FOLDERS: &[&str] =
     &["dev", "etc/dropbear", "mnt", "proc", "root", "run/xcluster", "sys", "tmp", "var/lib", "var/log", "var/tmp"];
