@@ -13,7 +13,7 @@ const TOPOLOGY: &str = "
     [net.0]
     backend = 'user'
 
-    [role.nodes]
+    [role.workers]
     count = 2
 
     [role.routers]

@@ -26,7 +26,7 @@ const fn without_option(name: &'static str, meaning: &'static str) -> Variable {
 /// Every variable that is honoured. Those with underscores are the shell version's.
 pub(crate) const KNOWN: &[Variable] = &[
     variable("XCLUSTER_NAME", "--name", "name of the cluster that a command is about"),
-    variable("__nvm", "--nvm", "number of nodes"),
+    variable("__nvm", "--nvm", "number of workers"),
     variable("__nrouters", "--nrouters", "number of routers"),
     variable("__ntesters", "--ntesters", "number of testers"),
     variable("__nets_vm", "--nets-vm", "nets of each node, in the order of its NICs"),

@@ -145,7 +145,7 @@ fn bad_input_is_told_with_a_code_and_nothing_is_made() {
 #[test]
 fn a_topology_with_several_mistakes_is_told_with_their_lines() {
     let fixture = Fixture::new();
-    let file = fixture.file("t.toml", "mtu = 70000\n[role.nodes]\ncount = \"many\"\n[net.7]\nkind = \"internal\"\n");
+    let file = fixture.file("t.toml", "mtu = 70000\n[role.workers]\ncount = \"many\"\n[net.7]\nkind = \"internal\"\n");
     let ended = fixture.xcluster(&["start", "--topology", &file]);
     assert_eq!(ended.code, Some(3));
     insta::assert_snapshot!(ended.stderr.replace(fixture.path().to_str().unwrap(), "FOLDER"));

@@ -82,7 +82,7 @@ fn five_nets_in_any_order_with_exceptions() {
         backend = "hub"
         [net.4]
         mtu = 2000
-        [role.nodes]
+        [role.workers]
         count = 2
         nets = [0, 3, 1, 4]
         [role.routers]

@@ -17,7 +17,7 @@ pub(crate) struct BootArgs {
     // Before the node's options, whose headings would go on over it.
     #[command(flatten)]
     pub(crate) name: NameArg,
-    /// Nodes: 2, vm-002, 1-4, and those that are planned as `nodes`, `routers`, `testers`, `all`.
+    /// Nodes: 2, vm-002, 1-4, and those that are planned as `workers`, `routers`, `testers`, `all`.
     #[arg(value_name = "NODE", required = true)]
     pub(crate) nodes: Vec<String>,
     /// Nets of each of them, in the order of its NICs; net 0 first.

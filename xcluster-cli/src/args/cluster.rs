@@ -64,7 +64,7 @@ pub(crate) struct PluginsArgs {
 pub(crate) struct StopArgs {
     #[command(flatten)]
     pub(crate) name: NameArg,
-    /// Stop these nodes alone: 2, vm-002, 1-4, `nodes`, `routers`, `testers`.
+    /// Stop these nodes alone: 2, vm-002, 1-4, `workers`, `routers`, `testers`.
     #[arg(value_name = "NODE", conflicts_with = "all")]
     pub(crate) nodes: Vec<String>,
     /// Stop every cluster of yours.
@@ -92,7 +92,7 @@ pub(crate) struct ClusterArgs {
     /// File that describes the cluster, in TOML or JSON.
     #[arg(long, value_name = "FILE", help_heading = "Topology")]
     pub(crate) topology: Option<PathBuf>,
-    /// Number of nodes, 0–200 [default: 4].
+    /// Number of workers, 0–200 [default: 4].
     #[arg(long, value_name = "COUNT", help_heading = "Topology")]
     pub(crate) nvm: Option<String>,
     /// Number of routers, 0–20 [default: 2].

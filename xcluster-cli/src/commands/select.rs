@@ -69,7 +69,7 @@ fn any(selector: &str) -> Result<NodeId, Failure> {
     selector.parse().map_err(|error| Failure::from_error(Exit::ABSENT, &error))
 }
 
-/// The nodes that words name, each once, by number: `2`, `vm-002`, `1-4`, `nodes`, `routers`, `testers`, `all`, and
+/// The nodes that words name, each once, by number: `2`, `vm-002`, `1-4`, `workers`, `routers`, `testers`, `all`, and
 /// several of these with commas between them.
 pub(super) fn select(selectors: &[String], status: &ClusterStatus) -> Result<Vec<NodeId>, Failure> {
     let mut nodes = Vec::new();

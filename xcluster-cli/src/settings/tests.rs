@@ -40,7 +40,7 @@ fn nothing_typed_is_the_default_cluster() {
 fn an_option_wins_over_a_variable_and_a_variable_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("t.toml");
-    std::fs::write(&file, "mtu = 1400\n[role.nodes]\ncount = 7\nmemory = 200\n[role.routers]\ncount = 1\n").unwrap();
+    std::fs::write(&file, "mtu = 1400\n[role.workers]\ncount = 7\nmemory = 200\n[role.routers]\ncount = 1\n").unwrap();
     let file = file.to_str().unwrap();
     let settings = settings(&["--topology", file, "--nvm", "2"], [("__nvm", "3"), ("__mem", "300")]).unwrap();
     assert_eq!(settings.topology.nodes().len(), 3);
@@ -152,7 +152,7 @@ fn a_file_that_is_no_topology_is_told_with_its_lines() {
         std::fs::write(&file, text).unwrap();
         problems(&["--topology", file.to_str().unwrap()], []).replace(folder.path().to_str().unwrap(), "")
     };
-    insta::assert_snapshot!(check("a.toml", "mtu = 1\n[role.nodes]\ncont = 3\nmemory = \"a\"\n"));
+    insta::assert_snapshot!(check("a.toml", "mtu = 1\n[role.workers]\ncont = 3\nmemory = \"a\"\n"));
     insta::assert_snapshot!(check("b", "{ \"mtu\": }"));
     assert!(check("c", "mtu = ").contains("line 1"));
     assert!(problems(&["--topology", "/nonexistent"], []).contains("No such file"));

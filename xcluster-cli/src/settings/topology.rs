@@ -61,7 +61,7 @@ pub(crate) fn merge<'a>(mut topology: Topology, args: &'a ClusterArgs, reader: &
 
 fn merge_counts<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut Reader<'a>) {
     let counts = [
-        (Role::Nodes, "--nvm", &args.nvm, "__nvm"),
+        (Role::Workers, "--nvm", &args.nvm, "__nvm"),
         (Role::Routers, "--nrouters", &args.nrouters, "__nrouters"),
         (Role::Testers, "--ntesters", &args.ntesters, "__ntesters"),
     ];
@@ -84,7 +84,7 @@ fn merge_counts<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut
 
 fn merge_nets<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut Reader<'a>) {
     let nets = [
-        (Role::Nodes, "--nets-vm", &args.nets_vm, "__nets_vm"),
+        (Role::Workers, "--nets-vm", &args.nets_vm, "__nets_vm"),
         (Role::Routers, "--nets-router", &args.nets_router, "__nets_router"),
         (Role::Testers, "--nets-tester", &args.nets_tester, "__nets_tester"),
     ];

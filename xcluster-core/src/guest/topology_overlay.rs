@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_default_nets_are_configured_like_this() {
-        insta::assert_snapshot!(files("role.nodes.count = 1\nrole.testers.count = 1"));
+        insta::assert_snapshot!(files("role.workers.count = 1\nrole.testers.count = 1"));
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
         insta::assert_snapshot!(files(
             r#"
             ipv6_prefix = "fd00:"
-            [role.nodes]
+            [role.workers]
             count = 1
             nets = [0, 3, 1]
             [role.routers]

@@ -57,7 +57,7 @@ impl Topology {
     /// The specification of a role, to be changed.
     pub fn role_mut(&mut self, role: Role) -> &mut RoleSpec {
         match role {
-            Role::Nodes => &mut self.roles.nodes,
+            Role::Workers => &mut self.roles.workers,
             Role::Routers => &mut self.roles.routers,
             Role::Testers => &mut self.roles.testers,
         }
@@ -66,7 +66,7 @@ impl Topology {
     /// The specification of a role.
     pub const fn role(&self, role: Role) -> &RoleSpec {
         match role {
-            Role::Nodes => &self.roles.nodes,
+            Role::Workers => &self.roles.workers,
             Role::Routers => &self.roles.routers,
             Role::Testers => &self.roles.testers,
         }
@@ -92,7 +92,7 @@ impl Default for Topology {
             roles: Roles::default(),
             nodes: BTreeMap::new(),
             backends: BTreeMap::new(),
-            routes: vec![over_routers(Role::Nodes, NetId::CLUSTER), over_routers(Role::Testers, NetId::EXTERNAL)],
+            routes: vec![over_routers(Role::Workers, NetId::CLUSTER), over_routers(Role::Testers, NetId::EXTERNAL)],
             masquerades: vec![Masquerade { on: Who::Role(Role::Routers), nets: vec![NetId::CLUSTER, NetId::EXTERNAL] }],
         }
     }
@@ -155,8 +155,9 @@ pub struct NetSpec {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Roles {
-    /// Nodes, 1–200.
-    pub nodes: RoleSpec,
+    /// Workers, 1–200; the key `nodes` means the same.
+    #[serde(alias = "nodes")]
+    pub workers: RoleSpec,
     /// Routers, 201–220.
     pub routers: RoleSpec,
     /// Testers, 221–240.
@@ -165,7 +166,7 @@ pub struct Roles {
 
 /// How many nodes have a role, and what they are like. What is not set is as the role has it by default:
 ///
-/// | | nodes | routers | testers |
+/// | | workers | routers | testers |
 /// |---|---|---|---|
 /// | count | 4 | 2 | 0 |
 /// | nets | 0, 1 | 0, 1, 2 | 0, 2 |
@@ -389,5 +390,5 @@ macro_rules! word_or_number {
     };
 }
 
-word_or_number!(Who, "`nodes`, `routers`, `testers` or the number of a node");
+word_or_number!(Who, "`workers`, `routers`, `testers` or the number of a node");
 word_or_number!(Destination, "`default` or the number of a net");

@@ -101,7 +101,7 @@ impl Topology {
     pub fn full_role(&self, role: Role) -> RoleSpec {
         let spec = self.role(role).clone();
         let (count, nets): (u8, &[u8]) = match role {
-            Role::Nodes => (4, &[0, 1]),
+            Role::Workers => (4, &[0, 1]),
             Role::Routers => (2, &[0, 1, 2]),
             Role::Testers => (0, &[0, 2]),
         };

@@ -13,7 +13,7 @@ const TOPOLOGY: &str = r#"
     [net.4]
     mtu = 1300
 
-    [role.nodes]
+    [role.workers]
     count = 2
     nets = [0, 3, 1, 4]
 
@@ -28,7 +28,7 @@ const TOPOLOGY: &str = r#"
     kernel_args = "my.argument=7"
 
     [[route]]
-    on = "nodes"
+    on = "workers"
     to = 2
     via = [{ net = 4, node = 201 }]
 "#;

@@ -17,7 +17,7 @@ use crate::internal_net::by_telnet;
 /// Nodes 1 and this one on the default nets.
 fn with(node: u16) -> Builder {
     let mut topology = Topology::default();
-    topology.roles.nodes.ids = Some([1, node].map(|n| NodeId::new(n).unwrap()).to_vec());
+    topology.roles.workers.ids = Some([1, node].map(|n| NodeId::new(n).unwrap()).to_vec());
     builder().topology(topology).routers(0)
 }
 

@@ -101,8 +101,8 @@ impl Subject {
     fn cluster(&self, nodes: &[(u16, &[u8])]) -> Builder {
         let builder = (self.make)();
         let mut topology = builder.wanted().clone();
-        topology.roles.nodes.count = None;
-        topology.roles.nodes.ids = Some(nodes.iter().map(|(number, _)| node(*number)).collect());
+        topology.roles.workers.count = None;
+        topology.roles.workers.ids = Some(nodes.iter().map(|(number, _)| node(*number)).collect());
         for (number, nets) in nodes {
             let nets = Some(nets.iter().copied().map(NetId::new).collect());
             *topology.node_mut(node(*number)) = NodeSpec { nets, cpus: Some(1), ..NodeSpec::default() };
