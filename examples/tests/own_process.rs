@@ -21,7 +21,7 @@ use xcluster_core::guest::{KERNEL_ARGS, standard_image};
 use xcluster_core::name::NetId;
 use xcluster_core::net::KvmArgs;
 use xcluster_core::qemu::command::{Accelerator, Boot, CONSOLE, Initramfs, MONITOR, Machine};
-use xcluster_core::qemu::process::{Launch, Process, place_of};
+use xcluster_core::qemu::process::{Launch, Process, qemu_netns_of};
 use xcluster_core::{Cluster, NodeState};
 use xcluster_net_user::UserBackend;
 
@@ -45,7 +45,7 @@ async fn own_process() -> Result<()> {
 
     let (console, theirs) = UnixStream::pair()?;
     let (_monitor, monitor) = UnixStream::pair()?;
-    let place = place_of(&nics);
+    let place = qemu_netns_of(&nics);
     // A backend may answer with descriptors, as bridges do; this one answers with words alone.
     let mut descriptors = descriptors(&nics)?;
     descriptors.insert(CONSOLE.to_owned(), theirs.into());

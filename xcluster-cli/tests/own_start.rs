@@ -65,7 +65,7 @@ impl Terminal {
     }
 }
 
-/// The owner is no child of this test: one that a failed claim leaves behind is stopped like any other.
+/// The owner is no child of this test: one that a failed test leaves behind is stopped like any other.
 impl Drop for Terminal {
     fn drop(&mut self) {
         let stop = self.xcluster(&["stop"]).stdout(Stdio::null()).stderr(Stdio::null()).status();

@@ -8,14 +8,14 @@ use xcluster_core::topology::{NetKind, Topology};
 
 /// A backend on paper: plans only ask for its name and what it can do.
 #[derive(Debug)]
-struct Paper {
+struct NoopBackend {
     name: &'static str,
     vm_to_vm: VmToVm,
     mtu_max: u16,
 }
 
 #[async_trait::async_trait]
-impl NetBackend for Paper {
+impl NetBackend for NoopBackend {
     fn name(&self) -> &str {
         self.name
     }
@@ -47,9 +47,9 @@ impl NetBackend for Paper {
     }
 }
 
-const HUB: Paper = Paper { name: "hub", vm_to_vm: VmToVm::Hub, mtu_max: 1500 };
-const SWITCH: Paper = Paper { name: "switch", vm_to_vm: VmToVm::Switch, mtu_max: 9000 };
-const MUTE: Paper = Paper { name: "mute", vm_to_vm: VmToVm::None, mtu_max: 1500 };
+const HUB: NoopBackend = NoopBackend { name: "hub", vm_to_vm: VmToVm::Hub, mtu_max: 1500 };
+const SWITCH: NoopBackend = NoopBackend { name: "switch", vm_to_vm: VmToVm::Switch, mtu_max: 9000 };
+const MUTE: NoopBackend = NoopBackend { name: "mute", vm_to_vm: VmToVm::None, mtu_max: 1500 };
 
 fn builder() -> Builder {
     Builder::new().name("golden").backend(SWITCH).backend(HUB).backend(MUTE)

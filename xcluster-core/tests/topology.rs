@@ -1,4 +1,4 @@
-//! Claims about topologies: what can be read, what is wrong with what cannot, who ends up where.
+//! Tests of topologies: what can be read, what is wrong with what cannot, who ends up where.
 
 use xcluster_core::name::{NetId, NodeId, Role};
 use xcluster_core::topology::{Destination, Topology};

@@ -73,7 +73,7 @@ impl NetBackend for BridgeBackend {
     }
 
     /// Not durable: bridges go with their namespace. In one that has a name they may outlive an owner who is killed; then
-    /// the next cluster there knows them by their mark, and that nobody has claimed them, and makes them anew.
+    /// the next cluster there knows them by their mark, and that nobody has locked them, and makes them anew.
     fn capabilities(&self, _: NetKind) -> Capabilities {
         let mut capabilities = Capabilities::joining(VmToVm::Switch, Self::MTU_MAX);
         capabilities.host_access = true;
@@ -87,7 +87,7 @@ impl NetBackend for BridgeBackend {
         probe::probe()
     }
 
-    /// Claims the nets in the namespace: whoever has a net's bridge has it alone.
+    /// Locks the nets in the namespace: whoever has a net's bridge has it alone.
     async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
         if let Some(refusal) = error::refusal(&self.config, nets) {
             return Err(refusal);
@@ -109,7 +109,7 @@ impl NetBackend for BridgeBackend {
     }
 
     async fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
-        let state = claimed(context, net).ok_or_else(|| error::too_early("create_net"))?;
+        let state = locked(context, net).ok_or_else(|| error::too_early("create_net"))?;
         if state.bridge(net.id).is_some() {
             return Ok(());
         }
@@ -122,7 +122,7 @@ impl NetBackend for BridgeBackend {
     }
 
     async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
-        let state = claimed(context, &port.net).ok_or_else(|| error::too_early("setup"))?;
+        let state = locked(context, &port.net).ok_or_else(|| error::too_early("setup"))?;
         if let Some(port_config) = state.port_config(port) {
             return Ok(port_config);
         }
@@ -135,7 +135,7 @@ impl NetBackend for BridgeBackend {
     /// The tap is on its way out then: the kernel takes some 20 ms for each, and many go at the same time.
     /// [`delete_net`](NetBackend::delete_net) waits for them.
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
-        let Some(state) = claimed(context, &port.net) else { return Ok(()) };
+        let Some(state) = locked(context, &port.net) else { return Ok(()) };
         if let Some(port_config) = state.forget(port) {
             state.add_pending_removal(
                 port,
@@ -146,7 +146,7 @@ impl NetBackend for BridgeBackend {
     }
 
     async fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
-        let Some(state) = claimed(context, net) else { return Ok(()) };
+        let Some(state) = locked(context, net) else { return Ok(()) };
         let bridge = state.forget_bridge(net.id);
         bridge::remove(&state.netlink, net, bridge.as_ref()).await?;
         state.wait_net_removed(net.id).await?;
@@ -163,7 +163,7 @@ async fn remove_tap(state: Arc<BridgeState>, tap: String, port_config: PortConfi
 }
 
 /// What is remembered of a cluster whose net this is.
-fn claimed(context: &BackendContext<'_>, net: &Net) -> Option<Arc<BridgeState>> {
+fn locked(context: &BackendContext<'_>, net: &Net) -> Option<Arc<BridgeState>> {
     BridgeState::of(context).filter(|_| context.host_locks.holds(&names::lock_name(net.id)))
 }
 

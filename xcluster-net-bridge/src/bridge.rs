@@ -1,4 +1,4 @@
-//! The bridge of a net: made and removed, or found prepared, borrowed and given back as it was. Whoever calls has claimed
+//! The bridge of a net: made and removed, or found prepared, borrowed and given back as it was. Whoever calls has locked
 //! the net, so that what clusters left of that name is nobody's.
 
 use xcluster_core::addr::Addressing;

@@ -63,7 +63,7 @@ pub(crate) fn not_locked(error: HostLockError) -> NetError {
         HostLockError::Taken { what, holder } => {
             NetError::InUse { what: what.replacen("bridge/", "bridge ", 1), by: format!("the cluster of {holder}") }
         }
-        other => NetError::Other { message: "cannot claim the bridges".to_owned(), source: Some(Box::new(other)) },
+        other => NetError::Other { message: "cannot lock the bridges".to_owned(), source: Some(Box::new(other)) },
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn group(net: NetId) -> u32 {
     GROUPS | u32::from(net.number())
 }
 
-/// What a cluster claims before it touches a net's bridge.
+/// What a cluster locks before it touches a net's bridge.
 pub(crate) fn lock_name(net: NetId) -> String {
     format!("bridge/{}", bridge(net))
 }

@@ -42,7 +42,7 @@ fn as_a_plugin() -> impl Iterator<Item = Test> {
     [Netns::Private, named].into_iter().flat_map(|netns| {
         let netns_mode = netns.to_string();
         let subject = Subject::new(|| Arc::new(plugin()) as Arc<dyn NetBackend>);
-        let subject = subject.in_netns(netns).with_foreign_objects(SomebodysBridge::default());
+        let subject = subject.in_netns(netns).with_foreign_objects(ForeignBridge::default());
         trials(&subject).into_iter().map(move |mut trial| {
             trial.name = format!("plugin: {netns_mode}: {}", trial.name);
             trial.into_test()
@@ -72,17 +72,17 @@ fn several_queues() -> impl Iterator<Item = Test> {
 fn subject(netns: Netns) -> Subject {
     Subject::new(|| Arc::new(BridgeBackend::default()) as Arc<dyn NetBackend>)
         .in_netns(netns)
-        .with_foreign_objects(SomebodysBridge::default())
+        .with_foreign_objects(ForeignBridge::default())
 }
 
 /// Somebody who has a bridge of that name, without a mark, for reasons of his own.
 #[derive(Debug, Default)]
-struct SomebodysBridge {
+struct ForeignBridge {
     planted: Mutex<BTreeMap<NetId, String>>,
 }
 
 #[async_trait(?Send)]
-impl ForeignObjects for SomebodysBridge {
+impl ForeignObjects for ForeignBridge {
     async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
         let (links, name) = (Links::of(context.needed_namespace()?)?, format!("xcbr{}", net.id));
         links.make_bridge(&name).await?;

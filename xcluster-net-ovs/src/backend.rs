@@ -80,8 +80,8 @@ impl OvsBackend {
         }
     }
 
-    /// What a call works with whose net has been claimed; none if it has not.
-    fn claimed(&self, context: &BackendContext<'_>, net: &Net) -> Option<Arc<OvsState>> {
+    /// What a call works with whose net has been locked; none if it has not.
+    fn locked(&self, context: &BackendContext<'_>, net: &Net) -> Option<Arc<OvsState>> {
         OvsState::of(context).filter(|state| context.host_locks.holds(&self.lock_of(state, net)))
     }
 
@@ -89,7 +89,7 @@ impl OvsBackend {
         if self.is_private() { names::lock_name(net.id) } else { state.names.lock_name() }
     }
 
-    /// What a cluster claims for these nets.
+    /// What a cluster locks for these nets.
     fn lock_names(&self, state: &OvsState, nets: &[Net]) -> Vec<String> {
         let of_nets = nets.iter().filter(|net| self.is_private() || self.config.has_host(net.id));
         let whole = if self.is_private() { DATAPATH_LOCK.to_owned() } else { state.names.lock_name() };
@@ -207,12 +207,12 @@ impl NetBackend for OvsBackend {
         if !self.is_private() {
             self.switch(context, &state).await?;
         }
-        let claimed = context.host_locks.take_all_in(namespace, self.lock_names(&state, nets));
-        claimed.map_err(|error| error::not_locked(error, !self.is_private()))
+        let locked = context.host_locks.take_all_in(namespace, self.lock_names(&state, nets));
+        locked.map_err(|error| error::not_locked(error, !self.is_private()))
     }
 
     async fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
-        let state = self.claimed(context, net).ok_or_else(|| error::too_early("create_net"))?;
+        let state = self.locked(context, net).ok_or_else(|| error::too_early("create_net"))?;
         if state.net(net.id) == Some(true) {
             return Ok(());
         }
@@ -228,7 +228,7 @@ impl NetBackend for OvsBackend {
     }
 
     async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
-        let state = self.claimed(context, &port.net).filter(|state| state.net(port.net.id) == Some(true));
+        let state = self.locked(context, &port.net).filter(|state| state.net(port.net.id) == Some(true));
         let state = state.ok_or_else(|| error::too_early("setup"))?;
         if let Some(port_config) = state.port_config(port) {
             return Ok(port_config);
@@ -244,7 +244,7 @@ impl NetBackend for OvsBackend {
     /// [`delete_net`](NetBackend::delete_net) waits for them.
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
         if self.is_private() {
-            let Some(state) = self.claimed(context, &port.net) else { return Ok(()) };
+            let Some(state) = self.locked(context, &port.net) else { return Ok(()) };
             let Some(switch) = state.running().await else { return Ok(()) };
             let port_config = state.forget(port);
             let command = (!switch.has_ended()).then_some(switch);
@@ -277,7 +277,7 @@ impl NetBackend for OvsBackend {
 
     async fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
         let state = if self.is_private() {
-            let Some(state) = self.claimed(context, net) else { return Ok(()) };
+            let Some(state) = self.locked(context, net) else { return Ok(()) };
             state
         } else {
             self.state(context)?

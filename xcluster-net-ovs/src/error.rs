@@ -134,11 +134,11 @@ pub(crate) fn not_locked(error: HostLockError, system: bool) -> NetError {
         HostLockError::Taken { what, holder } => {
             NetError::InUse { what: readable_lock(&what, system), by: format!("the cluster of {holder}") }
         }
-        other => NetError::Other { message: "cannot claim the nets".to_owned(), source: Some(Box::new(other)) },
+        other => NetError::Other { message: "cannot lock the nets".to_owned(), source: Some(Box::new(other)) },
     }
 }
 
-/// What a claim is on, for people.
+/// What a host lock is on, for people.
 fn readable_lock(lock: &str, system: bool) -> String {
     match lock.split_once('/') {
         Some(("bridge", name)) if system => format!("the host's place on net {}", name.trim_start_matches("xcbr")),

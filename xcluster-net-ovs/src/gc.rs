@@ -1,4 +1,4 @@
-//! What owners who were killed left in the host's Open vSwitch: found by its mark and by the claim that nobody holds, and
+//! What owners who were killed left in the host's Open vSwitch: found by its mark and by the host lock that nobody holds, and
 //! removed. What a living cluster has is not touched.
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ pub async fn gc(config: &OvsConfig) -> Result<Vec<String>, NetError> {
     gc_except(&switch, &namespace, &netlink, None).await
 }
 
-/// The same for a start, which holds the claim of its own cluster: what that left earlier is nobody's, too.
+/// The same for a start, which holds the host lock of its own cluster: what that left earlier is nobody's, too.
 pub(crate) async fn gc_except(
     switch: &Switch,
     namespace: &Namespace,

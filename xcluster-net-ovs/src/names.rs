@@ -91,7 +91,7 @@ impl Names {
     }
 
     /// Whether a link in the place of one of ours may be removed. Where names follow from the net alone, whoever asks has
-    /// claimed the net, so what any cluster left there is nobody's.
+    /// locked the net, so what any cluster left there is nobody's.
     pub(crate) fn owns(&self, link: &Link) -> bool {
         match self.instance {
             Instance::Private => link.alias.starts_with(MARK) || link.group & !0xff == GROUPS,
@@ -108,7 +108,7 @@ impl Names {
         self.owns(link) && (of_net(' ') || of_net(','))
     }
 
-    /// What a cluster on the host's Open vSwitch claims for its life.
+    /// What a cluster on the host's Open vSwitch locks for its life.
     pub(crate) fn lock_name(&self) -> String {
         format!("ovs/{}", self.prefix)
     }
@@ -132,16 +132,16 @@ pub(crate) const ID_UID: &str = "xcluster-uid";
 pub(crate) const ID_NET: &str = "xcluster-net";
 /// The node's number.
 pub(crate) const ID_NODE: &str = "xcluster-node";
-/// The network namespace, as the kernel numbers it: claims are asked for in there.
+/// The network namespace, as the kernel numbers it: host locks are asked for in there.
 pub(crate) const ID_NETNS: &str = "xcluster-netns";
 
-/// What a cluster claims before it touches a net where names follow from the net alone: bridges of the kernel have the same
+/// What a cluster locks before it touches a net where names follow from the net alone: bridges of the kernel have the same
 /// names.
 pub(crate) fn lock_name(net: NetId) -> String {
     format!("bridge/xcbr{net}")
 }
 
-/// What a cluster claims before it has a datapath in user space in a namespace.
+/// What a cluster locks before it has a datapath in user space in a namespace.
 pub(crate) const DATAPATH_LOCK: &str = "ovs/datapath";
 
 /// Whether the datapath's link is one that a cluster left.

@@ -1,4 +1,4 @@
-//! The bridge of a net with all that its ports share: made and removed. Whoever calls has claimed what it takes.
+//! The bridge of a net with all that its ports share: made and removed. Whoever calls has locked what it takes.
 
 use xcluster_core::host::netlink::link::{Link, LinkChange, LinkSelector};
 use xcluster_core::host::netlink::tap::{self, NewTap};

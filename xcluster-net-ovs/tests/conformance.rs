@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 fn of_own(netns: Netns) -> impl Iterator<Item = Test> {
     let netns_mode = netns.to_string();
     let subject = Subject::new(|| Arc::new(OvsBackend::default()) as Arc<dyn NetBackend>);
-    let subject = subject.in_netns(netns).with_foreign_objects(SomebodysLink::default());
+    let subject = subject.in_netns(netns).with_foreign_objects(ForeignLink::default());
     trials(&subject).into_iter().map(move |trial| named(trial, &netns_mode).into_test())
 }
 
@@ -42,7 +42,7 @@ fn of_host(
 ) -> impl Iterator<Item = Test> {
     let trials_at = move |db: String| {
         let config = configure(OvsConfig::default().on_system(db));
-        let foreign_objects = SomebodysBridge { db: config.db.clone() };
+        let foreign_objects = ForeignBridge { db: config.db.clone() };
         let make = move || Arc::new(OvsBackend::new(config.clone())) as Arc<dyn NetBackend>;
         trials(&placed(Subject::new(make).with_foreign_objects(foreign_objects)))
     };
@@ -67,18 +67,18 @@ fn named(mut trial: Trial, netns_mode: &str) -> Trial {
 
 /// Somebody who has a link of the bridge's name, without a mark, for reasons of his own.
 #[derive(Debug, Default)]
-struct SomebodysLink {
+struct ForeignLink {
     planted: Mutex<BTreeMap<NetId, String>>,
 }
 
-impl SomebodysLink {
+impl ForeignLink {
     async fn looks(netlink: &Netlink, name: &str) -> Result<String, TestFailure> {
         Ok(format!("{:?}", netlink.link(name).await?))
     }
 }
 
 #[async_trait(?Send)]
-impl ForeignObjects for SomebodysLink {
+impl ForeignObjects for ForeignLink {
     async fn plant(&self, placed: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
         let (netlink, name) = (Netlink::connect(placed.needed_namespace()?)?, format!("xcbr{}", net.id));
         let bridge = NewBridge { name: &name, group: 0, address: [2, 0, 0, 0, 0, 1], forward_link_local: 0 };
@@ -99,18 +99,18 @@ impl ForeignObjects for SomebodysLink {
 
 /// Somebody who has a bridge of that name in the host's Open vSwitch.
 #[derive(Debug)]
-struct SomebodysBridge {
+struct ForeignBridge {
     db: String,
 }
 
-impl SomebodysBridge {
+impl ForeignBridge {
     async fn looks(&self, name: &str) -> Result<String, TestFailure> {
         Ok(vsctl(&self.db, &["list", "Bridge", name, "--", "list", "Port", name]).await?)
     }
 }
 
 #[async_trait(?Send)]
-impl ForeignObjects for SomebodysBridge {
+impl ForeignObjects for ForeignBridge {
     async fn plant(&self, placed: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
         let name = bridge_name(placed.cluster, net.id);
         let mark = format!("external_ids:looks=\"{name}\"");

@@ -37,11 +37,11 @@ const WIRE: u16 = 1500;
 const HEADERS: [usize; 2] = [20 + 8, 40 + 8];
 
 /// A wire from this namespace to another one, which is the host with that number.
-struct Far {
+struct RemoteHost {
     namespace: Namespace,
 }
 
-impl Far {
+impl RemoteHost {
     async fn new(number: u8) -> Result<Self, TestFailure> {
         let namespace = Namespace::private()?;
         let (here, there) = (Netlink::connect(&Namespace::here())?, Netlink::connect(&namespace)?);
@@ -97,7 +97,7 @@ async fn compare(guest: &mut dyn Guest, protocol: Protocol, to: SocketAddr, leng
 
 /// Megabytes, and datagrams that fill the MTU, between a node on each host.
 async fn carries(kind: TunnelKind, version: usize, mtu: u16) -> Result<(), TestFailure> {
-    let far = Far::new(1).await?;
+    let far = RemoteHost::new(1).await?;
     let near = Fixture::here("near", to(kind, ends(1, 2)[version]), &[1])?.with_mtu(mtu);
     let other = far.fixture("far", to(kind, ends(1, 1)[version]), &[2])?.with_mtu(mtu);
     let (port_configs, there) = (near.begin().await?, other.begin().await?);
@@ -126,7 +126,7 @@ async fn vxlan_over_ipv6_carries_what_was_sent() -> Result<(), TestFailure> {
 }
 
 async fn a_vlan_is_the_same_on_both_hosts() -> Result<(), TestFailure> {
-    let far = Far::new(1).await?;
+    let far = RemoteHost::new(1).await?;
     let tagged = |end: u8, tag: u16| {
         let tunnel = Tunnel::new(TunnelKind::Vxlan, ends(1, end)[0]);
         OvsConfig::default().with_net(NetId::CLUSTER, OvsNet::default().with_tag(tag).with_tunnel(tunnel))
@@ -154,7 +154,7 @@ fn sent_until_heard(from: &Tap, at: &Tap, frame: &[u8]) -> Result<(), TestFailur
 }
 
 async fn nothing_is_left_of_a_tunnel() -> Result<(), TestFailure> {
-    let _far = Far::new(1).await?;
+    let _far = RemoteHost::new(1).await?;
     let near = Fixture::here("near", to(TunnelKind::Vxlan, ends(1, 2)[0]), &[1])?.with_mtu(1450);
     near.begin().await?;
     let expected = ["lo", "ovs-netdev", "wire1", "xcbr1", "xcbr1_t1", "xcbr1_v0"];
@@ -166,7 +166,7 @@ async fn nothing_is_left_of_a_tunnel() -> Result<(), TestFailure> {
 /// The host in the middle does not hand on what came from one of the others: those have a way of their own. So each frame is
 /// heard once, and none for ever.
 async fn three_hosts_that_are_all_joined_have_no_circle() -> Result<(), TestFailure> {
-    let (second, third) = (Far::new(1).await?, Far::new(2).await?);
+    let (second, third) = (RemoteHost::new(1).await?, RemoteHost::new(2).await?);
     let both = OvsNet::default()
         .with_tunnel(Tunnel::new(TunnelKind::Vxlan, ends(1, 2)[0]))
         .with_tunnel(Tunnel::new(TunnelKind::Vxlan, ends(2, 2)[0]));
@@ -197,7 +197,7 @@ async fn check(fixture: &Fixture, expected: &str) -> Result<(), TestFailure> {
 }
 
 async fn what_cannot_be_reached_is_told_before_anything_is_made() -> Result<(), TestFailure> {
-    let _far = Far::new(1).await?;
+    let _far = RemoteHost::new(1).await?;
     let vxlan = |remote: &str| to(TunnelKind::Vxlan, remote.parse().expect("it is an address"));
     let here = |remote: &str| Fixture::here("lost", vxlan(remote), &[1]);
     check(&here("10.77.0.1")?, "the network namespace has no route to 10.77.0.1").await?;
@@ -215,7 +215,7 @@ async fn what_cannot_be_reached_is_told_before_anything_is_made() -> Result<(), 
 }
 
 async fn a_number_that_another_link_has_is_in_use() -> Result<(), TestFailure> {
-    let _far = Far::new(1).await?;
+    let _far = RemoteHost::new(1).await?;
     let netlink = Netlink::connect(&Namespace::here())?;
     let own = xcluster_core::host::netlink::tunnel::NewTunnel {
         name: "mine",
@@ -237,7 +237,7 @@ async fn a_number_that_another_link_has_is_in_use() -> Result<(), TestFailure> {
 
 /// Where the kernel has it, it carries as VXLAN does.
 async fn a_kernel_without_geneve_says_so_and_keeps_nothing() -> Result<(), TestFailure> {
-    let far = Far::new(1).await?;
+    let far = RemoteHost::new(1).await?;
     let fixture = Fixture::here("near", to(TunnelKind::Geneve, ends(1, 2)[0]), &[1])?.with_mtu(1450);
     let begun = fixture.begin().await;
     fixture.end().await?;

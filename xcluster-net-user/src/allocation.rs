@@ -1,6 +1,6 @@
 //! Chooses numbers of the host that are free and keeps them for the cluster. What is wanted is decided elsewhere.
 //!
-//! Among clusters a number is free if it can be claimed; towards everybody else, if it can be bound. A TCP port stays
+//! Among clusters a number is free if it can be locked; towards everybody else, if it can be bound. A TCP port stays
 //! bound, without anybody listening, so that no stranger's connection gets it before QEMU, which may bind it as well, is
 //! there. That is not possible for a group: who binds it hears it.
 
@@ -46,7 +46,7 @@ impl Allocation {
         self.groups.get(&net).copied()
     }
 
-    /// The same with numbers for what is wanted besides. Claims all of them or none.
+    /// The same with numbers for what is wanted besides. Locks all of them or none.
     pub(crate) fn extended(
         &self,
         host_locks: &HostLocks,
@@ -68,7 +68,7 @@ impl Allocation {
 struct Allocator<'a> {
     allocation: Allocation,
     host_locks: &'a HostLocks,
-    /// What was claimed for it so far.
+    /// What was locked for it so far.
     names: Vec<String>,
 }
 
@@ -115,8 +115,8 @@ impl Allocator<'_> {
 
     /// Takes a port that the kernel says is free.
     fn take_any(&mut self, target: Target) -> Result<(), NetError> {
-        // Those that turn out to be claimed are kept for the moment: else the kernel might offer them again.
-        let mut claimed = Vec::new();
+        // Those that turn out to be locked are kept for the moment: else the kernel might offer them again.
+        let mut locked = Vec::new();
         for _ in 0..ATTEMPTS {
             let reserved = reserve(0)?;
             let name = tcp(reserved.port);
@@ -126,7 +126,7 @@ impl Allocator<'_> {
                     self.allocation.forwards.insert(target, reserved);
                     return Ok(());
                 }
-                Err(NetError::InUse { .. }) => claimed.push(reserved),
+                Err(NetError::InUse { .. }) => locked.push(reserved),
                 Err(error) => return Err(error),
             }
         }
@@ -162,7 +162,7 @@ impl Allocator<'_> {
         Ok(())
     }
 
-    /// Claims all of these or none. One that this cluster has already, or wants twice, is taken, too: for something else.
+    /// Locks all of these or none. One that this cluster has already, or wants twice, is taken, too: for something else.
     fn take_locks(&self, names: &[String]) -> Result<(), NetError> {
         let mut requested = BTreeSet::new();
         if let Some(name) = names.iter().find(|name| self.host_locks.holds(name) || !requested.insert(*name)) {
@@ -172,7 +172,7 @@ impl Allocator<'_> {
             HostLockError::Taken { what, holder } => {
                 NetError::InUse { what: spoken(&what), by: format!("the cluster of {holder}") }
             }
-            other => NetError::Other { message: "cannot claim numbers".to_owned(), source: Some(Box::new(other)) },
+            other => NetError::Other { message: "cannot lock numbers".to_owned(), source: Some(Box::new(other)) },
         })
     }
 }
@@ -207,7 +207,7 @@ const fn local(port: u16) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)
 }
 
-/// The name of a claim as people say it: `port 127.0.0.1:12001`.
+/// The name of a host lock as people say it: `port 127.0.0.1:12001`.
 fn spoken(name: &str) -> String {
     name.replacen("tcp/", "port ", 1).replacen("mcast/", "multicast group ", 1)
 }

@@ -18,7 +18,7 @@ use xcluster_net_bridge::BridgeBackend;
 
 /// How it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Method {
     Xcluster,
     Unshare,
     /// `ip netns add` and `ip netns del`, which need root.
@@ -29,27 +29,27 @@ enum Way {
 async fn main() -> Result<()> {
     let rounds = rounds_asked(100)?;
     let mut report = Report::new("namespace");
-    let mut ways = vec![Way::Xcluster, Way::Unshare];
+    let mut methods = vec![Method::Xcluster, Method::Unshare];
     if geteuid().is_root() {
-        ways.push(Way::Netns);
+        methods.push(Method::Netns);
     } else {
         eprintln!("SKIPPED: `ip netns add` needs root");
     }
     for bridge in [false, true] {
-        let samples = in_rotation(rounds, &ways, async |way| way.take(bridge).await).await?;
+        let samples = in_rotation(rounds, &methods, async |method| method.take(bridge).await).await?;
         let with = if bridge { "with a bridge" } else { "empty" };
         let ours = &samples[0];
-        for (way, theirs) in ways.iter().zip(&samples) {
-            report.row(format!("{}, {with}", way.spoken()), "ms", theirs.iter().copied());
-            if *way != Way::Xcluster {
-                report.ratio(format!("xcluster to {}", way.spoken()), ours, theirs);
+        for (method, theirs) in methods.iter().zip(&samples) {
+            report.row(format!("{}, {with}", method.spoken()), "ms", theirs.iter().copied());
+            if *method != Method::Xcluster {
+                report.ratio(format!("xcluster to {}", method.spoken()), ours, theirs);
             }
         }
     }
     report.print()
 }
 
-impl Way {
+impl Method {
     const fn spoken(self) -> &'static str {
         match self {
             Self::Xcluster => "xcluster",
@@ -70,7 +70,7 @@ impl Way {
                 let namespace = Namespace::private()?;
                 make_bridge(&BackendContext::new(&name, dir.path(), &host_locks, &store).in_namespace(&namespace))
                     .await?;
-                // With the store go the ways into the namespace, with the claims the last sockets in it.
+                // With the store go the ways into the namespace, with the host locks the last sockets in it.
                 drop((store, host_locks, namespace));
             }
             (Self::Unshare, false) => run("unshare -Urn true")?,
@@ -88,7 +88,7 @@ impl Way {
     }
 }
 
-/// The calls of a cluster: they open a netlink socket and a tun, claim the net, and give its bridge addresses.
+/// The calls of a cluster: they open a netlink socket and a tun, lock the net, and give its bridge addresses.
 async fn make_bridge(context: &BackendContext<'_>) -> Result<()> {
     let (backend, net) = (BridgeBackend::default(), Net::new(NetId::new(1)));
     backend.preflight(context, std::slice::from_ref(&net), &[]).await?;

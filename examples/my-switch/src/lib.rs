@@ -72,7 +72,7 @@ impl NetBackend for SwitchBackend {
         capabilities
     }
 
-    /// There is nothing that a host could lack, and no number that clusters would have to share: those are claimed here.
+    /// There is nothing that a host could lack, and no number that clusters would have to share: those are locked here.
     async fn preflight(&self, context: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
         if switches(context).is_none() {
             context.store.put(Self::NAME, Switches::default());

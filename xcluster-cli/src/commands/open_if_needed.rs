@@ -20,8 +20,8 @@ const OTHERS: Duration = Duration::from_secs(1200);
 /// The cluster that a command is about, opened as by `start --no-nodes` if it does not run.
 pub(super) async fn open_if_needed(arg: &NameArg, variables: &Variables, verbose: u8) -> Result<Remote, Failure> {
     let name = cluster_name(arg, variables)?;
-    let claimed = HostLock::take_one_of(&format!("open/{}/{name}", Uid::effective()), 1, OTHERS).await;
-    let _turn = claimed.map_err(|error| Failure::from_error(Exit::FAILURE, &error))?;
+    let locked = HostLock::take_one_of(&format!("open/{}/{name}", Uid::effective()), 1, OTHERS).await;
+    let _turn = locked.map_err(|error| Failure::from_error(Exit::FAILURE, &error))?;
     if let Ok(cluster) = Remote::attach(&name) {
         return Ok(cluster);
     }

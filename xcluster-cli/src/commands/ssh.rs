@@ -24,22 +24,22 @@ pub(super) async fn run(args: &SshArgs, variables: &Variables) -> Outcome {
     let status = attach(&args.name, variables).await?.status().await?;
     let node = one(&args.node, &status)?;
     login(node, &status)?;
-    let way = Way::to(node, &status)?;
-    let error = Command::new("ssh").args(ssh_args(&way, &args.login, &args.command)).exec();
+    let transport = Transport::to(node, &status)?;
+    let error = Command::new("ssh").args(ssh_args(&transport, &args.login, &args.command)).exec();
     let failure = Failure::io("run `ssh`", &error).with_exit(Exit::HOST);
     Err(failure.hint("`sudo apt-get install openssh-client`, or use `xcluster vm` or `xcluster exec`"))
 }
 
 /// How ssh gets at a node.
 #[derive(Debug)]
-enum Way {
+enum Transport {
     /// By a port of this host.
     Port(SocketAddr),
     /// By a connection that another command of ours hands over.
     Connect { node: String, command: String },
 }
 
-impl Way {
+impl Transport {
     fn to(node: &NodeStatus, status: &ClusterStatus) -> Result<Self, Failure> {
         if let Some(forward) = node.forwards.iter().find(|forward| forward.port == SSH) {
             return Ok(Self::Port(forward.host));
@@ -56,7 +56,7 @@ fn proxy(program: &Path, cluster: &ClusterName, node: &NodeStatus) -> String {
 }
 
 /// The words after `ssh`. A host key that is neither known nor kept: the next start has another one on the same port.
-fn ssh_args(way: &Way, login: &str, command: &[OsString]) -> Vec<OsString> {
+fn ssh_args(transport: &Transport, login: &str, command: &[OsString]) -> Vec<OsString> {
     const OPTIONS: [&str; 4] = [
         "StrictHostKeyChecking=no",
         "UserKnownHostsFile=/dev/null",
@@ -66,12 +66,12 @@ fn ssh_args(way: &Way, login: &str, command: &[OsString]) -> Vec<OsString> {
     ];
     let mut ssh_args: Vec<OsString> =
         OPTIONS.into_iter().flat_map(|option| ["-o", option]).map(OsString::from).collect();
-    let host = match way {
-        Way::Port(address) => {
+    let host = match transport {
+        Transport::Port(address) => {
             ssh_args.extend(["-p".into(), address.port().to_string().into()]);
             address.ip().to_string()
         }
-        Way::Connect { node, command } => {
+        Transport::Connect { node, command } => {
             ssh_args.extend(["-o".into(), format!("ProxyCommand={command}").into()]);
             ssh_args.extend(["-o".into(), "ProxyUseFdpass=yes".into()]);
             node.clone()
@@ -86,14 +86,14 @@ fn ssh_args(way: &Way, login: &str, command: &[OsString]) -> Vec<OsString> {
 mod tests {
     use super::*;
 
-    fn line(way: &Way) -> String {
-        let ssh_args = ssh_args(way, "root", &["ip".into(), "-br".into()]);
+    fn line(transport: &Transport) -> String {
+        let ssh_args = ssh_args(transport, "root", &["ip".into(), "-br".into()]);
         ssh_args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn ssh_goes_to_the_forwarded_port_and_remembers_nothing() {
-        insta::assert_snapshot!(line(&Way::Port("127.0.0.1:12302".parse().unwrap())));
+        insta::assert_snapshot!(line(&Transport::Port("127.0.0.1:12302".parse().unwrap())));
     }
 
     #[test]
@@ -101,6 +101,6 @@ mod tests {
         let status: ClusterStatus = serde_json::from_str(include_str!("../../tests/fixtures/bridge.json")).unwrap();
         let node = &status.nodes[0];
         let command = proxy(Path::new("/opt/100% Bob's/xcluster"), &status.name, node);
-        insta::assert_snapshot!(line(&Way::Connect { node: node.name.clone(), command }));
+        insta::assert_snapshot!(line(&Transport::Connect { node: node.name.clone(), command }));
     }
 }

@@ -86,7 +86,7 @@ fn fits(kvm: &KvmArgs, before: &[KvmArgs]) -> Result<(), Cause> {
     if !twice.is_empty() {
         return Err(Cause::DescriptorsTwice(twice));
     }
-    let elsewhere = |nic: &KvmArgs| nic.is_bound() && nic.place() != kvm.place();
+    let elsewhere = |nic: &KvmArgs| nic.is_bound() && nic.qemu_netns() != kvm.qemu_netns();
     if kvm.is_bound() && before.iter().any(elsewhere) { Err(Cause::TwoNamespaces) } else { Ok(()) }
 }
 

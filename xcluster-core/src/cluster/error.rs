@@ -255,7 +255,7 @@ pub enum Cause {
     /// The network namespace got no way to the world.
     #[error(transparent)]
     Uplink(#[from] UplinkError),
-    /// A claim on something shared failed.
+    /// A host lock on something shared failed.
     #[error(transparent)]
     HostLock(#[from] HostLockError),
     /// The node did not come up.

@@ -18,7 +18,7 @@ use crate::guest::AGENT_PORT;
 use crate::guest::AnyAgent;
 use crate::net::KvmArgs;
 use crate::qemu::command::{AGENT, CONSOLE, INITRAMFS, MONITOR, Machine};
-use crate::qemu::process::{Launch, Process, Stderr, describe, is_crash, place_of};
+use crate::qemu::process::{Launch, Process, Stderr, describe, is_crash, qemu_netns_of};
 use crate::qemu::qmp::Qmp;
 
 /// How long QEMU may take to greet on its monitor. It does so before it loads anything, but a host may be busy.
@@ -76,7 +76,7 @@ impl RunningMachine {
             descriptors.insert(AGENT.to_owned(), end);
             agent = Some(if port == AGENT_PORT { AnyAgent::own(stream) } else { AnyAgent::qga(stream) });
         }
-        let place = place_of(&machine.nics);
+        let place = qemu_netns_of(&machine.nics);
         let launch = Launch { program, args: machine.args(), descriptors, place };
         let process = Process::start(launch).map_err(NodeFailure::Spawn)?;
 

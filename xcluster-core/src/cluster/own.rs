@@ -13,7 +13,7 @@ use crate::name::NetId;
 use crate::net::PortConfig;
 
 impl Cluster {
-    /// Does everything of a start but the nodes: the network namespace, what backends claim, QEMU and the guest, the nets. The
+    /// Does everything of a start but the nodes: the network namespace, what backends lock, QEMU and the guest, the nets. The
     /// nodes of the plan wait until they are [booted](Self::boot), in whichever order.
     ///
     /// # Errors

@@ -125,7 +125,7 @@ async fn extend(state: &Rc<State>, old: &Plan, new: &Plan, node: NodeId) -> Resu
     if let (Some(netns), None) = (&new.netns, state.namespace.get()) {
         step(state, Step::Netns { netns: netns.clone() }, open_netns(state, netns)).await?;
     }
-    // From here on something may be there: a claim of a backend's.
+    // From here on something may be there: a host lock of a backend's.
     nets.iter().for_each(|net| state.undo.borrow_mut().net(&net.backend, &net.net));
     ask(state, &nets, &nics).await?;
     create(state, &nets).await

@@ -46,7 +46,7 @@ pub enum BuildError {
 
 /// What comes from packages.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct ImageParts {
     pub(super) kernel: Vec<u8>,
     /// The kernel's version, as `uname -r` says it.
     pub(super) release: String,
@@ -54,7 +54,7 @@ pub(super) struct Parts {
 }
 
 /// Takes what the recipe wants out of the packages unpacked in `root`.
-pub(super) fn build(package_set: &PackageSet, root: &Path) -> Result<Parts, BuildError> {
+pub(super) fn build(package_set: &PackageSet, root: &Path) -> Result<ImageParts, BuildError> {
     let root = root.canonicalize().map_err(|error| read(root, error))?;
     let mut tree = Tree::default();
     put_programs(package_set, &root, &mut tree)?;
@@ -70,7 +70,7 @@ pub(super) fn build(package_set: &PackageSet, root: &Path) -> Result<Parts, Buil
     let image = root.join("boot").join(format!("vmlinuz-{release}"));
     let image = fs::read(&image).map_err(|error| read(&image, error))?;
     let kernel = kernel::uncompressed(&image).unwrap_or(image);
-    Ok(Parts { kernel, release, tree })
+    Ok(ImageParts { kernel, release, tree })
 }
 
 /// A wanted program: its name, and its file on this host.

@@ -53,7 +53,7 @@ mod standard_image;
 mod subprocess;
 pub(crate) mod topology_overlay;
 
-pub(crate) use agent::wire::PORT as AGENT_PORT;
+pub(crate) use agent::protocol::PORT as AGENT_PORT;
 pub(crate) use any_agent::AnyAgent;
 pub use build::BuildError;
 pub use cache::{Cache, CacheError};

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::build::{self, Parts};
+use super::build::{self, ImageParts};
 use super::cache::{Cache, CacheError, Entry, Locked};
 use super::compress::pack_lz4;
 use super::image::{INITRAMFS, Image, ImageError, KERNEL};
@@ -17,7 +17,7 @@ use super::packages::{self, Package};
 use super::rootfs_base;
 
 /// Makes what comes from packages, in a folder of its own.
-type Make<'a> = dyn Fn(&Path, &dyn Fn(&str)) -> Result<(Parts, Vec<Package>), ImageError> + Sync + 'a;
+type Make<'a> = dyn Fn(&Path, &dyn Fn(&str)) -> Result<(ImageParts, Vec<Package>), ImageError> + Sync + 'a;
 
 /// What the standard image is to be.
 ///
@@ -31,7 +31,10 @@ pub(super) struct StandardImage<'a> {
 }
 
 /// Downloads the recipe's packages and takes out of them what a guest needs.
-pub(super) fn from_packages(workshop: &Path, progress: &dyn Fn(&str)) -> Result<(Parts, Vec<Package>), ImageError> {
+pub(super) fn from_packages(
+    workshop: &Path,
+    progress: &dyn Fn(&str),
+) -> Result<(ImageParts, Vec<Package>), ImageError> {
     let packages = packages::fetch(&package_set::STANDARD, workshop, progress)?;
     progress("packing the guest");
     Ok((build::build(&package_set::STANDARD, &workshop.join("root"))?, packages))
@@ -113,7 +116,7 @@ fn parts_name() -> String {
     )
 }
 
-fn write_parts(parts: Parts, packages: Vec<Package>, folder: &Path) -> io::Result<Manifest> {
+fn write_parts(parts: ImageParts, packages: Vec<Package>, folder: &Path) -> io::Result<Manifest> {
     let mut manifest = Manifest {
         release: parts.release,
         packages,

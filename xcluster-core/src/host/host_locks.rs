@@ -1,9 +1,9 @@
-//! Numbers that the processes of a host share (ports, multicast groups, places to boot in), claimed until the claimant
+//! Numbers that the processes of a host share (ports, multicast groups, places to boot in), locked until the holder
 //! dies.
 //!
-//! A claim is a listening UNIX socket with an abstract name: the kernel gives a name once, frees it when the process
+//! A host lock is a listening UNIX socket with an abstract name: the kernel gives a name once, frees it when the process
 //! ends however that happens, and keeps one set of names per network namespace, which is also where the ports are.
-//! Probing instead of claiming races, and two QEMUs may join one multicast group without an error. Who waits for a claim
+//! Probing instead of locking races, and two QEMUs may join one multicast group without an error. Who waits for a host lock
 //! connects to it: the end of the holder closes the connection, which is an event.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use super::Namespace;
 /// When to look again at a holder who cannot be connected to.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// Who holds a claim.
+/// Who holds a host lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder {
     /// The process, as this one sees it; none if it cannot be told.
@@ -42,12 +42,12 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Why something could not be claimed.
+/// Why something could not be locked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostLockError {
     /// Somebody has it.
-    #[error("{what} is claimed by {holder}")]
+    #[error("{what} is locked by {holder}")]
     Taken {
         /// What was asked for.
         what: String,
@@ -63,7 +63,7 @@ pub enum HostLockError {
         waited: Duration,
     },
     /// The name is too long, or the operating system said no.
-    #[error("cannot claim {what}")]
+    #[error("cannot lock {what}")]
     Io {
         /// What was asked for.
         what: String,
@@ -73,14 +73,14 @@ pub enum HostLockError {
     },
 }
 
-/// One claimed thing; dropping it gives it free.
+/// One locked thing; dropping it gives it free.
 #[derive(Debug)]
 pub struct HostLock {
     _socket: OwnedFd,
 }
 
 impl HostLock {
-    /// Claims `what`: any text of at most 80 bytes that all who share the thing agree on, such as
+    /// Locks `what`: any text of at most 80 bytes that all who share the thing agree on, such as
     /// `tcp/127.0.0.1:12001`.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl HostLock {
         Self::take_where(what, &stream)
     }
 
-    /// Claims `what` among those who use a network namespace: a name or a number that is another thing in another one.
+    /// Locks `what` among those who use a network namespace: a name or a number that is another thing in another one.
     ///
     /// # Errors
     /// Somebody has it, or the operating system said no.
@@ -119,7 +119,7 @@ impl HostLock {
         Ok(Some(Self { _socket: socket }))
     }
 
-    /// Claims one of `places` places of `what`, waiting for one to become free. Must run in a tokio runtime.
+    /// Locks one of `places` places of `what`, waiting for one to become free. Must run in a tokio runtime.
     ///
     /// # Errors
     /// None became free within `limit`, or the operating system said no.
@@ -148,14 +148,14 @@ impl HostLock {
     }
 }
 
-/// The claims of one cluster, kept until it ends.
+/// The host locks of one cluster, kept until it ends.
 #[derive(Debug, Default)]
 pub struct HostLocks {
     held: Mutex<BTreeMap<String, HostLock>>,
 }
 
 impl HostLocks {
-    /// No claims yet.
+    /// No host locks yet.
     pub fn new() -> Self {
         Self::default()
     }

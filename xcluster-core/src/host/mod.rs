@@ -1,4 +1,4 @@
-//! What touches this machine: claims on shared numbers, the folders of clusters, network namespaces, memory, descriptors.
+//! What touches this machine: host locks on shared numbers, the folders of clusters, network namespaces, memory, descriptors.
 //! Knows nothing of QEMU, guests or what a cluster does.
 
 mod fd_limit;

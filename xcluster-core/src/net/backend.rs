@@ -72,7 +72,7 @@ pub trait NetBackend: fmt::Debug + Send + Sync {
 
     /// Whether this host can carry these nets with these ports: the first ones of a cluster, or those that are added to it;
     /// a port may come without its net then, which is known. Changes nothing but [`BackendContext::host_locks`]: shared numbers are
-    /// claimed here, so that a cluster that cannot have them has done nothing yet.
+    /// locked here, so that a cluster that cannot have them has done nothing yet.
     ///
     /// # Errors
     /// [`NetError::Unsupported`] if the host lacks something, [`NetError::InUse`] if a number that was asked for is
@@ -124,7 +124,7 @@ pub struct BackendContext<'a> {
     pub cluster: &'a ClusterName,
     /// The cluster's private folder, mode 0700. It goes when the cluster goes.
     pub dir: &'a Path,
-    /// Numbers that clusters share, claimed for the cluster's life.
+    /// Numbers that clusters share, locked for the cluster's life.
     pub host_locks: &'a HostLocks,
     /// What backends remember of this cluster from one call to the next.
     pub store: &'a Store,

@@ -48,7 +48,7 @@ pub struct Capabilities {
     pub hotplug: bool,
     /// The cluster's network namespace is needed: [`BackendContext::namespace`](super::Site::namespace).
     ///
-    /// Where it is not said, every trial and claim passes without one, which shows that.
+    /// Where it is not said, every trial and expectation passes without one, which shows that.
     pub needs_namespace: bool,
 }
 

@@ -21,14 +21,14 @@ use crate::host::namespace::NamespaceEntry;
 pub struct KvmArgs {
     args: Vec<String>,
     descriptors: BTreeMap<String, Arc<OwnedFd>>,
-    place: Place,
+    place: QemuNetns,
 }
 
 /// The network namespace that QEMU runs in. It matters where QEMU itself goes to a network: opens a tap by its name, or a
 /// socket. A descriptor is used from anywhere.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
-pub enum Place {
+pub enum QemuNetns {
     /// The one that the owner is in.
     #[default]
     Here,
@@ -65,13 +65,13 @@ impl KvmArgs {
     /// The same, for a QEMU that must run in the network namespace of this file.
     #[must_use]
     pub fn in_netns(mut self, netns: impl Into<PathBuf>) -> Self {
-        self.place = Place::File(netns.into());
+        self.place = QemuNetns::File(netns.into());
         self
     }
 
     /// The same, for a QEMU that must run there.
     #[must_use]
-    pub fn at(mut self, place: Place) -> Self {
+    pub fn at(mut self, place: QemuNetns) -> Self {
         self.place = place;
         self
     }
@@ -87,14 +87,14 @@ impl KvmArgs {
     }
 
     /// Where QEMU must run.
-    pub const fn place(&self) -> &Place {
+    pub const fn qemu_netns(&self) -> &QemuNetns {
         &self.place
     }
 
     /// Whether it matters where QEMU runs: another place was asked for, or QEMU is to go to a network itself.
     pub fn is_bound(&self) -> bool {
         let by_descriptor = |netdev: &str| netdev.split(',').any(|p| p.starts_with("fd=") || p.starts_with("fds="));
-        self.place != Place::Here || !self.netdevs().all(by_descriptor)
+        self.place != QemuNetns::Here || !self.netdevs().all(by_descriptor)
     }
 
     /// The values of `-netdev`: what exists before a NIC is plugged.

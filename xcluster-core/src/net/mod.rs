@@ -22,7 +22,7 @@ pub(crate) use backend::takes_none;
 pub use backend::{BackendContext, NetBackend};
 pub use capabilities::{Capabilities, VmToVm};
 pub use error::NetError;
-pub use kvm::{KvmArgs, Netdev, Nic, Place};
+pub use kvm::{KvmArgs, Netdev, Nic, QemuNetns};
 pub use port::{Forward, HostAccess, Net, Port, PortConfig};
 pub use registry::{Registry, RegistryError, SkippedBackends};
 pub use settings::{Settings, configure, merge};

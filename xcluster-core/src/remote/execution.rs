@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::frame::{self, Frame, Reader};
 use crate::cluster::{ErrorKind, Refusal};
-use crate::guest::agent::wire::{Stream, WINDOW, cost};
+use crate::guest::agent::protocol::{Stream, WINDOW, cost};
 use crate::guest::exec::command_stream::{CommandStream, Report, RequestSender, StreamRequest};
 use crate::guest::exec::{Command, Event, ExecError, Execution, StdinWriter};
 
@@ -176,7 +176,7 @@ fn refused(refusal: Refusal) -> ExecError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::agent::wire::CHUNK;
+    use crate::guest::agent::protocol::CHUNK;
     use crate::guest::exec::Status;
 
     #[tokio::test]

@@ -1,5 +1,5 @@
-//! Scenarios with real VMs: a cluster is started, claims are checked on it, it is stopped, and nothing may be left of it.
-//! What is claimed is for the tests of backends to say. A claim that does not hold panics.
+//! Scenarios with real VMs: a cluster is started, expectations are checked on it, it is stopped, and nothing may be left of it.
+//! What is expected is for the tests of backends to say. An expectation that does not hold panics.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -16,13 +16,13 @@ use crate::cluster::{Builder, Cluster, Error, Event, IntoNodeId, StartFailure};
 use crate::guest::exec::{Command, Output};
 use crate::plan::Step;
 
-/// How long a scenario may take, from its start to its last claim.
+/// How long a scenario may take, from its start to its last expectation.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// How much of the end of each console is shown when a claim fails, in lines.
+/// How much of the end of each console is shown when an expectation fails, in lines.
 const CONSOLE_TAIL: usize = 20;
 
-/// Starts a cluster, has claims checked on it, stops it, and sees that nothing is left.
+/// Starts a cluster, has expectations checked on it, stops it, and sees that nothing is left.
 pub async fn scenario(builder: Builder, expectations: impl AsyncFnOnce(&Cluster)) {
     let (cluster, traces, ready) = begin(&builder).await;
     if let Err(error) = ready {
@@ -35,7 +35,7 @@ pub async fn scenario(builder: Builder, expectations: impl AsyncFnOnce(&Cluster)
     cluster.stop().await.expect("nothing keeps the cluster from being stopped");
     traces.are_gone();
     match checked {
-        Ok(in_time) => in_time.expect("the claims are checked in time"),
+        Ok(in_time) => in_time.expect("the expectations are checked in time"),
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
@@ -120,7 +120,7 @@ pub async fn attempt(cluster: &Cluster, node: impl IntoNodeId, command: impl Int
     output.unwrap_or_else(|error| panic!("{}", describe(&error)))
 }
 
-/// What has been found out about claims.
+/// What has been found out about expectations.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Those that do not hold, and why.
@@ -128,23 +128,23 @@ pub struct Report {
 }
 
 impl Report {
-    /// Checks a claim; one that does not hold does not keep the others from being checked.
+    /// Checks an expectation; one that does not hold does not keep the others from being checked.
     pub async fn check(&mut self, name: &'static str, expectation: impl Future<Output = ()>) {
         let begun = Instant::now();
         let held = AssertUnwindSafe(expectation).catch_unwind().await;
-        eprintln!("claim {name}: {} ({:.1?})", if held.is_ok() { "ok" } else { "FAILED" }, begun.elapsed());
+        eprintln!("expectation {name}: {} ({:.1?})", if held.is_ok() { "ok" } else { "FAILED" }, begun.elapsed());
         self.failed.extend(held.err().map(|panic| (name, panic_text(&*panic))));
     }
 
-    /// The claims that do not hold, and why.
+    /// The expectations that do not hold, and why.
     pub fn failed(&self) -> &[(&'static str, String)] {
         &self.failed
     }
 
-    /// Panics if a claim did not hold.
+    /// Panics if an expectation did not hold.
     pub fn end(self) {
         let describe: Vec<String> = self.failed.iter().map(|(name, why)| format!("{name}: {why}")).collect();
-        assert!(describe.is_empty(), "these claims do not hold:\n{}", describe.join("\n"));
+        assert!(describe.is_empty(), "these expectations do not hold:\n{}", describe.join("\n"));
     }
 }
 
@@ -154,7 +154,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
-/// Checks claims on a cluster, which are async functions of it, one after the other. Panics at the end if one did not hold.
+/// Checks expectations on a cluster, which are async functions of it, one after the other. Panics at the end if one did not hold.
 #[macro_export]
 macro_rules! expectations {
     ($cluster:expr; $($expectation:path),+ $(,)?) => {{

@@ -6,7 +6,7 @@
 //! * [`harness`]: a `main` for tests, each in a network namespace of its own, without privilege.
 //! * [`traffic`]: guests without VMs, that talk TCP and UDP through a backend's netdev in a real QEMU.
 //! * [`scenarios`]: then this one: what clusters of real VMs show, the same on every backend.
-//! * [`cluster_harness`]: clusters of real VMs, and claims about them.
+//! * [`cluster_harness`]: clusters of real VMs, and expectations about them.
 //! * [`leftovers`]: what a host has before and after, and the difference in words.
 //! * [`FakeQemu`]: a program in QEMU's place, for tests of what a cluster does when one behaves badly.
 //! * [`TestContext`]: what a backend is lent, for those who call one without a cluster.

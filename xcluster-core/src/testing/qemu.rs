@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::TestFailure;
 use crate::net::KvmArgs;
-use crate::qemu::process::{Launch, Process, find_program, place_of};
+use crate::qemu::process::{Launch, Process, find_program, qemu_netns_of};
 use crate::qemu::qmp::Qmp;
 
 const PROGRAM: &str = "qemu-system-x86_64";
@@ -48,7 +48,7 @@ impl Qemu {
                 descriptors.insert(name.clone(), descriptor.try_clone()?);
             }
         }
-        let place = place_of(nics.iter().copied());
+        let place = qemu_netns_of(nics.iter().copied());
         let mut process = Process::start(Launch { program, args, descriptors, place })?;
         match Qmp::connect(UnixStream::from_std(ours)?, PATIENCE).await {
             Ok((monitor, _)) => Ok(Self { process, monitor }),

@@ -12,7 +12,7 @@ use crate::net::BackendContext;
 
 use super::TestFailure;
 
-/// A cluster's name, folder, claims, store and network namespace without the cluster. Dropping it is the end of the cluster.
+/// A cluster's name, folder, host locks, store and network namespace without the cluster. Dropping it is the end of the cluster.
 #[derive(Debug)]
 pub struct TestContext {
     name: ClusterName,

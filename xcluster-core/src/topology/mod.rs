@@ -12,7 +12,9 @@ mod problem;
 mod read;
 mod resolve;
 
-pub use model::{Destination, Hop, Masquerade, NetKind, NetSpec, NodeSpec, RoleSpec, Roles, Route, Topology, Who};
+pub use model::{
+    Destination, Hop, Masquerade, NetKind, NetSpec, NodeSelector, NodeSpec, RoleSpec, Roles, Route, Topology,
+};
 pub use problem::{Problem, Problems};
 pub(crate) use read::read_value;
 pub use resolve::{Node, NodeRoute};

@@ -81,9 +81,9 @@ impl Topology {
 impl Default for Topology {
     fn default() -> Self {
         let over_routers = |on, net| Route {
-            on: Who::Role(on),
+            on: NodeSelector::Role(on),
             to: Destination::Default,
-            via: vec![Hop { net, node: Who::Role(Role::Routers) }],
+            via: vec![Hop { net, node: NodeSelector::Role(Role::Routers) }],
         };
         Self {
             mtu: Self::MTU,
@@ -93,7 +93,10 @@ impl Default for Topology {
             nodes: BTreeMap::new(),
             backends: BTreeMap::new(),
             routes: vec![over_routers(Role::Workers, NetId::CLUSTER), over_routers(Role::Testers, NetId::EXTERNAL)],
-            masquerades: vec![Masquerade { on: Who::Role(Role::Routers), nets: vec![NetId::CLUSTER, NetId::EXTERNAL] }],
+            masquerades: vec![Masquerade {
+                on: NodeSelector::Role(Role::Routers),
+                nets: vec![NetId::CLUSTER, NetId::EXTERNAL],
+            }],
         }
     }
 }
@@ -256,7 +259,7 @@ fn replace<T>(old: &mut Option<T>, new: Option<T>) {
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Who has the route. Of a role, those have it who share a net with a hop.
-    pub on: Who,
+    pub on: NodeSelector,
     /// Where it leads.
     pub to: Destination,
     /// Over whom.
@@ -270,7 +273,7 @@ pub struct Hop {
     /// The net that the neighbour is reached on.
     pub net: NetId,
     /// The neighbour; of a role, everyone who is on that net.
-    pub node: Who,
+    pub node: NodeSelector,
 }
 
 /// Nets whose traffic leaves a node's eth0 with the node's own address.
@@ -278,21 +281,21 @@ pub struct Hop {
 #[serde(deny_unknown_fields)]
 pub struct Masquerade {
     /// Who masquerades.
-    pub on: Who,
+    pub on: NodeSelector,
     /// The nets whose addresses are hidden.
     pub nets: Vec<NetId>,
 }
 
 /// A role or a single node; in files `"routers"` or `201`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Who {
+pub enum NodeSelector {
     /// Everyone with the role.
     Role(Role),
     /// One node.
     Node(NodeId),
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for NodeSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Role(role) => role.fmt(f),
@@ -301,7 +304,7 @@ impl fmt::Display for Who {
     }
 }
 
-impl FromStr for Who {
+impl FromStr for NodeSelector {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
@@ -390,5 +393,5 @@ macro_rules! word_or_number {
     };
 }
 
-word_or_number!(Who, "`workers`, `routers`, `testers` or the number of a node");
+word_or_number!(NodeSelector, "`workers`, `routers`, `testers` or the number of a node");
 word_or_number!(Destination, "`default` or the number of a net");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Destination, Hop, NetKind, NodeSpec, RoleSpec, Topology, Who};
+use super::model::{Destination, Hop, NetKind, NodeSelector, NodeSpec, RoleSpec, Topology};
 use crate::name::{NetId, NodeId, Role};
 
 /// A node with everything that its role and its own specification say.
@@ -153,10 +153,10 @@ impl Topology {
     }
 }
 
-fn covers(who: Who, id: NodeId) -> bool {
+fn covers(who: NodeSelector, id: NodeId) -> bool {
     match who {
-        Who::Role(role) => id.role() == role,
-        Who::Node(node) => id == node,
+        NodeSelector::Role(role) => id.role() == role,
+        NodeSelector::Node(node) => id == node,
     }
 }
 

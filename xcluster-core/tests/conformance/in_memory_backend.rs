@@ -56,7 +56,7 @@ impl InMemoryBackend {
         self.host.join(format!("{}-{}", net_name(context.cluster, &port.net), port.node))
     }
 
-    /// The UDP port of the cluster's groups: chosen once, and claimed.
+    /// The UDP port of the cluster's groups: chosen once, and locked.
     fn udp_port(&self, context: &BackendContext<'_>) -> Result<u16, NetError> {
         if self.breaches(Breach::OneClusterForAll) {
             return Ok(30000);
@@ -65,7 +65,7 @@ impl InMemoryBackend {
             return Ok(*port);
         }
         let port = (30000..31000).find(|port| context.host_locks.take_all([format!("paper/{port}")]).is_ok());
-        let port = port.ok_or_else(|| NetError::unsupported("all ports are claimed"))?;
+        let port = port.ok_or_else(|| NetError::unsupported("all ports are locked"))?;
         context.store.put("paper", port);
         Ok(port)
     }
@@ -106,7 +106,7 @@ impl InMemoryBackend {
         }
     }
 
-    /// What a net of this number is claimed by where it has one place.
+    /// What a net of this number is locked by where it has one place.
     fn lock_names<'a>(&self, nets: impl IntoIterator<Item = &'a Net>) -> Vec<String> {
         let nets = nets.into_iter().filter(|_| self.place == Place::Shared);
         nets.map(|net| format!("paper/net/{}", net.id)).collect()

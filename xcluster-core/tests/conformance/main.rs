@@ -1,4 +1,4 @@
-//! The conformance suite itself: it passes a backend that keeps the contract, and each part of it bites.
+//! The conformance suite itself: it passes a backend that keeps the contract, and each contract case fails on a faulty one.
 
 mod cases;
 mod in_memory_backend;

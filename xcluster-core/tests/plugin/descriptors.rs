@@ -85,16 +85,16 @@ async fn the_host_opens_and_claims_in_the_clusters_namespace() -> Result<(), Tes
     let flags = FdFlag::from_bits_retain(value(&port_config, "flags")?);
     ensure(flags == FdFlag::FD_CLOEXEC, || format!("a socket has {flags:?}"))?;
     ensure(value::<i32>(&port_config, "space")? == 1, || "the namespace is not handed over".to_owned())?;
-    ensure(value::<i32>(&port_config, "claimed")? == 0, || "the name is not claimed".to_owned())?;
+    ensure(value::<i32>(&port_config, "locked")? == 0, || "the name is not locked".to_owned())?;
     ensure(HostLock::take_in(&namespace, "plugin/test").is_err(), || "somebody else gets the name".to_owned())?;
-    ensure(HostLock::take("plugin/test").is_ok(), || "it was claimed elsewhere, too".to_owned())?;
+    ensure(HostLock::take("plugin/test").is_ok(), || "it was locked elsewhere, too".to_owned())?;
     // Another cluster there hears that it is taken.
     let other = TestContext::new("other")?.in_namespace(Arc::clone(&namespace));
     let port_config = set_up(&fixture.backend, &other.context(), &port(3)).await?;
     let taken = -(nix::errno::Errno::EADDRINUSE as i32);
-    ensure(value::<i32>(&port_config, "claimed")? == taken, || "the name is claimed twice".to_owned())?;
+    ensure(value::<i32>(&port_config, "locked")? == taken, || "the name is locked twice".to_owned())?;
     drop(fixture);
-    ensure(HostLock::take_in(&namespace, "plugin/test").is_ok(), || "the claim outlives its cluster".to_owned())
+    ensure(HostLock::take_in(&namespace, "plugin/test").is_ok(), || "the host lock outlives its cluster".to_owned())
 }
 
 async fn a_cluster_without_a_namespace_is_served_here() -> Result<(), TestFailure> {
@@ -102,6 +102,6 @@ async fn a_cluster_without_a_namespace_is_served_here() -> Result<(), TestFailur
     let port_config = fixture.set_up(&port(3)).await?;
     let none = -(nix::errno::Errno::ENOENT as i32);
     ensure(value::<i32>(&port_config, "space")? == none, || "it has a namespace".to_owned())?;
-    ensure(value::<i32>(&port_config, "claimed")? == 0, || "the name is not claimed".to_owned())?;
+    ensure(value::<i32>(&port_config, "locked")? == 0, || "the name is not locked".to_owned())?;
     ensure(HostLock::take("plugin/test").is_err(), || "somebody else gets the name".to_owned())
 }

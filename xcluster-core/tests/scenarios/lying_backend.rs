@@ -1,4 +1,4 @@
-//! A backend that promises everything and keeps nothing: every claim that the scenarios make fails on it, for its own reason.
+//! A backend that promises everything and keeps nothing: every expectation that the scenarios make fails on it, for its own reason.
 //! It shows that they can.
 
 use std::net::SocketAddr;

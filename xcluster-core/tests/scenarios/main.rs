@@ -1,4 +1,4 @@
-//! The scenarios of every backend, with real VMs: that each claim bites, and how they go on a script as users have them. It is in a network namespace of its own, since
+//! The scenarios of every backend, with real VMs: that each expectation fails on a lying backend, and how they go on a script as users have them. It is in a network namespace of its own, since
 //! such a script has ports and groups of its own choice.
 
 mod lying_backend;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     ])
 }
 
-/// What each claim says when it does not hold.
+/// What each expectation says when it does not hold.
 const REASONS: [(Expectation, &str); 12] = [
     (Expectation::NodesTogether, "node 1 does not reach these"),
     (Expectation::Megabytes, "to 192.168.0.2"),

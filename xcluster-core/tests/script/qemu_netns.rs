@@ -8,7 +8,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use xcluster_core::host::{Namespace, has_link};
 use xcluster_core::net::{HostAccess, KvmArgs, NetBackend, NetError};
-use xcluster_core::qemu::process::{Launch, Process, find_program, place_of};
+use xcluster_core::qemu::process::{Launch, Process, find_program, qemu_netns_of};
 use xcluster_core::qemu::qmp::Qmp;
 use xcluster_core::testing::harness::Test;
 use xcluster_core::testing::{TestFailure, ensure};
@@ -35,7 +35,7 @@ async fn qemu(nic: &KvmArgs) -> Result<(Process, Qmp), TestFailure> {
     let mut args: Vec<String> = before.split_whitespace().map(str::to_owned).collect();
     args.extend(nic.args().iter().cloned());
     let descriptors = BTreeMap::from([("monitor".to_owned(), theirs.into())]);
-    let mut process = Process::start(Launch { program, args, descriptors, place: place_of([nic]) })?;
+    let mut process = Process::start(Launch { program, args, descriptors, place: qemu_netns_of([nic]) })?;
     match Qmp::connect(UnixStream::from_std(ours)?, SOON).await {
         Ok((monitor, _)) => Ok((process, monitor)),
         Err(_) => {

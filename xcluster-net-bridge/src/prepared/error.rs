@@ -99,14 +99,14 @@ pub enum Obstacle {
     #[error("this host has the address {0}, which is one of its own")]
     Address(std::net::IpAddr),
     /// It is there, and other than it is wanted now.
-    #[error("it is there with {what} {is}, not {wanted}")]
+    #[error("it is there with {what} {is}, not {request}")]
     Different {
         /// What is different.
         what: &'static str,
         /// How it is.
         is: String,
         /// How it is wanted.
-        wanted: String,
+        request: String,
         /// Its number.
         index: Index,
     },

@@ -11,7 +11,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde::{Deserialize, Serialize};
 
 use super::error::PreparedError;
-use super::ledger::ignore_absent;
+use super::state_file::ignore_absent;
 
 /// A folder that holds namespaces, and what of it is ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,10 +8,10 @@ use xcluster_core::host::Namespace;
 use xcluster_core::name::NetId;
 
 use super::error::{Obstacle, PreparedError};
+use super::in_namespace::in_namespace;
 use super::index::{Ends, Index};
-use super::ledger::Entry;
 use super::settings;
-use super::within::within;
+use super::state_file::Entry;
 use crate::bridge::FORWARD_LLDP;
 use crate::names::{self, PREPARED_MARK};
 use xcluster_core::host::netlink::Netlink;
@@ -39,7 +39,7 @@ impl LinkSetup<'_> {
         let (host_link, inner_link) = (self.index.host_link(), self.index.inner_link());
         let (host, inner) = self.ends(&host_link, &inner_link).await?;
         settings::ready_ipv6(&host_link)?;
-        within(self.namespace, || settings::ready_ipv6(&inner_link))??;
+        in_namespace(self.namespace, || settings::ready_ipv6(&inner_link))??;
         let (here, there) = (self.index.host(), self.index.inner());
         occupy(&self.host, host.index, here).await?;
         occupy(&self.inner, inner.index, there).await?;
@@ -81,7 +81,7 @@ impl LinkSetup<'_> {
                 Some(_) => return Err(PreparedError::Obstacles(vec![Obstacle::Link(name)])),
                 None => self.bridge(net, &name, entry.mtu).await?,
             };
-            within(self.namespace, || settings::ready_ipv6(&name))??;
+            in_namespace(self.namespace, || settings::ready_ipv6(&name))??;
             let v4 = Address { ip: addressing.host_ipv4(net).into(), prefix: Addressing::IPV4_LEN };
             let v6 = Address { ip: addressing.host_ipv6(net).into(), prefix: Addressing::IPV6_LEN };
             for address in having_ipv6([v4, v6]) {

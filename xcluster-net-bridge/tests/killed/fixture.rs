@@ -69,7 +69,7 @@ impl Fixture {
         Ok(steps.flat_map(|step| [Moment::Begin(step.clone()), Moment::Done(step)]).collect())
     }
 
-    /// What there is now: processes, links, claims and ports of this namespace, and the folders of clusters.
+    /// What there is now: processes, links, host locks and ports of this namespace, and the folders of clusters.
     pub(crate) fn look(&self) -> Snapshot {
         Watch::new().folder(self.config.base()).look()
     }

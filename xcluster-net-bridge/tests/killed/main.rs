@@ -1,5 +1,5 @@
 //! An owner that is killed leaves nothing, at whichever step of its start it is: no process, no network namespace, no link,
-//! no claim; and its folder goes with the next command of its user. How owners are made, and how is seen what is left of
+//! no host lock; and its folder goes with the next command of its user. How owners are made, and how is seen what is left of
 //! one, stands in the other files.
 //!
 //! Each test has a network namespace, which is to its owners what the host's is to those of users.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 
 use xcluster_core::ErrorKind;
 use xcluster_core::testing::{TestFailure, ensure};
-use xcluster_net_bridge::prepared::{Obstacle, Owner, PreparedError, Wanted, prepare, remove};
+use xcluster_net_bridge::prepared::{NamespaceRequest, Obstacle, Owner, PreparedError, prepare, remove};
 
 use crate::fixture::{Fixture, add, delete, index, ip_address, name, wanted};
 
@@ -15,7 +15,7 @@ pub(crate) async fn everything_in_the_way_is_told_and_left_alone(fixture: &Fixtu
     fs::create_dir("/run/netns")?;
     File::create(name(1).net_file())?;
     let before = fixture.look()?;
-    let refused = prepare(&Wanted { mtu: Some(1000), ..wanted(1) }).await;
+    let refused = prepare(&NamespaceRequest { mtu: Some(1000), ..wanted(1) }).await;
     let Err(error @ PreparedError::Obstacles(_)) = &refused else {
         return Err(TestFailure::new(format!("{refused:?}")));
     };
@@ -43,7 +43,7 @@ pub(crate) async fn a_number_is_one_users(fixture: &Fixture) -> Result<(), TestF
     fixture.ip("link add xcluster2 type veth peer name other1")?;
     let made = fixture.look()?;
     let alice = Owner { name: "alice".into(), uid: 1000, gid: 1000 };
-    let refused = prepare(&Wanted { owner: alice.clone(), ..wanted(1) }).await;
+    let refused = prepare(&NamespaceRequest { owner: alice.clone(), ..wanted(1) }).await;
     let Err(error) = refused else { return Err(TestFailure::new("alice has it too")) };
     let expected = "1 is the number of `root_xcluster1`, which is root's";
     ensure(error.to_string() == expected && error.kind() == ErrorKind::InUse, || error.to_string())?;
@@ -55,9 +55,10 @@ pub(crate) async fn a_number_is_one_users(fixture: &Fixture) -> Result<(), TestF
 }
 
 pub(crate) async fn what_was_said_once_is_not_changed_by_the_way(_lab: &Fixture) -> Result<(), TestFailure> {
-    prepare(&Wanted { mtu: Some(9000), ipv6_prefix: Some("fd00:".parse()?), ..wanted(1) }).await?;
+    prepare(&NamespaceRequest { mtu: Some(9000), ipv6_prefix: Some("fd00:".parse()?), ..wanted(1) }).await?;
     add(1).await?;
-    let refused = prepare(&Wanted { mtu: Some(1500), ipv6_prefix: Some("1000::1".parse()?), ..wanted(1) }).await;
+    let refused =
+        prepare(&NamespaceRequest { mtu: Some(1500), ipv6_prefix: Some("1000::1".parse()?), ..wanted(1) }).await;
     let Err(error) = refused else { return Err(TestFailure::new("it was changed")) };
     let expected = "2 things are in the way\n  it is there with MTU 9000, not 1500\n  it is there with IPv6 prefix fd00:, not 1000::1";
     ensure(error.to_string() == expected, || error.to_string())

@@ -15,7 +15,7 @@ use nix::unistd::{getgid, getuid};
 use xcluster_core::host::namespace::{NamedNetns, NamespaceEntry};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::testing::TestFailure;
-use xcluster_net_bridge::prepared::{Index, Owner, Prepared, Wanted, prepare, remove};
+use xcluster_net_bridge::prepared::{Index, NamespaceRequest, Owner, Prepared, prepare, remove};
 
 /// The host's addresses towards the world (RFC 5737 and RFC 3849 keep them for such purposes).
 pub(crate) const HOST: [&str; 2] = ["203.0.113.2", "2001:db8::2"];
@@ -43,7 +43,7 @@ pub(crate) struct Fixture {
 
 /// What can be seen of a host.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Picture(BTreeMap<String, String>);
+pub(crate) struct HostSnapshot(BTreeMap<String, String>);
 
 impl Fixture {
     /// Puts this thread, and all that it starts, on a host of its own.
@@ -91,7 +91,7 @@ impl Fixture {
     }
 
     /// What can be seen of the host.
-    pub(crate) fn look(&self) -> Result<Picture, TestFailure> {
+    pub(crate) fn look(&self) -> Result<HostSnapshot, TestFailure> {
         let commands = [
             "ip -details link",
             "ip address",
@@ -108,11 +108,11 @@ impl Fixture {
         seen.insert(mounts.to_owned(), fs::read_to_string(mounts)?);
         files(Path::new("/run"), &mut seen, false);
         files(Path::new("/proc/sys/net"), &mut seen, true);
-        Ok(Picture(seen))
+        Ok(HostSnapshot(seen))
     }
 }
 
-impl Picture {
+impl HostSnapshot {
     /// Fails, with what is different, unless an earlier one showed the same.
     pub(crate) fn same_as(&self, before: &Self) -> Result<(), TestFailure> {
         let all = self.0.keys().chain(before.0.keys());
@@ -184,8 +184,8 @@ pub(crate) fn root() -> Owner {
     Owner { name: "root".into(), uid: 0, gid: 0 }
 }
 
-pub(crate) fn wanted(number: u8) -> Wanted {
-    Wanted { index: index(number), owner: root(), mtu: None, ipv6_prefix: None }
+pub(crate) fn wanted(number: u8) -> NamespaceRequest {
+    NamespaceRequest { index: index(number), owner: root(), mtu: None, ipv6_prefix: None }
 }
 
 pub(crate) fn index(number: u8) -> Index {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
 use xcluster_core::testing::{TestFailure, ensure};
-use xcluster_net_bridge::prepared::{Owner, Wanted, prepare, remove};
+use xcluster_net_bridge::prepared::{NamespaceRequest, Owner, prepare, remove};
 
 use crate::fixture::{Fixture, add, delete, index, name, open, root, run_in, setting, wanted};
 
@@ -74,7 +74,7 @@ pub(crate) async fn a_failed_attempt_leaves_nothing(fixture: &Fixture) -> Result
     let before = fixture.look()?;
     // In the user namespace of these tests there is nobody but root: the kernel refuses anybody else.
     let owner = Owner { name: "nobody".into(), uid: 65534, gid: 65534 };
-    let refused = prepare(&Wanted { owner, ..wanted(1) }).await;
+    let refused = prepare(&NamespaceRequest { owner, ..wanted(1) }).await;
     ensure(refused.is_err(), || "somebody else exists".to_owned())?;
     fixture.look()?.same_as(&before)
 }
@@ -101,14 +101,14 @@ pub(crate) async fn who_is_still_inside_is_told(_lab: &Fixture) -> Result<(), Te
     // Outside, but with the namespace in its hands, as the owner of a cluster is.
     let mut holder = Command::new("sleep").arg("600").stdin(File::open(name(1).net_file())?).spawn()?;
     let removed = remove(index(1), &root()).await?;
-    let told = |pid| removed.occupants.iter().any(|occupant| occupant.pid == pid);
+    let told = |pid| removed.namespace_users.iter().any(|occupant| occupant.pid == pid);
     let (inside, outside) = (told(cat.id()), told(holder.id()));
     // It ends with its input.
     drop(cat.stdin.take());
     cat.wait()?;
     holder.kill()?;
     holder.wait()?;
-    ensure(inside && outside, || format!("{:?}", removed.occupants))?;
+    ensure(inside && outside, || format!("{:?}", removed.namespace_users))?;
     let links = run_in(Some(&namespace), "ip link")?;
     ensure(!links.contains("host1"), || links)
 }

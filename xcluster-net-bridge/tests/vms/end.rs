@@ -1,4 +1,4 @@
-//! A claim about the end of a node: the last one that is checked, since nobody brings the node back.
+//! An expectation about the end of a node: the last one that is checked, since nobody brings the node back.
 
 use std::time::Duration;
 

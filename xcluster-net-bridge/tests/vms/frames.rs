@@ -1,4 +1,4 @@
-//! Claims about what a frame may be beyond what every backend carries: tagged.
+//! Expectations about what a frame may be beyond what every backend carries: tagged.
 
 use xcluster_core::Cluster;
 

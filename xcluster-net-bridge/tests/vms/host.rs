@@ -1,4 +1,4 @@
-//! Claims about the host: what its programs see in the namespace, and that it has no part of it where its own links are.
+//! Expectations about the host: what its programs see in the namespace, and that it has no part of it where its own links are.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Claims about commands on nodes, and files copied to and from them.
+//! Expectations about commands on nodes, and files copied to and from them.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Claims about what the owner has of each QEMU: the serial console and the monitor.
+//! Expectations about what the owner has of each QEMU: the serial console and the monitor.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The default topology with few nodes, as most people use it. What is claimed of it stands beside it, by subject.
+//! The default topology with few nodes, as most people use it. What is expected of it stands beside it, by subject.
 
 use tempfile::TempDir;
 

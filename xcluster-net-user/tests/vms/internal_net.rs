@@ -1,4 +1,4 @@
-//! Claims about the internal net: the host and each node reach each other, the nodes do not.
+//! Expectations about the internal net: the host and each node reach each other, the nodes do not.
 
 use std::net::SocketAddr;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! Claims about a user's own overlays, in each of their forms.
+//! Expectations about a user's own overlays, in each of their forms.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Claims about the nets that VMs share: who reaches whom over which routers, in both IP versions.
+//! Expectations about the nets that VMs share: who reaches whom over which routers, in both IP versions.
 
 use xcluster_core::guest::exec::{self, Execution};
 use xcluster_core::{Cluster, Command};

@@ -8,7 +8,7 @@ use super::*;
 
 /// Runs a session with these events and a server that does `serve`; gives what the user saw.
 async fn session<F: Future<Output = ()>>(
-    wire: impl Wire,
+    protocol: impl TerminalProtocol,
     interactive: bool,
     events: Vec<Event>,
     serve: impl FnOnce(UnixStream) -> F,
@@ -19,7 +19,7 @@ async fn session<F: Future<Output = ()>>(
         sender.send(event).await.unwrap();
     }
     let mut seen = Vec::new();
-    let user = join(ours, wire, Input { events: receiver, interactive }, &mut seen);
+    let user = join(ours, protocol, Input { events: receiver, interactive }, &mut seen);
     let (end, ()) = tokio::join!(user, serve(theirs));
     drop(sender);
     (end.unwrap(), String::from_utf8(seen).unwrap())

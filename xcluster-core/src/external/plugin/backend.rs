@@ -19,7 +19,8 @@ use super::message::{self, ClusterInfo, Done, Request};
 use super::watchdog;
 use super::{reply, search};
 use crate::net::{
-    BackendContext, Capabilities, KvmArgs, Net, NetBackend, NetError, Place, Port, PortConfig, Settings, VmToVm, merge,
+    BackendContext, Capabilities, KvmArgs, Net, NetBackend, NetError, Port, PortConfig, QemuNetns, Settings, VmToVm,
+    merge,
 };
 use crate::topology::{NetKind, Problems};
 
@@ -153,13 +154,13 @@ impl PluginBackend {
         call: &'static str,
         subject: Subject<'_>,
         request: impl FnOnce(ClusterInfo) -> Request + Send,
-    ) -> Result<(T, Given), Refusal> {
+    ) -> Result<(T, GivenDescriptors), Refusal> {
         let cluster = PluginCluster::of(context, self.instance().map_err(Refusal::Seam)?);
         let request = spell(call, &request(cluster.info()))?;
         let limit = cluster.instance.limit;
         let guard = timeout(limit, cluster.lock(subject)).await.map_err(|_| Fault::Busy { call, limit })?;
         let (call_context, mut requests) = CallContext::new(&self.plugin.name);
-        let given = Given(Arc::clone(&call_context));
+        let given = GivenDescriptors(Arc::clone(&call_context));
         let answer = watchdog::start(limit, &self.plugin.health, move || {
             let answer = cluster.instance.call(call, &request, &call_context);
             drop(guard);
@@ -199,9 +200,9 @@ impl From<Fault> for Refusal {
 
 /// The descriptors of a call, which close when nobody has taken them.
 #[derive(Debug)]
-struct Given(Arc<CallContext>);
+struct GivenDescriptors(Arc<CallContext>);
 
-impl Drop for Given {
+impl Drop for GivenDescriptors {
     fn drop(&mut self) {
         self.0.tokens().close();
     }
@@ -251,7 +252,7 @@ impl NetBackend for PluginBackend {
     async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
         let request = |cluster| Request::Setup { cluster, port: port.clone() };
         let asked = self.ask(context, "setup", Subject::Port(port), request).await;
-        let (port_config, given): (message::PortConfig, Given) =
+        let (port_config, given): (message::PortConfig, GivenDescriptors) =
             asked.map_err(|refusal| self.into_net_error(refusal))?;
         let what = |what| into_net_error(&self.plugin.name, Fault::InvalidReply { call: "setup", what });
         reply::check_port_config(&port_config).map_err(what)?;
@@ -276,15 +277,15 @@ impl NetBackend for PluginBackend {
 }
 
 /// Where QEMU is to run; none if the cluster has no such place.
-fn place(context: &BackendContext<'_>, said: message::Place) -> Result<Option<Place>, NetError> {
+fn place(context: &BackendContext<'_>, said: message::QemuNetns) -> Result<Option<QemuNetns>, NetError> {
     let inside = match (said, context.namespace) {
-        (message::Place::Here, _) => return Ok(Some(Place::Here)),
-        (message::Place::File(path), _) => return Ok(Some(Place::File(path))),
-        (message::Place::Cluster, None) => return Ok(None),
-        (message::Place::Cluster, Some(namespace)) => namespace.inside(),
+        (message::QemuNetns::Here, _) => return Ok(Some(QemuNetns::Here)),
+        (message::QemuNetns::File(path), _) => return Ok(Some(QemuNetns::File(path))),
+        (message::QemuNetns::Cluster, None) => return Ok(None),
+        (message::QemuNetns::Cluster, Some(namespace)) => namespace.inside(),
     };
     let inside = inside.map_err(|error| NetError::io("enter the cluster's network namespace", error))?;
-    Ok(Some(inside.map_or(Place::Here, |inside| Place::Inside(Arc::new(inside)))))
+    Ok(Some(inside.map_or(QemuNetns::Here, |inside| QemuNetns::Inside(Arc::new(inside)))))
 }
 
 fn of(said: Vec<message::Problem>) -> Problems {

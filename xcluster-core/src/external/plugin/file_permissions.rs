@@ -41,7 +41,7 @@ pub(super) fn open(path: &Path) -> Result<CheckedFile, PluginError> {
         let why = if meta.is_dir() { "it is a folder" } else { "it is no file" };
         return Err(PluginError::Unfit { path: path.to_owned(), why: why.to_owned() });
     }
-    let users = Users::here();
+    let users = TrustedUsers::here();
     let mut faults = Faults::default();
     faults.judge(&real, users, meta.uid(), meta.mode(), false);
     faults.judge_folders(&real, users).map_err(failed)?;
@@ -55,13 +55,13 @@ pub(super) fn open(path: &Path) -> Result<CheckedFile, PluginError> {
 
 /// Whom things may belong to.
 #[derive(Debug, Clone, Copy)]
-struct Users {
+struct TrustedUsers {
     us: u32,
     /// In a user namespace that does not know root, what is root's looks like everybody else's.
     overflow: bool,
 }
 
-impl Users {
+impl TrustedUsers {
     fn here() -> Self {
         let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
         let knows_root = map.lines().any(|line| line.split_whitespace().next() == Some("0"));
@@ -82,7 +82,7 @@ struct Faults {
 }
 
 impl Faults {
-    fn judge(&mut self, path: &Path, users: Users, owner: u32, mode: u32, sticky_is_fine: bool) {
+    fn judge(&mut self, path: &Path, users: TrustedUsers, owner: u32, mode: u32, sticky_is_fine: bool) {
         if !users.trusts(owner) {
             self.foreign = true;
             self.add(format!("`{}` belongs to user {owner}", path.display()));
@@ -97,7 +97,7 @@ impl Faults {
     }
 
     /// Everything above a file: in its own folder nobody else may put anything, further up nobody may replace it.
-    fn judge_folders(&mut self, file: &Path, users: Users) -> io::Result<()> {
+    fn judge_folders(&mut self, file: &Path, users: TrustedUsers) -> io::Result<()> {
         for (height, folder) in file.ancestors().skip(1).enumerate() {
             let meta = folder.metadata()?;
             self.judge(folder, users, meta.uid(), meta.mode(), height > 0);
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_stranger_is_nobody_whom_we_trust() {
-        let users = Users { us: 1000, overflow: false };
+        let users = TrustedUsers { us: 1000, overflow: false };
         assert!(users.trusts(0) && users.trusts(1000) && !users.trusts(1001) && !users.trusts(OVERFLOW));
         let mut faults = Faults::default();
         faults.judge(Path::new("/x"), users, 1001, 0o755, false);
@@ -203,6 +203,6 @@ mod tests {
             (faults.why.as_slice(), faults.remedy()),
             (["`/x` belongs to user 1001".to_owned()].as_slice(), None)
         );
-        assert!(Users { us: 1000, overflow: true }.trusts(OVERFLOW));
+        assert!(TrustedUsers { us: 1000, overflow: true }.trusts(OVERFLOW));
     }
 }

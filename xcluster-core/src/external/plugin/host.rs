@@ -16,7 +16,7 @@ use crate::net::BackendContext;
 
 /// How much of a line of the log is kept, in bytes.
 const LOG_MAX: usize = 4096;
-/// The longest name of a claim that is looked at, in bytes; the kernel takes less (unix(7)).
+/// The longest name of a host lock that is looked at, in bytes; the kernel takes less (unix(7)).
 const CLAIM_MAX: usize = 256;
 
 /// One call, as the host knows it. It lives for as long as the plugin is in it.

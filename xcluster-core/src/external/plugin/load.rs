@@ -16,7 +16,7 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use super::abi::{ABI, Plugin};
 use super::error::{Fault, PluginError, other_version};
 use super::file_permissions::{self, CheckedFile};
-use super::watchdog::{Health, within};
+use super::watchdog::{HungThreads, within};
 
 /// What begins a program or library in the machine's own language.
 const ELF: &[u8] = b"\x7fELF";
@@ -35,7 +35,7 @@ pub(super) struct Loaded {
     pub(super) path: PathBuf,
     pub(super) table: Table,
     /// Of all calls into it.
-    pub(super) health: Arc<Health>,
+    pub(super) health: Arc<HungThreads>,
 }
 
 /// The functions of a plugin, none of which is null.

@@ -134,16 +134,16 @@ pub(super) struct PortConfig {
     pub(super) descriptors: BTreeMap<String, u64>,
     /// Where QEMU must run.
     #[serde(default)]
-    pub(super) place: Place,
+    pub(super) place: QemuNetns,
     /// How the host reaches the node.
     #[serde(default)]
     pub(super) access: HostAccess,
 }
 
-/// [`net::Place`], in words.
+/// [`net::QemuNetns`], in words.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Place {
+pub(super) enum QemuNetns {
     /// Where the owner is.
     #[default]
     Here,

@@ -54,7 +54,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::super::message::{Done, Error, Place};
+    use super::super::message::{Done, Error, QemuNetns};
     use super::*;
     use crate::net::HostAccess;
 
@@ -72,12 +72,12 @@ mod tests {
         let port_config: PortConfig = read("setup", br#"{"ok": {"words": ["-s"]}}"#).unwrap();
         assert_eq!(
             (port_config.place, port_config.access, port_config.descriptors.len()),
-            (Place::Here, HostAccess::None, 0)
+            (QemuNetns::Here, HostAccess::None, 0)
         );
         let said = json!({"ok": {"words": ["-netdev", "tap,fd=@a@"], "descriptors": {"a": 7}, "place": "cluster",
             "access": {"inside": "192.168.1.3"}}});
         let port_config: PortConfig = read("setup", said.to_string().as_bytes()).unwrap();
-        assert_eq!((port_config.place, port_config.descriptors["a"]), (Place::Cluster, 7));
+        assert_eq!((port_config.place, port_config.descriptors["a"]), (QemuNetns::Cluster, 7));
     }
 
     #[test]

@@ -18,12 +18,12 @@ const HANGING_MAX: usize = 3;
 /// The threads that nobody waits for any more, and when each should have come back. One whose caller has only lost interest hangs
 /// no sooner than that: what undoes its work is to be asked all the same.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(super) struct HungThreads {
     left: Mutex<BTreeMap<u64, Instant>>,
     count: AtomicU64,
 }
 
-impl Health {
+impl HungThreads {
     /// Whether nothing more is to be asked.
     pub(super) fn hangs(&self) -> bool {
         self.hanging() >= HANGING_MAX
@@ -63,7 +63,7 @@ enum Phase {
 /// Does a job and blocks until it is done.
 pub(super) fn within<T: Send + 'static>(
     limit: Duration,
-    health: &Arc<Health>,
+    health: &Arc<HungThreads>,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NoResult> {
     let (send, receive) = mpsc::channel();
@@ -77,7 +77,7 @@ pub(super) fn within<T: Send + 'static>(
 /// Begins a job. Its result can be waited for.
 pub(super) fn start<T: Send + 'static>(
     limit: Duration,
-    health: &Arc<Health>,
+    health: &Arc<HungThreads>,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<impl Future<Output = Result<T, NoResult>> + Send, NoResult> {
     let (send, receive) = oneshot::channel();
@@ -93,7 +93,7 @@ pub(super) fn start<T: Send + 'static>(
 
 fn begin<T: Send + 'static>(
     limit: Duration,
-    health: &Arc<Health>,
+    health: &Arc<HungThreads>,
     job: impl FnOnce() -> T + Send + 'static,
     deliver: impl FnOnce(T) + Send + 'static,
 ) -> Result<Waiting, NoResult> {
@@ -119,7 +119,7 @@ fn begin<T: Send + 'static>(
 struct Running {
     id: u64,
     phase: Arc<Mutex<Phase>>,
-    health: Arc<Health>,
+    health: Arc<HungThreads>,
 }
 
 impl Drop for Running {
@@ -136,7 +136,7 @@ struct Waiting {
     id: u64,
     until: Instant,
     phase: Arc<Mutex<Phase>>,
-    health: Arc<Health>,
+    health: Arc<HungThreads>,
 }
 
 impl Drop for Waiting {
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_hangs_is_counted_until_it_comes_back() {
-        let health = Arc::<Health>::default();
+        let health = Arc::<HungThreads>::default();
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
         for _ in 0..HANGING_MAX {
@@ -185,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn calls_that_nobody_waits_for_hang_when_their_time_is_over() {
-        let health = Arc::<Health>::default();
+        let health = Arc::<HungThreads>::default();
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
         let forget = |limit| {
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_no_hang() {
-        let health = Arc::<Health>::default();
+        let health = Arc::<HungThreads>::default();
         let broken = within(LONG, &health, || panic!("of a test"));
         assert!(matches!(broken, Err(NoResult::Thread(_))), "{broken:?}");
         assert!(health.is_well());

@@ -17,7 +17,7 @@ use super::script_output;
 use super::state::{Entry, ScriptState};
 use crate::host::{Namespace, has_link, remove_tap};
 use crate::net::{
-    BackendContext, Capabilities, KvmArgs, Net, NetBackend, NetError, Place, Port, PortConfig, Settings, configure,
+    BackendContext, Capabilities, KvmArgs, Net, NetBackend, NetError, Port, PortConfig, QemuNetns, Settings, configure,
 };
 use crate::topology::{NetKind, Problems};
 
@@ -94,13 +94,13 @@ impl ScriptBackend {
     }
 
     /// Where scripts and their QEMUs run.
-    fn place(&self, context: &BackendContext<'_>) -> Result<Place, NetError> {
+    fn place(&self, context: &BackendContext<'_>) -> Result<QemuNetns, NetError> {
         if !self.config.in_namespace {
-            return Ok(Place::Here);
+            return Ok(QemuNetns::Here);
         }
         let inside = context.needed_namespace()?.inside();
         let inside = inside.map_err(|error| NetError::io("enter the cluster's network namespace", error))?;
-        Ok(inside.map_or(Place::Here, |inside| Place::Inside(Arc::new(inside))))
+        Ok(inside.map_or(QemuNetns::Here, |inside| QemuNetns::Inside(Arc::new(inside))))
     }
 
     fn start(&self, state: &ScriptState, port: &Port, verb: Option<&str>) -> Result<ScriptProcess, NetError> {
@@ -113,7 +113,9 @@ impl ScriptBackend {
             command.current_dir(folder);
         }
         let inside = match &state.place {
-            Place::Inside(inside) => Some(inside.try_clone().map_err(|error| NetError::io("call the script", error))?),
+            QemuNetns::Inside(inside) => {
+                Some(inside.try_clone().map_err(|error| NetError::io("call the script", error))?)
+            }
             _ => None,
         };
         let program = state.script.file_name().unwrap_or(state.script.as_os_str()).to_string_lossy();

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::net::{Forward, HostAccess, KvmArgs, Place, Port};
+use crate::net::{Forward, HostAccess, KvmArgs, Port, QemuNetns};
 
 /// What scripts have QEMU run when it ends, so that it removes the tap. Anybody could put a program there.
 const PLANTED: &str = "downscript=/tmp/rmtap";
@@ -27,7 +27,7 @@ pub(super) fn without_hooks(arg: &str) -> String {
 
 /// How the host reaches the node, as far as the words tell.
 pub(super) fn access(kvm: &KvmArgs, port: &Port) -> HostAccess {
-    let inside = matches!(kvm.place(), Place::Inside(_));
+    let inside = matches!(kvm.qemu_netns(), QemuNetns::Inside(_));
     let of = |kind: &str, netdev: &str| netdev.split(',').next() == Some(kind);
     let users = kvm.netdevs().filter(|netdev| of("user", netdev));
     let forwards: Vec<Forward> = users.flat_map(|netdev| netdev.split(',')).filter_map(forward).collect();

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::backend::ScriptBackend;
 use crate::host::{Namespace, ProcessTree};
 use crate::name::{NetId, NodeId};
-use crate::net::{BackendContext, Place, Port, PortConfig};
+use crate::net::{BackendContext, Port, PortConfig, QemuNetns};
 
 /// A cluster's ports, and where their script is and runs.
 #[derive(Debug)]
 pub(super) struct ScriptState {
     pub(super) script: PathBuf,
-    pub(super) place: Place,
+    pub(super) place: QemuNetns,
     here: Namespace,
     ports: Mutex<BTreeMap<(NetId, NodeId), Entry>>,
 }
@@ -38,7 +38,7 @@ impl ScriptState {
     }
 
     /// Of a cluster that has none.
-    pub(super) fn begin(context: &BackendContext<'_>, script: PathBuf, place: Place) {
+    pub(super) fn begin(context: &BackendContext<'_>, script: PathBuf, place: QemuNetns) {
         let state = Self { script, place, here: Namespace::here(), ports: Mutex::default() };
         context.store.put(ScriptBackend::NAME, Arc::new(state));
     }
@@ -46,7 +46,7 @@ impl ScriptState {
     /// The namespace that scripts make links in.
     pub(super) fn namespace<'a>(&'a self, context: &BackendContext<'a>) -> &'a Namespace {
         match (&self.place, context.namespace) {
-            (Place::Inside(_), Some(namespace)) => namespace,
+            (QemuNetns::Inside(_), Some(namespace)) => namespace,
             _ => &self.here,
         }
     }

@@ -3,8 +3,8 @@
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Agent;
-use super::channel::Patience;
-use super::wire::{CHUNK, ToGuest};
+use super::channel::AnswerDeadline;
+use super::protocol::{CHUNK, ToGuest};
 use crate::guest::copy::Copied;
 use crate::guest::exec::ExecError;
 use crate::guest::exec::command_stream::{CommandStream, Report};
@@ -17,7 +17,7 @@ impl Agent {
         path: &[u8],
         mode: u32,
     ) -> Result<Copied, ExecError> {
-        let mut command_stream = self.open(&ToGuest::Put { path: path.to_vec(), mode }, Patience::Copy)?;
+        let mut command_stream = self.open(&ToGuest::Put { path: path.to_vec(), mode }, AnswerDeadline::Copy)?;
         let sent = send(source, &mut command_stream).await?;
         match command_stream.next().await? {
             Some(Report::Complete { total }) if sent.is_none_or(|sent| sent == total) => {
@@ -29,7 +29,7 @@ impl Agent {
 
     /// Reads a file of the guest into the sink, and says what it was.
     pub(crate) async fn get(&self, path: &[u8], sink: &mut (impl AsyncWrite + Unpin)) -> Result<Copied, ExecError> {
-        let mut command_stream = self.open(&ToGuest::Get { path: path.to_vec() }, Patience::Copy)?;
+        let mut command_stream = self.open(&ToGuest::Get { path: path.to_vec() }, AnswerDeadline::Copy)?;
         let Some(Report::Opened { mode }) = command_stream.next().await? else { return Err(confused()) };
         let mut bytes = 0;
         loop {

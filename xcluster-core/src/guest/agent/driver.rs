@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Ready;
 use super::channel::Channel;
-use super::wire::{self, Decoder, FromGuest, Hello, MAGIC, ToGuest, VERSION};
+use super::protocol::{self, Decoder, FromGuest, Hello, MAGIC, ToGuest, VERSION};
 use crate::guest::exec::command_stream::StreamRequest;
 use crate::guest::exec::{ExecError, printable};
 
@@ -191,7 +191,7 @@ impl Driver {
     fn greet(&mut self) {
         self.greeted = false;
         self.outbox.extend_from_slice(&MAGIC);
-        wire::encode(0, &ToGuest::Hello { version: VERSION, session: self.session }, &mut self.outbox);
+        protocol::encode(0, &ToGuest::Hello { version: VERSION, session: self.session }, &mut self.outbox);
     }
 
     fn take(&mut self, request: Request) {
@@ -205,7 +205,7 @@ impl Driver {
                 let cancelled = matches!(request, StreamRequest::Cancel);
                 let Some(channel) = self.channels.get_mut(&id) else { return };
                 if let Some(message) = channel.apply(request) {
-                    wire::encode(id, &message, &mut self.outbox);
+                    protocol::encode(id, &message, &mut self.outbox);
                 }
                 if cancelled {
                     self.channels.remove(&id);
@@ -222,7 +222,7 @@ impl Driver {
         for (id, waited) in overdue {
             if let Some(channel) = self.channels.remove(&id) {
                 channel.fail(ExecError::Unresponsive { waited });
-                wire::encode(id, &ToGuest::Cancel, &mut self.outbox);
+                protocol::encode(id, &ToGuest::Cancel, &mut self.outbox);
             }
         }
     }

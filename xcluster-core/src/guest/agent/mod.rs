@@ -4,10 +4,10 @@
 mod channel;
 mod copy;
 mod driver;
+#[path = "../../../agent/protocol/mod.rs"]
+pub(crate) mod protocol;
 #[cfg(test)]
 mod tests;
-#[path = "../../../agent/wire/mod.rs"]
-pub(crate) mod wire;
 
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
-use self::channel::{Channel, Patience};
+use self::channel::{AnswerDeadline, Channel};
 use self::driver::{Driver, Request, State};
-use self::wire::{Exec, HEADER, MAX_BODY, ToGuest};
+use self::protocol::{Exec, HEADER, MAX_BODY, ToGuest};
 use super::exec::command_stream::{CommandStream, RequestSender};
 use super::exec::{Command, ExecError, Execution, Stdin, StdinWriter};
 
@@ -75,7 +75,7 @@ impl Agent {
             stdin: command.stdin != Stdin::Null,
             timeout_ms: command.timeout.map_or(0, millis),
         };
-        let mut command_stream = self.open(&ToGuest::Exec(exec), Patience::Command(command.timeout))?;
+        let mut command_stream = self.open(&ToGuest::Exec(exec), AnswerDeadline::Command(command.timeout))?;
         match &command.stdin {
             Stdin::Streamed => {}
             Stdin::Null => drop(command_stream.take_input()),
@@ -90,14 +90,14 @@ impl Agent {
         Ok(Execution::new(command_stream, command))
     }
 
-    fn open(&self, opening: &ToGuest, patience: Patience) -> Result<CommandStream, ExecError> {
+    fn open(&self, opening: &ToGuest, answer_deadline: AnswerDeadline) -> Result<CommandStream, ExecError> {
         let id = self.newest.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let mut frame = Vec::new();
-        wire::encode(id, opening, &mut frame);
+        protocol::encode(id, opening, &mut frame);
         if frame.len() > HEADER + MAX_BODY {
             return Err(ExecError::TooLong { bytes: frame.len() - HEADER, limit: MAX_BODY });
         }
-        let (channel, (reports, credits)) = Channel::new(opening, patience);
+        let (channel, (reports, credits)) = Channel::new(opening, answer_deadline);
         let requests = self.requests.clone();
         let requests = RequestSender::new(move |request| drop(requests.send(Request::Stream(id, request))));
         match self.requests.send(Request::Open { id, frame, channel }) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{ExecError, Status};
-use crate::guest::agent::wire::{self, Stream};
+use crate::guest::agent::protocol::{self, Stream};
 
 /// What the agent's side reports. Errors and the two kinds of end are the last one.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl CommandStream {
         let report = self.reports.recv().await;
         let report = report.unwrap_or_else(|| Err(ExecError::Lost { reason: "its cluster has ended".into() }));
         match &report {
-            Ok(Report::Data(_, bytes)) => self.requests.send(StreamRequest::Consumed(wire::cost(bytes.len()))),
+            Ok(Report::Data(_, bytes)) => self.requests.send(StreamRequest::Consumed(protocol::cost(bytes.len()))),
             Ok(Report::Opened { .. }) => {}
             Ok(Report::Ended(_) | Report::Complete { .. }) | Err(_) => self.finished = true,
         }
@@ -131,8 +131,8 @@ pub(crate) struct Input {
 impl Input {
     /// Sends all of it, waiting while the guest does not take it; a broken pipe if it takes no more.
     pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for chunk in bytes.chunks(wire::CHUNK) {
-            let credits = self.credits.acquire_many(wire::cost(chunk.len())).await;
+        for chunk in bytes.chunks(protocol::CHUNK) {
+            let credits = self.credits.acquire_many(protocol::cost(chunk.len())).await;
             credits.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?.forget();
             self.total += chunk.len() as u64;
             self.requests.send(StreamRequest::Data(chunk.to_vec()));

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::decode;
 use super::{MOST_OUTPUT, Pauses, Qga, nonsense};
-use crate::guest::agent::wire::{CHUNK, Stream};
+use crate::guest::agent::protocol::{CHUNK, Stream};
 use crate::guest::exec::command_stream::{Report, StreamRequest};
 use crate::guest::exec::{Command, ExecError, Status, Stdin};
 

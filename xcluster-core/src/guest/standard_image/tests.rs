@@ -26,11 +26,11 @@ impl Fixture {
     }
 
     /// What packages would give, another kernel each time.
-    fn make(&self) -> (Parts, Vec<Package>) {
+    fn make(&self) -> (ImageParts, Vec<Package>) {
         let number = self.made.fetch_add(1, Ordering::SeqCst) + 1;
         let mut tree = Tree::default();
         tree.file("bin/busybox", 0o755, "busybox");
-        let parts = Parts { kernel: format!("kernel {number}").into(), release: "6.1".into(), tree };
+        let parts = ImageParts { kernel: format!("kernel {number}").into(), release: "6.1".into(), tree };
         (parts, vec![Package { name: "busybox-static".into(), version: "1:1.35".into() }])
     }
 

@@ -1,4 +1,4 @@
-//! Claims among the threads of a test, which are like processes to the kernel.
+//! Host locks among the threads of a test, which are like processes to the kernel.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn unique(what: &str) -> String {
 fn a_thing_is_claimed_once_and_free_again_after() {
     let what = unique("once");
     let host_lock = HostLock::take(&what).unwrap();
-    let Err(HostLockError::Taken { holder, .. }) = HostLock::take(&what) else { panic!("claimed twice") };
+    let Err(HostLockError::Taken { holder, .. }) = HostLock::take(&what) else { panic!("locked twice") };
     assert_eq!(holder.pid, Some(std::process::id() as i32));
     drop(host_lock);
     HostLock::take(&what).unwrap();
@@ -96,9 +96,7 @@ fn a_namespace_has_claims_of_its_own() {
         Err(error) => panic!("{error}"),
     };
     let host_lock = HostLock::take_in(&namespace, &what).unwrap();
-    let Err(HostLockError::Taken { holder, .. }) = HostLock::take_in(&namespace, &what) else {
-        panic!("claimed twice")
-    };
+    let Err(HostLockError::Taken { holder, .. }) = HostLock::take_in(&namespace, &what) else { panic!("locked twice") };
     assert_eq!(holder.pid, Some(std::process::id() as i32));
     drop(host_lock);
     HostLock::take_in(&namespace, &what).unwrap();

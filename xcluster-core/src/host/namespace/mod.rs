@@ -34,7 +34,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::host::fd_passing::BATCH_MAX;
 
-use child::{IdMaps, Open, Place, Stage};
+use child::{FetchStage, IdMaps, Open, Target};
 
 pub use enter::{NamespaceEntry, keep_privileges};
 pub use error::NamespaceError;
@@ -98,7 +98,7 @@ impl Namespace {
     /// This process has not the privileges, or the host has no user namespaces.
     pub fn private_of(uid: u32, gid: u32) -> Result<Self, NamespaceError> {
         let maps = IdMaps::of(uid, gid);
-        let made = child::fetch(&Place::FreshFor(&maps), Open::Namespaces);
+        let made = child::fetch(&Target::FreshFor(&maps), Open::Namespaces);
         let made = made.map_err(|failure| NamespaceError::forbidden(failure.stage, failure.source))?;
         Ok(Self { netns: Netns::Private, handles: Some(handles(made, true)?), spare: Mutex::default() })
     }
@@ -203,7 +203,7 @@ impl Namespace {
 
     fn fetch(&self, what: Open) -> io::Result<Vec<OwnedFd>> {
         let Some(handles) = &self.handles else { return child::open_here(what) };
-        let place = Place::Existing { user: handles.user.as_ref().map(AsFd::as_fd), net: handles.net.as_fd() };
+        let place = Target::Existing { user: handles.user.as_ref().map(AsFd::as_fd), net: handles.net.as_fd() };
         child::fetch(&place, what).map_err(|failure| failure.source)
     }
 
@@ -214,14 +214,14 @@ impl Namespace {
 
 fn fresh() -> Result<Handles, NamespaceError> {
     let maps = IdMaps::identity();
-    let unprivileged = child::fetch(&Place::Fresh(&maps), Open::Namespaces);
+    let unprivileged = child::fetch(&Target::Fresh(&maps), Open::Namespaces);
     let failure = match unprivileged {
         Ok(descriptors) => return handles(descriptors, true),
         Err(failure) => failure,
     };
     // Root of a host that has forbidden user namespaces to everybody needs none.
-    if failure.stage == Stage::NewUser
-        && let Ok(descriptors) = child::fetch(&Place::FreshNet, Open::Namespaces)
+    if failure.stage == FetchStage::NewUser
+        && let Ok(descriptors) = child::fetch(&Target::FreshNet, Open::Namespaces)
     {
         return handles(descriptors, false);
     }
@@ -243,7 +243,7 @@ fn named(name: &NamedNetns) -> Result<Handles, NamespaceError> {
     let net = open(name.net_file())?.ok_or_else(|| NamespaceError::Absent(name.clone()))?;
     // One that `ip netns add` made belongs to no user namespace but the host's.
     let handles = Handles { user: open(name.user_file())?.and_then(userns_owner::enterable), net };
-    let place = Place::Existing { user: handles.user.as_ref().map(AsFd::as_fd), net: handles.net.as_fd() };
+    let place = Target::Existing { user: handles.user.as_ref().map(AsFd::as_fd), net: handles.net.as_fd() };
     let entered = child::fetch(&place, Open::Namespaces);
     entered.map_err(|failure| match Errno::from_raw(failure.source.raw_os_error().unwrap_or_default()) {
         Errno::EPERM => NamespaceError::NotYours(name.clone()),

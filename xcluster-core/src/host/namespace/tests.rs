@@ -1,4 +1,4 @@
-//! Claims about namespaces, made by whoever runs the tests.
+//! Tests of namespaces, made by whoever runs the tests.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};

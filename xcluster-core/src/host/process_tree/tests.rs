@@ -1,4 +1,4 @@
-//! Claims about families, made by whoever runs the tests.
+//! Tests of families, made by whoever runs the tests.
 
 use std::time::Duration;
 

@@ -63,13 +63,13 @@ fn joined(subject: &Subject) -> Vec<Net> {
 }
 
 /// A cluster on some nets, and guests on its ports.
-struct Cast {
+struct TrafficPorts {
     subject: Subject,
     fixture: Fixture,
     port_configs: Vec<PortConfig>,
 }
 
-impl Cast {
+impl TrafficPorts {
     async fn new(subject: &Subject, cluster: &str, nets: Vec<Net>) -> Result<Self, TestFailure> {
         let fixture = Fixture::on(subject, cluster, nets)?;
         let port_configs = fixture.begin().await?;
@@ -100,29 +100,29 @@ impl Cast {
 }
 
 async fn vm_to_vm(subject: Subject, net: Net) -> Result<(), TestFailure> {
-    let cast = Cast::new(&subject, "talkers", vec![net.clone()]).await?;
-    let mut first = cast.guest(&net, 0).await?;
-    let second = cast.guest(&net, 1).await?;
-    exchange(&mut *first, cast.addresses(&net, 1)?, net.mtu, ECHO, ECHO).await?;
+    let traffic_ports = TrafficPorts::new(&subject, "talkers", vec![net.clone()]).await?;
+    let mut first = traffic_ports.guest(&net, 0).await?;
+    let second = traffic_ports.guest(&net, 1).await?;
+    exchange(&mut *first, traffic_ports.addresses(&net, 1)?, net.mtu, ECHO, ECHO).await?;
     drop((first, second));
-    cast.end().await
+    traffic_ports.end().await
 }
 
 /// Datagrams that fill the MTU, a megabyte and more of them.
 async fn largest_mtu(subject: Subject, mut net: Net) -> Result<(), TestFailure> {
     net.mtu = subject.capabilities(&net).mtu_max;
-    let cast = Cast::new(&subject, "large", vec![net.clone()]).await?;
-    let mut first = cast.guest(&net, 0).await?;
-    let second = cast.guest(&net, 1).await?;
+    let traffic_ports = TrafficPorts::new(&subject, "large", vec![net.clone()]).await?;
+    let mut first = traffic_ports.guest(&net, 0).await?;
+    let second = traffic_ports.guest(&net, 1).await?;
     for _ in 0..BULK / usize::from(net.mtu) {
-        for (ip, headers) in cast.addresses(&net, 1)?.into_iter().zip(HEADERS) {
+        for (ip, headers) in traffic_ports.addresses(&net, 1)?.into_iter().zip(HEADERS) {
             let to = SocketAddr::new(ip, ECHO);
             let full = pattern(usize::from(net.mtu) - headers);
             compare(&mut *first, Protocol::Udp, to, &full).await?;
         }
     }
     drop((first, second));
-    cast.end().await
+    traffic_ports.end().await
 }
 
 /// Bulk over TCP, and datagrams, small and filling the MTU, over both IP versions.
@@ -175,9 +175,9 @@ async fn heard(from: &mut dyn Guest, at: &mut dyn Guest, text: &str, within: Dur
 
 /// A hub echoes and a switch does not; either way, the others hear.
 async fn echo(subject: Subject, net: Net) -> Result<(), TestFailure> {
-    let cast = Cast::new(&subject, "echoes", vec![net.clone()]).await?;
+    let traffic_ports = TrafficPorts::new(&subject, "echoes", vec![net.clone()]).await?;
     let soon = subject.traffic.patience();
-    let (mut first, mut second) = (cast.guest(&net, 0).await?, cast.guest(&net, 1).await?);
+    let (mut first, mut second) = (traffic_ports.guest(&net, 0).await?, traffic_ports.guest(&net, 1).await?);
     ensure(heard(&mut *first, &mut *second, "to everyone", soon).await?, || {
         "a frame to everyone does not arrive".to_owned()
     })?;
@@ -189,27 +189,27 @@ async fn echo(subject: Subject, net: Net) -> Result<(), TestFailure> {
         _ => ensure(!echoes, || "it is said to be no hub, and sends a frame back to its sender".to_owned())?,
     }
     drop((first, second));
-    cast.end().await
+    traffic_ports.end().await
 }
 
 async fn no_vm_to_vm(subject: Subject, net: Net) -> Result<(), TestFailure> {
-    let cast = Cast::new(&subject, "mute", vec![net.clone()]).await?;
-    let (mut first, mut second) = (cast.guest(&net, 0).await?, cast.guest(&net, 1).await?);
+    let traffic_ports = TrafficPorts::new(&subject, "mute", vec![net.clone()]).await?;
+    let (mut first, mut second) = (traffic_ports.guest(&net, 0).await?, traffic_ports.guest(&net, 1).await?);
     first.shout("is anybody there").await?;
     ensure(!second.hears("is anybody there", GRACE).await?, || "a node hears another one".to_owned())?;
     drop((first, second));
-    cast.end().await
+    traffic_ports.end().await
 }
 
 /// A frame of one net is heard there, and on no other.
 async fn two_nets(subject: Subject) -> Result<(), TestFailure> {
     let (nets, soon) = (joined(&subject), subject.traffic.patience());
-    let cast = Cast::new(&subject, "two-nets", nets.clone()).await?;
+    let traffic_ports = TrafficPorts::new(&subject, "two-nets", nets.clone()).await?;
     for net in &nets {
-        let mut speaker = cast.guest(net, 0).await?;
-        let mut neighbour = cast.guest(net, 1).await?;
+        let mut speaker = traffic_ports.guest(net, 0).await?;
+        let mut neighbour = traffic_ports.guest(net, 1).await?;
         for other in nets.iter().filter(|other| other.id != net.id) {
-            let mut foreign_objects = cast.guest(other, 2).await?;
+            let mut foreign_objects = traffic_ports.guest(other, 2).await?;
             let text = format!("from net {} not to net {}", net.id, other.id);
             ensure(heard(&mut *speaker, &mut *neighbour, &text, soon).await?, || {
                 format!("net {} carries nothing", net.id)
@@ -217,13 +217,13 @@ async fn two_nets(subject: Subject) -> Result<(), TestFailure> {
             ensure(!foreign_objects.hears(&text, GRACE).await?, || format!("net {} hears net {}", other.id, net.id))?;
         }
     }
-    cast.end().await
+    traffic_ports.end().await
 }
 
 async fn two_clusters(subject: Subject, net: Net) -> Result<(), TestFailure> {
-    let cast = Cast::new(&subject, "insiders", vec![net.clone()]).await?;
-    let other = Cast::new(&subject, "outsiders", vec![net.clone()]).await?;
-    let (mut speaker, mut neighbour) = (cast.guest(&net, 0).await?, cast.guest(&net, 1).await?);
+    let traffic_ports = TrafficPorts::new(&subject, "insiders", vec![net.clone()]).await?;
+    let other = TrafficPorts::new(&subject, "outsiders", vec![net.clone()]).await?;
+    let (mut speaker, mut neighbour) = (traffic_ports.guest(&net, 0).await?, traffic_ports.guest(&net, 1).await?);
     let mut foreign_objects = other.guest(&net, 2).await?;
     let soon = subject.traffic.patience();
     ensure(heard(&mut *speaker, &mut *neighbour, "among us", soon).await?, || {
@@ -231,26 +231,26 @@ async fn two_clusters(subject: Subject, net: Net) -> Result<(), TestFailure> {
     })?;
     ensure(!foreign_objects.hears("among us", GRACE).await?, || "another cluster hears this one".to_owned())?;
     drop((speaker, neighbour, foreign_objects));
-    cast.end().await?;
+    traffic_ports.end().await?;
     other.end().await
 }
 
 /// The host reaches every exposed port, and a node reaches the host at its address on the net.
 async fn host_access(subject: Subject, net: Net) -> Result<(), TestFailure> {
-    let cast = Cast::new(&subject, "hosted", vec![net.clone()]).await?;
+    let traffic_ports = TrafficPorts::new(&subject, "hosted", vec![net.clone()]).await?;
     for node in 0..2 {
-        let (port, port_config) = cast.port(&net, node)?;
-        let mut guest = cast.guest(&net, node).await?;
+        let (port, port_config) = traffic_ports.port(&net, node)?;
+        let mut guest = traffic_ports.guest(&net, node).await?;
         for number in &port.expose {
-            let host = cast.fixture.host();
+            let host = traffic_ports.fixture.host();
             let answer = host.ask(&port_config.access, *number, pattern(BULK), subject.traffic.patience()).await;
             let answer = answer.map_err(|failed| failed.during(format!("the host asks port {number}")))?;
             same_content(&pattern(BULK), &answer)?;
         }
-        let host = HostEcho::start(cast.fixture.host())?;
+        let host = HostEcho::start(traffic_ports.fixture.host())?;
         let to = [net.host_ipv4().into(), net.host_ipv6().into()];
         let asked = exchange(&mut *guest, to, net.mtu, host.tcp, host.udp).await;
         asked.map_err(|failed| failed.during("a node asks the host"))?;
     }
-    cast.end().await
+    traffic_ports.end().await
 }

@@ -1,11 +1,11 @@
-//! The claims by name: in which scenario each is checked, and which promise it belongs to.
+//! The expectations by name: in which scenario each is checked, and which promise it belongs to.
 
 use crate::net::{Capabilities, VmToVm};
 
 use super::fixture::Fixture;
 use super::{Scenario, frames, host, nets, nics};
 
-/// What is claimed of a cluster of real VMs.
+/// What is expected of a cluster of real VMs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expectation {
     /// By ping, to every node on every net.
@@ -51,7 +51,7 @@ impl Expectation {
         Self::EveryNetOfMany,
     ];
 
-    /// What is claimed.
+    /// What is expected.
     pub const fn text(self) -> &'static str {
         match self {
             Self::NodesTogether => "nodes reach each other, in IPv4 and IPv6",

@@ -1,4 +1,4 @@
-//! The cluster of a scenario as its claims see it: who is on which net, and what each net promises. Claims nothing.
+//! The cluster of a scenario as its expectations see it: who is on which net, and what each net promises. Expects nothing.
 
 use std::net::IpAddr;
 use std::sync::Arc;

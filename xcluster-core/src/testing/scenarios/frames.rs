@@ -1,4 +1,4 @@
-//! Claims about what a frame may be: as large as its net allows, and unfinished where the data path finishes it.
+//! Expectations about what a frame may be: as large as its net allows, and unfinished where the data path finishes it.
 
 use crate::plan::PlannedNic;
 

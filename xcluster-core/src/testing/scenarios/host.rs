@@ -1,4 +1,4 @@
-//! Claims about the host: it reaches the nodes, and they reach it.
+//! Expectations about the host: it reaches the nodes, and they reach it.
 
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -1,5 +1,5 @@
 //! What clusters of real VMs show, the same on every backend: reachability, content, isolation, the MTU, the host, many
-//! NICs. What is claimed follows from the backend's capabilities; what a backend has besides is for its own tests to say.
+//! NICs. What is expected follows from the backend's capabilities; what a backend has besides is for its own tests to say.
 //!
 //! After [`conformance`](super::conformance), these are the other half of a backend's tests. A target of its own with
 //!
@@ -18,7 +18,7 @@
 //!
 //! has a `#[test]` for each [`Scenario`]. Needed are QEMU and the standard guest, which is built when it is first used. Booting
 //! is what costs time, about three seconds of a core for each VM that is emulated, so each scenario is one cluster with many
-//! claims. Every claim is told as it is checked, with the time that it took.
+//! expectations. Every expectation is told as it is checked, with the time that it took.
 
 mod expectation;
 mod fixture;
@@ -55,7 +55,7 @@ macro_rules! scenarios {
     )+};
 }
 
-/// A cluster, and what is claimed of it.
+/// A cluster, and what is expected of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
     /// Three nodes on three nets, with frames as large as they may be; and beside them a second cluster.
@@ -131,12 +131,12 @@ pub fn run(subject: &Subject, scenario: Scenario) {
     runtime.block_on(check(subject, scenario));
 }
 
-/// Starts a scenario's cluster, checks every claim that the backend's capabilities imply, and sees that nothing is left.
+/// Starts a scenario's cluster, checks every expectation that the backend's capabilities imply, and sees that nothing is left.
 ///
 /// Where the host cannot carry the backend at all nothing is tested, which is said; with `CI` in the environment it fails.
 ///
 /// # Panics
-/// The cluster does not start, or a claim does not hold; the others are checked all the same.
+/// The cluster does not start, or an expectation does not hold; the others are checked all the same.
 #[expect(clippy::print_stderr, reason = "a skip is loud, and this is a test")]
 pub async fn check(subject: &Subject, scenario: Scenario) {
     if let Err(error) = subject.backend().usable() {
@@ -146,7 +146,7 @@ pub async fn check(subject: &Subject, scenario: Scenario) {
     hold(subject, scenario, cluster_harness::Report::end).await;
 }
 
-/// The claims of a scenario that do not hold, and why: for those who want to see that one is noticed.
+/// The expectations of a scenario that do not hold, and why: for those who want to see that one is noticed.
 ///
 /// # Panics
 /// The cluster does not start, or something is left of it.
@@ -157,7 +157,7 @@ pub async fn failures(subject: &Subject, scenario: Scenario) -> Vec<(Expectation
     failed.take().into_iter().filter_map(|(text, why)| Some((expectation(text)?, why))).collect()
 }
 
-/// Starts a scenario's cluster and has somebody judge what came of its claims while it still runs.
+/// Starts a scenario's cluster and has somebody judge what came of its expectations while it still runs.
 async fn hold(subject: &Subject, scenario: Scenario, judge: impl Fn(cluster_harness::Report)) {
     match scenario {
         Scenario::Everyday => everyday(subject, judge).await,
@@ -195,7 +195,7 @@ async fn many_nics(subject: &Subject, judge: impl Fn(cluster_harness::Report)) {
     .await;
 }
 
-/// Checks those claims of a scenario that something of the cluster promises.
+/// Checks those expectations of a scenario that something of the cluster promises.
 async fn check_expectations(fixture: &Fixture<'_>, scenario: Scenario) -> cluster_harness::Report {
     let mut report = cluster_harness::Report::default();
     for expectation in Expectation::ALL.into_iter().filter(|expectation| expectation.scenario() == scenario) {

@@ -1,4 +1,4 @@
-//! Claims about nets: who reaches whom, and who hears nothing.
+//! Expectations about nets: who reaches whom, and who hears nothing.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Claims about a node with as many NICs as a topology may give it.
+//! Expectations about a node with as many NICs as a topology may give it.
 
 use super::fixture::{Fixture, addresses};
 use super::nets::silent;

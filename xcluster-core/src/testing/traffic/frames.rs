@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::device::{HEADER, Wire};
+use super::device::{FrameSocket, HEADER};
 use super::stack::Stack;
 use super::{Guest, Protocol, Traffic};
 use crate::net::{KvmArgs, Port, PortConfig};
@@ -49,10 +49,10 @@ impl Traffic for Frames {
         let args = hub_args(&port_config.kvm, port)?;
         let descriptors = BTreeMap::from([("peer".to_owned(), theirs.into())]);
         let qemu = Qemu::start(&["-M", "none"], &[&args], descriptors).await?;
-        let wire = Wire::new(UnixStream::from_std(ours)?);
+        let frame_socket = FrameSocket::new(UnixStream::from_std(ours)?);
         let (orders, received) = mpsc::unbounded_channel();
         let (publish, heard) = watch::channel(BTreeSet::new());
-        let run = run(wire, Stack::new(port), received, publish);
+        let run = run(frame_socket, Stack::new(port), received, publish);
         let task = tokio::task::spawn_local(async move {
             // An error means that QEMU has ended, which everybody who waits for an answer notices.
             let _ = run.await;
@@ -74,11 +74,11 @@ fn hub_args(kvm: &KvmArgs, port: &Port) -> Result<KvmArgs, TestFailure> {
     let args = values.into_iter().flat_map(|value| ["-netdev".to_owned(), value]);
     let descriptors = kvm.descriptors().iter();
     let args = descriptors.fold(KvmArgs::from_args(args), |w, (name, fd)| w.with_descriptor(name, fd.clone()));
-    Ok(args.at(kvm.place().clone()))
+    Ok(args.at(kvm.qemu_netns().clone()))
 }
 
 /// What a guest is told to do.
-enum Order {
+enum GuestCommand {
     Ask { protocol: Protocol, to: SocketAddr, question: Vec<u8>, answer: oneshot::Sender<Vec<u8>> },
     Send(Vec<u8>),
 }
@@ -86,7 +86,7 @@ enum Order {
 struct FrameGuest {
     _qemu: Qemu,
     task: JoinHandle<()>,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<GuestCommand>,
     heard: watch::Receiver<BTreeSet<String>>,
     mac: [u8; 6],
     patience: Duration,
@@ -105,7 +105,7 @@ impl Drop for FrameGuest {
 }
 
 impl FrameGuest {
-    fn order(&self, order: Order) -> Result<(), TestFailure> {
+    fn order(&self, order: GuestCommand) -> Result<(), TestFailure> {
         self.orders.send(order).map_err(|_| gone())
     }
 }
@@ -114,14 +114,14 @@ impl FrameGuest {
 impl Guest for FrameGuest {
     async fn ask(&mut self, protocol: Protocol, to: SocketAddr, question: &[u8]) -> Result<Vec<u8>, TestFailure> {
         let (answer, answered) = oneshot::channel();
-        self.order(Order::Ask { protocol, to, question: question.to_vec(), answer })?;
+        self.order(GuestCommand::Ask { protocol, to, question: question.to_vec(), answer })?;
         let late = |_| TestFailure::new(format!("no complete answer within {} s", self.patience.as_secs()));
         timeout(self.patience, answered).await.map_err(late)?.map_err(|_| gone())
     }
 
     async fn shout(&mut self, text: &str) -> Result<(), TestFailure> {
         let frame = [&[0xff; 6], &self.mac[..], &SHOUT, text.as_bytes()].concat();
-        self.order(Order::Send(frame))
+        self.order(GuestCommand::Send(frame))
     }
 
     async fn hears(&mut self, text: &str, within: Duration) -> Result<bool, TestFailure> {
@@ -139,9 +139,9 @@ fn gone() -> TestFailure {
 
 /// The life of a guest, until QEMU ends.
 async fn run(
-    mut wire: Wire,
+    mut frame_socket: FrameSocket,
     mut stack: Stack,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    mut orders: mpsc::UnboundedReceiver<GuestCommand>,
     heard: watch::Sender<BTreeSet<String>>,
 ) -> std::io::Result<()> {
     let mut waiting: Option<oneshot::Sender<Vec<u8>>> = None;
@@ -153,17 +153,17 @@ async fn run(
         }
         tokio::select! {
             order = orders.recv() => match order {
-                Some(Order::Ask { protocol, to, question, answer }) => {
+                Some(GuestCommand::Ask { protocol, to, question, answer }) => {
                     stack.ask(protocol, to, question);
                     waiting = Some(answer);
                 }
-                Some(Order::Send(frame)) => stack.nic.to_send.push_back(frame),
+                Some(GuestCommand::Send(frame)) => stack.nic.to_send.push_back(frame),
                 None => return Ok(()),
             },
-            turned = wire.turn(&mut stack.nic.to_send) => turned?,
+            turned = frame_socket.turn(&mut stack.nic.to_send) => turned?,
             () = sleep(due) => {}
         }
-        while let Some(frame) = wire.next() {
+        while let Some(frame) = frame_socket.next() {
             match shouted(&frame) {
                 Some(text) => heard.send_modify(|heard| _ = heard.insert(text)),
                 None => stack.nic.received.push_back(frame),

@@ -27,7 +27,7 @@ pub(super) struct Adapter {
     runtime: OnceLock<Result<Runtime, String>>,
 }
 
-/// What a site is made of. The claims and the namespace are as good as the host's own: the kernel keeps both.
+/// What a site is made of. The host locks and the namespace are as good as the host's own: the kernel keeps both.
 #[derive(Debug)]
 struct Cluster {
     name: ClusterName,
@@ -161,15 +161,15 @@ impl Drop for Adapter {
 
 /// What a backend answers to a setup, as it is said to the host.
 fn say(host: &HostClient<'_>, cluster: &Cluster, port_config: net::PortConfig) -> Result<message::PortConfig, Error> {
-    let place = match port_config.kvm.place() {
-        net::Place::Here => message::Place::Here,
-        net::Place::File(path) => message::Place::File(path.clone()),
-        net::Place::Inside(inside) => {
+    let place = match port_config.kvm.qemu_netns() {
+        net::QemuNetns::Here => message::QemuNetns::Here,
+        net::QemuNetns::File(path) => message::QemuNetns::File(path.clone()),
+        net::QemuNetns::Inside(inside) => {
             let own = cluster.namespace.as_ref().and_then(|namespace| namespace.inside().ok().flatten());
             if own.as_ref() != Some(&**inside) {
                 return Err(other("QEMU can only be in the cluster's network namespace, or in one that has a file"));
             }
-            message::Place::Cluster
+            message::QemuNetns::Cluster
         }
     };
     let given = port_config.kvm.descriptors().iter().map(|(name, descriptor)| {

@@ -55,7 +55,7 @@ pub use blocking::{Blocking, BlockingBackend};
 ///
 /// The expression is evaluated once per instance. What a topology says to the backend reaches it as it would be linked:
 /// [`NetBackend::configured`](crate::net::NetBackend::configured). Its futures run on a runtime of the plugin's own, on one thread, which
-/// lives as long as the instance, and with it whatever it spawns. A `BackendContext` has claims, a store and a namespace as the
+/// lives as long as the instance, and with it whatever it spawns. A `BackendContext` has host locks, a store and a namespace as the
 /// cluster's own, and they end with the cluster.
 ///
 /// `export_plugin!(blocking MySwitch::default())` takes a [`BlockingBackend`](crate::external::plugin::BlockingBackend) instead.

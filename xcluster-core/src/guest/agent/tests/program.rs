@@ -1,4 +1,4 @@
-//! Claims about commands, with the real program: it runs on this machine, on a socket instead of a virtio port.
+//! Tests of commands, with the real program: it runs on this machine, on a socket instead of a virtio port.
 
 use std::fs;
 use std::io;

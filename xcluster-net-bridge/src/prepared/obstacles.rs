@@ -6,8 +6,8 @@ use xcluster_core::host::Namespace;
 use xcluster_core::host::namespace::NamedNetns;
 
 use super::error::{Obstacle, PreparedError};
-use super::ledger::{Entry, Record};
-use super::prepare::Wanted;
+use super::prepare::NamespaceRequest;
+use super::state_file::{Entry, Record};
 use super::{firewall, nft};
 use xcluster_core::host::netlink::Netlink;
 
@@ -18,15 +18,15 @@ const MTU_MIN: u16 = 1280;
 pub(super) async fn obstacles(
     record: &Record,
     host: &Netlink,
-    wanted: &Wanted,
+    request: &NamespaceRequest,
     name: &NamedNetns,
 ) -> Result<Vec<Obstacle>, PreparedError> {
     let mut found = Vec::new();
-    found.extend(wanted.mtu.filter(|mtu| *mtu < MTU_MIN).map(Obstacle::Mtu));
-    match record.namespaces.get(&wanted.index) {
-        Some(entry) if entry.owner.uid != wanted.owner.uid => found.push(taken(record, host, wanted, entry).await?),
-        Some(entry) => found.extend(differences(wanted, entry)),
-        None => found.extend(strangers(host, wanted, name).await?),
+    found.extend(request.mtu.filter(|mtu| *mtu < MTU_MIN).map(Obstacle::Mtu));
+    match record.namespaces.get(&request.index) {
+        Some(entry) if entry.owner.uid != request.owner.uid => found.push(taken(record, host, request, entry).await?),
+        Some(entry) => found.extend(differences(request, entry)),
+        None => found.extend(foreign_links(host, request, name).await?),
     }
     if nft::program().is_none() {
         found.push(Obstacle::NoNft);
@@ -34,28 +34,37 @@ pub(super) async fn obstacles(
     Ok(found)
 }
 
-async fn taken(record: &Record, host: &Netlink, wanted: &Wanted, by: &Entry) -> Result<Obstacle, PreparedError> {
+async fn taken(
+    record: &Record,
+    host: &Netlink,
+    request: &NamespaceRequest,
+    by: &Entry,
+) -> Result<Obstacle, PreparedError> {
     let links = host.links().await?;
     let mut free = super::Index::all().filter(|index| !record.namespaces.contains_key(index));
     let free = free.find(|index| links.iter().all(|link| link.name != index.host_link()));
-    Ok(Obstacle::Taken { index: wanted.index, by: by.name.clone(), owner: by.owner.name.clone(), free })
+    Ok(Obstacle::Taken { index: request.index, by: by.name.clone(), owner: by.owner.name.clone(), free })
 }
 
 /// What was said at another time and is said otherwise now.
-fn differences(wanted: &Wanted, entry: &Entry) -> Vec<Obstacle> {
-    let index = wanted.index;
-    let different = |what, is: String, wanted: Option<String>| {
-        wanted.filter(|wanted| *wanted != is).map(|wanted| Obstacle::Different { what, is, wanted, index })
+fn differences(request: &NamespaceRequest, entry: &Entry) -> Vec<Obstacle> {
+    let index = request.index;
+    let different = |what, is: String, request: Option<String>| {
+        request.filter(|request| *request != is).map(|request| Obstacle::Different { what, is, request, index })
     };
-    let mtu = different("MTU", entry.mtu.to_string(), wanted.mtu.map(|mtu| mtu.to_string()));
-    let prefix = wanted.ipv6_prefix.as_ref().map(ToString::to_string);
+    let mtu = different("MTU", entry.mtu.to_string(), request.mtu.map(|mtu| mtu.to_string()));
+    let prefix = request.ipv6_prefix.as_ref().map(ToString::to_string);
     mtu.into_iter().chain(different("IPv6 prefix", entry.ipv6_prefix.to_string(), prefix)).collect()
 }
 
 /// What has a name or an address of ours and is not ours, as nothing is written down of it.
-async fn strangers(host: &Netlink, wanted: &Wanted, name: &NamedNetns) -> Result<Vec<Obstacle>, PreparedError> {
+async fn foreign_links(
+    host: &Netlink,
+    request: &NamespaceRequest,
+    name: &NamedNetns,
+) -> Result<Vec<Obstacle>, PreparedError> {
     let mut found = Vec::new();
-    let (link, table) = (wanted.index.host_link(), firewall::host_table(wanted.index));
+    let (link, table) = (request.index.host_link(), firewall::host_table(request.index));
     if host.link(&link).await?.is_some() {
         found.push(Obstacle::Link(link));
     }
@@ -64,7 +73,7 @@ async fn strangers(host: &Netlink, wanted: &Wanted, name: &NamedNetns) -> Result
     if nft::program().is_some() && nft::ruleset(&Namespace::here()).await?.has_table(&table) {
         found.push(Obstacle::Table(table));
     }
-    for ip in [wanted.index.inner(), wanted.index.host()].into_iter().flat_map(super::Ends::each) {
+    for ip in [request.index.inner(), request.index.host()].into_iter().flat_map(super::Ends::each) {
         if host.is_local(ip).await? {
             found.push(Obstacle::Address(ip));
         }

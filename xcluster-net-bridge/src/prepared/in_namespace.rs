@@ -8,7 +8,10 @@ use xcluster_core::host::Namespace;
 use super::error::PreparedError;
 
 /// Does it on a thread that enters the namespace and then ends. Root may, without entering the user's namespace too.
-pub(super) fn within<T: Send>(namespace: &Namespace, work: impl FnOnce() -> T + Send) -> Result<T, PreparedError> {
+pub(super) fn in_namespace<T: Send>(
+    namespace: &Namespace,
+    work: impl FnOnce() -> T + Send,
+) -> Result<T, PreparedError> {
     let Some((_, net)) = namespace.descriptors() else { return Ok(work()) };
     let enter = || setns(net, CloneFlags::CLONE_NEWNET).map(|()| work());
     let done = thread::scope(|scope| scope.spawn(enter).join());

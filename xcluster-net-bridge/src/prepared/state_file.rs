@@ -48,12 +48,12 @@ pub(super) struct Entry {
 
 /// The record, held by this process alone.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct StateFile {
     pub(super) record: Record,
     _lock: File,
 }
 
-impl Ledger {
+impl StateFile {
     /// Waits for its turn and reads what is written down. A turn ends with the process that has it, at the latest.
     pub(super) async fn open() -> Result<Self, PreparedError> {
         let folder = Path::new(FOLDER);
