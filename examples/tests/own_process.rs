@@ -7,7 +7,7 @@
 //! * [`Process`] is a QEMU that dies with the thread that started it, so that nothing is left if the test is killed.
 //!
 //! One rung below this one there is no cluster either: a backend is asked by its own trait,
-//! [`NetBackend`](xcluster_core::net::NetBackend), with a [`BackendContext`](xcluster_core::net::Site) of the caller's.
+//! [`NetBackend`](xcluster_core::net::NetBackend), with a [`BackendContext`](xcluster_core::net::BackendContext) of the caller's.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;

@@ -144,7 +144,7 @@ mod tests {
 
     /// What scripts and profiles written for the shell version set.
     #[test]
-    fn the_shell_versions_variables_are_honoured() {
+    fn the_original_xclusters_variables_are_honoured() {
         let names = "__nvm __nrouters __ntesters __nets_vm __nets_router __nets7 __mem __mem7 __smp __smp7 __append __append7 \
                      __mtu __machine __kvm __kvm_opt __net_setup XCLUSTER_HOOK XCLUSTER_TELNET_BASE XCLUSTER_SSH_BASE \
                      XCLUSTER_K8S_PORT XCLUSTER_MCAST_BASE XCLUSTER_OVLPATH XOVLS";

@@ -128,7 +128,7 @@ fn a_plan_is_the_same_for_root_and_without_qemu() {
 }
 
 #[test]
-fn bad_input_is_told_with_a_code_and_nothing_is_made() {
+fn bad_input_is_reported_with_a_code_and_nothing_is_made() {
     let fixture = Fixture::new();
     assert_fails!(fixture.xcluster(&["start", "--nvm", "300", "--node", "7:nets=1", "--nets-vm", "0,x"]), 3);
     assert_fails!(fixture.xcluster(&["start", "--node", "7:nets=1", "--node", "2:nets=0,1,1", "--mtu", "100"]), 3);
@@ -143,7 +143,7 @@ fn bad_input_is_told_with_a_code_and_nothing_is_made() {
 }
 
 #[test]
-fn a_topology_with_several_mistakes_is_told_with_their_lines() {
+fn a_topology_with_several_mistakes_is_reported_with_their_lines() {
     let fixture = Fixture::new();
     let file = fixture.file("t.toml", "mtu = 70000\n[role.workers]\ncount = \"many\"\n[net.7]\nkind = \"internal\"\n");
     let ended = fixture.xcluster(&["start", "--topology", &file]);
@@ -220,17 +220,17 @@ fn jumbo_frames_fit_every_net_of_bridges() {
 }
 
 #[test]
-fn bridges_where_they_cannot_be_are_told_with_what_to_type() {
+fn bridges_where_they_cannot_be_are_reported_with_what_to_type() {
     assert_fails!(Fixture::new().xcluster(&["start", "--netns", "nowhere"]), 5);
 }
 
 #[test]
-fn a_forward_that_cannot_be_read_is_told_before_anything_is_asked() {
+fn a_forward_that_cannot_be_read_is_reported_before_anything_is_asked() {
     assert_fails!(Fixture::new().xcluster(&["forward", "80", "8080:1:80", "x:1:1"]), 2);
 }
 
 #[test]
-fn a_namespace_that_is_not_there_is_told() {
+fn a_namespace_that_is_not_there_is_reported() {
     let fixture = Fixture::new();
     assert_fails!(fixture.xcluster(&["nsenter", "nowhere", "true"]), 4);
     let numbered = fixture.xcluster(&["nsenter", "200", "true"]);
@@ -309,7 +309,7 @@ fn help_is_what_it_was() {
 }
 
 #[test]
-fn the_shell_versions_words_are_aliases() {
+fn the_original_xclusters_names_are_aliases() {
     let fixture = Fixture::new();
     for (alias, name) in [("starts", "start"), ("rsh", "ssh"), ("rcp", "cp")] {
         assert_eq!(fixture.xcluster(&[alias, "--help"]).code, Some(0), "{alias}");

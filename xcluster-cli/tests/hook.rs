@@ -61,7 +61,7 @@ fn said(output: &Output) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_hooks_command_has_its_words_its_input_and_its_code() {
+fn a_hooks_command_has_its_args_its_input_and_its_code() {
     let fixture = Fixture::new(
         "cmd_words() { for w; do echo \"<$w>\"; done; return 7; }\ncmd_cat() { cat; }\ncmd_two_words() { echo 2; }\n",
     );
@@ -130,7 +130,7 @@ fn a_hook_replaces_a_command_of_ours_and_calls_it() {
 }
 
 #[test]
-fn words_of_ours_in_a_hook_find_their_commands() {
+fn args_of_ours_in_a_hook_find_their_commands() {
     let fixture = Fixture::new(
         "cmd_own() { cmd_status; echo $?; cmd_stop; echo $?; cmd_env | head -n 1; cmd_start --nvm 300; }\n",
     );
@@ -167,7 +167,7 @@ fn help_needs_no_hook() {
 }
 
 #[test]
-fn hooks_that_cannot_be_used_are_told() {
+fn hooks_that_cannot_be_used_are_reported() {
     let fixture = Fixture::new("if\n");
     // In the words of the host's shell.
     let (code, _, stderr) = fixture.runs(&["status"]);
@@ -241,7 +241,7 @@ fn a_hook_and_the_program_itself_come_before_programs_on_the_path() {
 }
 
 #[test]
-fn what_nobody_has_is_told_with_the_ways_to_have_it() {
+fn what_nobody_has_is_reported_with_the_ways_to_have_it() {
     let fixture = Fixture::new("");
     fixture.program("xcluster-stat", "#!/bin/sh\n");
     fs::set_permissions(fixture.path("xcluster-stat"), fs::Permissions::from_mode(0o644)).unwrap();

@@ -35,7 +35,7 @@ fn a_number_that_does_not_fit_is_a_wrong_command_line() {
 }
 
 #[test]
-fn an_owner_whom_the_host_does_not_know_is_told() {
+fn an_owner_whom_the_host_does_not_know_is_reported() {
     let Some((code, said)) = refused(&["nsadd", "1", "--owner", "no-such-user"]) else { return };
     assert_eq!(code, Some(3));
     assert!(said.starts_with("error: there is no user `no-such-user`\n"), "{said}");

@@ -75,7 +75,7 @@ impl Drop for Terminal {
 }
 
 #[test]
-fn a_start_function_of_the_shell_versions_kind_starts_its_nodes() {
+fn a_start_function_of_the_original_xclusters_kind_starts_its_nodes() {
     let terminal = Terminal::new("old");
     let hook = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/old-hook.sh");
     // It may belong to whoever has built this.
@@ -193,7 +193,7 @@ impl Terminal {
 }
 
 #[test]
-fn a_qemu_of_ones_own_is_a_node_by_the_words_of_net_setup() {
+fn a_qemu_of_ones_own_is_a_node_by_the_args_of_net_setup() {
     is_a_node(&Terminal::new("words"), "1", "");
 }
 
@@ -257,7 +257,7 @@ fn net_setup_opens_a_cluster_and_wires_what_is_in_no_plan() {
 
 /// The words of one cluster's nets are another one's net-setup script.
 #[test]
-fn a_cluster_is_wired_by_the_net_setup_of_another_one() {
+fn a_cluster_gets_its_ports_by_the_net_setup_of_another_one() {
     let (under, over) = (Terminal::new("under"), Terminal::new("over"));
     under.says(&["start", "--no-nodes", "--net", "user", "--nvm", "2", "--nrouters", "0"]);
     let script = format!(

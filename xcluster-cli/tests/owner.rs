@@ -27,7 +27,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// A lab whose QEMU does this.
+    /// A fixture whose QEMU does this.
     fn new(version: &str, does: &str) -> Self {
         let fixture = Self { folder: tempfile::tempdir().unwrap() };
         let script = format!(
@@ -272,7 +272,7 @@ fn a_name_is_given_once() {
 }
 
 #[test]
-fn a_qemu_that_ends_is_told_with_its_last_words() {
+fn a_qemu_that_ends_is_reported_with_its_last_messages() {
     let fixture = Fixture::new("7.2.0", "echo 'qemu: no such device: warp-drive' >&2; exit 3");
     let (code, said) = fixture.start(&[]).end();
     assert_eq!(code, Ok(1));
@@ -294,7 +294,7 @@ fn a_node_that_is_late_ends_with_the_code_of_a_deadline() {
 }
 
 #[test]
-fn a_qemu_that_is_too_old_is_told() {
+fn a_qemu_that_is_too_old_is_reported() {
     let fixture = Fixture::new("2.11.1", "exit 1");
     let (code, said) = fixture.start(&[]).end();
     assert_eq!(code, Ok(5), "{said}");

@@ -100,7 +100,7 @@ fn a_plugin_is_found_by_the_name_of_its_backend() {
 }
 
 #[test]
-fn a_plugin_that_cannot_be_used_is_told_with_a_code() {
+fn a_plugin_that_cannot_be_used_is_reported_with_a_code() {
     let fixture = Fixture::new();
     let library = fixture.library();
     let path = library.to_str().unwrap();

@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_those_of_the_shell_version() {
+    fn addresses_are_those_of_the_original_xcluster() {
         let addressing = Addressing::default();
         let (net, node) = (NetId::new(10), NodeId::new(201).unwrap());
         assert_eq!(addressing.mac(net, node).to_string(), "00:00:00:01:0a:c9");

@@ -100,7 +100,7 @@ impl Cluster {
         block_on(self.0.wire_by_name(node, net))
     }
 
-    /// Undoes the wiring of a NIC, if there is one.
+    /// Undoes the setup of a port, if there is one.
     ///
     /// # Errors
     /// As [`cluster::Cluster::unwire`].

@@ -6,7 +6,7 @@ use xcluster_core::net::{BackendContext, Capabilities, Net, NetBackend, NetError
 use xcluster_core::plan::{GuestSource, Identity, NodeBoot, Options, Plan, Readiness};
 use xcluster_core::topology::{NetKind, Topology};
 
-/// A backend on paper: plans only ask for its name and what it can do.
+/// A backend that does nothing: plans only ask for its name and what it can do.
 #[derive(Debug)]
 struct NoopBackend {
     name: &'static str,
@@ -118,7 +118,7 @@ fn guests_that_bridge_two_hubs_are_refused() {
 }
 
 #[test]
-fn everything_that_a_backend_cannot_carry_is_said_at_once() {
+fn everything_that_a_backend_cannot_carry_is_reported_at_once() {
     let text = r#"
         [net.0]
         backend = "hubb"
@@ -155,7 +155,7 @@ fn a_guest_of_ones_own_configures_its_nets_itself() {
 }
 
 #[test]
-fn an_unknown_backend_is_said_once_with_those_that_exist() {
+fn an_unknown_backend_is_reported_once_with_those_that_exist() {
     let mut options = Options::default();
     options.backend = Some("ovs".to_owned());
     insta::assert_snapshot!(refusal(&builder().options(options)));
@@ -225,7 +225,7 @@ fn a_net_that_nobody_is_on_any_more_stays() {
 }
 
 #[test]
-fn everything_that_is_wrong_with_a_node_is_said_at_once() {
+fn everything_that_is_wrong_with_a_node_is_reported_at_once() {
     let mut boot = NodeBoot::new(node(7)).nets([1, 1]).memory(1).cpus(0).kernel_args("a\nb").expose([0]);
     boot.spec.bridges = Some(vec![vec![NetId::new(9), NetId::new(8)]]);
     let problems = default_plan().with_node(&boot, &registry()).unwrap_err();

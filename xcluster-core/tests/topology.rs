@@ -13,7 +13,7 @@ fn ids(topology: &Topology) -> Vec<u8> {
 }
 
 #[test]
-fn the_default_is_that_of_the_shell_version() {
+fn the_default_is_that_of_the_original_xcluster() {
     let topology = Topology::default();
     topology.check().unwrap();
     assert_eq!(ids(&topology), [1, 2, 3, 4, 201, 202]);

@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_that_make_no_sense_are_told_by_their_place() {
+    fn settings_that_make_no_sense_are_reported_by_their_place() {
         let queues = |count: u8| Settings::from_iter([("queues".to_owned(), count.into())]);
         let told =
             |settings: &Settings| BridgeBackend::default().configured(settings).map(drop).map_err(|p| p.to_string());

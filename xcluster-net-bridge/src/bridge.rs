@@ -40,7 +40,7 @@ pub(crate) async fn find_or_make(netlink: &Netlink, netns: &Netns, net: &Net) ->
         match Owner::of(&link) {
             Owner::Prepared => return Ok(borrow(netlink, &link, net).await?),
             Owner::Cluster => clear(netlink, net, &link).await?,
-            Owner::Stranger => return Err(NetError::Conflict { object: name }),
+            Owner::Foreign => return Err(NetError::Conflict { object: name }),
         }
     }
     let bridge = NewBridge {
@@ -95,7 +95,7 @@ fn refuse_advertisements(net: &Net) {
     let _ = std::fs::write(&setting, "0");
 }
 
-/// Removes the bridge of a net, or gives it back, and all of the net's taps. What is not there, or a stranger's, is left
+/// Removes the bridge of a net, or gives it back, and all of the net's taps. What is not there, or foreign, is left
 /// alone.
 pub(crate) async fn remove(netlink: &Netlink, net: &Net, bridge: Option<&Bridge>) -> Result<(), NetlinkError> {
     netlink.remove_group(names::group(net.id)).await?;
@@ -103,7 +103,7 @@ pub(crate) async fn remove(netlink: &Netlink, net: &Net, bridge: Option<&Bridge>
     match (Owner::of(&link), bridge.and_then(|bridge| bridge.borrowed.as_ref())) {
         (Owner::Cluster, _) => netlink.remove(LinkSelector::Index(link.index)).await,
         (Owner::Prepared, Some(borrowed)) => give_back(netlink, link.index, borrowed).await,
-        (Owner::Prepared | Owner::Stranger, _) => Ok(()),
+        (Owner::Prepared | Owner::Foreign, _) => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the kernel's words mean here, and how the seam's few kinds say it: what a host lacks, and which command gives it.
+//! What the kernel's words mean here, and how the few kinds of the backend API say it: what a host lacks, and which command gives it.
 
 use std::io;
 
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_lacks_is_said_with_the_command_that_helps() {
+    fn what_the_kernel_lacks_is_reported_with_the_command_that_helps() {
         let here = Netns::Here;
         let none = no_bridge(failure(Errno::EOPNOTSUPP), "xcbr1", &here);
         check(&none, "this kernel has no bridges", Some("sudo modprobe bridge"));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn other_words_say_what_was_attempted() {
+    fn other_errors_say_what_was_attempted() {
         let error = no_bridge(failure(Errno::ENFILE), "xcbr1", &Netns::Private);
         check(&error, "cannot make bridge `xcbr1`", None);
         check(&no_tap(Errno::ENODEV, "xcbr1_t1", &Netns::Private), "cannot make tap `xcbr1_t1`", None);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_cannot_be_carried_is_said_at_once() {
+    fn everything_that_cannot_be_carried_is_reported_at_once() {
         let mut net = Net::new(NetId::new(3));
         net.mtu = u16::MAX;
         let error = refusal(&BridgeConfig::default().with_queues(0), &[net]).unwrap();

@@ -25,7 +25,7 @@ pub(crate) enum Owner {
     /// The namespace's: a bridge for clusters to use.
     Prepared,
     /// Anybody else's.
-    Stranger,
+    Foreign,
 }
 
 impl Owner {
@@ -35,7 +35,7 @@ impl Owner {
         } else if link.alias == PREPARED_MARK && link.kind == "bridge" {
             Self::Prepared
         } else {
-            Self::Stranger
+            Self::Foreign
         }
     }
 }
@@ -89,15 +89,15 @@ mod tests {
         check(&tap_mark(net, node, &cluster, 1000), "tun", 0, Owner::Cluster);
         check("", "bridge", group(net), Owner::Cluster);
         check("", "bridge", group(NetId::new(255)), Owner::Cluster);
-        check("", "bridge", group(net) << 1, Owner::Stranger);
+        check("", "bridge", group(net) << 1, Owner::Foreign);
         check(PREPARED_MARK, "bridge", 0, Owner::Prepared);
-        check(PREPARED_MARK, "dummy", 0, Owner::Stranger);
-        check("xcluster: nsadd or so", "bridge", 0, Owner::Stranger);
-        check("", "bridge", 0, Owner::Stranger);
+        check(PREPARED_MARK, "dummy", 0, Owner::Foreign);
+        check("xcluster: nsadd or so", "bridge", 0, Owner::Foreign);
+        check("", "bridge", 0, Owner::Foreign);
     }
 
     #[test]
-    fn names_are_those_of_the_shell_version() {
+    fn names_are_those_of_the_original_xcluster() {
         assert_eq!(bridge(NetId::new(2)), "xcbr2");
         assert_eq!(tap(NetId::new(2), NodeId::new(201).unwrap()), "xcbr2_t201");
         assert!(tap(NetId::new(255), NodeId::new(240).unwrap()).len() < nix::libc::IFNAMSIZ);

@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn vhost_and_queues_are_said_when_there_are_any() {
+    fn vhost_and_queues_are_passed_when_there_are_any() {
         check(
             1,
             0,

@@ -22,7 +22,7 @@ pub(crate) async fn make(namespace: &Namespace, netlink: &Netlink, tap: &NewTap<
     })
 }
 
-/// Removes what is left of a tap, if anything is. A stranger's link of its name is left alone.
+/// Removes what is left of a tap, if anything is. A foreign link of its name is left alone.
 pub(crate) async fn remove(netlink: &Netlink, name: &str) -> Result<(), NetlinkError> {
     tap::remove(netlink, name, is_ours).await
 }

@@ -1,4 +1,4 @@
-//! The contract of network backends, kept by the bridge backend in each of its three homes.
+//! The contract of network backends, kept by the bridge backend in each of its three netns modes.
 
 mod inside;
 

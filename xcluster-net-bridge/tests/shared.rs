@@ -1,4 +1,4 @@
-//! Where others are as well: owners who were killed, clusters that run, bridges that root prepared, strangers.
+//! Where others are as well: owners who were killed, clusters that run, bridges that root prepared, foreign links.
 //!
 //! Each test has a network namespace, and its clusters are there.
 
@@ -20,7 +20,7 @@ xcluster_core::harness![
     a_bridge_that_a_killed_owner_left_is_taken_over,
     a_tap_that_a_dying_qemu_still_holds_is_taken_over,
     a_tap_goes_with_its_teardown_even_if_somebody_holds_it,
-    a_strangers_link_in_a_taps_place_is_a_conflict,
+    a_foreign_link_with_a_taps_name_is_a_conflict,
     a_prepared_bridge_is_used_and_given_back_as_it_was,
     a_net_that_another_cluster_has_is_in_use,
     links_have_the_documented_names_and_a_mark,
@@ -151,7 +151,7 @@ async fn a_tap_goes_with_its_teardown_even_if_somebody_holds_it() -> Result<(), 
     Ok(())
 }
 
-async fn a_strangers_link_in_a_taps_place_is_a_conflict() -> Result<(), TestFailure> {
+async fn a_foreign_link_with_a_taps_name_is_a_conflict() -> Result<(), TestFailure> {
     let (links, fixture) = (links()?, Fixture::new("displaced")?);
     links.make_bridge("xcbr1_t2").await?;
     let before = links.looks("xcbr1_t2").await?;

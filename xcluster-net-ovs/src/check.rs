@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_no_cluster_could_have_is_told_at_once_with_its_place() {
+    fn everything_that_no_cluster_could_have_is_reported_at_once_with_its_place() {
         let tunnel = |remote: &str| Tunnel::new(TunnelKind::Vxlan, remote.parse().unwrap());
         let net = OvsNet::default()
             .with_tag(0)
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_cluster_does_not_have_is_told() {
+    fn what_the_cluster_does_not_have_is_reported() {
         let nets = [Net::new(NetId::CLUSTER), Net::new(NetId::EXTERNAL)];
         let ports = [Port::new(node(1), nets[0].clone(), 0)];
         let own = OvsNet::default()

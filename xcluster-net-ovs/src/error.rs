@@ -1,4 +1,4 @@
-//! What goes wrong with Open vSwitch, and how the seam's few kinds say it: what a host lacks, and which command gives it.
+//! What goes wrong with Open vSwitch, and how the few kinds of the backend API say it: what a host lacks, and which command gives it.
 
 use std::io;
 

@@ -39,7 +39,7 @@ pub(crate) async fn gc_except(
     let netns = namespace.id().map_err(|source| NetError::io("look at the network namespace", source))?;
     let uid = nix::unistd::getuid().as_raw();
     let rows = switch.read(["--columns=name,external_ids", "list", "Bridge"]).await?;
-    let mut swept = Vec::new();
+    let mut removed = Vec::new();
     for (cluster, bridges) in of_user(&rows, uid, netns) {
         let names = Names::marked(&cluster, uid);
         // Held until all is gone, so that nobody moves in meanwhile.
@@ -55,9 +55,9 @@ pub(crate) async fn gc_except(
             switch.transact(vsctl_commands::remove_bridge(bridge)).await?;
         }
         net::remove_those(netlink, |link| names.owns(link)).await?;
-        swept.extend(bridges);
+        removed.extend(bridges);
     }
-    Ok(swept)
+    Ok(removed)
 }
 
 /// The bridges that clusters of a user have in a network namespace.

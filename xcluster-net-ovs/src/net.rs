@@ -67,7 +67,7 @@ async fn clear_name(context: NetContext<'_>, net: &Net) -> Result<(), NetError> 
     if context.config.instance == Instance::System {
         match row_owner::row_owner(context.switch, "Bridge", &name, context.names).await? {
             row_owner::RowOwner::Ours => context.switch.transact(vsctl_commands::remove_bridge(&name)).await?,
-            row_owner::RowOwner::Stranger => return Err(NetError::Conflict { object: name }),
+            row_owner::RowOwner::Foreign => return Err(NetError::Conflict { object: name }),
             row_owner::RowOwner::Nobody => {}
         }
     }
@@ -144,7 +144,7 @@ fn refuse_advertisements(name: &str) {
     let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), "0");
 }
 
-/// Removes the bridge of a net and all of its ports. What is not there, or a stranger's, is left alone. Links go also where the
+/// Removes the bridge of a net and all of its ports. What is not there, or foreign, is left alone. Links go also where the
 /// switch does not answer.
 pub(crate) async fn remove(context: NetContext<'_>, net: &Net) -> Result<(), NetError> {
     let told = remove_bridge(context, net).await;

@@ -16,7 +16,7 @@ pub(crate) async fn wire(context: NetContext<'_>, port: &Port) -> Result<PortCon
     let NetContext { config, names, namespace, netlink, switch } = context;
     let name = names.tap(port.net.id, port.node);
     if config.instance == Instance::System
-        && row_owner::row_owner(switch, "Port", &name, names).await? == row_owner::RowOwner::Stranger
+        && row_owner::row_owner(switch, "Port", &name, names).await? == row_owner::RowOwner::Foreign
     {
         return Err(NetError::Conflict { object: name });
     }

@@ -13,7 +13,7 @@ pub(crate) enum RowOwner {
     /// This cluster's.
     Ours,
     /// Anybody else's.
-    Stranger,
+    Foreign,
 }
 
 /// Whose the row of this name is.
@@ -21,7 +21,7 @@ pub(crate) async fn row_owner(switch: &Switch, table: &str, name: &str, names: &
     let rows = switch.read(["--if-exists", "--columns=name,external_ids", "list", table, name]).await?;
     Ok(rows
         .first()
-        .map_or(RowOwner::Nobody, |row| if is_ours(row, names) { RowOwner::Ours } else { RowOwner::Stranger }))
+        .map_or(RowOwner::Nobody, |row| if is_ours(row, names) { RowOwner::Ours } else { RowOwner::Foreign }))
 }
 
 fn is_ours(row: &Row, names: &Names) -> bool {

@@ -1,4 +1,4 @@
-//! The contract of network backends, kept by an Open vSwitch of the cluster's own in each of its three homes, and by the host's
+//! The contract of network backends, kept by an Open vSwitch of the cluster's own in each of its three netns modes, and by the host's
 //! with and without the host on the nets.
 
 use std::collections::BTreeMap;

@@ -14,13 +14,13 @@ use fixture::{Fixture, check_links};
 
 xcluster_core::harness![
     rows_and_links_have_the_documented_names_and_marks,
-    what_a_killed_owner_left_is_swept_by_the_next_start,
-    what_a_killed_owner_left_can_be_swept,
+    what_a_killed_owner_left_is_removed_by_the_next_start,
+    what_a_killed_owner_left_can_be_removed,
     a_cluster_that_was_killed_begins_anew_under_its_name,
-    a_sweep_leaves_the_living_and_strangers_alone,
-    a_strangers_port_in_a_taps_place_is_a_conflict,
+    gc_leaves_the_living_and_foreign_bridges_alone,
+    a_foreign_port_with_a_taps_name_is_a_conflict,
     a_net_that_another_cluster_has_its_host_on_is_in_use,
-    a_database_that_is_gone_is_told_and_taps_go_all_the_same,
+    a_database_that_is_gone_is_reported_and_taps_go_all_the_same,
     a_host_without_open_vswitch_is_told_what_to_start,
     a_copy_of_all_frames_is_in_the_hosts_namespace,
 ];
@@ -87,7 +87,7 @@ async fn kill(host: &Host, name: &str) -> Result<(), TestFailure> {
     ensure(left == bridge(name), || format!("`{left}` is left"))
 }
 
-async fn what_a_killed_owner_left_is_swept_by_the_next_start() -> Result<(), TestFailure> {
+async fn what_a_killed_owner_left_is_removed_by_the_next_start() -> Result<(), TestFailure> {
     let host = Host::new().await?;
     kill(&host, "killed").await?;
     let fixture = host.fixture("heir", &[1])?;
@@ -98,13 +98,13 @@ async fn what_a_killed_owner_left_is_swept_by_the_next_start() -> Result<(), Tes
     check_links(&Namespace::here(), &["lo"]).await
 }
 
-async fn what_a_killed_owner_left_can_be_swept() -> Result<(), TestFailure> {
+async fn what_a_killed_owner_left_can_be_removed() -> Result<(), TestFailure> {
     let host = Host::new().await?;
     kill(&host, "killed").await?;
-    let swept = gc(&host.config()).await?;
-    ensure(swept == [bridge("killed")], || format!("{swept:?}"))?;
-    let swept = OvsBackend::new(host.config()).gc().await?;
-    ensure(swept.is_empty(), || format!("{swept:?}"))?;
+    let removed = gc(&host.config()).await?;
+    ensure(removed == [bridge("killed")], || format!("{removed:?}"))?;
+    let removed = OvsBackend::new(host.config()).gc().await?;
+    ensure(removed.is_empty(), || format!("{removed:?}"))?;
     ensure(host.ask(&["list-br"]).await?.is_empty(), || "a bridge is left".to_owned())?;
     check_links(&Namespace::here(), &["lo"]).await
 }
@@ -123,7 +123,7 @@ async fn a_cluster_that_was_killed_begins_anew_under_its_name() -> Result<(), Te
     Ok(fixture.end().await?)
 }
 
-async fn a_sweep_leaves_the_living_and_strangers_alone() -> Result<(), TestFailure> {
+async fn gc_leaves_the_living_and_foreign_bridges_alone() -> Result<(), TestFailure> {
     let host = Host::new().await?;
     let living = host.fixture("living", &[1])?;
     living.begin().await?;
@@ -139,15 +139,15 @@ async fn a_sweep_leaves_the_living_and_strangers_alone() -> Result<(), TestFailu
         host.ask(&[&add[..], &ids].concat()).await?;
     }
     host.ask(&["add-br", "own", "--", "set", "Bridge", "own", "datapath_type=netdev"]).await?;
-    let swept = gc(&host.config()).await?;
-    ensure(swept.is_empty(), || format!("{swept:?} were swept"))?;
+    let removed = gc(&host.config()).await?;
+    ensure(removed.is_empty(), || format!("{removed:?} were swept"))?;
     let there = host.ask(&["list-br"]).await?;
     ensure(there.lines().count() == 4, || there.clone())?;
     ensure(living.set_up().await?.len() == 1, || "it was harmed".to_owned())?;
     Ok(living.end().await?)
 }
 
-async fn a_strangers_port_in_a_taps_place_is_a_conflict() -> Result<(), TestFailure> {
+async fn a_foreign_port_with_a_taps_name_is_a_conflict() -> Result<(), TestFailure> {
     let (host, tap) = (Host::new().await?, format!("{}_t2", bridge("displaced")));
     host.ask(&["add-br", "own", "--", "set", "Bridge", "own", "datapath_type=netdev"]).await?;
     host.ask(&["add-port", "own", &tap, "--", "set", "Interface", &tap, "type=internal"]).await?;
@@ -177,7 +177,7 @@ async fn a_net_that_another_cluster_has_its_host_on_is_in_use() -> Result<(), Te
     Ok(second.end().await?)
 }
 
-async fn a_database_that_is_gone_is_told_and_taps_go_all_the_same() -> Result<(), TestFailure> {
+async fn a_database_that_is_gone_is_reported_and_taps_go_all_the_same() -> Result<(), TestFailure> {
     let host = Host::new().await?;
     let fixture = host.fixture("bereft", &[1])?;
     fixture.begin().await?;
@@ -191,8 +191,8 @@ async fn a_database_that_is_gone_is_told_and_taps_go_all_the_same() -> Result<()
     drop(fixture);
     check_links(&Namespace::here(), &["lo", "ovs-netdev"]).await?;
     let again = HostSwitch::start(host.dir.path()).await?;
-    let swept = gc(&host.config()).await?;
-    ensure(swept == [bridge("bereft")], || format!("{swept:?}"))?;
+    let removed = gc(&host.config()).await?;
+    ensure(removed == [bridge("bereft")], || format!("{removed:?}"))?;
     Ok(again.end().await?)
 }
 

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     harness::main(tests![
         nothing_is_left_of_a_private_cluster,
         what_is_left_where_others_are_is_taken_over_by_the_next_cluster,
-        what_is_left_in_the_hosts_switch_is_swept_by_another_process,
+        what_is_left_in_the_hosts_switch_is_removed_by_another_process,
     ])
 }
 
@@ -207,7 +207,7 @@ async fn what_is_left_where_others_are_is_taken_over_by_the_next_cluster() -> Re
     ensure(most == 3, || format!("{most} links were there to be taken over"))
 }
 
-async fn what_is_left_in_the_hosts_switch_is_swept_by_another_process() -> Result<(), TestFailure> {
+async fn what_is_left_in_the_hosts_switch_is_removed_by_another_process() -> Result<(), TestFailure> {
     let folder = tempfile::tempdir()?;
     let host = HostSwitch::start(folder.path()).await?;
     let mut most = 0;

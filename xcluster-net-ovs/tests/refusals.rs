@@ -18,15 +18,15 @@ use fixture::{Fixture, check_links};
 
 xcluster_core::harness![
     a_host_without_the_programs_is_told_how_to_install_them,
-    a_host_with_a_part_of_the_programs_is_told_which_are_missing,
-    an_old_version_is_told,
-    what_is_no_open_vswitch_is_told,
+    a_host_with_some_of_the_programs_learns_which_are_missing,
+    an_old_version_is_reported,
+    what_is_no_open_vswitch_is_reported,
     a_switch_that_does_not_start_says_why,
     a_switch_that_ends_at_once_says_why,
     files_of_rules_are_read_before_anything_is_made,
-    everything_is_told_at_once_with_its_place,
+    everything_is_reported_at_once_with_its_place,
     settings_of_a_topology_are_checked_with_their_place,
-    rules_that_the_switch_refuses_are_told_and_nothing_is_left,
+    rules_that_the_switch_refuses_are_reported_and_nothing_is_left,
 ];
 
 const INSTALL: &str = "sudo apt-get install --no-install-recommends openvswitch-switch";
@@ -81,18 +81,18 @@ async fn a_host_without_the_programs_is_told_how_to_install_them() -> Result<(),
     check(folder.path(), text, Some(INSTALL)).await
 }
 
-async fn a_host_with_a_part_of_the_programs_is_told_which_are_missing() -> Result<(), TestFailure> {
+async fn a_host_with_some_of_the_programs_learns_which_are_missing() -> Result<(), TestFailure> {
     let folder = programs_without(&["ovs-vswitchd", "ovsdb-server"])?;
     let text = "Open vSwitch is installed in part: there is no `ovs-vswitchd`, no `ovsdb-server`";
     check(folder.path(), text, Some(INSTALL)).await
 }
 
-async fn an_old_version_is_told() -> Result<(), TestFailure> {
+async fn an_old_version_is_reported() -> Result<(), TestFailure> {
     let folder = programs_with("ovs-vswitchd", "echo 'ovs-vswitchd (Open vSwitch) 2.9.8'")?;
     check(folder.path(), "Open vSwitch is 2.9, and at least 2.10 is needed", Some(INSTALL)).await
 }
 
-async fn what_is_no_open_vswitch_is_told() -> Result<(), TestFailure> {
+async fn what_is_no_open_vswitch_is_reported() -> Result<(), TestFailure> {
     let folder = programs_with("ovs-vswitchd", "echo busybox")?;
     check(folder.path(), "`ovs-vswitchd` is not one of Open vSwitch: it says `busybox` of its version", None).await
 }
@@ -136,7 +136,7 @@ async fn files_of_rules_are_read_before_anything_is_made() -> Result<(), TestFai
     ensure(text.starts_with(at) && text.contains("Permission denied"), || text.clone())
 }
 
-async fn everything_is_told_at_once_with_its_place() -> Result<(), TestFailure> {
+async fn everything_is_reported_at_once_with_its_place() -> Result<(), TestFailure> {
     let missing = NodeId::new(9)?;
     let net = OvsNet::default().with_tag(5000).with_flows("/nowhere").with_node(missing, OvsPort::access(0));
     let text = said(OvsConfig::default().with_net(NetId::CLUSTER, net)).await?.to_string();
@@ -166,7 +166,7 @@ async fn settings_of_a_topology_are_checked_with_their_place() -> Result<(), Tes
 }
 
 /// A rule that can be read and that no switch with so few tables takes.
-async fn rules_that_the_switch_refuses_are_told_and_nothing_is_left() -> Result<(), TestFailure> {
+async fn rules_that_the_switch_refuses_are_reported_and_nothing_is_left() -> Result<(), TestFailure> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("rules");
     fs::write(&file, "table=3,actions=NORMAL\nactions=group:77\n")?;

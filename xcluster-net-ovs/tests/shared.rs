@@ -1,4 +1,4 @@
-//! An Open vSwitch of the cluster's own where others are as well: owners who were killed, clusters that run, strangers. Each
+//! An Open vSwitch of the cluster's own where others are as well: owners who were killed, clusters that run, foreign links. Each
 //! test has a network namespace, and its clusters are there.
 
 mod fixture;
@@ -17,11 +17,11 @@ use fixture::{Fixture, check_links};
 
 xcluster_core::harness![
     what_a_killed_owner_left_is_taken_over,
-    a_strangers_link_in_a_taps_place_is_a_conflict,
-    a_strangers_link_in_the_datapaths_place_is_a_conflict,
+    a_foreign_link_with_a_taps_name_is_a_conflict,
+    a_foreign_link_with_the_datapaths_name_is_a_conflict,
     a_second_datapath_in_user_space_is_refused,
     links_have_the_documented_names_and_marks,
-    the_end_of_the_switch_is_told_and_everything_goes_all_the_same,
+    the_end_of_the_switch_is_reported_and_everything_goes_all_the_same,
     a_port_is_added_to_a_net_that_is_there,
 ];
 
@@ -65,11 +65,11 @@ async fn conflict(name: &str) -> Result<(), TestFailure> {
     check_links(&here(), &["lo", name]).await
 }
 
-async fn a_strangers_link_in_a_taps_place_is_a_conflict() -> Result<(), TestFailure> {
+async fn a_foreign_link_with_a_taps_name_is_a_conflict() -> Result<(), TestFailure> {
     conflict("xcbr1_t2").await
 }
 
-async fn a_strangers_link_in_the_datapaths_place_is_a_conflict() -> Result<(), TestFailure> {
+async fn a_foreign_link_with_the_datapaths_name_is_a_conflict() -> Result<(), TestFailure> {
     conflict("ovs-netdev").await
 }
 
@@ -100,7 +100,7 @@ async fn links_have_the_documented_names_and_marks() -> Result<(), TestFailure> 
     Ok(fixture.end().await?)
 }
 
-async fn the_end_of_the_switch_is_told_and_everything_goes_all_the_same() -> Result<(), TestFailure> {
+async fn the_end_of_the_switch_is_reported_and_everything_goes_all_the_same() -> Result<(), TestFailure> {
     let fixture = Fixture::here("bereft", OvsConfig::default(), &[1, 2])?;
     fixture.preflight().await?;
     let context = fixture.test_context.context();

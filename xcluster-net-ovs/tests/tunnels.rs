@@ -26,7 +26,7 @@ xcluster_core::harness![
     a_vlan_is_the_same_on_both_hosts,
     nothing_is_left_of_a_tunnel,
     three_hosts_that_are_all_joined_have_no_circle,
-    what_cannot_be_reached_is_told_before_anything_is_made,
+    what_cannot_be_reached_is_reported_before_anything_is_made,
     a_number_that_another_link_has_is_in_use,
     a_kernel_without_geneve_says_so_and_keeps_nothing,
 ];
@@ -196,7 +196,7 @@ async fn check(fixture: &Fixture, expected: &str) -> Result<(), TestFailure> {
     ensure(text == format!("backend.ovs.net.1.tunnel.0: {expected}"), || text.clone())
 }
 
-async fn what_cannot_be_reached_is_told_before_anything_is_made() -> Result<(), TestFailure> {
+async fn what_cannot_be_reached_is_reported_before_anything_is_made() -> Result<(), TestFailure> {
     let _far = RemoteHost::new(1).await?;
     let vxlan = |remote: &str| to(TunnelKind::Vxlan, remote.parse().expect("it is an address"));
     let here = |remote: &str| Fixture::here("lost", vxlan(remote), &[1]);

@@ -1,7 +1,7 @@
 //! Chooses numbers of the host that are free and keeps them for the cluster. What is wanted is decided elsewhere.
 //!
 //! Among clusters a number is free if it can be locked; towards everybody else, if it can be bound. A TCP port stays
-//! bound, without anybody listening, so that no stranger's connection gets it before QEMU, which may bind it as well, is
+//! bound, without anybody listening, so that no foreign connection gets it before QEMU, which may bind it as well, is
 //! there. That is not possible for a group: who binds it hears it.
 
 use std::collections::{BTreeMap, BTreeSet};

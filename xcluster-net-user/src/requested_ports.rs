@@ -65,7 +65,7 @@ fn services(config: &UserConfig) -> [Service; 4] {
     ]
 }
 
-/// The forwards of these ports: the families of the known services, then the rest, which takes any numbers.
+/// The forwards of these ports: the ranges of the known services, then the rest, which takes any numbers.
 ///
 /// # Errors
 /// Every number that does not exist and every overlap among those that the user chose.

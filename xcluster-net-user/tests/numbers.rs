@@ -18,9 +18,9 @@ xcluster_core::harness![
     a_fixed_port_of_a_stranger_is_an_error_that_names_him,
     a_fixed_port_of_a_cluster_is_an_error_that_names_it,
     a_fixed_group_of_a_cluster_is_an_error_that_names_it,
-    a_failed_preflight_claims_nothing,
+    a_failed_preflight_locks_nothing,
     chosen_ports_stay_bound_until_the_cluster_ends,
-    documented_ports_make_room_for_fixed_ones,
+    documented_ports_give_way_to_fixed_ones,
     every_overlap_is_reported_at_once,
     ports_beyond_the_last_are_reported,
     nets_beyond_the_last_group_are_refused,
@@ -181,7 +181,7 @@ async fn a_fixed_group_of_a_cluster_is_an_error_that_names_it() -> Result<(), Te
     same(said, format!("multicast group 224.0.0.122:27030 is in use by the cluster of {}", me()))
 }
 
-async fn a_failed_preflight_claims_nothing() -> Result<(), TestFailure> {
+async fn a_failed_preflight_locks_nothing() -> Result<(), TestFailure> {
     let foreign_objects = UdpSocket::bind("224.0.0.142:27030")?;
     let fixed = config(|config| config.mcast_base = Some(140));
     let failed = Cluster::new(fixed.clone())?;
@@ -206,7 +206,7 @@ async fn chosen_ports_stay_bound_until_the_cluster_ends() -> Result<(), TestFail
     Ok(tokio::net::TcpSocket::new_v4()?.bind(address)?)
 }
 
-async fn documented_ports_make_room_for_fixed_ones() -> Result<(), TestFailure> {
+async fn documented_ports_give_way_to_fixed_ones() -> Result<(), TestFailure> {
     let cluster = Cluster::started(config(|config| config.telnet_base = Some(12300))).await?;
     same(cluster.forward(1, 23).await?, 12301)?;
     let ssh = cluster.forward(1, 22).await?;

@@ -7,10 +7,10 @@ use xcluster_core::testing::{TestContext, TestFailure, ensure};
 use xcluster_net_user::UserBackend;
 
 xcluster_core::harness![
-    the_first_cluster_has_the_documented_words,
+    the_first_cluster_has_the_documented_args,
     another_ipv6_prefix_is_used_throughout,
     without_logins_nothing_is_forwarded,
-    forwards_are_told,
+    forwards_are_reported,
 ];
 
 /// The words of these ports, a port on a line, and what the host reaches.
@@ -37,7 +37,7 @@ fn check(actual: &[String], expected: &str) -> Result<(), TestFailure> {
     ensure(actual == expected, || format!("expected\n{}\nand got\n{}", expected.join("\n"), actual.join("\n")))
 }
 
-async fn the_first_cluster_has_the_documented_words() -> Result<(), TestFailure> {
+async fn the_first_cluster_has_the_documented_args() -> Result<(), TestFailure> {
     let mut ports = Vec::new();
     for (node, expose) in [(1, &[23, 22, 8080, 6443][..]), (3, &[23, 22]), (201, &[23, 22])] {
         for net in 0..=2 {
@@ -72,7 +72,7 @@ async fn without_logins_nothing_is_forwarded() -> Result<(), TestFailure> {
     ensure(access[0] == HostAccess::Forwarded(Vec::new()), || format!("{:?}", access[0]))
 }
 
-async fn forwards_are_told() -> Result<(), TestFailure> {
+async fn forwards_are_reported() -> Result<(), TestFailure> {
     let port = port(2, Net::new(NetId::INTERNAL), &[23, 80])?;
     let (args, access) = args(vec![port]).await?;
     let telnet = access[0].tcp(23).map(|host| host.to_string());

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
 fn tests() -> Vec<harness::Test> {
     let subject = Subject::new(|| Arc::new(plugin()) as Arc<dyn NetBackend>);
     let contract = trials(&subject).into_iter().map(Trial::into_test);
-    let own = [harness::test("settings_reach_it_and_mistakes_are_told", settings_reach_it_and_mistakes_are_told)];
+    let own = [harness::test("settings_reach_it_and_mistakes_are_told", settings_reach_it_and_mistakes_are_reported)];
     contract.chain(own).collect()
 }
 
@@ -28,7 +28,7 @@ fn plugin() -> PluginBackend {
     PluginBackend::load(PluginConfig::new(&library)).unwrap_or_else(|error| panic!("{error}"))
 }
 
-async fn settings_reach_it_and_mistakes_are_told() -> Result<(), TestFailure> {
+async fn settings_reach_it_and_mistakes_are_reported() -> Result<(), TestFailure> {
     let settings = |key: &str, value: u32| -> Settings { [(key.to_owned(), value.into())].into_iter().collect() };
     let small =
         plugin().configured(&settings("mtu_max", 1400)).map_err(|problems| TestFailure::new(problems.to_string()))?;

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn words_name_nodes_once_and_in_order() {
+    fn selectors_name_nodes_once_and_in_order() {
         assert_eq!(selected(&["201", "vm-001", "1"]), Ok(vec![1, 201]));
         assert_eq!(selected(&["201,1"]), Ok(vec![1, 201]));
         assert_eq!(selected(&["1-1"]), Ok(vec![1]));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_names_nobody_is_an_error() {
+    fn a_selector_that_names_nobody_is_an_error() {
         let error = |selector: &str| selected(&[selector]).unwrap_err();
         assert_eq!(error("1-3"), "there is no node 2 in cluster `default`");
         assert_eq!(error("3-1"), "`3-1` is empty");

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commands_words_are_its_own() {
+    fn a_commands_args_are_its_own() {
         let hook_args = read("xcluster -vv --verbose exec 1 -- ls --help").unwrap();
         assert_eq!((hook_args.command.as_str(), hook_args.verbose.as_str()), ("exec", "-vvv"));
         assert_eq!(hook_args.rest, ["1", "--", "ls", "--help"]);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn options_before_the_words_of_a_hooks_command_are_variables() {
+    fn options_before_the_args_of_a_hooks_command_are_variables() {
         let hook_args = read("xcluster mystart --nvm=2 --nets_vm=0,1 --mem201=256 --name=lab --fast --nvm=3").unwrap();
         let variables: Vec<(&str, &str)> = hook_args.variables.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         assert_eq!(variables, [("__nvm", "2"), ("__nets_vm", "0,1"), ("__mem201", "256"), ("XCLUSTER_NAME", "lab")]);

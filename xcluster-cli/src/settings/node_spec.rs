@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_with_its_key() {
+    fn a_mistake_is_reported_with_its_key() {
         let check = |text: &str, message: &str| assert_eq!(read(text).unwrap_err(), message, "{text}");
         check("201", "`201` lacks a `:`: write it as `201:mem=384,nets=0,1,2`");
         check("241:mem=1", "`241` is not a node: 1–200 are nodes, 201–220 routers, 221–240 testers");

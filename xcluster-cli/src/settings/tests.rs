@@ -73,7 +73,7 @@ fn the_spelling_with_underscores_is_accepted() {
 }
 
 #[test]
-fn every_variable_of_the_shell_version_arrives() {
+fn every_variable_of_the_original_xcluster_arrives() {
     let settings = settings(
         &[],
         [
@@ -129,7 +129,7 @@ fn overlays_are_paths_or_names_in_the_overlay_path() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_where_they_were_made() {
+fn all_mistakes_are_reported_at_once_where_they_were_made() {
     let args = ["--nvm", "201", "--mem", "lots", "--mtu", "70000", "--node", "1:ram=3", "--timeout", "soon"];
     let args = args.into_iter().chain(["--kernel", "/nonexistent/vmlinuz", "--ready", "maybe", "--name", "A/b"]);
     let args: Vec<&str> = args.collect();
@@ -138,14 +138,14 @@ fn all_mistakes_are_told_at_once_where_they_were_made() {
 }
 
 #[test]
-fn what_the_topology_refuses_is_told_at_once() {
+fn what_the_topology_refuses_is_reported_at_once() {
     insta::assert_snapshot!(problems(&["--mtu", "1000", "--node", "9:mem=1", "--nets-vm", "1,1"], []));
     insta::assert_snapshot!(problems(&["--net", "warp"], []));
     insta::assert_snapshot!(problems(&["--nvm", "0", "--nrouters", "0"], []));
 }
 
 #[test]
-fn a_file_that_is_no_topology_is_told_with_its_lines() {
+fn a_file_that_is_no_topology_is_reported_with_its_lines() {
     let folder = tempfile::tempdir().unwrap();
     let check = |name: &str, text: &str| {
         let file = folder.path().join(name);
@@ -207,7 +207,7 @@ fn what_is_typed_wins_over_what_the_file_says_to_a_backend() {
 }
 
 #[test]
-fn what_no_backend_understands_is_told_at_once() {
+fn what_no_backend_understands_is_reported_at_once() {
     let args =
         ["--set", "bridge.colour=red", "--set", "user.ssh_base=99999", "--set", "warp.speed=9", "--set", "bridge"];
     insta::assert_snapshot!(problems(&args[..6], []));

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_terminal_type_is_told() {
+    fn the_terminal_type_is_reported() {
         let asked = [IAC, DO, TERMINAL_TYPE, IAC, SB, TERMINAL_TYPE, 1, IAC, SE];
         let mut reply = vec![IAC, WILL, TERMINAL_TYPE, IAC, SB, TERMINAL_TYPE, 0];
         reply.extend(b"xterm");

@@ -79,7 +79,7 @@ impl Cluster {
         self.shared.call(async move |state| wire::wire_by_name(state, id, net).await).await
     }
 
-    /// Undoes the wiring of a NIC, if there is one.
+    /// Undoes the setup of a port, if there is one.
     ///
     /// # Errors
     /// The node runs, or something could not be removed.

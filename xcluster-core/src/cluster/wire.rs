@@ -58,7 +58,7 @@ pub(super) async fn wire_by_name(state: Rc<State>, node: NodeId, net: NetId) -> 
     }
 }
 
-/// Undoes the wiring of a NIC, if there is one.
+/// Undoes the setup of a port, if there is one.
 pub(super) async fn unwire(state: Rc<State>, node: NodeId, net: NetId) -> Result<(), Error> {
     let _turn = state.turn.read().await;
     let turn = state.turn_of(node);

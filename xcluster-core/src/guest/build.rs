@@ -53,7 +53,7 @@ pub(super) struct ImageParts {
     pub(super) tree: Tree,
 }
 
-/// Takes what the recipe wants out of the packages unpacked in `root`.
+/// Takes what the package set wants out of the packages unpacked in `root`.
 pub(super) fn build(package_set: &PackageSet, root: &Path) -> Result<ImageParts, BuildError> {
     let root = root.canonicalize().map_err(|error| read(root, error))?;
     let mut tree = Tree::default();
@@ -76,7 +76,7 @@ pub(super) fn build(package_set: &PackageSet, root: &Path) -> Result<ImageParts,
 /// A wanted program: its name, and its file on this host.
 type Program = (&'static str, PathBuf);
 
-/// Programs with their libraries, those on the shelf apart from the others.
+/// Programs with their libraries, the lazy ones apart from the others.
 fn put_programs(package_set: &PackageSet, root: &Path, tree: &mut Tree) -> Result<(), BuildError> {
     let libraries = Libraries::of(root).map_err(|error| read(root, error))?;
     let (ready, shelved) = (programs(package_set.programs, root)?, programs(package_set.lazy_programs, root)?);

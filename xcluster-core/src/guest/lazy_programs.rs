@@ -1,4 +1,4 @@
-//! Programs that stay compressed in a guest until somebody runs one. Which ones, the recipe says; how they are unpacked,
+//! Programs that stay compressed in a guest until somebody runs one. Which ones, the package set says; how they are unpacked,
 //! the script `run-lazy-program` in the base.
 
 use std::io;
@@ -10,10 +10,10 @@ use super::compress::pack_gzip;
 /// Where the archive lies in a guest.
 pub(super) const ARCHIVE: &str = "usr/lib/xcluster/lazy.tar.gz";
 
-/// What a program on the shelf is a link to: a script that looks at the name it is called by.
+/// What a lazy program is a link to: a script that looks at the name it is called by.
 pub(super) const RUN: &str = "/usr/lib/xcluster/run-lazy-program";
 
-/// Where a library of the shelf is when it is unpacked; until then the link that the loader finds leads nowhere.
+/// Where a lazy library is when it is unpacked; until then the link that the loader finds leads nowhere.
 pub(super) fn library(name: &str) -> String {
     format!("/usr/lib/xcluster/lazy/lib/{name}")
 }

@@ -6,7 +6,7 @@
 //! | | |
 //! |---|---|
 //! | `package_set` | which packages, programs and modules make a guest: data |
-//! | `packages` | the recipe's packages, downloaded and unpacked by apt and dpkg |
+//! | `packages` | the packages of the package set, downloaded and unpacked by apt and dpkg |
 //! | `libraries`, `modules`, `kernel` | what is taken out of them, with all that it depends on |
 //! | `lazy_programs` | programs that stay compressed until somebody runs one |
 //! | `rootfs_base` | our own files: how a guest comes up |

@@ -1,5 +1,5 @@
 //! The kernel modules of a guest: which ones, what they depend on, and the indexes by which `modprobe` finds them.
-//! Which of them are wanted is said in the recipe.
+//! Which of them are wanted is said in the package set.
 
 use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};

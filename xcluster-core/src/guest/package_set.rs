@@ -1,7 +1,7 @@
 //! What a guest is made of: which packages, which of their programs, which kernel modules. Data; how they are had is not
 //! said here.
 
-/// The form of what is built from a recipe. To be raised when the same recipe gives another result.
+/// The form of what is built from a package set. To be raised when the same package set gives another result.
 const FORM: u32 = 3;
 
 /// What is taken out of the distribution's packages.
@@ -166,7 +166,7 @@ pub(super) const STANDARD: PackageSet = PackageSet {
 };
 
 impl PackageSet {
-    /// The packages that the recipe names, apart from the kernel's.
+    /// The packages that the package set names, apart from the kernel's.
     pub(super) fn packages(&self) -> impl Iterator<Item = &'static str> {
         let programs = self.programs.iter().chain(self.lazy_programs).map(|(package, _)| *package);
         programs.chain(self.data_packages.iter().copied())
@@ -181,7 +181,7 @@ impl PackageSet {
             || self.packages().any(|name| name == package)
     }
 
-    /// Everything that shapes what is built, as text, so that a changed recipe is another one.
+    /// Everything that shapes what is built, as text, so that a changed package set is another one.
     pub(super) fn fingerprint(&self) -> String {
         format!("{FORM} {self:?}")
     }

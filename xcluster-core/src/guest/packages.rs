@@ -72,7 +72,7 @@ fn list(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Downloads what the recipe wants, with the libraries of those packages, and unpacks all of it into `folder/root`.
+/// Downloads what the package set wants, with the libraries of those packages, and unpacks all of it into `folder/root`.
 pub(super) fn fetch(
     package_set: &PackageSet,
     folder: &Path,

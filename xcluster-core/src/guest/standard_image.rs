@@ -30,7 +30,7 @@ pub(super) struct StandardImage<'a> {
     pub(super) make: &'a Make<'a>,
 }
 
-/// Downloads the recipe's packages and takes out of them what a guest needs.
+/// Downloads the packages of the package set and takes out of them what a guest needs.
 pub(super) fn from_packages(
     workshop: &Path,
     progress: &dyn Fn(&str),

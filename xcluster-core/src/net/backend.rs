@@ -23,7 +23,7 @@ use crate::topology::{NetKind, Problems};
 /// 1. A repeated setup answers the same words and access and makes nothing new.
 /// 2. Teardown of what is absent succeeds.
 /// 3. A durable backend can undo from the request alone in another process.
-/// 4. Only objects named after the request are touched, and a stranger's object of that name is a conflict, left as it
+/// 4. Only objects named after the request are touched, and a foreign object of that name is a conflict, left as it
 ///    was.
 /// 5. Ports of different nodes are set up concurrently.
 /// 6. A failed setup leaves nothing that teardown would not remove.
@@ -82,7 +82,7 @@ pub trait NetBackend: fmt::Debug + Send + Sync {
     /// Makes what the ports of a net share, such as a bridge.
     ///
     /// # Errors
-    /// [`NetError::Conflict`] if a stranger's object has its name.
+    /// [`NetError::Conflict`] if a foreign object has its name.
     async fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError>;
 
     /// Wires one port and says how QEMU takes it.
@@ -133,7 +133,7 @@ pub struct BackendContext<'a> {
 }
 
 impl<'a> BackendContext<'a> {
-    /// A site, for those who start nodes themselves or test a backend.
+    /// A backend context, for those who start nodes themselves or test a backend.
     pub const fn new(cluster: &'a ClusterName, dir: &'a Path, host_locks: &'a HostLocks, store: &'a Store) -> Self {
         Self { cluster, dir, host_locks, store, namespace: None }
     }

@@ -46,7 +46,7 @@ pub struct Capabilities {
     ///
     /// Shown by `ContractCase::WordsWhileItRuns`, on a QEMU that runs.
     pub hotplug: bool,
-    /// The cluster's network namespace is needed: [`BackendContext::namespace`](super::Site::namespace).
+    /// The cluster's network namespace is needed: [`BackendContext::namespace`](super::BackendContext::namespace).
     ///
     /// Where it is not said, every trial and expectation passes without one, which shows that.
     pub needs_namespace: bool,

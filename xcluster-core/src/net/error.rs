@@ -1,4 +1,4 @@
-//! What can go wrong at the seam, in the few kinds that a caller treats differently.
+//! What can go wrong at the backend API, in the few kinds that a caller treats differently.
 
 use std::error::Error as _;
 use std::io;
@@ -24,7 +24,7 @@ pub enum NetError {
     /// The backend cannot carry such a net or port anywhere.
     #[error("{0}")]
     Refused(String),
-    /// A stranger's object has the name that ours would have. It was left as it was.
+    /// A foreign object has the name that ours would have. It was left as it was.
     #[error("`{object}` is there already and is not ours")]
     Conflict {
         /// The object: a link, a bridge.

@@ -220,7 +220,7 @@ mod tests {
     use crate::net::Net;
 
     #[test]
-    fn netdev_device_and_rest_are_found_in_the_words() {
+    fn netdev_device_and_rest_are_found_in_the_args() {
         let args = KvmArgs::from_args(["-M", "q35", "-netdev", "tap,id=net1", "-device", "e1000,netdev=net1", "-s"]);
         assert_eq!(args.netdevs().collect::<Vec<_>>(), ["tap,id=net1"]);
         assert_eq!(args.devices().collect::<Vec<_>>(), ["e1000,netdev=net1"]);

@@ -1,4 +1,4 @@
-//! The seam between a cluster and the networks under it. A backend implements [`NetBackend`]; nothing here knows one.
+//! The backend API between a cluster and the networks under it. A backend implements [`NetBackend`]; nothing here knows one.
 //!
 //! * [`NetBackend`]: the contract; start here.
 //! * [`Net`] and [`Port`]: what a backend is asked for.

@@ -1,4 +1,4 @@
-//! A backend on paper, for tests of what only asks for names and capabilities.
+//! A backend that does nothing, for tests of what only asks for names and capabilities.
 
 use async_trait::async_trait;
 

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_is_booted_with_these_words() {
+    fn a_kernel_is_booted_with_these_args() {
         let boot = Boot::Kernel {
             kernel: "/k/vmlinuz".into(),
             initramfs: Some(Initramfs::Descriptor),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_booted_with_these_words() {
+    fn a_disk_is_booted_with_these_args() {
         let args =
             Machine { accel: Accelerator::Kvm, agent: None, ..machine(Boot::Disk { image: "/i,1.qcow2".into() }) };
         insta::assert_snapshot!(args.args().join("\n"));

@@ -37,7 +37,7 @@ impl Remote {
         self.ask(Verb::Wire { node, net }).await.map(|(_, port_config)| port_config)
     }
 
-    /// Undoes the wiring of a NIC, if there is one.
+    /// Undoes the setup of a port, if there is one.
     ///
     /// # Errors
     /// The node runs, or something could not be removed.

@@ -24,7 +24,7 @@ pub struct TestContext {
 }
 
 impl TestContext {
-    /// A stage for a cluster of this name, which must be one ([`ClusterName::new`]). It has no network namespace.
+    /// A test context for a cluster of this name, which must be one ([`ClusterName::new`]). It has no network namespace.
     ///
     /// # Errors
     /// The name is none, or no folder can be made.
@@ -32,7 +32,7 @@ impl TestContext {
         Self::within(&std::env::temp_dir(), name)
     }
 
-    /// The same with its folder in this one: where the stage may end without a farewell, it goes with that.
+    /// The same with its folder in this one: where the test context may end without a farewell, it goes with that.
     ///
     /// # Errors
     /// Those.

@@ -103,7 +103,7 @@ pub(crate) const CASES: &[Case] = &[
     case(
         "a_backend_that_takes_a_strangers_place_is_noticed",
         Breach::Overwrites,
-        &[ContractCase::InAStrangersPlace],
+        &[ContractCase::WithForeignObject],
         "is not as it was",
     ),
     case(

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     harness::main(keeps.into_iter().chain(breaches).collect())
 }
 
-/// Puts the paper backend with one breach to the trials of these numbers, each on a host where nothing has been yet.
+/// Puts the in-memory backend with one breach to the trials of these numbers, each on a host where nothing has been yet.
 async fn report(place: Place, breach: Breach, numbers: &[u8]) -> Result<Report, TestFailure> {
     let mut outcomes = Vec::new();
     for index in 0.. {

@@ -24,15 +24,15 @@ use open_cluster::{
     a_boot_that_nobody_waits_for_is_called_off, a_cluster_that_ends_while_a_node_boots_leaves_nothing,
     a_node_boots_again_with_other_arguments, a_node_that_does_not_boot_fails_alone,
     a_node_that_ended_by_itself_boots_again, a_node_that_runs_is_not_booted,
-    a_node_that_stops_while_it_boots_is_called_off, a_nodes_mistakes_are_told_at_once_and_change_nothing,
+    a_node_that_stops_while_it_boots_is_called_off, a_nodes_mistakes_are_reported_at_once_and_change_nothing,
     an_open_cluster_boots_its_nodes_in_any_order, another_process_boots_and_stops_nodes,
     nets_that_a_failed_boot_wanted_are_gone, nodes_and_nets_come_to_a_cluster_that_runs,
     several_nodes_are_added_at_once, whatever_happens_at_once_leaves_a_cluster_in_order, who_hangs_up_calls_a_boot_off,
 };
 use ownership_marks::MarkingBackend;
 use port_setup::{
-    a_nic_is_wired_for_somebody_elses_qemu, a_nic_that_is_in_no_plan_comes_after_the_others,
-    a_node_is_wired_for_one_qemu_at_a_time, a_wiring_that_fails_leaves_nothing, another_process_has_nics_wired,
+    a_nic_that_is_in_no_plan_comes_after_the_others, a_nodes_ports_are_set_up_for_one_qemu_at_a_time,
+    a_port_is_set_up_for_somebody_elses_qemu, a_setup_that_fails_leaves_nothing, another_process_has_ports_set_up,
 };
 use remote::{
     a_cluster_without_a_namespace_has_no_way_into_it, a_connection_of_another_processs_cluster_outlives_its_owner,
@@ -43,12 +43,12 @@ xcluster_core::harness![
     a_cluster_starts_and_stops_and_leaves_nothing,
     a_dropped_cluster_leaves_nothing,
     every_node_gets_its_nics_in_order,
-    a_node_that_dies_at_once_fails_the_start_with_its_last_words,
-    a_node_that_dies_before_it_is_ready_fails_the_start_with_its_last_words,
+    a_node_that_dies_at_once_fails_the_start_with_its_last_messages,
+    a_node_that_dies_before_it_is_ready_fails_the_start_with_its_last_messages,
     a_node_that_does_not_greet_fails_the_start_at_the_deadline,
     a_node_that_hangs_fails_the_start_at_the_deadline,
     a_node_that_babbles_fails_the_start,
-    a_node_whose_qemu_crashes_is_started_once_more_and_that_is_told,
+    a_node_whose_qemu_crashes_is_started_once_more_and_that_is_reported,
     a_node_whose_qemu_crashes_twice_fails_the_start_with_the_signal,
     a_node_whose_qemu_is_killed_is_not_started_again,
     a_node_that_is_stopped_while_it_boots_is_not_started_again,
@@ -65,7 +65,7 @@ xcluster_core::harness![
     a_node_boots_again_with_other_arguments,
     a_node_that_ended_by_itself_boots_again,
     a_node_that_runs_is_not_booted,
-    a_nodes_mistakes_are_told_at_once_and_change_nothing,
+    a_nodes_mistakes_are_reported_at_once_and_change_nothing,
     a_node_that_does_not_boot_fails_alone,
     nets_that_a_failed_boot_wanted_are_gone,
     a_node_that_stops_while_it_boots_is_called_off,
@@ -74,11 +74,11 @@ xcluster_core::harness![
     whatever_happens_at_once_leaves_a_cluster_in_order,
     another_process_boots_and_stops_nodes,
     who_hangs_up_calls_a_boot_off,
-    a_nic_is_wired_for_somebody_elses_qemu,
+    a_port_is_set_up_for_somebody_elses_qemu,
     a_nic_that_is_in_no_plan_comes_after_the_others,
-    a_node_is_wired_for_one_qemu_at_a_time,
-    a_wiring_that_fails_leaves_nothing,
-    another_process_has_nics_wired,
+    a_nodes_ports_are_set_up_for_one_qemu_at_a_time,
+    a_setup_that_fails_leaves_nothing,
+    another_process_has_ports_set_up,
 ];
 
 /// A host with fake QEMUs, and a folder for everything that a cluster leaves there.
@@ -191,7 +191,7 @@ async fn every_node_gets_its_nics_in_order() -> Result<(), TestFailure> {
     Ok(cluster.stop().await?)
 }
 
-async fn a_node_that_dies_at_once_fails_the_start_with_its_last_words() -> Result<(), TestFailure> {
+async fn a_node_that_dies_at_once_fails_the_start_with_its_last_messages() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let stderr = "fake-qemu: cannot set up guest memory".to_owned();
     host.qemu.behave(node(2), &Behaviour::Die { stderr, code: 1, after: None })?;
@@ -200,7 +200,7 @@ async fn a_node_that_dies_at_once_fails_the_start_with_its_last_words() -> Resul
     has(&said, "cannot set up guest memory")
 }
 
-async fn a_node_that_dies_before_it_is_ready_fails_the_start_with_its_last_words() -> Result<(), TestFailure> {
+async fn a_node_that_dies_before_it_is_ready_fails_the_start_with_its_last_messages() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let stderr = "fake-qemu: the disk is on fire".to_owned();
     host.qemu.behave(node(2), &Behaviour::Die { stderr, code: 3, after: Some(50) })?;
@@ -238,7 +238,7 @@ fn killed(signal: Signal, times: usize) -> Behaviour {
     Behaviour::Killed { signal: signal as i32, times }
 }
 
-async fn a_node_whose_qemu_crashes_is_started_once_more_and_that_is_told() -> Result<(), TestFailure> {
+async fn a_node_whose_qemu_crashes_is_started_once_more_and_that_is_reported() -> Result<(), TestFailure> {
     let host = Host::new()?;
     host.qemu.behave(node(2), &killed(Signal::SIGSEGV, 1))?;
     let cluster = Cluster::start(host.cluster()).await?;

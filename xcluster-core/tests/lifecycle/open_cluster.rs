@@ -147,7 +147,7 @@ pub(crate) async fn a_node_that_runs_is_not_booted() -> Result<(), TestFailure> 
     Ok(cluster.stop().await?)
 }
 
-pub(crate) async fn a_nodes_mistakes_are_told_at_once_and_change_nothing() -> Result<(), TestFailure> {
+pub(crate) async fn a_nodes_mistakes_are_reported_at_once_and_change_nothing() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::open(host.cluster()).await?;
     let (plan, before) = (cluster.plan(), host.look());

@@ -11,7 +11,7 @@ use super::{Host, has, node};
 
 const NET: NetId = NetId::CLUSTER;
 
-pub(crate) async fn a_nic_is_wired_for_somebody_elses_qemu() -> Result<(), TestFailure> {
+pub(crate) async fn a_port_is_set_up_for_somebody_elses_qemu() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let before = host.look();
     let cluster = Cluster::open(host.cluster()).await?;
@@ -42,7 +42,7 @@ pub(crate) async fn a_nic_that_is_in_no_plan_comes_after_the_others() -> Result<
     Ok(cluster.stop().await?)
 }
 
-pub(crate) async fn a_node_is_wired_for_one_qemu_at_a_time() -> Result<(), TestFailure> {
+pub(crate) async fn a_nodes_ports_are_set_up_for_one_qemu_at_a_time() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::start(host.cluster()).await?;
     for outcome in [cluster.wire(1, NET).await.map(drop), cluster.unwire(1, NET).await] {
@@ -58,7 +58,7 @@ pub(crate) async fn a_node_is_wired_for_one_qemu_at_a_time() -> Result<(), TestF
     Ok(cluster.stop().await?)
 }
 
-pub(crate) async fn a_wiring_that_fails_leaves_nothing() -> Result<(), TestFailure> {
+pub(crate) async fn a_setup_that_fails_leaves_nothing() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let ownership_marks = MarkingBackend::in_folder(&host.path("marks")).refusing(6);
     let cluster = Cluster::open(host.cluster_on(ownership_marks)).await?;
@@ -70,7 +70,7 @@ pub(crate) async fn a_wiring_that_fails_leaves_nothing() -> Result<(), TestFailu
     Ok(cluster.stop().await?)
 }
 
-pub(crate) async fn another_process_has_nics_wired() -> Result<(), TestFailure> {
+pub(crate) async fn another_process_has_ports_set_up() -> Result<(), TestFailure> {
     let served = Served::new(|ownership_marks| ownership_marks).await?;
     let first = served.remote.wire_by_name(node(5), NET).await?;
     ensure(served.remote.wire_by_name(node(5), NET).await? == first, || "the answers differ".to_owned())?;

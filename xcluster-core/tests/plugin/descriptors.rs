@@ -18,7 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         descriptors_arrive_close_on_exec_and_leave_nothing,
         what_is_given_and_not_named_is_closed,
         a_token_is_good_for_one_call_and_once,
-        the_host_opens_and_claims_in_the_clusters_namespace,
+        the_host_opens_and_locks_in_the_clusters_namespace,
         a_cluster_without_a_namespace_is_served_here,
     ]
 }
@@ -77,7 +77,7 @@ async fn a_token_is_good_for_one_call_and_once() -> Result<(), TestFailure> {
     check("-DSAME_TOKEN", false, " twice").await
 }
 
-async fn the_host_opens_and_claims_in_the_clusters_namespace() -> Result<(), TestFailure> {
+async fn the_host_opens_and_locks_in_the_clusters_namespace() -> Result<(), TestFailure> {
     let namespace = Arc::new(Namespace::private()?);
     let mut fixture = Fixture::new(&[])?;
     fixture.test_context = TestContext::new("plugged")?.in_namespace(Arc::clone(&namespace));

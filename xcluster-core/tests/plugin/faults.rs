@@ -14,11 +14,11 @@ use super::named;
 
 pub(crate) fn tests() -> Vec<Test> {
     named![
-        what_is_no_plugin_is_told,
-        a_table_that_is_not_ours_is_told,
-        what_makes_no_instance_is_told,
-        rubbish_is_told,
-        a_setup_that_makes_no_sense_is_told,
+        what_is_no_plugin_is_reported,
+        a_table_that_is_not_ours_is_reported,
+        what_makes_no_instance_is_reported,
+        rubbish_is_reported,
+        a_setup_that_makes_no_sense_is_reported,
         a_plugins_own_errors_keep_their_kind,
         a_plugin_that_others_can_change_is_not_loaded,
     ]
@@ -50,7 +50,7 @@ fn check_file(make: impl FnOnce(&Path) -> std::io::Result<()>, expected: &str) -
     }
 }
 
-async fn what_is_no_plugin_is_told() -> Result<(), TestFailure> {
+async fn what_is_no_plugin_is_reported() -> Result<(), TestFailure> {
     let write = |text: &'static [u8]| {
         move |file: &Path| {
             fs::write(file, text)?;
@@ -68,7 +68,7 @@ async fn what_is_no_plugin_is_told() -> Result<(), TestFailure> {
     check_load(SOON, &["-DNO_SYMBOL"], "it does not export a function `xcluster_plugin`")
 }
 
-async fn a_table_that_is_not_ours_is_told() -> Result<(), TestFailure> {
+async fn a_table_that_is_not_ours_is_reported() -> Result<(), TestFailure> {
     check_load(SOON, &["-DABI=0"], "an older interface, version 0; this one is version 1")?;
     check_load(SOON, &["-DABI=7"], "a newer interface, version 7; this one is version 1")?;
     check_load(SOON, &["-DSIZE=40"], "its table has 40 bytes, and ")?;
@@ -82,7 +82,7 @@ async fn a_table_that_is_not_ours_is_told() -> Result<(), TestFailure> {
     load(&library, SOON).map(drop).map_err(|error| TestFailure::new(told(&error)))
 }
 
-async fn what_makes_no_instance_is_told() -> Result<(), TestFailure> {
+async fn what_makes_no_instance_is_reported() -> Result<(), TestFailure> {
     check_load(SOON, &["-DCREATES_NULL"], "plugin `faulty` made no instance, and gave no reason")?;
     check_load(SOON, &["-DREASON=\"oops\""], "answered `create` with what is no reply")?;
     check_load(SOON, &["-DREASON=\"{\\\"ok\\\":{}}\""], "made no instance, and gave no reason")?;
@@ -97,7 +97,7 @@ async fn what_makes_no_instance_is_told() -> Result<(), TestFailure> {
     )
 }
 
-async fn rubbish_is_told() -> Result<(), TestFailure> {
+async fn rubbish_is_reported() -> Result<(), TestFailure> {
     check_load(SOON, &["-DNULL_WITH_LENGTH"], "answered `describe` with a length of 7 bytes and nothing there")?;
     check_load(SOON, &["-DNOTHING"], "answered `describe` with nothing")?;
     check_load(SOON, &["-DEMPTY"], "answered `describe` with nothing")?;
@@ -116,7 +116,7 @@ async fn check_setup(flags: &[&str], expected: &str) -> Result<(), TestFailure> 
     }
 }
 
-async fn a_setup_that_makes_no_sense_is_told() -> Result<(), TestFailure> {
+async fn a_setup_that_makes_no_sense_is_reported() -> Result<(), TestFailure> {
     check_setup(&["-DSETUP=\"{\""], "plugin `faulty` answered `setup` with what is no reply: EOF").await?;
     check_setup(&[r#"-DSETUP="{\"ok\":{}}""#], "missing field `words`").await?;
     check_setup(&[r#"-DSETUP="{\"ok\":{\"words\":[\"tap\"]}}""#], "the first word of options for QEMU begins with `-`")

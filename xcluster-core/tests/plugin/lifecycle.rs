@@ -18,7 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         after_too_many_nothing_more_is_asked,
         what_undoes_a_late_setup_comes_after_it,
         who_calls_off_a_setup_is_not_undone_during_it,
-        the_end_of_a_cluster_is_told_once,
+        the_end_of_a_cluster_is_reported_once,
         an_instance_that_does_not_end_is_left,
         a_process_ends_whatever_hangs_in_it,
     ]
@@ -92,7 +92,7 @@ async fn who_calls_off_a_setup_is_not_undone_during_it() -> Result<(), TestFailu
     Ok(fixture.backend.delete_net(&fixture.test_context.context(), &port.net).await?)
 }
 
-async fn the_end_of_a_cluster_is_told_once() -> Result<(), TestFailure> {
+async fn the_end_of_a_cluster_is_reported_once() -> Result<(), TestFailure> {
     let fixture = Fixture::new(&[])?;
     fixture.set_up(&port(3)).await?;
     let ended = async |test_context: &TestContext| {

@@ -11,7 +11,7 @@ use super::fixture::{SOON, port, set_up, told};
 use super::named;
 
 pub(crate) fn tests() -> Vec<Test> {
-    named![a_panic_is_an_error_of_its_call, a_panic_while_it_is_made_is_told, a_panic_at_the_end_harms_nobody]
+    named![a_panic_is_an_error_of_its_call, a_panic_while_it_is_made_is_reported, a_panic_at_the_end_harms_nobody]
 }
 
 /// The example that cargo has built beside this test, which panics there.
@@ -44,7 +44,7 @@ async fn a_panic_is_an_error_of_its_call() -> Result<(), TestFailure> {
     ensure(said("nowhere").await?.is_none(), || "it panics nowhere".to_owned())
 }
 
-async fn a_panic_while_it_is_made_is_told() -> Result<(), TestFailure> {
+async fn a_panic_while_it_is_made_is_reported() -> Result<(), TestFailure> {
     let said = |place: &str| panics(place).err().unwrap_or_default();
     let expected = "plugin `panics` did not make an instance: a panic: of a test, in configured";
     ensure(said("configured").starts_with(expected), || said("configured"))?;

@@ -13,7 +13,7 @@ use xcluster_core::net::{
 };
 use xcluster_core::topology::NetKind;
 
-/// The liar. Its clones are one.
+/// The lying backend. Its clones are one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LyingBackend {
     /// Every port of every net and every cluster.

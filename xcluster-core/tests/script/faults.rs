@@ -14,16 +14,16 @@ use crate::fixture::{Fixture, lives, port, write};
 pub(crate) fn tests() -> Vec<Test> {
     crate::named![
         a_script_is_told_what_it_may_rely_on,
-        words_are_split_as_a_shell_does_and_nothing_planted_is_run,
+        args_are_split_as_a_shell_does_and_nothing_planted_is_run,
         a_repeated_setup_does_not_run_the_script_again,
-        a_script_that_fails_is_told_with_its_last_words,
-        a_script_that_is_killed_is_told,
+        a_script_that_fails_is_reported_with_its_last_messages,
+        a_script_that_is_killed_is_reported,
         a_script_that_hangs_is_killed_with_all_that_it_started,
-        an_output_that_somebody_keeps_open_is_told,
+        an_output_that_somebody_keeps_open_is_reported,
         too_much_output_is_refused,
         output_that_is_no_option_is_refused,
         a_script_that_cannot_be_one_is_refused_before_anything_is_done,
-        more_mtu_than_was_promised_is_told_with_the_rest,
+        more_mtu_than_was_promised_is_reported_with_the_rest,
     ]
 }
 
@@ -56,7 +56,7 @@ async fn a_script_is_told_what_it_may_rely_on() -> Result<(), TestFailure> {
     ensure(port_config.kvm.args() == expected, || port_config.kvm.to_string())
 }
 
-async fn words_are_split_as_a_shell_does_and_nothing_planted_is_run() -> Result<(), TestFailure> {
+async fn args_are_split_as_a_shell_does_and_nothing_planted_is_run() -> Result<(), TestFailure> {
     let fixture =
         Fixture::new("printf '%s\\n' ' -M q35' '-netdev\ttap,id=n,ifname=t,downscript=/tmp/rmtap' '-x \"a b\"'")?;
     let port_config = fixture.set_up(&port(1)).await?;
@@ -72,7 +72,7 @@ async fn a_repeated_setup_does_not_run_the_script_again() -> Result<(), TestFail
     ensure(first == second && fixture.text("calls") == "3 1\n3 2\n", || fixture.text("calls"))
 }
 
-async fn a_script_that_fails_is_told_with_its_last_words() -> Result<(), TestFailure> {
+async fn a_script_that_fails_is_reported_with_its_last_messages() -> Result<(), TestFailure> {
     let fixture = Fixture::new("echo 'no bridge xcbr1' >&2; exit 7")?;
     check(&fixture, "`net-setup 3 1` ended with code 7: no bridge xcbr1").await?;
     let fixture = Fixture::new("for i in $(seq 100); do echo $i >&2; done; echo -x; exit 1")?;
@@ -82,7 +82,7 @@ async fn a_script_that_fails_is_told_with_its_last_words() -> Result<(), TestFai
     check(&Fixture::new("sleep 1000 & exit 2")?, "`net-setup 3 1` ended with code 2").await
 }
 
-async fn a_script_that_is_killed_is_told() -> Result<(), TestFailure> {
+async fn a_script_that_is_killed_is_reported() -> Result<(), TestFailure> {
     check(&Fixture::new("kill -9 $$")?, "`net-setup 3 1` was killed by SIGKILL").await
 }
 
@@ -96,7 +96,7 @@ async fn a_script_that_hangs_is_killed_with_all_that_it_started() -> Result<(), 
     ensure(!lives(pid), || format!("{pid} lives on"))
 }
 
-async fn an_output_that_somebody_keeps_open_is_told() -> Result<(), TestFailure> {
+async fn an_output_that_somebody_keeps_open_is_reported() -> Result<(), TestFailure> {
     let fixture = Fixture::with("sleep 1000 & echo -x", |config| config.with_deadline(Duration::from_millis(1500)))?;
     let expected = "`net-setup 3 1` has ended, but something that it started kept its standard output open for 1.5 s and \
                     was killed";
@@ -152,7 +152,7 @@ async fn a_script_that_cannot_be_one_is_refused_before_anything_is_done() -> Res
     ensure(said == "there is no program `no-such-net-setup` in `PATH`", || said.clone())
 }
 
-async fn more_mtu_than_was_promised_is_told_with_the_rest() -> Result<(), TestFailure> {
+async fn more_mtu_than_was_promised_is_reported_with_the_rest() -> Result<(), TestFailure> {
     let fixture = Fixture::new("echo -x")?;
     let mut port = port(1);
     port.net.mtu = u16::MAX;

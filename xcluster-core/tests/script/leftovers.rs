@@ -20,7 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_tap_that_was_there_before_stays,
         other_links_of_a_script_stay,
         a_script_that_wants_it_is_called_at_the_end,
-        a_teardown_that_fails_is_told_and_the_rest_is_done,
+        a_teardown_that_fails_is_reported_and_the_rest_is_done,
     ]
 }
 
@@ -104,7 +104,7 @@ async fn a_script_that_wants_it_is_called_at_the_end() -> Result<(), TestFailure
     ensure(fixture.text("calls") == "3 1\nteardown 3 1\n", || fixture.text("calls"))
 }
 
-async fn a_teardown_that_fails_is_told_and_the_rest_is_done() -> Result<(), TestFailure> {
+async fn a_teardown_that_fails_is_reported_and_the_rest_is_done() -> Result<(), TestFailure> {
     let script = format!(
         r#"[ "$1" = teardown ] && {{ echo stuck >&2; sleep 1000; }}
         {MAKE_TAP}; echo '{{"words": [], "teardown": true}}'"#

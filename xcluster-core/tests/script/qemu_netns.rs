@@ -21,7 +21,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_script_that_needs_a_namespace_says_so,
         a_forward_in_the_clusters_namespace_is_found_there,
         a_machine_of_the_scripts_choice_is_what_qemu_makes,
-        what_qemu_does_not_know_is_told_in_its_own_words,
+        what_qemu_does_not_know_is_reported_in_its_own_text,
     ]
 }
 
@@ -106,7 +106,7 @@ async fn a_machine_of_the_scripts_choice_is_what_qemu_makes() -> Result<(), Test
     ensure(!has_link(&Namespace::here(), "xcbr1_t3")?, || "the tap stays".to_owned())
 }
 
-async fn what_qemu_does_not_know_is_told_in_its_own_words() -> Result<(), TestFailure> {
+async fn what_qemu_does_not_know_is_reported_in_its_own_text() -> Result<(), TestFailure> {
     let fixture = Fixture::new("echo -netdev user,id=net$2 -device no-such-nic,netdev=net$2")?;
     let port_config = fixture.set_up(&port(1)).await?;
     let said = qemu(&port_config.kvm).await.err().map(|failed| failed.to_string()).unwrap_or_default();

@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_in_the_way_is_told_with_the_commands_against_it() {
+    fn everything_in_the_way_is_reported_with_the_commands_against_it() {
         let index = Index::new(1).unwrap();
         let by = NamedNetns::of_user("bob", 1).unwrap();
         let free = Some(Index::new(2).unwrap());

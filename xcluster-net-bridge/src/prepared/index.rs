@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_numbers_are_those_of_the_shell_version() {
+    fn the_numbers_are_those_of_the_original_xcluster() {
         let index: Index = "1".parse().unwrap();
         assert_eq!((index.host_link().as_str(), index.inner_link().as_str()), ("xcluster1", "host1"));
         assert_eq!(

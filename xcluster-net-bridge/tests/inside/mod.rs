@@ -1,4 +1,4 @@
-//! Links of a network namespace, for tests: what there is, and the hand of a stranger.
+//! Links of a network namespace, for tests: what there is, and foreign links.
 
 use std::os::fd::{FromRawFd, IntoRawFd};
 

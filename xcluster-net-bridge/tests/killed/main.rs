@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         nothing_is_left_of_real_vms,
         nothing_is_left_of_an_owner_that_was_killed_as_it_began,
         nothing_is_left_of_an_owner_that_was_killed_while_it_made_nets,
-        nothing_is_left_of_an_owner_that_was_killed_while_it_wired_nics,
+        nothing_is_left_of_an_owner_that_was_killed_while_it_set_up_ports,
         nothing_is_left_of_an_owner_that_was_killed_while_its_nodes_booted,
         what_is_left_in_a_shared_namespace_is_taken_over_by_the_next_cluster,
     ])
@@ -47,7 +47,7 @@ async fn nothing_is_left_of_an_owner_that_was_killed_while_it_made_nets() -> Res
     killed_at_each(|step| matches!(step, Step::CreateNet { .. })).await
 }
 
-async fn nothing_is_left_of_an_owner_that_was_killed_while_it_wired_nics() -> Result<(), TestFailure> {
+async fn nothing_is_left_of_an_owner_that_was_killed_while_it_set_up_ports() -> Result<(), TestFailure> {
     killed_at_each(|step| matches!(step, Step::Setup { .. })).await
 }
 

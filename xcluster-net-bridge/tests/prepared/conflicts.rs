@@ -8,7 +8,7 @@ use xcluster_net_bridge::prepared::{NamespaceRequest, Obstacle, Owner, PreparedE
 
 use crate::fixture::{Fixture, add, delete, index, ip_address, name, wanted};
 
-pub(crate) async fn everything_in_the_way_is_told_and_left_alone(fixture: &Fixture) -> Result<(), TestFailure> {
+pub(crate) async fn everything_in_the_way_is_reported_and_left_alone(fixture: &Fixture) -> Result<(), TestFailure> {
     fixture.ip("link add xcluster1 type veth peer name other1")?;
     fixture.nft("add table inet xcluster1")?;
     fixture.ip("address add 172.30.0.2/32 dev up0")?;

@@ -67,7 +67,7 @@ impl Fixture {
         fixture.ip(&format!("route add default via {far_v4}"))?;
         fixture.ip(&format!("-6 route add default via {far_v6} metric 2048"))?;
         for world in WORLD {
-            is_wired(ip_address(world))?;
+            is_connected(ip_address(world))?;
         }
         Ok(fixture)
     }
@@ -124,7 +124,7 @@ impl HostSnapshot {
 }
 
 /// Waits until the world can be reached: the kernel still changes links for a moment after they were brought up.
-fn is_wired(world: IpAddr) -> Result<(), TestFailure> {
+fn is_connected(world: IpAddr) -> Result<(), TestFailure> {
     /// Nobody listens there, which the world will say.
     const DISCARD: u16 = 9;
     match TcpStream::connect_timeout(&SocketAddr::new(world, DISCARD), Duration::from_secs(20)) {

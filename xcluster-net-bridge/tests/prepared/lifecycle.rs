@@ -89,7 +89,7 @@ pub(crate) async fn two_at_the_same_time_take_turns(fixture: &Fixture) -> Result
     fixture.look()?.same_as(&before)
 }
 
-pub(crate) async fn who_is_still_inside_is_told(_lab: &Fixture) -> Result<(), TestFailure> {
+pub(crate) async fn who_is_still_inside_is_reported(_lab: &Fixture) -> Result<(), TestFailure> {
     add(1).await?;
     let namespace = open(1)?;
     let mut command = Command::new("cat");

@@ -34,8 +34,11 @@ fn main() -> ExitCode {
         trial("a_namespace_that_was_taken_away_is_made_anew", lifecycle::a_namespace_that_was_taken_away_is_made_anew),
         trial("a_failed_attempt_leaves_nothing", lifecycle::a_failed_attempt_leaves_nothing),
         trial("two_at_the_same_time_take_turns", lifecycle::two_at_the_same_time_take_turns),
-        trial("who_is_still_inside_is_told", lifecycle::who_is_still_inside_is_told),
-        trial("everything_in_the_way_is_told_and_left_alone", conflicts::everything_in_the_way_is_told_and_left_alone),
+        trial("who_is_still_inside_is_told", lifecycle::who_is_still_inside_is_reported),
+        trial(
+            "everything_in_the_way_is_told_and_left_alone",
+            conflicts::everything_in_the_way_is_reported_and_left_alone,
+        ),
         trial("a_number_is_one_users", conflicts::a_number_is_one_users),
         trial("what_was_said_once_is_not_changed_by_the_way", conflicts::what_was_said_once_is_not_changed_by_the_way),
         trial("only_the_last_one_gives_settings_back", settings::only_the_last_one_gives_settings_back),

@@ -6,7 +6,7 @@ use crate::harness::{builder, expectations, is_possible, links, scenario};
 use crate::{end, frames, host, nets};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_default_cluster_does_what_is_claimed() {
+async fn the_default_cluster_does_what_is_expected() {
     if !is_possible() {
         return;
     }
@@ -19,7 +19,7 @@ async fn the_default_cluster_does_what_is_claimed() {
             frames::tagged_frames_arrive_with_their_tag,
             host::programs_in_the_namespace_see_the_bridges,
             host::nothing_is_known_outside,
-            end::the_end_of_a_qemu_is_told_and_the_others_go_on,
+            end::the_end_of_a_qemu_is_reported_and_the_others_go_on,
         );
         assert_eq!(links(), before, "a link came into the main namespace");
     })

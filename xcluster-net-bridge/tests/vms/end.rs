@@ -9,7 +9,7 @@ use xcluster_core::{Cluster, Error, Event, NodeState};
 
 use crate::harness::run;
 
-pub(crate) async fn the_end_of_a_qemu_is_told_and_the_others_go_on(cluster: &Cluster) {
+pub(crate) async fn the_end_of_a_qemu_is_reported_and_the_others_go_on(cluster: &Cluster) {
     let victim = cluster.node(2).unwrap();
     let pid = victim.status().await.unwrap().pid.unwrap();
     let mut events = cluster.events();

@@ -1,10 +1,10 @@
 //! The two processes of an Open vSwitch of the cluster's own. What it switches is not known here.
 //!
 //! ```text
-//! owner's thread ── keeper ── ovsdb-server ── ovs-vswitchd
+//! owner's thread ── supervisor ── ovsdb-server ── ovs-vswitchd
 //! ```
 //!
-//! The database starts the switch once it can be asked, and ends with it. Both stay in the foreground, and the keeper ends
+//! The database starts the switch once it can be asked, and ends with it. Both stay in the foreground, and the supervisor ends
 //! them with the owner, however that ends. All of their files are in a folder of the cluster.
 
 use std::fs;

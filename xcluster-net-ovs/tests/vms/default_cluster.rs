@@ -7,7 +7,7 @@ use xcluster_net_ovs::OvsConfig;
 use crate::harness::{both, builder, expectations, is_possible, links, run, scenario};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_default_cluster_does_what_is_claimed() {
+async fn the_default_cluster_does_what_is_expected() {
     if !is_possible() {
         return;
     }

@@ -11,7 +11,7 @@ use crate::harness::{attempt, builder, expectations, is_possible, run, scenario,
 
 /// Nodes 1 and 3 are in VLAN 10, node 2 in VLAN 20, and the router is on both by tags. Nothing for port 7009 passes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_net_with_vlans_rules_and_a_copy_does_what_is_claimed() {
+async fn a_net_with_vlans_rules_and_a_copy_does_what_is_expected() {
     if !is_possible() {
         return;
     }

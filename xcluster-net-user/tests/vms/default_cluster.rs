@@ -6,7 +6,7 @@ use crate::harness::{builder, expectations, scenario};
 use crate::{commands, console, internal_net, overlays, routing};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_default_cluster_does_what_is_claimed() {
+async fn the_default_cluster_does_what_is_expected() {
     let files = TempDir::new().unwrap();
     let builder = builder().nodes(2).routers(2).testers(1);
     let builder = overlays::sample(files.path()).into_iter().fold(builder, |builder, path| builder.overlay(path));

@@ -33,7 +33,7 @@ async fn two_clusters_side_by_side_have_their_own_numbers() {
         expectations!(cluster;
             a_node_that_has_the_number_of_qemus_name_server_is_reached,
             a_name_in_use_is_refused,
-            the_end_of_a_qemu_is_told_at_once_and_the_others_go_on,
+            the_end_of_a_qemu_is_reported_at_once_and_the_others_go_on,
         );
         // Inside a runtime, whose thread must not be needed for it.
         drop(other);
@@ -65,7 +65,7 @@ async fn a_node_that_has_the_number_of_qemus_name_server_is_reached(cluster: &Cl
     by_telnet(cluster, 3, "echo I am $(hostname)", "I am vm-003").await;
 }
 
-async fn the_end_of_a_qemu_is_told_at_once_and_the_others_go_on(cluster: &Cluster) {
+async fn the_end_of_a_qemu_is_reported_at_once_and_the_others_go_on(cluster: &Cluster) {
     let victim = cluster.node(3).unwrap();
     let pid = victim.status().await.unwrap().pid.unwrap();
     let running = victim.spawn("sleep 1000").await.unwrap();

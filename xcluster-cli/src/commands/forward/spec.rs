@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_no_forward_is_told_at_once() {
+    fn everything_that_is_no_forward_is_reported_at_once() {
         let bad = ["", "1", "1:22", "8080:1:0", "8080::80", "x:1:80", "::1:8080:1:80", "localhost:1:2:3", "1:1:99999"];
         let texts: Vec<String> = bad.iter().map(ToString::to_string).chain(["1:1:1".to_owned()]).collect();
         let failure = read(&texts).unwrap_err();

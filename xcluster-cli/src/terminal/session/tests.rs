@@ -84,7 +84,7 @@ async fn piped_commands_end_the_shell_when_it_is_at_its_prompt() {
 }
 
 #[tokio::test]
-async fn a_server_that_reads_nothing_holds_up_a_file_but_not_its_own_words() {
+async fn a_server_that_reads_nothing_holds_up_a_file_but_not_its_own_text() {
     let chunk = Event::Bytes(vec![b'x'; 64 * 1024]);
     let (end, seen) = session(Plain, false, vec![chunk; 16], |mut server| async move {
         for _ in 0..100 {

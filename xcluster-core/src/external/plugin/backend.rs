@@ -155,7 +155,7 @@ impl PluginBackend {
         subject: Subject<'_>,
         request: impl FnOnce(ClusterInfo) -> Request + Send,
     ) -> Result<(T, GivenDescriptors), Refusal> {
-        let cluster = PluginCluster::of(context, self.instance().map_err(Refusal::Seam)?);
+        let cluster = PluginCluster::of(context, self.instance().map_err(Refusal::Net)?);
         let request = spell(call, &request(cluster.info()))?;
         let limit = cluster.instance.limit;
         let guard = timeout(limit, cluster.lock(subject)).await.map_err(|_| Fault::Busy { call, limit })?;
@@ -179,7 +179,7 @@ impl PluginBackend {
 
     fn into_net_error(&self, refusal: Refusal) -> NetError {
         match refusal {
-            Refusal::Seam(error) => error,
+            Refusal::Net(error) => error,
             Refusal::Fault(fault) => into_net_error(&self.plugin.name, fault),
         }
     }
@@ -188,7 +188,7 @@ impl PluginBackend {
 /// Why a call gave nothing.
 #[derive(Debug)]
 enum Refusal {
-    Seam(NetError),
+    Net(NetError),
     Fault(Fault),
 }
 

@@ -155,7 +155,7 @@ pub(super) fn other_version(theirs: u32) -> String {
     format!("it was made for {age} interface, version {theirs}; this one is version {ABI}, so it must be built anew")
 }
 
-/// A fault of a plugin's, at the seam.
+/// A fault of a plugin's, at the backend API.
 pub(super) fn into_net_error(plugin: &str, fault: Fault) -> NetError {
     match fault {
         Fault::Said { error, .. } => of_plugin(error),

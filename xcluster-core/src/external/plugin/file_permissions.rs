@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_told_and_does_not_block() {
+    fn what_is_no_file_is_reported_and_does_not_block() {
         let replaced = |make: fn(&Path)| {
             move |inner: &Path| {
                 let file = inner.join("plugin.so");

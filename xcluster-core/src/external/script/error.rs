@@ -1,4 +1,4 @@
-//! What goes wrong with a script, and how the seam's few kinds say it. Shows nothing to anybody.
+//! What goes wrong with a script, and how the few kinds of the backend API say it. Shows nothing to anybody.
 
 use std::fmt;
 use std::io;

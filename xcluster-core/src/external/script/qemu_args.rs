@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn how_the_host_reaches_a_node_is_read_from_the_words() {
+    fn how_the_host_reaches_a_node_is_read_from_the_args() {
         let telnet = |host: &str| HostAccess::Forwarded(vec![Forward { port: 23, host: host.parse().unwrap() }]);
         check("user,id=net0,hostfwd=tcp:127.0.0.1:12003-192.168.0.3:23", telnet("127.0.0.1:12003"));
         check("user,id=net0,hostfwd=tcp::12003-:23", telnet("127.0.0.1:12003"));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_split_and_quotes_are_not_understood() {
+    fn args_are_split_and_quotes_are_not_understood() {
         assert_eq!(split(" -a 'b\tc'\n\n -d\\ e"), ["-a", "'b", "c'", "-d\\", "e"]);
     }
 

@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_words_and_none_are_none() {
+    fn args_are_args_and_none_are_none() {
         let answer = read(b"-device\n e1000,netdev=n  -netdev tap,id=n,downscript=/tmp/rmtap\n").unwrap();
         assert_eq!(answer.args, ["-device", "e1000,netdev=n", "-netdev", "tap,id=n,downscript=no"]);
         assert_eq!(read(b"").unwrap(), ScriptOutput::default());
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_qemu_could_take_is_told() {
+    fn what_no_qemu_could_take_is_reported() {
         check(b"-a \xff", "no UTF-8");
         check(b"-a b\0", "a zero byte");
         check(b"Error: no bridge\n", "`Error: no bridge`, and the first word of options");

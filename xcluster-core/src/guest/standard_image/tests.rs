@@ -136,7 +136,7 @@ fn a_failed_build_leaves_nothing_and_says_why() {
 }
 
 #[test]
-fn what_a_killed_builder_left_is_swept_by_the_next() {
+fn what_a_killed_builder_left_is_removed_by_the_next() {
     let fixture = Fixture::new();
     fs::create_dir_all(fixture.cache.folder().join("building-dead/root")).unwrap();
     fixture.image("agent");

@@ -7,7 +7,7 @@ fn unique(what: &str) -> String {
 }
 
 #[test]
-fn a_thing_is_claimed_once_and_free_again_after() {
+fn a_thing_is_locked_once_and_free_again_after() {
     let what = unique("once");
     let host_lock = HostLock::take(&what).unwrap();
     let Err(HostLockError::Taken { holder, .. }) = HostLock::take(&what) else { panic!("locked twice") };
@@ -17,7 +17,7 @@ fn a_thing_is_claimed_once_and_free_again_after() {
 }
 
 #[test]
-fn claims_are_all_or_none() {
+fn locks_are_all_or_none() {
     let [a, b] = [unique("all-a"), unique("all-b")];
     let (mine, other) = (HostLocks::new(), HostLocks::new());
     other.take_all([b.clone()]).unwrap();
@@ -27,7 +27,7 @@ fn claims_are_all_or_none() {
 }
 
 #[test]
-fn a_released_claim_is_free_for_others() {
+fn a_released_lock_is_free_for_others() {
     let [a, b] = [unique("release-a"), unique("release-b")];
     let (mine, other) = (HostLocks::new(), HostLocks::new());
     mine.take_all([a.clone(), b.clone()]).unwrap();
@@ -49,7 +49,7 @@ async fn who_waits_gets_the_place_that_becomes_free() {
 }
 
 #[tokio::test]
-async fn who_waits_too_long_is_told() {
+async fn who_waits_too_long_is_reported() {
     let what = unique("late");
     let _held = HostLock::take_one_of(&what, 1, Duration::from_secs(1)).await.unwrap();
     let error = HostLock::take_one_of(&what, 1, Duration::from_millis(20)).await.unwrap_err();
@@ -87,7 +87,7 @@ fn a_name_that_is_too_long_is_an_error() {
 }
 
 #[test]
-fn a_namespace_has_claims_of_its_own() {
+fn a_namespace_has_locks_of_its_own() {
     let what = unique("namespace");
     let _ours = HostLock::take(&what).unwrap();
     let namespace = match Namespace::private() {

@@ -2,7 +2,7 @@
 //! which the kernel empties when its first process ends. Starts none itself.
 //!
 //! ```text
-//! owner's thread ── keeper ── first process of the pid namespace ── the program ── whatever it starts
+//! owner's thread ── supervisor ── first process of the pid namespace ── the program ── whatever it starts
 //!         death signal     death signal              the kernel ends everything in there
 //! ```
 

@@ -82,7 +82,7 @@ fn a_program_inside_has_privileges_and_is_who_it_was() {
 }
 
 #[test]
-fn a_name_that_nobody_prepared_is_told() {
+fn a_name_that_nobody_prepared_is_reported() {
     let name = NamedNetns::new("nobody_xcluster99").unwrap();
     let error = Namespace::open(&Netns::Named(name)).unwrap_err();
     assert_eq!(error.to_string(), "there is no network namespace `nobody_xcluster99`");

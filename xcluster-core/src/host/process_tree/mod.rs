@@ -3,8 +3,8 @@
 //! it is for.
 //!
 //! ```text
-//! owner's thread ── keeper ── the program ── whatever it starts
-//!         death signal     whoever loses a parent becomes the keeper's child
+//! owner's thread ── supervisor ── the program ── whatever it starts
+//!         death signal     whoever loses a parent becomes the supervisor's child
 //! ```
 
 mod supervisor;
@@ -118,20 +118,20 @@ impl TreeEnd {
     /// Waits for it, once.
     ///
     /// # Errors
-    /// Nobody knows how it ended: its keeper was killed.
+    /// Nobody knows how it ended: its supervisor was killed.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         let mut record = [0; supervisor::RECORD];
         self.report.read_exact(&mut record).await?;
         let [status @ .., left] = record;
         if left == 0 {
-            // The keeper, which goes as well: then there is nobody.
+            // The supervisor, which goes as well: then there is nobody.
             let _ = self.gone.wait_for(|gone| *gone).await;
         }
         Ok(ExitStatus::from_raw(i32::from_ne_bytes(status)))
     }
 }
 
-/// Waits for the keeper, and has it end everybody when that is wanted.
+/// Waits for the supervisor, and has it end everybody when that is wanted.
 async fn supervise(mut supervisor: Child, end: Arc<Notify>, leave: watch::Sender<bool>) {
     let wanted = tokio::select! {
         _ = supervisor.wait() => false,

@@ -22,11 +22,11 @@ const CHILDREN: &CStr = c"/proc/thread-self/children";
 /// How many bytes a report has: what wait(2) says, and whether anybody is left.
 pub(super) const RECORD: usize = 5;
 
-/// How soon the keeper looks again for somebody to kill, in nanoseconds: a process that forks all the time may have a new
+/// How soon the supervisor looks again for somebody to kill, in nanoseconds: a process that forks all the time may have a new
 /// child before the old one's end is heard of.
 const AGAIN: libc::c_long = 20_000_000;
 
-/// Puts a keeper between the calling thread and the program of this command. How the program ends is written to `report`,
+/// Puts a supervisor between the calling thread and the program of this command. How the program ends is written to `report`,
 /// as wait(2) says it.
 pub(super) fn put_before(command: &mut Command, report: OwnedFd) {
     let starter = getpid();
@@ -55,7 +55,7 @@ fn split(report: RawFd, starter: Pid) -> io::Result<()> {
     match unsafe { fork() }? {
         ForkResult::Parent { child } => keep(child, report),
         ForkResult::Child => {
-            // What it sends to its own group is not for the keeper.
+            // What it sends to its own group is not for the supervisor.
             setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
             before.thread_set_mask()?;
             set_pdeathsig(Signal::SIGKILL)?;
@@ -64,7 +64,7 @@ fn split(report: RawFd, starter: Pid) -> io::Result<()> {
     }
 }
 
-/// All of the keeper.
+/// All of the supervisor.
 fn keep(program: Pid, report: RawFd) -> ! {
     // Nobody is to wait for the end of anything else that is open here, least of all who started the program, for its
     // beginning.

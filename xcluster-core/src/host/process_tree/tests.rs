@@ -1,4 +1,4 @@
-//! Tests of families, made by whoever runs the tests.
+//! Tests of process trees, made by whoever runs the tests.
 
 use std::time::Duration;
 

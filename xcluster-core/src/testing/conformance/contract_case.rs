@@ -17,8 +17,8 @@ pub enum ContractCase {
     BesideAnotherCluster,
     /// Number 4, where all clusters have one place.
     WhereAnotherClusterIs,
-    /// Number 4, where a stranger came first.
-    InAStrangersPlace,
+    /// Number 4, where a foreign object has the name.
+    WithForeignObject,
     /// Number 5, whole.
     SetupsAtOnce,
     /// Number 6, where a setup comes too early.
@@ -56,7 +56,7 @@ impl ContractCase {
         Self::UndoByAnother,
         Self::BesideAnotherCluster,
         Self::WhereAnotherClusterIs,
-        Self::InAStrangersPlace,
+        Self::WithForeignObject,
         Self::SetupsAtOnce,
         Self::SetupTooEarly,
         Self::SetupOfTooMuch,
@@ -82,7 +82,7 @@ impl ContractCase {
         self.told().1
     }
 
-    /// Whether it is tried on a net for which this is promised. Where several clusters are, and whether a stranger may be
+    /// Whether it is tried on a net for which this is promised. Where several clusters are, and whether a foreign object may be
     /// there first, is no promise: those parts are for the [`Subject`](super::Subject) to say.
     pub fn is_promised_by(self, promise: &Capabilities) -> bool {
         match self {
@@ -105,7 +105,7 @@ impl ContractCase {
             Self::UndoByAnother => (3, ""),
             Self::BesideAnotherCluster => (4, "beside another cluster"),
             Self::WhereAnotherClusterIs => (4, "where another cluster is"),
-            Self::InAStrangersPlace => (4, "in a stranger's place"),
+            Self::WithForeignObject => (4, "with a foreign object of that name"),
             Self::SetupsAtOnce => (5, ""),
             Self::SetupTooEarly => (6, "without what comes before it"),
             Self::SetupOfTooMuch => (6, "with more MTU than is carried"),

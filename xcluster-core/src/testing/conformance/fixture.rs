@@ -40,7 +40,7 @@ impl Fixture {
         self.watch(subject).look()
     }
 
-    /// What to look at once the scene is gone.
+    /// What to look at once the fixture is gone.
     pub(super) fn watch(&self, subject: &Subject) -> Watch {
         let watch = subject.folders.iter().fold(Watch::new(), Watch::folder);
         match self.test_context.namespace() {
@@ -93,7 +93,7 @@ impl Fixture {
     }
 }
 
-/// A stage where the subject's clusters are.
+/// A test context where the subject's clusters are.
 pub(super) fn test_context(subject: &Subject, cluster: &str) -> Result<TestContext, TestFailure> {
     let test_context = TestContext::new(cluster)?;
     Ok(match subject.netns_mode.open()? {

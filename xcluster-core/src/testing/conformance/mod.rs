@@ -50,7 +50,7 @@ pub const CONTRACT: [&str; 9] = [
     "A repeated setup answers the same words and access and makes nothing new.",
     "Teardown of what is absent succeeds.",
     "A durable backend can undo from the request alone in another process.",
-    "Only objects named after the request are touched, and a stranger's object of that name is a conflict, left as it was.",
+    "Only objects named after the request are touched, and a foreign object of that name is a conflict, left as it was.",
     "Ports of different nodes are set up concurrently.",
     "A failed setup leaves nothing that teardown would not remove.",
     "Real QEMU accepts the arguments.",
@@ -75,7 +75,7 @@ pub struct Subject {
 /// Puts objects into a backend's way that are not the cluster's.
 #[async_trait(?Send)]
 pub trait ForeignObjects: fmt::Debug + Send + Sync {
-    /// Makes an object that has the name of what the backend would make for this net of the site's cluster.
+    /// Makes an object that has the name of what the backend would make for this net of the context's cluster.
     ///
     /// # Errors
     /// It could not be made.
@@ -115,7 +115,7 @@ impl Subject {
         self
     }
 
-    /// The same for a backend whose objects have names that a stranger may take first.
+    /// The same for a backend whose objects have names that something foreign may have already.
     #[must_use]
     pub fn with_foreign_objects(mut self, foreign_objects: impl ForeignObjects + 'static) -> Self {
         self.foreign_objects = Some(Arc::new(foreign_objects));
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_trials_have_the_words_of_the_trait() {
+    fn the_trials_have_the_text_of_the_trait() {
         let doc = include_str!("../../net/backend.rs");
         let lines: Vec<&str> = doc.lines().filter_map(|line| line.strip_prefix("///")).map(str::trim).collect();
         let doc = lines.join(" ");

@@ -47,7 +47,7 @@ impl NetnsMode {
     /// As root would have prepared it: held by somebody else, and opened by its files.
     fn by_its_files(&self, netns: &Netns) -> Result<Namespace, TestFailure> {
         if self.held.get().is_none() {
-            // The trials of a subject run one after the other, each in its own home.
+            // The trials of a subject run one after the other, each in its own netns mode.
             let _ = self.held.set(Namespace::private()?);
         }
         let held = self.held.get().and_then(Namespace::descriptors);

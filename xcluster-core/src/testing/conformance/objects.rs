@@ -16,7 +16,7 @@ pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
         trials.push(Trial::new(subject, ContractCase::BesideAnotherCluster, beside_another_cluster));
     }
     if subject.foreign_objects.is_some() {
-        trials.push(Trial::new(subject, ContractCase::InAStrangersPlace, in_a_strangers_place));
+        trials.push(Trial::new(subject, ContractCase::WithForeignObject, with_a_foreign_object));
     }
     trials.push(Trial::new(subject, ContractCase::AsBefore, the_host_looks_as_before));
 }
@@ -81,14 +81,17 @@ async fn unharmed(
     Ok(fixture.end().await?)
 }
 
-async fn in_a_strangers_place(subject: Subject) -> Result<(), TestFailure> {
+async fn with_a_foreign_object(subject: Subject) -> Result<(), TestFailure> {
     let Some(foreign_objects) = &subject.foreign_objects else { return Ok(()) };
     for net in &subject.nets {
         let fixture = Fixture::on(&subject, "displaced", vec![net.clone()])?;
         let context = fixture.test_context.context();
         foreign_objects.plant(&context, net).await?;
         let begun = fixture.begin().await;
-        fixture.end().await.map_err(|error| TestFailure::from(error).during("undoing in a stranger's place"))?;
+        fixture
+            .end()
+            .await
+            .map_err(|error| TestFailure::from(error).during("undoing with a foreign object of that name"))?;
         foreign_objects.remove_intact(&context, net).await?;
         let said = match begun {
             Err(NetError::Conflict { .. }) => continue,

@@ -209,12 +209,12 @@ async fn two_nets(subject: Subject) -> Result<(), TestFailure> {
         let mut speaker = traffic_ports.guest(net, 0).await?;
         let mut neighbour = traffic_ports.guest(net, 1).await?;
         for other in nets.iter().filter(|other| other.id != net.id) {
-            let mut foreign_objects = traffic_ports.guest(other, 2).await?;
+            let mut outsider = traffic_ports.guest(other, 2).await?;
             let text = format!("from net {} not to net {}", net.id, other.id);
             ensure(heard(&mut *speaker, &mut *neighbour, &text, soon).await?, || {
                 format!("net {} carries nothing", net.id)
             })?;
-            ensure(!foreign_objects.hears(&text, GRACE).await?, || format!("net {} hears net {}", other.id, net.id))?;
+            ensure(!outsider.hears(&text, GRACE).await?, || format!("net {} hears net {}", other.id, net.id))?;
         }
     }
     traffic_ports.end().await
@@ -224,13 +224,13 @@ async fn two_clusters(subject: Subject, net: Net) -> Result<(), TestFailure> {
     let traffic_ports = TrafficPorts::new(&subject, "insiders", vec![net.clone()]).await?;
     let other = TrafficPorts::new(&subject, "outsiders", vec![net.clone()]).await?;
     let (mut speaker, mut neighbour) = (traffic_ports.guest(&net, 0).await?, traffic_ports.guest(&net, 1).await?);
-    let mut foreign_objects = other.guest(&net, 2).await?;
+    let mut outsider = other.guest(&net, 2).await?;
     let soon = subject.traffic.patience();
     ensure(heard(&mut *speaker, &mut *neighbour, "among us", soon).await?, || {
         "a frame to everyone does not arrive".to_owned()
     })?;
-    ensure(!foreign_objects.hears("among us", GRACE).await?, || "another cluster hears this one".to_owned())?;
-    drop((speaker, neighbour, foreign_objects));
+    ensure(!outsider.hears("among us", GRACE).await?, || "another cluster hears this one".to_owned())?;
+    drop((speaker, neighbour, outsider));
     traffic_ports.end().await?;
     other.end().await
 }

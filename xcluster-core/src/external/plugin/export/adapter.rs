@@ -1,4 +1,4 @@
-//! A backend behind the interface: requests become calls of [`NetBackend`], with a site that is this library's own.
+//! A backend behind the interface: requests become calls of [`NetBackend`], with a backend context that is this library's own.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -27,7 +27,7 @@ pub(super) struct Adapter {
     runtime: OnceLock<Result<Runtime, String>>,
 }
 
-/// What a site is made of. The host locks and the namespace are as good as the host's own: the kernel keeps both.
+/// What a backend context is made of. The host locks and the namespace are as good as the host's own: the kernel keeps both.
 #[derive(Debug)]
 struct Cluster {
     name: ClusterName,

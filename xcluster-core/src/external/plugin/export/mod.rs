@@ -41,11 +41,11 @@ pub use blocking::{Blocking, BlockingBackend};
 ///     }
 ///     // …
 /// #   fn capabilities(&self, _: NetKind) -> Capabilities { Capabilities::joining(VmToVm::Switch, 1500) }
-/// #   async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> { Ok(()) }
-/// #   async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> { Ok(()) }
-/// #   async fn setup(&self, _: &Site<'_>, _: &Port) -> Result<Wired, NetError> { Err(NetError::unsupported("")) }
-/// #   async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> { Ok(()) }
-/// #   async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> { Ok(()) }
+/// #   async fn preflight(&self, _: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> { Ok(()) }
+/// #   async fn create_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> { Ok(()) }
+/// #   async fn setup(&self, _: &BackendContext<'_>, _: &Port) -> Result<PortConfig, NetError> { Err(NetError::unsupported("")) }
+/// #   async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> { Ok(()) }
+/// #   async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> { Ok(()) }
 /// }
 ///
 /// xcluster_core::export_plugin!(MySwitch::default());

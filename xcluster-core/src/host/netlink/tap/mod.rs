@@ -68,7 +68,7 @@ pub enum TapError {
 /// nothing is left: its descriptors close.
 ///
 /// # Errors
-/// It cannot be made there, or its name is a stranger's.
+/// It cannot be made there, or its name belongs to something foreign.
 pub async fn make(
     namespace: &Namespace,
     netlink: &Netlink,
@@ -162,7 +162,7 @@ async fn become_new_tap(
 pub async fn remove(netlink: &Netlink, name: &str, ours: impl Fn(&Link) -> bool) -> Result<(), NetlinkError> {
     match make_room(netlink, name, &ours).await {
         Err(TapError::Link(failure)) => Err(failure),
-        // A stranger's.
+        // It is foreign.
         _ => Ok(()),
     }
 }
