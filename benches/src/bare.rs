@@ -39,7 +39,7 @@ impl Bare {
     /// The same as a QEMU that the library runs.
     ///
     /// # Errors
-    /// It is gone, or its words are not those that the library writes.
+    /// It is gone, or its args are not those that the library writes.
     pub fn like(pid: u32) -> Result<Self> {
         let program = std::fs::read_link(format!("/proc/{pid}/exe"))?;
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline"))?;
@@ -104,7 +104,7 @@ pub async fn boot_all(guests: &[Bare], at_once: usize) -> Result<(Vec<Running>, 
     Ok((running, pids))
 }
 
-/// The words without the library's own channels and its care for old QEMUs, and without forwards: their ports may be taken
+/// The args without the library's own channels and its care for old QEMUs, and without forwards: their ports may be taken
 /// by now.
 fn by_hand(args: Vec<String>) -> Vec<String> {
     let mut kept = Vec::new();

@@ -35,7 +35,7 @@ pub fn command() -> clap::Command {
     args::Args::command()
 }
 
-/// Does what the words say and reports how it went.
+/// Does what the args say and reports how it went.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     if let Err(failure) = hook::run(&args) {

@@ -80,7 +80,7 @@ fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// What the words say.
+/// What the args say.
 struct Machine {
     name: String,
     /// The ends of the character devices, by name.

@@ -1,4 +1,4 @@
-//! The words for QEMU. Pure.
+//! The args for QEMU. Pure.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -18,7 +18,7 @@ use xcluster_core::host::netlink::Netlink;
 pub(crate) struct BridgeState {
     pub(crate) netlink: Netlink,
     bridges: Mutex<Bridges>,
-    /// The words of a port own the descriptors of its tap.
+    /// The args of a port own the descriptors of its tap.
     port_config: Mutex<BTreeMap<(NetId, NodeId), PortConfig>>,
     /// Taps that are on their way out.
     pending_removals: Mutex<BTreeMap<(NetId, NodeId), PendingRemoval>>,

@@ -28,7 +28,7 @@ pub(crate) struct OvsState {
     pub(crate) switch: tokio::sync::Mutex<Option<Arc<Switch>>>,
     /// Those that were begun, and whether they are ready.
     nets: Mutex<BTreeMap<NetId, bool>>,
-    /// The words of a port own the descriptor of its tap.
+    /// The args of a port own the descriptor of its tap.
     port_config: Mutex<BTreeMap<(NetId, NodeId), PortConfig>>,
     /// Ports that are on their way out.
     pending_removals: Mutex<BTreeMap<(NetId, NodeId), PendingRemoval>>,

@@ -1,4 +1,4 @@
-//! The words for QEMU. Pure.
+//! The args for QEMU. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 

@@ -19,7 +19,7 @@ use crate::variables::Variables;
 /// The word that asks for the undoing, as scripts are called.
 const TEARDOWN: &str = "teardown";
 
-/// Wires the NIC and prints its words, or undoes that.
+/// Wires the NIC and prints its args, or undoes that.
 pub(super) async fn run(args: &NetSetupArgs, variables: &Variables, verbose: u8) -> Outcome {
     let (teardown, [node, net]) = match args.node_and_net.as_slice() {
         [node, net] => (false, [node, net]),
@@ -62,7 +62,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// Words that a shell splits as they are meant.
+/// Args that a shell splits as they are meant.
 fn line(args: &[String]) -> Result<String, Failure> {
     match args.iter().find(|arg| arg.is_empty() || arg.contains(char::is_whitespace)) {
         None => Ok(format!("{}\n", args.join(" "))),

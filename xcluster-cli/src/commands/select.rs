@@ -34,7 +34,7 @@ fn others(name: &ClusterName) -> String {
     }
 }
 
-/// The node that a word names.
+/// The node that a selector names.
 pub(super) fn one<'a>(selector: &str, status: &'a ClusterStatus) -> Result<&'a NodeStatus, Failure> {
     let id: NodeId = selector.parse().map_err(|error| Failure::from_error(Exit::ABSENT, &error))?;
     status.nodes.iter().find(|node| node.id == id).ok_or_else(|| {
@@ -43,7 +43,7 @@ pub(super) fn one<'a>(selector: &str, status: &'a ClusterStatus) -> Result<&'a N
     })
 }
 
-/// The nodes that words name, each once, by number: those that are planned, and by number any other as well.
+/// The nodes that selectors name, each once, by number: those that are planned, and by number any other as well.
 pub(super) fn planned(selectors: &[String], plan: &Plan) -> Result<Vec<NodeId>, Failure> {
     let mut nodes = Vec::new();
     for selector in selectors.iter().flat_map(|selectors| selectors.split(',')) {
@@ -69,7 +69,7 @@ fn any(selector: &str) -> Result<NodeId, Failure> {
     selector.parse().map_err(|error| Failure::from_error(Exit::ABSENT, &error))
 }
 
-/// The nodes that words name, each once, by number: `2`, `vm-002`, `1-4`, `workers`, `routers`, `testers`, `all`, and
+/// The nodes that selectors name, each once, by number: `2`, `vm-002`, `1-4`, `workers`, `routers`, `testers`, `all`, and
 /// several of these with commas between them.
 pub(super) fn select(selectors: &[String], status: &ClusterStatus) -> Result<Vec<NodeId>, Failure> {
     let mut nodes = Vec::new();

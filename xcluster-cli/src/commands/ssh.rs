@@ -55,7 +55,7 @@ fn proxy(program: &Path, cluster: &ClusterName, node: &NodeStatus) -> String {
     format!("'{program}' connect --fdpass --name {cluster} {} {SSH}", node.id.number())
 }
 
-/// The words after `ssh`. A host key that is neither known nor kept: the next start has another one on the same port.
+/// The args after `ssh`. A host key that is neither known nor kept: the next start has another one on the same port.
 fn ssh_args(transport: &Transport, login: &str, command: &[OsString]) -> Vec<OsString> {
     const OPTIONS: [&str; 4] = [
         "StrictHostKeyChecking=no",

@@ -1,4 +1,4 @@
-//! Which command was typed, and what of its words are values of variables. Pure.
+//! Which command was typed, and what of its args are values of variables. Pure.
 
 use std::ffi::OsString;
 
@@ -9,16 +9,16 @@ use crate::variables;
 pub(super) struct HookArgs {
     /// The command, the hook's or ours.
     pub(super) command: String,
-    /// Its words.
+    /// Its args.
     pub(super) rest: Vec<OsString>,
-    /// Variables that options before the words of a hook's command have set.
+    /// Variables that options before the args of a hook's command have set.
     pub(super) variables: Vec<(String, String)>,
     /// The options that say how much is logged, as one word or none.
     pub(super) verbose: String,
 }
 
 impl HookArgs {
-    /// None if the words are for the program alone: help, a version, a command that starts nothing.
+    /// None if the args are for the program alone: help, a version, a command that starts nothing.
     pub(super) fn read(args: &[OsString]) -> Option<Self> {
         let texts: Vec<&str> = args.iter().skip(1).map(|arg| arg.to_str().unwrap_or_default()).collect();
         let verbose = texts.iter().take_while(|arg| is_verbose(arg));

@@ -1,8 +1,8 @@
 //! The user's hook: a shell file with commands of his own, which is read before every command. What its functions find is in
-//! `prelude.sh`; what its words mean is its own affair.
+//! `prelude.sh`; what its args mean is its own affair.
 //!
 //! * `file`: whether a file can be a hook.
-//! * `hook_args`: which command was typed, and which variables are set by options before its words.
+//! * `hook_args`: which command was typed, and which variables are set by options before its args.
 
 mod file;
 mod hook_args;
@@ -37,7 +37,7 @@ pub(crate) fn leave(command: &mut Command) {
     }
 }
 
-/// Becomes the shell that runs the hook, if there is one and the words are for it. Returns if not.
+/// Becomes the shell that runs the hook, if there is one and the args are for it. Returns if not.
 ///
 /// # Errors
 /// The hook cannot be used.

@@ -6,14 +6,14 @@ use xcluster_core::name::{NetId, NodeId};
 use super::*;
 use crate::args::{Args, Command};
 
-/// The settings of `start` with these words and variables.
+/// The settings of `start` with these args and variables.
 fn settings<const N: usize>(args: &[&str], variables: [(&str, &str); N]) -> Result<Settings, Failure> {
     let args = ["xcluster", "start"].iter().chain(args);
     let Command::Start(args) = Args::try_parse_from(args).unwrap().command else { unreachable!("`start` was typed") };
     Settings::new(&args.cluster, &Variables::with(variables))
 }
 
-/// The messages of a failure to make settings or a plan of these words and variables.
+/// The messages of a failure to make settings or a plan of these args and variables.
 fn problems<const N: usize>(args: &[&str], variables: [(&str, &str); N]) -> String {
     let failure = settings(args, variables).and_then(|settings| settings.plan()).unwrap_err();
     assert_eq!(failure.exit, Exit::INVALID);

@@ -269,7 +269,7 @@ pub enum Cause {
         /// What there is, in MiB.
         available: u64,
     },
-    /// A backend broke its contract: a word names a descriptor that it did not hand over.
+    /// A backend broke its contract: an arg names a descriptor that it did not hand over.
     #[error("the backend names descriptors that it did not hand over: {}", .0.join(", "))]
     Descriptors(Vec<String>),
     /// A backend broke its contract: a descriptor of this node has that name already.

@@ -89,7 +89,7 @@ impl RunningMachine {
         Ok(Self { pid, monitor, qmp, console, agent, stderr, last_word: Rc::default(), exit, kill })
     }
 
-    /// Waits until QEMU's monitor answers, which it does when all words were understood and the guest runs.
+    /// Waits until QEMU's monitor answers, which it does when all args were understood and the guest runs.
     pub(super) async fn greet(&self) -> Result<(), NodeFailure> {
         let Some(stream) = self.monitor.borrow_mut().take() else { return Ok(()) };
         let connected = Qmp::connect(stream, GREETING).await;

@@ -53,7 +53,7 @@ impl Cluster {
         Ok(Node::new(self.shared.clone(), id))
     }
 
-    /// Wires a NIC of a node that does not run, for a QEMU that the caller starts in this process: its words, with the
+    /// Wires a NIC of a node that does not run, for a QEMU that the caller starts in this process: its args, with the
     /// descriptors that they refer to and the place where it must run. What the plan does not have is added: the node, as its
     /// role has it, the net, and the NIC after the node's others. A repeated call answers the same.
     ///
@@ -72,7 +72,7 @@ impl Cluster {
     /// descriptor gets to be one by name, and [`wire`](Self::wire) is of no use for it any more.
     ///
     /// # Errors
-    /// As with [`wire`](Self::wire), or the words refer to descriptors that are no taps.
+    /// As with [`wire`](Self::wire), or the args refer to descriptors that are no taps.
     pub async fn wire_by_name(&self, node: impl IntoNodeId, net: NetId) -> Result<WiredByName, Error> {
         let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
         self.ready().await?;

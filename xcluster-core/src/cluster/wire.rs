@@ -22,7 +22,7 @@ use crate::plan::{NodeBoot, PlannedNic, Step};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WiredByName {
-    /// The words for QEMU, which must run in the cluster's network namespace, if it has one.
+    /// The args for QEMU, which must run in the cluster's network namespace, if it has one.
     pub args: Vec<String>,
     /// How the host reaches the node's TCP ports over the NIC.
     pub access: HostAccess,
@@ -36,7 +36,7 @@ pub(super) async fn wire(state: Rc<State>, node: NodeId, net: NetId) -> Result<P
     wire_now(&state, node, net).await
 }
 
-/// The same, with words that refer to nothing of this process. A repeated call answers what the first one did.
+/// The same, with args that refer to nothing of this process. A repeated call answers what the first one did.
 pub(super) async fn wire_by_name(state: Rc<State>, node: NodeId, net: NetId) -> Result<WiredByName, Error> {
     let _turn = state.turn.read().await;
     let turn = state.turn_of(node);

@@ -20,7 +20,7 @@ use crate::topology::{NetKind, Problems};
 /// # Contract
 /// Each line is a test of the conformance suite, `xcluster_core::testing::conformance`, in the same words.
 ///
-/// 1. A repeated setup answers the same words and access and makes nothing new.
+/// 1. A repeated setup answers the same args and access and makes nothing new.
 /// 2. Teardown of what is absent succeeds.
 /// 3. A durable backend can undo from the request alone in another process.
 /// 4. Only objects named after the request are touched, and a foreign object of that name is a conflict, left as it

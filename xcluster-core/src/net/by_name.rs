@@ -1,18 +1,18 @@
-//! Words for a QEMU that inherits nothing: taps by their names in place of descriptors. Pure; who has the taps keep their
+//! Args for a QEMU that inherits nothing: taps by their names in place of descriptors. Pure; who has the taps keep their
 //! names is not known here.
 
 use super::KvmArgs;
 
-/// A netdev among a port's words whose tap is known by descriptors only.
+/// A netdev among a port's args whose tap is known by descriptors only.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Tap {
-    /// Which word it is.
+    /// Which arg it is.
     place: usize,
     /// The names of the descriptors, a queue each.
     pub(crate) queues: Vec<String>,
 }
 
-/// The taps among a port's words.
+/// The taps among a port's args.
 ///
 /// # Errors
 /// The names of the descriptors that are no taps, which have no other way to a QEMU.
@@ -30,7 +30,7 @@ pub(crate) fn taps(kvm: &KvmArgs) -> Result<Vec<Tap>, Vec<String>> {
     if others.is_empty() { Ok(taps) } else { Err(others) }
 }
 
-/// The words with a tap by its name.
+/// The args with a tap by its name.
 pub(crate) fn named(mut args: Vec<String>, tap: &Tap, name: &str) -> Vec<String> {
     let property = |property: &str| match references(property) {
         Some((_, queues)) if queues.len() > 1 => {

@@ -1,4 +1,4 @@
-//! How QEMU takes a port: words of its command line and the descriptors they refer to. Knows the syntax of the network
+//! How QEMU takes a port: args of its command line and the descriptors they refer to. Knows the syntax of the network
 //! options, and nothing of who wires what.
 
 use std::collections::BTreeMap;
@@ -10,13 +10,13 @@ use std::sync::Arc;
 use super::Port;
 use crate::host::namespace::NamespaceEntry;
 
-/// Words for QEMU's command line, exactly as it takes them, and what they refer to.
+/// Args for QEMU's command line, exactly as it takes them, and what they refer to.
 ///
-/// A word names a descriptor as `@name@` (`fd=@tap1@`): the number is only known where QEMU is started, and the same
+/// An arg names a descriptor as `@name@` (`fd=@tap1@`): the number is only known where QEMU is started, and the same
 /// name serves when a descriptor is sent to a QEMU that runs already. All NICs of a node share one QEMU, so a name is
 /// derived from the port, as [`Port::netdev`] is, and none is `monitor`, `console`, `agent` or `initramfs`.
 ///
-/// Nothing is stored twice: the netdevs and devices are found in the words.
+/// Nothing is stored twice: the netdevs and devices are found in the args.
 #[derive(Debug, Clone, Default)]
 pub struct KvmArgs {
     args: Vec<String>,
@@ -39,7 +39,7 @@ pub enum QemuNetns {
 }
 
 impl KvmArgs {
-    /// No words at all.
+    /// No args at all.
     pub fn new() -> Self {
         Self::default()
     }
@@ -49,12 +49,12 @@ impl KvmArgs {
         Self::from_args(["-netdev".to_owned(), netdev.to_string(), "-device".to_owned(), nic.to_string()])
     }
 
-    /// These words, as a script printed them for example.
+    /// These args, as a script printed them for example.
     pub fn from_args(args: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { args: args.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// The same with a descriptor that a word names as `@name@`. Duplicates of it go to QEMU; this one stays open as
+    /// The same with a descriptor that an arg names as `@name@`. Duplicates of it go to QEMU; this one stays open as
     /// long as the value lives.
     #[must_use]
     pub fn with_descriptor(mut self, name: impl Into<String>, descriptor: impl Into<Arc<OwnedFd>>) -> Self {
@@ -76,7 +76,7 @@ impl KvmArgs {
         self
     }
 
-    /// All words, in order.
+    /// All args, in order.
     pub fn args(&self) -> &[String] {
         &self.args
     }
@@ -113,14 +113,14 @@ impl KvmArgs {
         self.values("-device")
     }
 
-    /// The words that are neither netdev nor device, such as a machine type that a script asks for.
+    /// The args that are neither netdev nor device, such as a machine type that a script asks for.
     pub fn rest(&self) -> impl Iterator<Item = &str> {
         let paired = |index: usize| matches!(self.args[index].as_str(), "-netdev" | "-device");
         let is_part_of_pair = move |index: usize| paired(index) || (index > 0 && paired(index - 1));
         (0..self.args.len()).filter(move |index| !is_part_of_pair(*index)).map(|index| self.args[index].as_str())
     }
 
-    /// Every name that a word refers to as `@name@` and that no descriptor has.
+    /// Every name that an arg refers to as `@name@` and that no descriptor has.
     pub fn missing_descriptors(&self) -> Vec<String> {
         let names = self.args.iter().flat_map(|arg| references(arg));
         names.filter(|name| !self.descriptors.contains_key(*name)).map(str::to_owned).collect()
@@ -132,14 +132,14 @@ impl KvmArgs {
     }
 }
 
-/// Equal words, descriptor names and namespace: two descriptors of one name are the same promise.
+/// Equal args, descriptor names and namespace: two descriptors of one name are the same promise.
 impl PartialEq for KvmArgs {
     fn eq(&self, other: &Self) -> bool {
         self.args == other.args && self.place == other.place && self.descriptors.keys().eq(other.descriptors.keys())
     }
 }
 
-/// The words as a shell would take them, for people.
+/// The args as a shell would take them, for people.
 impl fmt::Display for KvmArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.args.join(" "))

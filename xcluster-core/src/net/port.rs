@@ -90,7 +90,7 @@ impl Port {
         self.net.addressing.ipv6(self.net.id, self.node)
     }
 
-    /// The name by which the words for QEMU refer to this port's netdev: `net0`, as net-setup scripts name it.
+    /// The name by which the args for QEMU refer to this port's netdev: `net0`, as net-setup scripts name it.
     pub fn netdev(&self) -> String {
         format!("net{}", self.net.id)
     }

@@ -83,7 +83,7 @@ impl Plan {
             write!(f, ", kernel arguments: {}", node.kernel_args)?;
         }
         if let Some(args) = self.options.node_qemu_args.get(&node.id) {
-            write!(f, ", words for QEMU: {}", args.join(" "))?;
+            write!(f, ", args for QEMU: {}", args.join(" "))?;
         }
         writeln!(f)?;
         for nic in &planned.nics {

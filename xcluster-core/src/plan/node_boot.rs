@@ -18,7 +18,7 @@ pub struct NodeBoot {
     /// What differs from the plan. Nets that the cluster does not have yet are made.
     #[serde(default)]
     pub spec: NodeSpec,
-    /// Further words for this QEMU, after those for every QEMU of the cluster, in place of those of an earlier boot.
+    /// Further args for this QEMU, after those for every QEMU of the cluster, in place of those of an earlier boot.
     #[serde(default)]
     pub qemu_args: Option<Vec<String>>,
 }
@@ -50,7 +50,7 @@ impl NodeBoot {
         self
     }
 
-    /// With these words added to the kernel's command line.
+    /// With these args added to the kernel's command line.
     #[must_use]
     pub fn kernel_args(mut self, args: impl Into<String>) -> Self {
         self.spec.kernel_args = Some(args.into());
@@ -64,7 +64,7 @@ impl NodeBoot {
         self
     }
 
-    /// With these further words for its QEMU.
+    /// With these further args for its QEMU.
     #[must_use]
     pub fn qemu_args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.qemu_args = Some(args.into_iter().map(Into::into).collect());

@@ -1,4 +1,4 @@
-//! QEMU's command line for one node. Pure, and the only place that spells QEMU's options, but for the network words that
+//! QEMU's command line for one node. Pure, and the only place that spells QEMU's options, but for the network args that
 //! backends answer with.
 
 use std::path::PathBuf;
@@ -34,9 +34,9 @@ pub struct Machine {
     pub boot: Boot,
     /// The name of the virtio port of the guest's agent, if it has one.
     pub agent: Option<&'static str>,
-    /// The words of its NICs, in order: eth0 first.
+    /// The args of its NICs, in order: eth0 first.
     pub nics: Vec<KvmArgs>,
-    /// Further words, at the end, where they win over ours.
+    /// Further args, at the end, where they win over ours.
     pub extra: Vec<String>,
 }
 
@@ -88,7 +88,7 @@ pub enum Initramfs {
 }
 
 impl Machine {
-    /// The words after QEMU's name. Descriptors stand in them as `@name@`.
+    /// The args after QEMU's name. Descriptors stand in them as `@name@`.
     pub fn args(&self) -> Vec<String> {
         let mut args = Args::default();
         args.option("-name", format!("{},debug-threads=on", self.name));

@@ -33,7 +33,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 pub struct Launch {
     /// The program.
     pub program: PathBuf,
-    /// Its words, with descriptors as `@name@`.
+    /// Its args, with descriptors as `@name@`.
     pub args: Vec<String>,
     /// The descriptors, by name.
     pub descriptors: BTreeMap<String, OwnedFd>,

@@ -13,7 +13,7 @@ use crate::name::NodeId;
 
 /// The file that says how a node's QEMU behaves; before the point is the node's name, or [`EVERYBODY`].
 const BEHAVIOUR: &str = "behaviour";
-/// The file with the words that a node's QEMU was started with, one on a line.
+/// The file with the args that a node's QEMU was started with, one on a line.
 const ARGS: &str = "args";
 /// The file with a byte for each start of a node's QEMU.
 const STARTS: &str = "starts";
@@ -97,7 +97,7 @@ impl FakeQemu {
         std::fs::write(file(self.folder.path(), userns_owner, BEHAVIOUR), serde_json::to_vec(behaviour)?)
     }
 
-    /// The words that this node's QEMU was last started with; none if it was not.
+    /// The args that this node's QEMU was last started with; none if it was not.
     pub fn args(&self, node: NodeId) -> Option<Vec<String>> {
         let text = std::fs::read_to_string(file(self.folder.path(), &node.to_string(), ARGS)).ok()?;
         Some(text.lines().map(str::to_owned).collect())
@@ -117,7 +117,7 @@ pub fn behaviour(folder: &Path, name: &str) -> Behaviour {
     text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
-/// For the program itself: remembers the words that it was started with, and that it was started.
+/// For the program itself: remembers the args that it was started with, and that it was started.
 #[doc(hidden)]
 pub fn record(folder: &Path, name: &str, args: &[String]) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).open(file(folder, name, STARTS))?.write_all(b".")?;

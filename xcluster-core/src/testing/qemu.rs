@@ -1,4 +1,4 @@
-//! A QEMU for the suites: no guest in it, but the network words of a backend and a monitor. Knows nothing of clusters.
+//! A QEMU for the suites: no guest in it, but the network args of a backend and a monitor. Knows nothing of clusters.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use crate::qemu::process::{Launch, Process, find_program, qemu_netns_of};
 use crate::qemu::qmp::Qmp;
 
 const PROGRAM: &str = "qemu-system-x86_64";
-/// The words of every machine here.
+/// The args of every machine here.
 const COMMON: &str = "-accel tcg -nodefaults -no-user-config -display none \
                       -chardev socket,id=monitor,fd=@monitor@ -mon chardev=monitor,mode=control";
 /// How long QEMU may take to start, or to say why it does not, on a busy host.
@@ -29,8 +29,8 @@ pub(super) struct Qemu {
 }
 
 impl Qemu {
-    /// Starts it with these network words and waits until it has taken them all, which its monitor's greeting says.
-    /// `machine` are words that come before them, and `descriptors` what the words refer to besides.
+    /// Starts it with these network args and waits until it has taken them all, which its monitor's greeting says.
+    /// `machine` are args that come before them, and `descriptors` what the args refer to besides.
     pub(super) async fn start(
         machine: &[&str],
         nics: &[&KvmArgs],

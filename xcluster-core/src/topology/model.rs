@@ -193,7 +193,7 @@ pub struct RoleSpec {
     /// Virtual processors, 1–255.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpus: Option<u8>,
-    /// Words added to the kernel's command line.
+    /// Args added to the kernel's command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_args: Option<String>,
     /// Whether they forward packets between their nets.
@@ -220,7 +220,7 @@ pub struct NodeSpec {
     /// Virtual processors, 1–255.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpus: Option<u8>,
-    /// Words added to the kernel's command line.
+    /// Args added to the kernel's command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_args: Option<String>,
     /// Whether it forwards packets between its nets.

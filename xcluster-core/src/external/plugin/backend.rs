@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::cluster::{PluginCluster, Subject};
-use super::error::{Fault, InvalidReply, PluginError, into_net_error};
+use super::error::{Fault, InvalidReply, PluginError, net_error};
 use super::host::CallContext;
 use super::instance::{Instance, spell};
 use super::load::{self, Loaded};
@@ -141,10 +141,7 @@ impl PluginBackend {
         subject: Subject<'_>,
         request: impl FnOnce(ClusterInfo) -> Request + Send,
     ) -> Result<(), NetError> {
-        self.ask(context, call, subject, request)
-            .await
-            .map(|(Done {}, _)| ())
-            .map_err(|fault| self.into_net_error(fault))
+        self.ask(context, call, subject, request).await.map(|(Done {}, _)| ()).map_err(|fault| self.net_error(fault))
     }
 
     /// Asks, and answers what the plugin asks meanwhile.
@@ -177,10 +174,10 @@ impl PluginBackend {
         Ok((reply::read(call, &answer)?, given))
     }
 
-    fn into_net_error(&self, refusal: Refusal) -> NetError {
+    fn net_error(&self, refusal: Refusal) -> NetError {
         match refusal {
             Refusal::Net(error) => error,
-            Refusal::Fault(fault) => into_net_error(&self.plugin.name, fault),
+            Refusal::Fault(fault) => net_error(&self.plugin.name, fault),
         }
     }
 }
@@ -236,7 +233,7 @@ impl NetBackend for PluginBackend {
 
     fn usable(&self) -> Result<(), NetError> {
         let asked = self.instance()?.ask_alone("usable", &Request::Usable);
-        asked.map_err(|fault| into_net_error(&self.plugin.name, fault))
+        asked.map_err(|fault| net_error(&self.plugin.name, fault))
     }
 
     async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
@@ -253,8 +250,8 @@ impl NetBackend for PluginBackend {
         let request = |cluster| Request::Setup { cluster, port: port.clone() };
         let asked = self.ask(context, "setup", Subject::Port(port), request).await;
         let (port_config, given): (message::PortConfig, GivenDescriptors) =
-            asked.map_err(|refusal| self.into_net_error(refusal))?;
-        let what = |what| into_net_error(&self.plugin.name, Fault::InvalidReply { call: "setup", what });
+            asked.map_err(|refusal| self.net_error(refusal))?;
+        let what = |what| net_error(&self.plugin.name, Fault::InvalidReply { call: "setup", what });
         reply::check_port_config(&port_config).map_err(what)?;
         let mut kvm = KvmArgs::from_args(port_config.args)
             .at(place(context, port_config.place)?.ok_or_else(|| what(InvalidReply::NoPlace))?);

@@ -156,7 +156,7 @@ pub(super) fn other_version(theirs: u32) -> String {
 }
 
 /// A fault of a plugin's, at the backend API.
-pub(super) fn into_net_error(plugin: &str, fault: Fault) -> NetError {
+pub(super) fn net_error(plugin: &str, fault: Fault) -> NetError {
     match fault {
         Fault::Said { error, .. } => of_plugin(error),
         fault => NetError::Other { message: format!("plugin `{plugin}` {fault}"), source: None },

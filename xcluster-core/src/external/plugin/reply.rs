@@ -6,7 +6,7 @@ use super::error::{Fault, InvalidReply};
 use super::message::{Description, PortConfig, Reply};
 use crate::topology::NetKind;
 
-/// The most that a plugin may answer, in bytes: a NIC's words have some hundred.
+/// The most that a plugin may answer, in bytes: a NIC's args have some hundred.
 pub(super) const MAX: usize = 1 << 20;
 
 /// Every kind of net.
@@ -31,7 +31,7 @@ pub(super) fn complete(description: &Description) -> Result<(), InvalidReply> {
     }
 }
 
-/// Whether QEMU could be given such words.
+/// Whether QEMU could be given such args.
 pub(super) fn check_port_config(port_config: &PortConfig) -> Result<(), InvalidReply> {
     if port_config.args.iter().any(|arg| arg.contains('\0')) {
         return Err(InvalidReply::Zero);

@@ -31,15 +31,15 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// node's QEMU starts. Other nodes' scripts run at the same time.
 ///
 /// * *Environment*: the owner's, `__mtu` (the net's MTU) and `__kvm` (the QEMU program). Standard input is empty.
-/// * *Standard output* is words for QEMU, as a shell splits an unquoted `$(…)`: at blanks, tabs and ends of lines, whatever
-///   quotes say. They come after the words of the cluster's own, so that a `-M q35` wins. `downscript=/tmp/rmtap`, a file
+/// * *Standard output* is args for QEMU, as a shell splits an unquoted `$(…)`: at blanks, tabs and ends of lines, whatever
+///   quotes say. They come after the args of the cluster's own, so that a `-M q35` wins. `downscript=/tmp/rmtap`, a file
 ///   that anybody could put there, is read as `downscript=no`. As with a shell, what is started in the background and keeps
 ///   standard output open is waited for.
 /// * *Standard error* is for people: its last lines are shown if the call fails.
 /// * *Exit code*: anything but 0 means that the node does not start.
 /// * *Deadline*: [`ScriptConfig::deadline`]. Then it is killed with all that it has started.
 ///
-/// Where the host reaches the node is read from the words: `hostfwd=tcp:…` of a user netdev, and a tap.
+/// Where the host reaches the node is read from the args: `hostfwd=tcp:…` of a user netdev, and a tap.
 ///
 /// # What goes with the node
 /// What a script has started and left running, unless it has become another user; and a tap `xcbr<net>_t<node>` that was not
@@ -56,7 +56,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// ```
 ///
 /// `args` are taken as they are, blanks and all. With `teardown` the script is called as `SCRIPT teardown <node> <net>` when
-/// the node has ended. `access` is a [`HostAccess`](crate::net::HostAccess), where the words do not tell.
+/// the node has ended. `access` is a [`HostAccess`](crate::net::HostAccess), where the args do not tell.
 #[derive(Debug, Clone)]
 pub struct ScriptBackend {
     config: ScriptConfig,
@@ -165,7 +165,7 @@ impl NetBackend for ScriptBackend {
         Ok(Arc::new(Self::new(configure(&self.config, settings)?)))
     }
 
-    /// What the configuration says that the script promises; not durable, and no hot-plug, since it may print any words.
+    /// What the configuration says that the script promises; not durable, and no hot-plug, since it may print any args.
     fn capabilities(&self, kind: NetKind) -> Capabilities {
         let promise = self.promise(kind);
         let mut capabilities = Capabilities::joining(promise.vm_to_vm, promise.mtu_max);

@@ -16,7 +16,7 @@ use crate::host::namespace::NamespaceEntry;
 use crate::host::{ProcessTree, TreeEnd};
 use crate::qemu::process::describe;
 
-/// The most that a script may print, in bytes: QEMU's words for a NIC are some hundred.
+/// The most that a script may print, in bytes: QEMU's args for a NIC are some hundred.
 const OUTPUT_MAX: usize = 64 * 1024;
 /// How much of the end of its standard error is kept, in bytes, and how many lines of that are shown.
 const STDERR_TAIL: usize = 4 * 1024;

@@ -1,4 +1,4 @@
-//! What the words of a script say: how the host reaches the node, and what is not to be taken literally. Pure.
+//! What the args of a script say: how the host reaches the node, and what is not to be taken literally. Pure.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -14,18 +14,18 @@ pub(super) fn tap(port: &Port) -> String {
     format!("xcbr{}_t{}", port.net.id.number(), port.node.number())
 }
 
-/// Words as a shell splits them that is told nothing else.
+/// Args as a shell splits them that is told nothing else.
 pub(super) fn split(text: &str) -> Vec<String> {
     text.split([' ', '\t', '\n']).filter(|arg| !arg.is_empty()).map(str::to_owned).collect()
 }
 
-/// A word without what anybody could plant.
+/// An arg without what anybody could plant.
 pub(super) fn without_hooks(arg: &str) -> String {
     let property = |property| if property == PLANTED { NONE } else { property };
     arg.split(',').map(property).collect::<Vec<_>>().join(",")
 }
 
-/// How the host reaches the node, as far as the words tell.
+/// How the host reaches the node, as far as the args tell.
 pub(super) fn access(kvm: &KvmArgs, port: &Port) -> HostAccess {
     let inside = matches!(kvm.qemu_netns(), QemuNetns::Inside(_));
     let of = |kind: &str, netdev: &str| netdev.split(',').next() == Some(kind);

@@ -1,4 +1,4 @@
-//! What a script printed, understood: words as a shell would split them, or JSON. Judges only what QEMU could not.
+//! What a script printed, understood: args as a shell would split them, or JSON. Judges only what QEMU could not.
 
 use serde::Deserialize;
 
@@ -10,13 +10,13 @@ use crate::net::HostAccess;
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScriptOutput {
-    /// Words for QEMU.
+    /// Args for QEMU.
     #[serde(rename = "words")]
     pub(super) args: Vec<String>,
     /// Whether the script is to be called at the end as well.
     #[serde(default)]
     pub(super) teardown: bool,
-    /// How the host reaches the node, if not as the words say.
+    /// How the host reaches the node, if not as the args say.
     #[serde(default)]
     pub(super) access: Option<HostAccess>,
 }

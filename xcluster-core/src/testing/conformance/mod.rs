@@ -47,7 +47,7 @@ pub use contract_case::ContractCase;
 
 /// The contract, in the words of [`NetBackend`]; the first is number 1.
 pub const CONTRACT: [&str; 9] = [
-    "A repeated setup answers the same words and access and makes nothing new.",
+    "A repeated setup answers the same args and access and makes nothing new.",
     "Teardown of what is absent succeeds.",
     "A durable backend can undo from the request alone in another process.",
     "Only objects named after the request are touched, and a foreign object of that name is a conflict, left as it was.",

@@ -1,4 +1,4 @@
-//! Trials of the words for QEMU: number 7.
+//! Trials of the args for QEMU: number 7.
 
 use std::collections::BTreeMap;
 
