@@ -1,4 +1,4 @@
-//! [`net-setup.sh`](../net-setup.sh), a script of the kind that the shell version calls, put to what every backend is put to:
+//! [`net-setup.sh`](../net-setup.sh), a script of the kind that the original xcluster calls, put to what every backend is put to:
 //! the contract, and the scenarios with real VMs.
 
 use std::path::Path;

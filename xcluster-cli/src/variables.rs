@@ -23,7 +23,7 @@ const fn without_option(name: &'static str, meaning: &'static str) -> Variable {
     Variable { name, option: None, meaning }
 }
 
-/// Every variable that is honoured. Those with underscores are the shell version's.
+/// Every variable that is honoured. Those with underscores are the original xcluster's.
 pub(crate) const KNOWN: &[Variable] = &[
     variable("XCLUSTER_NAME", "--name", "name of the cluster that a command is about"),
     variable("__nvm", "--nvm", "number of workers"),
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(variables.values.keys().collect::<Vec<_>>(), ["__nvm"]);
     }
 
-    /// What scripts and profiles written for the shell version set.
+    /// What scripts and profiles written for the original xcluster set.
     #[test]
     fn the_original_xclusters_variables_are_honoured() {
         let names = "__nvm __nrouters __ntesters __nets_vm __nets_router __nets7 __mem __mem7 __smp __smp7 __append __append7 \

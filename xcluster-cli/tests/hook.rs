@@ -173,11 +173,11 @@ fn hooks_that_cannot_be_used_are_reported() {
     let (code, _, stderr) = fixture.runs(&["status"]);
     assert_eq!(code, Some(3));
     assert!(stderr.contains("cannot use the hook") && stderr.to_lowercase().contains("syntax error"), "{stderr}");
-    let mut told = String::new();
+    let mut reported = String::new();
     let mut tell = |what: &str| {
         let (code, stdout, stderr) = fixture.runs(&["status"]);
         assert_eq!((code, stdout.as_str()), (Some(3), ""), "{what}");
-        told.push_str(&format!("{what}:\n{}\n", stderr.replace(fixture.folder.path().to_str().unwrap(), "FOLDER")));
+        reported.push_str(&format!("{what}:\n{}\n", stderr.replace(fixture.folder.path().to_str().unwrap(), "FOLDER")));
     };
     fs::write(fixture.path("hook"), "").unwrap();
     fs::set_permissions(fixture.path("hook"), fs::Permissions::from_mode(0o666)).unwrap();
@@ -186,7 +186,7 @@ fn hooks_that_cannot_be_used_are_reported() {
     tell("absent");
     fs::create_dir(fixture.path("hook")).unwrap();
     tell("a folder");
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(reported);
 }
 
 #[test]

@@ -187,9 +187,9 @@ fn a_person_on_bridges_has_the_same_commands_and_more() {
 fn ports_lead_to_nodes(terminal: &Terminal) -> Child {
     let mut forward = terminal.xcluster(&["forward", "0:1:22", "127.0.0.1:0:vm-001:9"]);
     let mut forward = forward.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut told = BufReader::new(forward.stdout.take().unwrap()).lines();
+    let mut reported = BufReader::new(forward.stdout.take().unwrap()).lines();
     let mut door = || {
-        let line = told.next().unwrap().unwrap();
+        let line = reported.next().unwrap().unwrap();
         TcpStream::connect(line.split(' ').next().unwrap()).unwrap()
     };
     let (mut open, mut shut) = (door(), door());

@@ -32,7 +32,7 @@ impl From<Infallible> for NameError {
     }
 }
 
-/// What a node is for, which its number tells: the ranges are those of the shell version of xcluster.
+/// What a node is for, which its number tells: the ranges are those of the original xcluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {

@@ -143,8 +143,8 @@ fn a_text_that_is_no_toml_says_where_it_stops_to_be() {
 
 #[test]
 fn what_a_backend_is_told_has_a_form_in_every_file() {
-    let told = r#"{"backend": {"x": {"a": null, "b": [1, {"c": null}], "d": 18446744073709551615, "e": 1.5}}}"#;
-    let problems = Topology::from_json(told).unwrap_err();
+    let reported = r#"{"backend": {"x": {"a": null, "b": [1, {"c": null}], "d": 18446744073709551615, "e": 1.5}}}"#;
+    let problems = Topology::from_json(reported).unwrap_err();
     let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
     assert_eq!(places, ["backend.x.a", "backend.x.b.1.c", "backend.x.d"]);
 }

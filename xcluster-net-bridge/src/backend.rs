@@ -38,7 +38,7 @@ impl BridgeBackend {
         Self { config }
     }
 
-    async fn wire(
+    async fn set_up(
         &self,
         context: &BackendContext<'_>,
         port: &Port,
@@ -127,7 +127,7 @@ impl NetBackend for BridgeBackend {
             return Ok(port_config);
         }
         state.wait_removed(port).await?;
-        let port_config = self.wire(context, port, &state).await?;
+        let port_config = self.set_up(context, port, &state).await?;
         state.keep(port, port_config.clone());
         Ok(port_config)
     }

@@ -1,6 +1,6 @@
 //! What bridges and taps are called, and by what it is known whose they are. Pure.
 //!
-//! A name follows from net and node alone, as in the shell version, so that scripts and people find it. The mark is the link's
+//! A name follows from net and node alone, as in the original xcluster, so that scripts and people find it. The mark is the link's
 //! alias, which `ip link` shows. A bridge is made first and marked then: what says whose it is in between is its group, which
 //! it is made with. All links of a net are in one group, so that the kernel removes them all at once.
 

@@ -235,7 +235,7 @@ impl NetBackend for OvsBackend {
         }
         state.wait_removed(port).await?;
         let switch = state.running().await.ok_or_else(|| error::too_early("setup"))?;
-        let port_config = port::wire(self.net_context(context, &state, &switch)?, port).await?;
+        let port_config = port::set_up(self.net_context(context, &state, &switch)?, port).await?;
         state.keep(port, port_config.clone());
         Ok(port_config)
     }

@@ -12,7 +12,7 @@ use crate::switch::{Datapath, Switch};
 use crate::{error, qemu_args, row_owner, vsctl_commands};
 
 /// Makes the tap of a node and a port of its bridge of it.
-pub(crate) async fn wire(context: NetContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
+pub(crate) async fn set_up(context: NetContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
     let NetContext { config, names, namespace, netlink, switch } = context;
     let name = names.tap(port.net.id, port.node);
     if config.instance == Instance::System

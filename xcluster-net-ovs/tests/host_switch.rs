@@ -153,8 +153,8 @@ async fn a_foreign_port_with_a_taps_name_is_a_conflict() -> Result<(), TestFailu
     host.ask(&["add-port", "own", &tap, "--", "set", "Interface", &tap, "type=internal"]).await?;
     let fixture = host.fixture("displaced", &[1, 2])?;
     let begun = fixture.begin().await;
-    let told = matches!(&begun, Err(NetError::Conflict { object }) if *object == tap);
-    ensure(told, || format!("{begun:?}"))?;
+    let reported = matches!(&begun, Err(NetError::Conflict { object }) if *object == tap);
+    ensure(reported, || format!("{begun:?}"))?;
     fixture.end().await?;
     let there = host.ask(&["list-ports", "own"]).await?;
     ensure(there == tap, || there.clone())

@@ -59,8 +59,8 @@ async fn conflict(name: &str) -> Result<(), TestFailure> {
     plant(name).await?;
     let fixture = Fixture::here("displaced", OvsConfig::default(), &[1, 2])?;
     let begun = fixture.begin().await;
-    let told = matches!(&begun, Err(NetError::Conflict { object }) if object == name);
-    ensure(told, || format!("{begun:?}"))?;
+    let reported = matches!(&begun, Err(NetError::Conflict { object }) if object == name);
+    ensure(reported, || format!("{begun:?}"))?;
     fixture.end().await?;
     check_links(&here(), &["lo", name]).await
 }

@@ -46,9 +46,9 @@ impl RemoteHost {
         let namespace = Namespace::private()?;
         let (here, there) = (Netlink::connect(&Namespace::here())?, Netlink::connect(&namespace)?);
         let (_, descriptor) = namespace.descriptors().ok_or_else(|| TestFailure::new("it has no descriptor"))?;
-        let wire = format!("wire{number}");
-        here.make_veth(&wire, "wire", descriptor).await?;
-        raise(&here, &wire, number, 1).await?;
+        let link = format!("wire{number}");
+        here.make_veth(&link, "wire", descriptor).await?;
+        raise(&here, &link, number, 1).await?;
         raise(&there, "wire", number, 2).await?;
         Ok(Self { namespace })
     }

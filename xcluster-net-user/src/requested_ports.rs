@@ -11,7 +11,7 @@ use xcluster_core::topology::NetKind;
 use crate::config::UserConfig;
 use crate::error::{Problem, Target};
 
-/// The UDP port of the multicast groups, as in the shell version.
+/// The UDP port of the multicast groups, as in the original xcluster.
 pub(crate) const MCAST_PORT: u16 = 27030;
 
 /// Forwards whose numbers belong together: all of them move if one cannot stay.
@@ -38,7 +38,7 @@ struct Service {
     port: u16,
     /// The only node that has it, if it is not every node.
     only: Option<u8>,
-    /// The number that the shell version documents.
+    /// The number that the original xcluster documents.
     documented: u16,
     /// The number that the user chose.
     configured: Option<u16>,

@@ -1,4 +1,4 @@
-//! The words for QEMU, exactly. The numbers in them are those of the shell version.
+//! The words for QEMU, exactly. The numbers in them are those of the original xcluster.
 
 use xcluster_core::addr::Addressing;
 use xcluster_core::name::{NetId, NodeId};

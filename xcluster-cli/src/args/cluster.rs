@@ -8,7 +8,7 @@ use super::{JsonArg, NameArg};
 
 /// Start a cluster.
 ///
-/// Each value is taken from the option; without it from the variable of the shell version (`xcluster env` lists them);
+/// Each value is taken from the option; without it from the variable of the original xcluster (`xcluster env` lists them);
 /// without that from the topology file; without that it is the default: four nodes and two routers.
 ///
 /// The command returns when every node is ready. Ctrl-C before that stops what was started.

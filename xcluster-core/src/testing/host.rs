@@ -31,7 +31,7 @@ impl Host<'_> {
         access: &HostAccess,
         port: u16,
         question: Vec<u8>,
-        patience: Duration,
+        deadline: Duration,
     ) -> Result<Vec<u8>, TestFailure> {
         let asked = async {
             let (mut read, mut write) = self.connect(access, port).await?.into_split();
@@ -43,7 +43,7 @@ impl Host<'_> {
             tokio::try_join!(send, read.read_to_end(&mut answer))?;
             Ok(answer)
         };
-        timeout(patience, asked).await.map_err(|_| TestFailure::new("no complete answer in time"))?
+        timeout(deadline, asked).await.map_err(|_| TestFailure::new("no complete answer in time"))?
     }
 
     async fn connect(&self, access: &HostAccess, port: u16) -> Result<TcpStream, TestFailure> {

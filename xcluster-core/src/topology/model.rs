@@ -1,4 +1,4 @@
-//! The topology as data, with the defaults of the shell version of xcluster. Says nothing of how it is read or judged.
+//! The topology as data, with the defaults of the original xcluster. Says nothing of how it is read or judged.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::name::{NameError, NetId, NodeId, Role};
 
 /// The nets of a cluster and who is on them.
 ///
-/// The default is the shell version's: four nodes on nets 0 and 1, two routers on nets 0, 1 and 2, no testers; nodes
+/// The default is the original xcluster's: four nodes on nets 0 and 1, two routers on nets 0, 1 and 2, no testers; nodes
 /// and testers route over all routers, which masquerade towards the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -45,7 +45,7 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The MTU of Ethernet, and of the shell version.
+    /// The MTU of Ethernet, and of the original xcluster.
     pub const MTU: u16 = 1500;
     /// The smallest MTU: the least that IPv6 works with (RFC 8200).
     pub const MTU_MIN: u16 = 1280;

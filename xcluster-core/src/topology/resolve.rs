@@ -97,7 +97,7 @@ impl Topology {
         }
     }
 
-    /// A role's specification over the shell version's defaults.
+    /// A role's specification over the original xcluster's defaults.
     pub fn full_role(&self, role: Role) -> RoleSpec {
         let spec = self.role(role).clone();
         let (count, nets): (u8, &[u8]) = match role {

@@ -48,13 +48,13 @@ async fn report(place: Place, breach: Breach, numbers: &[u8]) -> Result<Report, 
 
 fn subject(host: &Path, place: Place, breach: Breach) -> Subject {
     // Where nothing will answer, half a minute for each question would be long.
-    let patience = Duration::from_secs(if breach == Breach::None { 30 } else { 3 });
+    let timeout = Duration::from_secs(if breach == Breach::None { 30 } else { 3 });
     let shared = host.to_owned();
     let subject = Subject::new(move || InMemoryBackend::shared(&shared, place, breach))
         .on([NetId::CLUSTER, NetId::EXTERNAL].map(Net::new))
         .watching(host)
         .with_foreign_objects(ForeignFiles::new(host))
-        .with_traffic(Frames { patience });
+        .with_traffic(Frames { timeout });
     if place == Place::Shared { subject.in_netns(Netns::Here) } else { subject }
 }
 

@@ -243,10 +243,10 @@ async fn a_node_whose_qemu_crashes_is_started_once_more_and_that_is_reported() -
     host.qemu.behave(node(2), &killed(Signal::SIGSEGV, 1))?;
     let cluster = Cluster::start(host.cluster()).await?;
     let mut events = cluster.events();
-    let told = "vm-002: QEMU was killed by SIGSEGV; it is started once more";
+    let note = "vm-002: QEMU was killed by SIGSEGV; it is started once more";
     loop {
         match events.next().await {
-            Some(Event::Note { text }) if text == told => break,
+            Some(Event::Note { text }) if text == note => break,
             Some(Event::Ready) | None => return Err(TestFailure::new("it was not told before the cluster was ready")),
             Some(_) => {}
         }

@@ -10,7 +10,7 @@ use xcluster_core::testing::conformance::{Subject, Trial, trials};
 use xcluster_core::testing::harness::Test;
 use xcluster_core::testing::{TestFailure, ensure};
 
-use super::fixture::{SOON, compile, load, own, told};
+use super::fixture::{SOON, compile, error_text, load, own};
 use super::named;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -26,7 +26,7 @@ fn switch() -> PluginBackend {
     static LIBRARY: OnceLock<(TempDir, std::path::PathBuf)> = OnceLock::new();
     let (_, library) =
         LIBRARY.get_or_init(|| compile(&own("../examples/plugin-c/switch.c"), &[]).expect("it compiles"));
-    load(library, SOON).unwrap_or_else(|error| panic!("{}", told(&error)))
+    load(library, SOON).unwrap_or_else(|error| panic!("{}", error_text(&error)))
 }
 
 async fn what_it_is_is_known_at_once() -> Result<(), TestFailure> {

@@ -10,7 +10,7 @@ use xcluster_core::net::PortConfig;
 use xcluster_core::testing::harness::Test;
 use xcluster_core::testing::{TestContext, TestFailure, ensure};
 
-use super::fixture::{Fixture, port, set_up, told};
+use super::fixture::{Fixture, error_text, port, set_up};
 use super::named;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -64,11 +64,11 @@ async fn a_token_is_good_for_one_call_and_once() -> Result<(), TestFailure> {
         let fixture = Fixture::new(&[flag])?;
         if before {
             let inode = value(&fixture.set_up(&port(4)).await?, "inode")?;
-            let said = fixture.set_up(&port(3)).await.err().map(|error| told(&error)).unwrap_or_default();
+            let said = fixture.set_up(&port(3)).await.err().map(|error| error_text(&error)).unwrap_or_default();
             ensure(said.contains(expected), || said)?;
             return ensure(open(inode)? == 1, || "something stays open".to_owned());
         }
-        let said = fixture.set_up(&port(3)).await.err().map(|error| told(&error)).unwrap_or_default();
+        let said = fixture.set_up(&port(3)).await.err().map(|error| error_text(&error)).unwrap_or_default();
         ensure(said.contains(expected), || said)
     };
     check("-DOTHER_TOKEN", false, "which was never given in this call").await?;

@@ -9,7 +9,7 @@ use xcluster_core::net::{NetBackend, NetError};
 use xcluster_core::testing::harness::Test;
 use xcluster_core::testing::{TestFailure, ensure};
 
-use super::fixture::{Fixture, SOON, faulty, load, port, told};
+use super::fixture::{Fixture, SOON, error_text, faulty, load, port};
 use super::named;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -36,7 +36,7 @@ fn check_load(deadline: Duration, flags: &[&str], expected: &str) -> Result<(), 
     let (_folder, library) = faulty(flags)?;
     match load(&library, deadline) {
         Ok(plugin) => Err(TestFailure::new(format!("{flags:?}: it is loaded: {plugin:?}"))),
-        Err(error) => contains(&told(&error), expected).map_err(|failed| failed.during(format!("{flags:?}"))),
+        Err(error) => contains(&error_text(&error), expected).map_err(|failed| failed.during(format!("{flags:?}"))),
     }
 }
 
@@ -46,7 +46,7 @@ fn check_file(make: impl FnOnce(&Path) -> std::io::Result<()>, expected: &str) -
     make(&file)?;
     match load(&file, SOON) {
         Ok(plugin) => Err(TestFailure::new(format!("it is loaded: {plugin:?}"))),
-        Err(error) => contains(&told(&error), expected),
+        Err(error) => contains(&error_text(&error), expected),
     }
 }
 
@@ -79,7 +79,7 @@ async fn a_table_that_is_not_ours_is_reported() -> Result<(), TestFailure> {
     check_load(SOON, &["-DVERSION=\"\""], "its version is none, or too long")?;
     // One that is larger is from a later version of the same interface.
     let (_folder, library) = faulty(&["-DSIZE=4096"])?;
-    load(&library, SOON).map(drop).map_err(|error| TestFailure::new(told(&error)))
+    load(&library, SOON).map(drop).map_err(|error| TestFailure::new(error_text(&error)))
 }
 
 async fn what_makes_no_instance_is_reported() -> Result<(), TestFailure> {
@@ -112,7 +112,7 @@ async fn check_setup(flags: &[&str], expected: &str) -> Result<(), TestFailure> 
     let fixture = Fixture::new(flags)?;
     match fixture.set_up(&port(3)).await {
         Ok(port_config) => Err(TestFailure::new(format!("{flags:?}: {port_config:?}"))),
-        Err(error) => contains(&told(&error), expected).map_err(|failed| failed.during(format!("{flags:?}"))),
+        Err(error) => contains(&error_text(&error), expected).map_err(|failed| failed.during(format!("{flags:?}"))),
     }
 }
 
@@ -132,19 +132,19 @@ async fn a_plugins_own_errors_keep_their_kind() -> Result<(), TestFailure> {
         fixture.set_up(&port(3)).await.err().ok_or_else(|| TestFailure::new("it should have failed"))
     };
     let unsupported = said(r#"{"kind":"unsupported","what":"no luck","remedy":"sudo luck"}"#).await?;
-    ensure((told(&unsupported).as_str(), unsupported.remedy()) == ("no luck", Some("sudo luck")), || {
-        told(&unsupported)
+    ensure((error_text(&unsupported).as_str(), unsupported.remedy()) == ("no luck", Some("sudo luck")), || {
+        error_text(&unsupported)
     })?;
     let in_use = said(r#"{"kind":"in_use","what":"port 7","by":"you"}"#).await?;
-    ensure(matches!(in_use, NetError::InUse { .. }), || told(&in_use))?;
+    ensure(matches!(in_use, NetError::InUse { .. }), || error_text(&in_use))?;
     let conflict = said(r#"{"kind":"conflict","object":"br0"}"#).await?;
-    ensure(matches!(conflict, NetError::Conflict { .. }), || told(&conflict))?;
+    ensure(matches!(conflict, NetError::Conflict { .. }), || error_text(&conflict))?;
     let io = said(r#"{"kind":"io","action":"open it","errno":13}"#).await?;
-    ensure(told(&io).starts_with("cannot open it: Permission denied"), || told(&io))?;
+    ensure(error_text(&io).starts_with("cannot open it: Permission denied"), || error_text(&io))?;
     let panic = said(r#"{"kind":"panicked","message":"boo"}"#).await?;
-    ensure(told(&panic) == "a panic: boo", || told(&panic))?;
+    ensure(error_text(&panic) == "a panic: boo", || error_text(&panic))?;
     let usable = Fixture::new(&[r#"-DUSABLE="{\"error\":{\"kind\":\"refused\",\"message\":\"not here\"}}""#])?;
-    let said = usable.backend.usable().err().map(|error| told(&error)).unwrap_or_default();
+    let said = usable.backend.usable().err().map(|error| error_text(&error)).unwrap_or_default();
     ensure(said == "not here", || said)
 }
 
@@ -155,12 +155,12 @@ async fn a_plugin_that_others_can_change_is_not_loaded() -> Result<(), TestFailu
         let loaded = load(&library, SOON);
         fs::set_permissions(path, fs::Permissions::from_mode(usual))?;
         let error = loaded.err().ok_or_else(|| TestFailure::new("it is loaded"))?;
-        contains(&told(&error), &format!("others can write to `{}`", path.display()))?;
+        contains(&error_text(&error), &format!("others can write to `{}`", path.display()))?;
         let remedy = error.remedy().unwrap_or_default();
         ensure(remedy == format!("chmod go-w {}", path.display()), || remedy.to_owned())
     };
     refused(&library, 0o777, 0o755)?;
     refused(&library, 0o664, 0o644)?;
     refused(folder.path(), 0o777, 0o700)?;
-    load(&library, SOON).map(drop).map_err(|error| TestFailure::new(told(&error)))
+    load(&library, SOON).map(drop).map_err(|error| TestFailure::new(error_text(&error)))
 }

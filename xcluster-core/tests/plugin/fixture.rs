@@ -37,7 +37,7 @@ pub(crate) fn compile(source: &Path, flags: &[&str]) -> Result<(TempDir, PathBuf
 }
 
 /// An error with its causes.
-pub(crate) fn told(error: &dyn std::error::Error) -> String {
+pub(crate) fn error_text(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
@@ -57,7 +57,7 @@ impl Fixture {
     /// The same with less time for calls.
     pub(crate) fn within(deadline: Duration, flags: &[&str]) -> Result<Self, TestFailure> {
         let (folder, library) = faulty(flags)?;
-        let backend = load(&library, deadline).map_err(|error| TestFailure::new(told(&error)))?;
+        let backend = load(&library, deadline).map_err(|error| TestFailure::new(error_text(&error)))?;
         Ok(Self { test_context: TestContext::new("plugged")?, backend, _folder: folder })
     }
 

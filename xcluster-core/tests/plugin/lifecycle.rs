@@ -8,7 +8,7 @@ use xcluster_core::net::{NetBackend, NetError};
 use xcluster_core::testing::harness::Test;
 use xcluster_core::testing::{TestContext, TestFailure, ensure};
 
-use super::fixture::{Fixture, SOON, faulty, load, port, set_up, told};
+use super::fixture::{Fixture, SOON, error_text, faulty, load, port, set_up};
 use super::named;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -32,7 +32,7 @@ const IMPATIENT: Duration = Duration::from_millis(200);
 const HANGING: &str = "XCLUSTER_TEST_PLUGIN_HANGING";
 
 fn refused<T>(result: Result<T, NetError>, expected: &str) -> Result<(), TestFailure> {
-    let said = result.err().map(|error| told(&error)).unwrap_or_default();
+    let said = result.err().map(|error| error_text(&error)).unwrap_or_default();
     ensure(said.contains(expected), || format!("`{expected}` is expected, and it says: {said}"))
 }
 
@@ -137,8 +137,8 @@ async fn a_process_ends_whatever_hangs_in_it() -> Result<(), TestFailure> {
 pub(crate) fn hanging() -> Option<ExitCode> {
     let library = env::var_os(HANGING)?;
     match load(library.as_ref(), IMPATIENT) {
-        Ok(plugin) => println!("{}", plugin.usable().err().map(|error| told(&error)).unwrap_or_default()),
-        Err(error) => println!("{}", told(&error)),
+        Ok(plugin) => println!("{}", plugin.usable().err().map(|error| error_text(&error)).unwrap_or_default()),
+        Err(error) => println!("{}", error_text(&error)),
     }
     Some(ExitCode::from(7))
 }

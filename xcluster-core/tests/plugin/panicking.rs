@@ -7,7 +7,7 @@ use xcluster_core::net::{NetBackend, Settings};
 use xcluster_core::testing::harness::Test;
 use xcluster_core::testing::{TestContext, TestFailure, ensure};
 
-use super::fixture::{SOON, port, set_up, told};
+use super::fixture::{SOON, error_text, port, set_up};
 use super::named;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -21,7 +21,10 @@ fn panics(place: &str) -> Result<PluginBackend, String> {
     let settings: Settings = [("in".to_owned(), place.into())].into_iter().collect();
     let config = PluginConfig::new(folder.join("examples/libplugin_panics.so")).with_deadline(SOON);
     PluginBackend::load(config.with_settings(settings)).map_err(|error| {
-        format!("{} (`cargo build -p xcluster-core --all-features --example plugin-panics` makes it)", told(&error))
+        format!(
+            "{} (`cargo build -p xcluster-core --all-features --example plugin-panics` makes it)",
+            error_text(&error)
+        )
     })
 }
 
@@ -34,7 +37,7 @@ async fn a_panic_is_an_error_of_its_call() -> Result<(), TestFailure> {
             set_up(&backend, &context, &port).await?;
             backend.teardown(&context, &port).await
         };
-        Ok::<_, TestFailure>(done.await.err().map(|error| told(&error)))
+        Ok::<_, TestFailure>(done.await.err().map(|error| error_text(&error)))
     };
     for place in ["usable", "setup", "teardown"] {
         let said = said(place).await?.unwrap_or_default();

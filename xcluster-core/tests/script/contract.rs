@@ -18,7 +18,7 @@ const MCAST_MTU: u16 = 65535 - 20 - 8 - 14;
 
 pub(crate) fn tests() -> Vec<Test> {
     let userspace = trials(&userspace()).into_iter().map(Trial::into_test);
-    // Taps have the names that they have in the shell version, so that there is one cluster in a namespace.
+    // Taps have the names that they have in the original xcluster, so that there is one cluster in a namespace.
     let alone = |trial: &Trial| !trial.name.contains("another cluster") && !trial.name.contains("two clusters");
     let here = trials(&taps()).into_iter().filter(alone).map(on_bridges);
     // A bridge that a script makes is its own affair, and looks so.

@@ -1,5 +1,5 @@
 //! The number of a prepared namespace, and what follows from it: the names and addresses of its link to the host. The values
-//! are those of the shell version.
+//! are those of the original xcluster.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -35,7 +35,7 @@ pub(super) struct LinkSetup<'a> {
 
 impl LinkSetup<'_> {
     /// The wire: the host's end, then the other, then the ways over it.
-    pub(super) async fn wire(&mut self) -> Result<(), PreparedError> {
+    pub(super) async fn connect(&mut self) -> Result<(), PreparedError> {
         let (host_link, inner_link) = (self.index.host_link(), self.index.inner_link());
         let (host, inner) = self.ends(&host_link, &inner_link).await?;
         settings::ready_ipv6(&host_link)?;

@@ -117,7 +117,7 @@ async fn make(
     in_namespace(&namespace, forward_there)??;
     let inner = Netlink::connect(&namespace)?;
     let mut setup = LinkSetup { index, namespace: &namespace, host, inner, made };
-    setup.wire().await?;
+    setup.connect().await?;
     setup.bridges(entry).await?;
     let mut made = setup.made;
     if !nft::ruleset(&namespace).await?.masquerades(firewall::INNER_TABLE) {

@@ -127,7 +127,7 @@ impl OwnerConfig {
             let cluster = Cluster::begin(&self.builder())?;
             let events = tell(cluster.events());
             tokio::select! {
-                told = events => told?,
+                reported = events => reported?,
                 _ = stopped => cluster.stop().await?,
             }
             Ok(())
@@ -147,7 +147,7 @@ async fn tell(mut events: Events) -> Result<(), TestFailure> {
 pub(crate) struct Owner {
     child: Child,
     pub(crate) pid: i32,
-    told: Lines<BufReader<ChildStdout>>,
+    reported: Lines<BufReader<ChildStdout>>,
 }
 
 impl Owner {
@@ -160,15 +160,17 @@ impl Owner {
             inside.enter(&mut command);
         }
         let mut child = Command::from(command).kill_on_drop(true).spawn()?;
-        let (pid, told) = (child.id(), child.stdout.take());
-        let (Some(pid), Some(told)) = (pid, told) else { return Err(TestFailure::new("the owner says nothing")) };
-        Ok(Self { child, pid: pid.try_into()?, told: BufReader::new(told).lines() })
+        let (pid, reported) = (child.id(), child.stdout.take());
+        let (Some(pid), Some(reported)) = (pid, reported) else {
+            return Err(TestFailure::new("the owner says nothing"));
+        };
+        Ok(Self { child, pid: pid.try_into()?, reported: BufReader::new(reported).lines() })
     }
 
     /// Follows the start until a moment has come.
     pub(crate) async fn until(&mut self, moment: &Moment) -> Result<(), TestFailure> {
         timeout(PATIENCE, async {
-            while let Some(line) = self.told.next_line().await? {
+            while let Some(line) = self.reported.next_line().await? {
                 let event: Event = serde_json::from_str(&line)?;
                 match event {
                     event if moment.is(&event) => return Ok(()),

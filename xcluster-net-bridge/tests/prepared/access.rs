@@ -11,7 +11,7 @@ use nix::sys::socket::{Backlog, SockaddrStorage, bind, listen};
 use xcluster_core::host::Namespace;
 use xcluster_core::testing::{TestFailure, ensure};
 
-use crate::fixture::{Fixture, HOST, WORLD, add, delete, ip_address, open, run_in, wire_from};
+use crate::fixture::{Fixture, HOST, WORLD, add, connect_from, delete, ip_address, open, run_in};
 
 /// How long a connection may take that is to be made.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -65,7 +65,7 @@ pub(crate) async fn firewalls_of_others_let_nodes_out(fixture: &Fixture) -> Resu
 /// A namespace on the bridge of net 0, with the addresses of node 1.
 fn node(prepared: &Namespace) -> Result<Namespace, TestFailure> {
     let node = Namespace::private()?;
-    wire_from(Some(prepared), "xcbr0_t1", &node, "eth0")?;
+    connect_from(Some(prepared), "xcbr0_t1", &node, "eth0")?;
     run_in(Some(prepared), "ip link set xcbr0_t1 master xcbr0 up")?;
     for args in [
         "link set eth0 up",

@@ -56,7 +56,7 @@ impl Fixture {
         let fixture = Self { world };
         let [(v4, v6), (far_v4, far_v6)] = [(HOST[0], HOST[1]), (WORLD[0], WORLD[1])];
         fixture.ip("link set lo up")?;
-        fixture.wire("up0", &fixture.world, "eth0")?;
+        fixture.connect("up0", &fixture.world, "eth0")?;
         for (link, v4, v6, local) in [("up0", v4, v6, "fe80::2"), ("eth0", far_v4, far_v6, "fe80::1")] {
             let place = if link == "up0" { None } else { Some(&fixture.world) };
             run_in(place, &format!("ip link set {link} addrgenmode none up"))?;
@@ -86,8 +86,8 @@ impl Fixture {
     }
 
     /// A veth pair with its other end elsewhere. Both ends are down.
-    pub(crate) fn wire(&self, name: &str, there: &Namespace, peer: &str) -> Result<(), TestFailure> {
-        wire_from(None, name, there, peer)
+    pub(crate) fn connect(&self, name: &str, there: &Namespace, peer: &str) -> Result<(), TestFailure> {
+        connect_from(None, name, there, peer)
     }
 
     /// What can be seen of the host.
@@ -168,7 +168,7 @@ fn run_args(place: Option<&Namespace>, args: &[&str]) -> Result<String, TestFail
 }
 
 /// A veth pair from a namespace, or the host, to another.
-pub(crate) fn wire_from(
+pub(crate) fn connect_from(
     here: Option<&Namespace>,
     name: &str,
     there: &Namespace,

@@ -101,8 +101,8 @@ pub(crate) async fn who_is_still_inside_is_reported(_lab: &Fixture) -> Result<()
     // Outside, but with the namespace in its hands, as the owner of a cluster is.
     let mut holder = Command::new("sleep").arg("600").stdin(File::open(name(1).net_file())?).spawn()?;
     let removed = remove(index(1), &root()).await?;
-    let told = |pid| removed.namespace_users.iter().any(|occupant| occupant.pid == pid);
-    let (inside, outside) = (told(cat.id()), told(holder.id()));
+    let reported = |pid| removed.namespace_users.iter().any(|occupant| occupant.pid == pid);
+    let (inside, outside) = (reported(cat.id()), reported(holder.id()));
     // It ends with its input.
     drop(cat.stdin.take());
     cat.wait()?;

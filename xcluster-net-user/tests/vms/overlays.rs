@@ -35,7 +35,7 @@ pub(crate) fn sample(dir: &Path) -> Vec<PathBuf> {
     vec![folder, tar, program]
 }
 
-/// What overlays of the shell version look like: the argument is the file to write, `-` for standard output.
+/// What overlays of the original xcluster look like: the argument is the file to write, `-` for standard output.
 const PROGRAM: &str = r#"#!/bin/sh -e
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

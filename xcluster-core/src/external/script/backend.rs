@@ -24,7 +24,7 @@ use crate::topology::{NetKind, Problems};
 /// How soon a tap is looked at again that somebody has open.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// Nets that a script wires, NIC by NIC: any program that was written as a net-setup script for the shell version.
+/// Nets that a script wires, NIC by NIC: any program that was written as a net-setup script for the original xcluster.
 ///
 /// # The contract with a script
 /// It is called as `SCRIPT <node> <net>`, both decimal, once for each NIC of a node, in the order of its NICs, before the
@@ -46,7 +46,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// there before the call. A bridge, or anything else that it makes, is the script's own affair; in a private namespace
 /// it goes with that. If the owner is killed, a tap stays where the namespace does.
 ///
-/// # More than the shell version
+/// # More than the original xcluster
 /// If standard output begins with `{` it is JSON:
 ///
 /// ```json

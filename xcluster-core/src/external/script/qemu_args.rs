@@ -9,7 +9,7 @@ const PLANTED: &str = "downscript=/tmp/rmtap";
 /// QEMU's word for none.
 const NONE: &str = "downscript=no";
 
-/// The tap that a script may make for a port: as in the shell version.
+/// The tap that a script may make for a port: as in the original xcluster.
 pub(super) fn tap(port: &Port) -> String {
     format!("xcbr{}_t{}", port.net.id.number(), port.node.number())
 }

@@ -74,12 +74,12 @@ impl ContractCase {
 
     /// The number of the contract that it belongs to, from 1.
     pub const fn number(self) -> u8 {
-        self.told().0
+        self.number_and_text().0
     }
 
     /// Which part of its number it is; empty if it is the whole of it.
     pub const fn text(self) -> &'static str {
-        self.told().1
+        self.number_and_text().1
     }
 
     /// Whether it is tried on a net for which this is promised. Where several clusters are, and whether a foreign object may be
@@ -97,7 +97,7 @@ impl ContractCase {
         }
     }
 
-    const fn told(self) -> (u8, &'static str) {
+    const fn number_and_text(self) -> (u8, &'static str) {
         match self {
             Self::RepeatedSetup => (1, ""),
             Self::AddedPorts => (1, "after nodes were added"),

@@ -176,7 +176,7 @@ async fn heard(from: &mut dyn Guest, at: &mut dyn Guest, text: &str, within: Dur
 /// A hub echoes and a switch does not; either way, the others hear.
 async fn echo(subject: Subject, net: Net) -> Result<(), TestFailure> {
     let traffic_ports = TrafficPorts::new(&subject, "echoes", vec![net.clone()]).await?;
-    let soon = subject.traffic.patience();
+    let soon = subject.traffic.timeout();
     let (mut first, mut second) = (traffic_ports.guest(&net, 0).await?, traffic_ports.guest(&net, 1).await?);
     ensure(heard(&mut *first, &mut *second, "to everyone", soon).await?, || {
         "a frame to everyone does not arrive".to_owned()
@@ -203,7 +203,7 @@ async fn no_vm_to_vm(subject: Subject, net: Net) -> Result<(), TestFailure> {
 
 /// A frame of one net is heard there, and on no other.
 async fn two_nets(subject: Subject) -> Result<(), TestFailure> {
-    let (nets, soon) = (joined(&subject), subject.traffic.patience());
+    let (nets, soon) = (joined(&subject), subject.traffic.timeout());
     let traffic_ports = TrafficPorts::new(&subject, "two-nets", nets.clone()).await?;
     for net in &nets {
         let mut speaker = traffic_ports.guest(net, 0).await?;
@@ -225,7 +225,7 @@ async fn two_clusters(subject: Subject, net: Net) -> Result<(), TestFailure> {
     let other = TrafficPorts::new(&subject, "outsiders", vec![net.clone()]).await?;
     let (mut speaker, mut neighbour) = (traffic_ports.guest(&net, 0).await?, traffic_ports.guest(&net, 1).await?);
     let mut outsider = other.guest(&net, 2).await?;
-    let soon = subject.traffic.patience();
+    let soon = subject.traffic.timeout();
     ensure(heard(&mut *speaker, &mut *neighbour, "among us", soon).await?, || {
         "a frame to everyone does not arrive".to_owned()
     })?;
@@ -243,7 +243,7 @@ async fn host_access(subject: Subject, net: Net) -> Result<(), TestFailure> {
         let mut guest = traffic_ports.guest(&net, node).await?;
         for number in &port.expose {
             let host = traffic_ports.fixture.host();
-            let answer = host.ask(&port_config.access, *number, pattern(BULK), subject.traffic.patience()).await;
+            let answer = host.ask(&port_config.access, *number, pattern(BULK), subject.traffic.timeout()).await;
             let answer = answer.map_err(|failed| failed.during(format!("the host asks port {number}")))?;
             same_content(&pattern(BULK), &answer)?;
         }

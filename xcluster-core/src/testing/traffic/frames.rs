@@ -31,13 +31,13 @@ const IDLE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy)]
 pub struct Frames {
     /// How long an answer may take.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// Half a minute of patience: a megabyte takes a tenth of a second, but not on a host that is busy with other tests.
 impl Default for Frames {
     fn default() -> Self {
-        Self { patience: Duration::from_secs(30) }
+        Self { timeout: Duration::from_secs(30) }
     }
 }
 
@@ -57,11 +57,11 @@ impl Traffic for Frames {
             // An error means that QEMU has ended, which everybody who waits for an answer notices.
             let _ = run.await;
         });
-        Ok(Box::new(FrameGuest { _qemu: qemu, task, orders, heard, mac: port.mac.0, patience: self.patience }))
+        Ok(Box::new(FrameGuest { _qemu: qemu, task, orders, heard, mac: port.mac.0, timeout: self.timeout }))
     }
 
-    fn patience(&self) -> Duration {
-        self.patience
+    fn timeout(&self) -> Duration {
+        self.timeout
     }
 }
 
@@ -89,7 +89,7 @@ struct FrameGuest {
     orders: mpsc::UnboundedSender<GuestCommand>,
     heard: watch::Receiver<BTreeSet<String>>,
     mac: [u8; 6],
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl std::fmt::Debug for FrameGuest {
@@ -115,8 +115,8 @@ impl Guest for FrameGuest {
     async fn ask(&mut self, protocol: Protocol, to: SocketAddr, question: &[u8]) -> Result<Vec<u8>, TestFailure> {
         let (answer, answered) = oneshot::channel();
         self.order(GuestCommand::Ask { protocol, to, question: question.to_vec(), answer })?;
-        let late = |_| TestFailure::new(format!("no complete answer within {} s", self.patience.as_secs()));
-        timeout(self.patience, answered).await.map_err(late)?.map_err(|_| gone())
+        let late = |_| TestFailure::new(format!("no complete answer within {} s", self.timeout.as_secs()));
+        timeout(self.timeout, answered).await.map_err(late)?.map_err(|_| gone())
     }
 
     async fn shout(&mut self, text: &str) -> Result<(), TestFailure> {

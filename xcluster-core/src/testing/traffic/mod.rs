@@ -49,7 +49,7 @@ pub trait Traffic: fmt::Debug + Send + Sync {
     async fn guest(&self, port_config: &PortConfig, port: &Port) -> Result<Box<dyn Guest>, TestFailure>;
 
     /// How long what shall arrive may take.
-    fn patience(&self) -> Duration;
+    fn timeout(&self) -> Duration;
 }
 
 /// Somebody who talks over a port. Dropping it ends it.
