@@ -1,5 +1,5 @@
 #!/bin/sh
-# A net-setup script: `net-setup.sh NODE NET` is called for each NIC of a node before it boots, and prints the words of QEMU's
+# A net-setup script: `net-setup.sh NODE NET` is called for each NIC of a node before it boots, and prints the args of QEMU's
 # command line for it. What it says on standard error is for people; any code but 0 keeps the node from starting.
 #
 #     xcluster start --net-setup examples/net-setup.sh --netns private

@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use xcluster_core::guest::args::READY_LINE;
+use xcluster_core::guest::kernel_args::READY_LINE;
 
 /// How long a guest may take: as long as the library gives it in software.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 #[derive(Debug, Clone)]
 pub struct Bare {
     program: PathBuf,
-    words: Vec<String>,
+    args: Vec<String>,
     /// A copy of what the library hands over as a descriptor.
     _initramfs: Arc<TempPath>,
 }
@@ -39,17 +39,17 @@ impl Bare {
     /// The same as a QEMU that the library runs.
     ///
     /// # Errors
-    /// It is gone, or its words are not those that the library writes.
+    /// It is gone, or its args are not those that the library writes.
     pub fn like(pid: u32) -> Result<Self> {
         let program = std::fs::read_link(format!("/proc/{pid}/exe"))?;
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline"))?;
-        let mut words: Vec<String> = line.trim_end_matches('\0').split('\0').skip(1).map(str::to_owned).collect();
-        let initrd = words.iter().position(|word| word == "-initrd").context("a QEMU without an initramfs")? + 1;
-        let number = words[initrd].strip_prefix("/proc/self/fd/").context("the initramfs is no descriptor")?;
+        let mut args: Vec<String> = line.trim_end_matches('\0').split('\0').skip(1).map(str::to_owned).collect();
+        let initrd = args.iter().position(|arg| arg == "-initrd").context("a QEMU without an initramfs")? + 1;
+        let number = args[initrd].strip_prefix("/proc/self/fd/").context("the initramfs is no descriptor")?;
         let copy = tempfile::NamedTempFile::new()?.into_temp_path();
         std::fs::copy(format!("/proc/{pid}/fd/{number}"), &copy)?;
-        words[initrd] = copy.display().to_string();
-        Ok(Self { program, words: by_hand(words), _initramfs: Arc::new(copy) })
+        args[initrd] = copy.display().to_string();
+        Ok(Self { program, args: by_hand(args), _initramfs: Arc::new(copy) })
     }
 
     /// Starts it and waits until its console says that it is ready.
@@ -58,7 +58,7 @@ impl Bare {
     /// It does not get there.
     pub async fn boot(&self) -> Result<Running> {
         let mut command = Command::new(&self.program);
-        command.args(&self.words).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let console = child.stdout.take().context("the console is no pipe")?;
         let mut lines = BufReader::new(console).lines();
@@ -104,13 +104,13 @@ pub async fn boot_all(guests: &[Bare], at_once: usize) -> Result<(Vec<Running>, 
     Ok((running, pids))
 }
 
-/// The words without the library's own channels and its care for old QEMUs, and without forwards: their ports may be taken
+/// The args without the library's own channels and its care for old QEMUs, and without forwards: their ports may be taken
 /// by now.
-fn by_hand(words: Vec<String>) -> Vec<String> {
+fn by_hand(args: Vec<String>) -> Vec<String> {
     let mut kept = Vec::new();
-    let mut words = words.into_iter().peekable();
-    while let Some(option) = words.next() {
-        let value = words.next_if(|word| !word.starts_with('-'));
+    let mut args = args.into_iter().peekable();
+    while let Some(option) = args.next() {
+        let value = args.next_if(|arg| !arg.starts_with('-'));
         match (option.as_str(), value) {
             ("-chardev" | "-mon", _) => {}
             ("-device", Some(device)) if device.starts_with("virtio-serial") || device.starts_with("virtserial") => {}
@@ -133,11 +133,11 @@ mod tests {
 
     #[test]
     fn only_what_the_library_needs_for_itself_is_left_out() {
-        let words = "-smp 2 -accel tcg,thread=single -nodefaults -chardev socket,id=monitor,fd=5 \
+        let args = "-smp 2 -accel tcg,thread=single -nodefaults -chardev socket,id=monitor,fd=5 \
                      -mon chardev=monitor,mode=control -serial chardev:console -device virtio-rng-pci -device virtio-serial-pci,max_ports=2 \
                      -device virtserialport,chardev=agent,name=a -netdev user,id=net0,hostfwd=tcp:127.0.0.1:1-:23,dns=x \
                      -device virtio-net-pci,netdev=net0";
-        let kept = by_hand(words.split_whitespace().map(str::to_owned).collect()).join(" ");
+        let kept = by_hand(args.split_whitespace().map(str::to_owned).collect()).join(" ");
         let expected = "-smp 2 -accel tcg -nodefaults -serial stdio -device virtio-rng-pci -netdev user,id=net0,dns=x \
                         -device virtio-net-pci,netdev=net0";
         assert_eq!(kept, expected);

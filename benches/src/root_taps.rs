@@ -5,7 +5,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use xcluster_core::host::Namespace;
 use xcluster_core::net::{
-    Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Netdev, Nic, Port, Site, VmToVm, Wired,
+    BackendContext, Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Netdev, Nic, Port, PortConfig, VmToVm,
 };
 use xcluster_core::topology::NetKind;
 
@@ -52,28 +52,28 @@ impl NetBackend for RootTaps {
         Capabilities::joining(VmToVm::Switch, 1500)
     }
 
-    async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+    async fn preflight(&self, _: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn create_net(&self, _: &Site<'_>, net: &Net) -> Result<(), NetError> {
+    async fn create_net(&self, _: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
         self.inside(&ip::bridge(net))
     }
 
-    async fn setup(&self, _: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
+    async fn setup(&self, _: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
         self.inside(&ip::tap(port))?;
         let netdev = Netdev::new("tap", port).with("ifname", ip::tap_name(port));
         // Else it looks for scripts of the host that give taps to bridges.
         let netdev = netdev.with("script", "no").with("downscript", "no");
         let kvm = KvmArgs::nic(&netdev, &Nic::virtio(port)).in_netns(format!("/run/netns/{}", self.netns));
-        Ok(Wired { kvm, access: HostAccess::None })
+        Ok(PortConfig { kvm, access: HostAccess::None })
     }
 
-    async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> {
+    async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 }

@@ -50,9 +50,9 @@ pub async fn in_rotation<W: Copy, T>(
 /// # Errors
 /// It says something else.
 pub fn rounds_asked(usual: usize) -> Result<usize> {
-    let mut words = std::env::args().skip_while(|word| word != "--rounds").skip(1);
-    match words.next() {
-        Some(word) => word.parse().with_context(|| format!("--rounds {word}")),
+    let mut args = std::env::args().skip_while(|arg| arg != "--rounds").skip(1);
+    match args.next() {
+        Some(arg) => arg.parse().with_context(|| format!("--rounds {arg}")),
         None => Ok(usual),
     }
 }

@@ -145,7 +145,7 @@ fn on_ports(line: &str) -> String {
 async fn carried(router: &Node, target: IpAddr) -> Result<usize> {
     let version = if target.is_ipv4() { "ipv4" } else { "ipv6" };
     let counter = router.exec(format!("nft reset counter inet flows {version}")).await?.ok()?;
-    let packets = counter.text().split_whitespace().skip_while(|word| *word != "packets").nth(1).map(str::parse);
+    let packets = counter.text().split_whitespace().skip_while(|arg| *arg != "packets").nth(1).map(str::parse);
     Ok(packets.ok_or("nft shows no counter")??)
 }
 

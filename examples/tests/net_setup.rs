@@ -1,4 +1,4 @@
-//! [`net-setup.sh`](../net-setup.sh), a script of the kind that the shell version calls, put to what every backend is put to:
+//! [`net-setup.sh`](../net-setup.sh), a script of the kind that the original xcluster calls, put to what every backend is put to:
 //! the contract, and the scenarios with real VMs.
 
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use xcluster_core::Cluster;
 use xcluster_core::external::{ScriptBackend, ScriptConfig, ScriptNet};
 use xcluster_core::net::{NetBackend, VmToVm};
-use xcluster_core::testing::conformance::{self, Part, Trial};
+use xcluster_core::testing::conformance::{self, ContractCase, Trial};
 use xcluster_core::testing::harness::{self, Test};
 use xcluster_core::testing::scenarios::{self, Scenario};
 
@@ -26,7 +26,8 @@ fn script() -> ScriptBackend {
 /// All of it but one part: the bridges stay, and go with the cluster's namespace.
 fn contract() -> Vec<Test> {
     let subject = conformance::Subject::new(|| Arc::new(script()) as Arc<dyn NetBackend>);
-    let trials = conformance::trials(&subject).into_iter().filter(|trial| trial.part != Part::AsBefore);
+    let trials =
+        conformance::trials(&subject).into_iter().filter(|trial| trial.contract_case != ContractCase::AsBefore);
     trials.map(Trial::into_test).collect()
 }
 

@@ -13,7 +13,7 @@ const TOPOLOGY: &str = "
     [net.0]
     backend = 'user'
 
-    [role.nodes]
+    [role.workers]
     count = 2
 
     [role.routers]
@@ -45,7 +45,7 @@ async fn a_switch_of_ones_own_carries_megabytes() -> Result<()> {
 }
 
 #[test]
-fn a_setting_that_the_switch_does_not_take_is_told_with_its_place() -> Result<()> {
+fn a_setting_that_the_switch_does_not_take_is_reported_with_its_place() -> Result<()> {
     let topology = Topology::from_toml("[backend.switch]\nqueue = 0\nspeed = 9")?;
     let planned = Cluster::builder().backend(SwitchBackend::default()).topology(topology).plan();
     let said = planned.err().ok_or("it is taken")?.to_string();

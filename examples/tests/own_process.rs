@@ -7,7 +7,7 @@
 //! * [`Process`] is a QEMU that dies with the thread that started it, so that nothing is left if the test is killed.
 //!
 //! One rung below this one there is no cluster either: a backend is asked by its own trait,
-//! [`NetBackend`](xcluster_core::net::NetBackend), with a [`Site`](xcluster_core::net::Site) of the caller's.
+//! [`NetBackend`](xcluster_core::net::NetBackend), with a [`BackendContext`](xcluster_core::net::BackendContext) of the caller's.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -21,7 +21,7 @@ use xcluster_core::guest::{KERNEL_ARGS, standard_image};
 use xcluster_core::name::NetId;
 use xcluster_core::net::KvmArgs;
 use xcluster_core::qemu::command::{Accelerator, Boot, CONSOLE, Initramfs, MONITOR, Machine};
-use xcluster_core::qemu::process::{Launch, Process, place_of};
+use xcluster_core::qemu::process::{Launch, Process, qemu_netns_of};
 use xcluster_core::{Cluster, NodeState};
 use xcluster_net_user::UserBackend;
 
@@ -45,12 +45,12 @@ async fn own_process() -> Result<()> {
 
     let (console, theirs) = UnixStream::pair()?;
     let (_monitor, monitor) = UnixStream::pair()?;
-    let place = place_of(&nics);
+    let place = qemu_netns_of(&nics);
     // A backend may answer with descriptors, as bridges do; this one answers with words alone.
     let mut descriptors = descriptors(&nics)?;
     descriptors.insert(CONSOLE.to_owned(), theirs.into());
     descriptors.insert(MONITOR.to_owned(), monitor.into());
-    let launch = Launch { program: "qemu-system-x86_64".into(), words: machine(nics)?.words(), descriptors, place };
+    let launch = Launch { program: "qemu-system-x86_64".into(), args: machine(nics)?.args(), descriptors, place };
     let mut qemu = Process::start(launch)?;
     console.set_nonblocking(true)?;
     let mut console = BufReader::new(tokio::net::UnixStream::from_std(console)?);

@@ -18,10 +18,10 @@ use crate::settings::DEFAULT_NAME;
 ///
 /// # Errors
 /// The program is there and cannot be run.
-pub(crate) fn run(words: &[OsString], error: &clap::Error) -> Result<(), Failure> {
+pub(crate) fn run(args: &[OsString], error: &clap::Error) -> Result<(), Failure> {
     let Some(name) = unknown_command(error) else { return Ok(()) };
     let Some(program) = program(name).and_then(|program| find_program(Path::new(&program))) else { return Ok(()) };
-    let rest = words.iter().skip_while(|word| *word != name).skip(1);
+    let rest = args.iter().skip_while(|arg| *arg != name).skip(1);
     let mut command = Command::new(&program);
     command.args(rest);
     if let Ok(ours) = std::env::current_exe() {

@@ -35,16 +35,16 @@ pub fn command() -> clap::Command {
     args::Args::command()
 }
 
-/// Does what the words say and reports how it went.
-pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let words: Vec<OsString> = words.into_iter().collect();
-    if let Err(failure) = hook::run(&words) {
+/// Does what the args say and reports how it went.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Err(failure) = hook::run(&args) {
         failure.print();
         return failure.exit.into();
     }
-    let args = match args::Args::try_parse_from(&words) {
+    let args = match args::Args::try_parse_from(&args) {
         Ok(args) => args,
-        Err(error) => match extension::run(&words, &error) {
+        Err(error) => match extension::run(&args, &error) {
             Ok(()) => return usage(&error),
             Err(failure) => {
                 failure.print();

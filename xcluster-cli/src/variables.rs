@@ -23,10 +23,10 @@ const fn without_option(name: &'static str, meaning: &'static str) -> Variable {
     Variable { name, option: None, meaning }
 }
 
-/// Every variable that is honoured. Those with underscores are the shell version's.
+/// Every variable that is honoured. Those with underscores are the original xcluster's.
 pub(crate) const KNOWN: &[Variable] = &[
     variable("XCLUSTER_NAME", "--name", "name of the cluster that a command is about"),
-    variable("__nvm", "--nvm", "number of nodes"),
+    variable("__nvm", "--nvm", "number of workers"),
     variable("__nrouters", "--nrouters", "number of routers"),
     variable("__ntesters", "--ntesters", "number of testers"),
     variable("__nets_vm", "--nets-vm", "nets of each node, in the order of its NICs"),
@@ -37,14 +37,14 @@ pub(crate) const KNOWN: &[Variable] = &[
     variable("__mem<N>", "--node", "memory of node N"),
     variable("__smp", "--smp", "processors of each node"),
     variable("__smp<N>", "--node", "processors of node N"),
-    variable("__append", "--append", "words added to each kernel's command line"),
-    variable("__append<N>", "--node", "words added to the kernel's command line of node N"),
+    variable("__append", "--append", "args added to each kernel's command line"),
+    variable("__append<N>", "--node", "args added to the kernel's command line of node N"),
     variable("__mtu", "--mtu", "MTU of all nets"),
     variable("__net_setup", "--net-setup", "program that wires the nets"),
     variable("XCLUSTER_NETNS", "--netns", "network namespace for bridges"),
     variable("__machine", "--machine", "QEMU's machine type"),
     variable("__kvm", "--qemu", "the QEMU to run"),
-    variable("__kvm_opt", "--qemu-arg", "further words for every QEMU, split at white space"),
+    variable("__kvm_opt", "--qemu-arg", "further args for every QEMU, split at white space"),
     variable("XOVLS", "--overlay", "names of overlays, looked up in XCLUSTER_OVLPATH"),
     without_option("XCLUSTER_OVLPATH", "folders that hold overlays, separated by colons"),
     without_option("XCLUSTER_PLUGINS", "folders that hold plugins, separated by colons, instead of the usual ones"),
@@ -142,9 +142,9 @@ mod tests {
         assert_eq!(variables.values.keys().collect::<Vec<_>>(), ["__nvm"]);
     }
 
-    /// What scripts and profiles written for the shell version set.
+    /// What scripts and profiles written for the original xcluster set.
     #[test]
-    fn the_shell_versions_variables_are_honoured() {
+    fn the_original_xclusters_variables_are_honoured() {
         let names = "__nvm __nrouters __ntesters __nets_vm __nets_router __nets7 __mem __mem7 __smp __smp7 __append __append7 \
                      __mtu __machine __kvm __kvm_opt __net_setup XCLUSTER_HOOK XCLUSTER_TELNET_BASE XCLUSTER_SSH_BASE \
                      XCLUSTER_K8S_PORT XCLUSTER_MCAST_BASE XCLUSTER_OVLPATH XOVLS";

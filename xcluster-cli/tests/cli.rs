@@ -7,7 +7,7 @@ use assert_cmd::Command;
 use tempfile::TempDir;
 
 /// A folder for everything that the command keeps, and the command with an environment of its own.
-struct Lab {
+struct Fixture {
     folder: TempDir,
 }
 
@@ -18,7 +18,7 @@ struct Ended {
     stderr: String,
 }
 
-impl Lab {
+impl Fixture {
     fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
@@ -27,14 +27,14 @@ impl Lab {
         self.folder.path()
     }
 
-    fn xcluster(&self, words: &[&str]) -> Ended {
-        self.with(words, [])
+    fn xcluster(&self, args: &[&str]) -> Ended {
+        self.with(args, [])
     }
 
-    fn with<const N: usize>(&self, words: &[&str], variables: [(&str, &str); N]) -> Ended {
+    fn with<const N: usize>(&self, args: &[&str], variables: [(&str, &str); N]) -> Ended {
         let mut command = Command::cargo_bin("xcluster").unwrap();
         command.env_clear().envs(variables).env("XDG_RUNTIME_DIR", self.path()).env("HOME", self.path());
-        let output = command.args(words).output().unwrap();
+        let output = command.args(args).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
@@ -66,94 +66,95 @@ macro_rules! assert_fails {
 
 #[test]
 fn the_plan_of_the_default_cluster() {
-    let lab = Lab::new();
-    assert_prints!(lab.xcluster(&["plan", "--net", "user"]));
-    assert_prints!(lab.xcluster(&["plan", "--net", "user", "--nvm", "1", "--nrouters", "1", "--json"]));
+    let fixture = Fixture::new();
+    assert_prints!(fixture.xcluster(&["plan", "--net", "user"]));
+    assert_prints!(fixture.xcluster(&["plan", "--net", "user", "--nvm", "1", "--nrouters", "1", "--json"]));
 }
 
 #[test]
 fn the_plan_of_five_nets() {
-    let words = "plan --net user --name lab --nvm 2 --nrouters 2 --ntesters 1 --nets-vm 0,1,3,4 --nets_router 0,1,3,4,2 --mtu 9000 \
+    let args = "plan --net user --name lab --nvm 2 --nrouters 2 --ntesters 1 --nets-vm 0,1,3,4 --nets_router 0,1,3,4,2 --mtu 9000 \
                  --node 201:mem=384,smp=4 --append quiet --no-login --no-configure --identity kernel --accel tcg";
-    assert_prints!(Lab::new().xcluster(&words.split_whitespace().collect::<Vec<_>>()));
+    assert_prints!(Fixture::new().xcluster(&args.split_whitespace().collect::<Vec<_>>()));
 }
 
 #[test]
 fn what_was_typed_is_kept_in_a_file_that_means_the_same() {
-    let lab = Lab::new();
+    let fixture = Fixture::new();
     let typed = ["--nvm", "2", "--nets-vm", "0,3,1", "--node", "201:mem=384", "--mtu", "1400"];
-    let toml = lab.xcluster(&[&["plan", "--toml"], typed.as_slice()].concat());
-    let file = lab.file("lab.toml", &toml.stdout);
-    let from_file = lab.xcluster(&["plan", "--net", "user", "--topology", &file]);
-    assert_eq!(from_file.stdout, lab.xcluster(&[&["plan", "--net", "user"], typed.as_slice()].concat()).stdout);
+    let toml = fixture.xcluster(&[&["plan", "--toml"], typed.as_slice()].concat());
+    let file = fixture.file("lab.toml", &toml.stdout);
+    let from_file = fixture.xcluster(&["plan", "--net", "user", "--topology", &file]);
+    assert_eq!(from_file.stdout, fixture.xcluster(&[&["plan", "--net", "user"], typed.as_slice()].concat()).stdout);
 }
 
 #[test]
 fn the_schema_of_topology_files_is_json() {
-    let schema: serde_json::Value = serde_json::from_str(&Lab::new().xcluster(&["plan", "--schema"]).stdout).unwrap();
+    let schema: serde_json::Value =
+        serde_json::from_str(&Fixture::new().xcluster(&["plan", "--schema"]).stdout).unwrap();
     assert!(schema["properties"]["mtu"].is_object(), "{schema}");
 }
 
 #[test]
 fn the_plan_of_200_nodes_has_every_one() {
-    let ended = Lab::new().xcluster(&["plan", "--nvm", "200", "--nrouters", "20", "--ntesters", "20", "--json"]);
+    let ended = Fixture::new().xcluster(&["plan", "--nvm", "200", "--nrouters", "20", "--ntesters", "20", "--json"]);
     let plan: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     let names: Vec<&str> = plan["nodes"].as_array().unwrap().iter().filter_map(|node| node["name"].as_str()).collect();
     assert_eq!(names.len(), 240);
     assert_eq!((names[0], names[199], names[239]), ("vm-001", "vm-200", "vm-240"));
-    let text = Lab::new().xcluster(&["plan", "--net", "user", "--nvm", "200"]);
+    let text = Fixture::new().xcluster(&["plan", "--net", "user", "--nvm", "200"]);
     assert!(text.stdout.contains("vm-200") && text.stderr.is_empty(), "{}", text.stderr);
 }
 
 #[test]
 fn a_file_is_toml_or_json_by_name_or_by_content() {
-    let lab = Lab::new();
+    let fixture = Fixture::new();
     for (name, text) in [
         ("a.toml", "mtu = 1400"),
         ("a.json", r#"{ "mtu": 1400 }"#),
         ("a", r#"  { "mtu": 1400 }"#),
         ("b", "# a comment\nmtu = 1400"),
     ] {
-        let ended = lab.xcluster(&["plan", "--topology", &lab.file(name, text)]);
+        let ended = fixture.xcluster(&["plan", "--topology", &fixture.file(name, text)]);
         assert!(ended.stdout.contains("mtu  1400"), "{name}: {}", ended.stderr);
     }
 }
 
 #[test]
 fn a_plan_is_the_same_for_root_and_without_qemu() {
-    let lab = Lab::new();
-    let plan = |path: &str| lab.with(&["plan", "--net", "user"], [("PATH", path)]).stdout;
+    let fixture = Fixture::new();
+    let plan = |path: &str| fixture.with(&["plan", "--net", "user"], [("PATH", path)]).stdout;
     assert_eq!(plan("/nonexistent"), plan("/usr/bin:/bin"));
 }
 
 #[test]
-fn bad_input_is_told_with_a_code_and_nothing_is_made() {
-    let lab = Lab::new();
-    assert_fails!(lab.xcluster(&["start", "--nvm", "300", "--node", "7:nets=1", "--nets-vm", "0,x"]), 3);
-    assert_fails!(lab.xcluster(&["start", "--node", "7:nets=1", "--node", "2:nets=0,1,1", "--mtu", "100"]), 3);
-    assert_fails!(lab.xcluster(&["start", "--net", "warp"]), 3);
-    assert_fails!(lab.xcluster(&["start", "--name", "a/b"]), 3);
-    assert_fails!(lab.with(&["plan"], [("__nvm", "four"), ("XCLUSTER_TELNET_BASE", "99999")]), 3);
-    assert_fails!(lab.xcluster(&["start", "--nvm"]), 2);
-    assert_fails!(lab.xcluster(&["start", "--disk", "a", "--kernel", "b"]), 2);
-    assert_fails!(lab.xcluster(&["exec", "1", "true"]), 2);
-    assert_fails!(lab.xcluster(&["stat"]), 2);
-    assert_eq!(fs::read_dir(lab.path()).unwrap().count(), 0, "something was left");
+fn bad_input_is_reported_with_a_code_and_nothing_is_made() {
+    let fixture = Fixture::new();
+    assert_fails!(fixture.xcluster(&["start", "--nvm", "300", "--node", "7:nets=1", "--nets-vm", "0,x"]), 3);
+    assert_fails!(fixture.xcluster(&["start", "--node", "7:nets=1", "--node", "2:nets=0,1,1", "--mtu", "100"]), 3);
+    assert_fails!(fixture.xcluster(&["start", "--net", "warp"]), 3);
+    assert_fails!(fixture.xcluster(&["start", "--name", "a/b"]), 3);
+    assert_fails!(fixture.with(&["plan"], [("__nvm", "four"), ("XCLUSTER_TELNET_BASE", "99999")]), 3);
+    assert_fails!(fixture.xcluster(&["start", "--nvm"]), 2);
+    assert_fails!(fixture.xcluster(&["start", "--disk", "a", "--kernel", "b"]), 2);
+    assert_fails!(fixture.xcluster(&["exec", "1", "true"]), 2);
+    assert_fails!(fixture.xcluster(&["stat"]), 2);
+    assert_eq!(fs::read_dir(fixture.path()).unwrap().count(), 0, "something was left");
 }
 
 #[test]
-fn a_topology_with_several_mistakes_is_told_with_their_lines() {
-    let lab = Lab::new();
-    let file = lab.file("t.toml", "mtu = 70000\n[role.nodes]\ncount = \"many\"\n[net.7]\nkind = \"internal\"\n");
-    let ended = lab.xcluster(&["start", "--topology", &file]);
+fn a_topology_with_several_mistakes_is_reported_with_their_lines() {
+    let fixture = Fixture::new();
+    let file = fixture.file("t.toml", "mtu = 70000\n[role.workers]\ncount = \"many\"\n[net.7]\nkind = \"internal\"\n");
+    let ended = fixture.xcluster(&["start", "--topology", &file]);
     assert_eq!(ended.code, Some(3));
-    insta::assert_snapshot!(ended.stderr.replace(lab.path().to_str().unwrap(), "FOLDER"));
+    insta::assert_snapshot!(ended.stderr.replace(fixture.path().to_str().unwrap(), "FOLDER"));
 }
 
 #[test]
 fn a_cluster_that_does_not_run_is_told_by_every_command() {
-    let lab = Lab::new();
-    for words in [
+    let fixture = Fixture::new();
+    for args in [
         &["status"][..],
         &["status", "--json"],
         &["stop"],
@@ -165,110 +166,110 @@ fn a_cluster_that_does_not_run_is_told_by_every_command() {
         &["forward", "0:1:22"],
         &["env", "--ports"],
     ] {
-        let ended = lab.xcluster(words);
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{words:?}");
-        assert_eq!(ended.stderr, "error: no cluster named `default` runs\n\nhint: `xcluster start`\n", "{words:?}");
+        let ended = fixture.xcluster(args);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{args:?}");
+        assert_eq!(ended.stderr, "error: no cluster named `default` runs\n\nhint: `xcluster start`\n", "{args:?}");
     }
     // As ssh does, so that it is told apart from the command's own codes.
-    assert_eq!(lab.xcluster(&["exec", "1", "--", "true"]).code, Some(255));
-    assert_fails!(lab.with(&["status"], [("XCLUSTER_NAME", "lab")]), 4);
+    assert_eq!(fixture.xcluster(&["exec", "1", "--", "true"]).code, Some(255));
+    assert_fails!(fixture.with(&["status"], [("XCLUSTER_NAME", "lab")]), 4);
 }
 
 #[test]
 fn all_of_no_clusters_is_nothing() {
-    let lab = Lab::new();
-    assert_prints!(lab.xcluster(&["status", "--all", "--json"]));
-    let stopped = lab.xcluster(&["stop", "--all"]);
+    let fixture = Fixture::new();
+    assert_prints!(fixture.xcluster(&["status", "--all", "--json"]));
+    let stopped = fixture.xcluster(&["stop", "--all"]);
     assert_eq!((stopped.code, stopped.stdout.as_str(), stopped.stderr.as_str()), (Some(0), "", ""));
 }
 
 #[test]
 fn a_start_without_qemu_says_so_and_leaves_nothing() {
-    let lab = Lab::new();
+    let fixture = Fixture::new();
     let ended =
-        lab.with(&["start", "--net", "user", "--qemu", "/nonexistent/qemu"], [("XDG_CACHE_HOME", "/nonexistent")]);
+        fixture.with(&["start", "--net", "user", "--qemu", "/nonexistent/qemu"], [("XDG_CACHE_HOME", "/nonexistent")]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(5), ""));
     insta::assert_snapshot!(ended.stderr);
-    let left: Vec<_> = fs::read_dir(lab.path().join("xcluster")).unwrap().collect();
+    let left: Vec<_> = fs::read_dir(fixture.path().join("xcluster")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
 fn copies_go_into_a_node_or_out_of_it() {
     // Before anything is asked of a cluster.
-    assert_fails!(Lab::new().xcluster(&["cp", "a", "b"]), 2);
-    assert_fails!(Lab::new().xcluster(&["cp", "1:/a", "2:/b"]), 2);
+    assert_fails!(Fixture::new().xcluster(&["cp", "a", "b"]), 2);
+    assert_fails!(Fixture::new().xcluster(&["cp", "1:/a", "2:/b"]), 2);
 }
 
 #[test]
 fn a_plan_says_who_carries_the_nets_on_this_host() {
-    let ended = Lab::new().xcluster(&["plan", "--nvm", "1", "--nrouters", "0"]);
+    let ended = Fixture::new().xcluster(&["plan", "--nvm", "1", "--nrouters", "0"]);
     let chosen = ended.stderr.strip_prefix("nets: ").and_then(|said| said.split([',', '\n']).next()).unwrap();
     assert!(ended.stdout.contains(&format!("backend {chosen}")), "{chosen}: {}", ended.stdout);
     // One that is named needs no words.
-    let named = Lab::new().xcluster(&["plan", "--net", chosen]);
+    let named = Fixture::new().xcluster(&["plan", "--net", chosen]);
     assert_eq!((named.code, named.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
 fn jumbo_frames_fit_every_net_of_bridges() {
-    let ended = Lab::new().xcluster(&["plan", "--net", "bridge", "--mtu", "9000", "--json"]);
+    let ended = Fixture::new().xcluster(&["plan", "--net", "bridge", "--mtu", "9000", "--json"]);
     let plan: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     let nets: Vec<_> = plan["nets"].as_array().unwrap().iter().map(|net| (&net["mtu"], &net["backend"])).collect();
     assert_eq!(nets, [(&9000.into(), &"bridge".into()); 3]);
 }
 
 #[test]
-fn bridges_where_they_cannot_be_are_told_with_what_to_type() {
-    assert_fails!(Lab::new().xcluster(&["start", "--netns", "nowhere"]), 5);
+fn bridges_where_they_cannot_be_are_reported_with_what_to_type() {
+    assert_fails!(Fixture::new().xcluster(&["start", "--netns", "nowhere"]), 5);
 }
 
 #[test]
-fn a_forward_that_cannot_be_read_is_told_before_anything_is_asked() {
-    assert_fails!(Lab::new().xcluster(&["forward", "80", "8080:1:80", "x:1:1"]), 2);
+fn a_forward_that_cannot_be_read_is_reported_before_anything_is_asked() {
+    assert_fails!(Fixture::new().xcluster(&["forward", "80", "8080:1:80", "x:1:1"]), 2);
 }
 
 #[test]
-fn a_namespace_that_is_not_there_is_told() {
-    let lab = Lab::new();
-    assert_fails!(lab.xcluster(&["nsenter", "nowhere", "true"]), 4);
-    let numbered = lab.xcluster(&["nsenter", "200", "true"]);
+fn a_namespace_that_is_not_there_is_reported() {
+    let fixture = Fixture::new();
+    assert_fails!(fixture.xcluster(&["nsenter", "nowhere", "true"]), 4);
+    let numbered = fixture.xcluster(&["nsenter", "200", "true"]);
     assert_eq!(numbered.code, Some(4));
     assert!(numbered.stderr.ends_with("\n\nhint: `sudo xcluster nsadd 200`\n"), "{}", numbered.stderr);
 }
 
 #[test]
 fn nobody_who_reads_is_no_panic() {
-    let lab = Lab::new();
+    let fixture = Fixture::new();
     let xcluster = assert_cmd::cargo::cargo_bin("xcluster");
     let line = format!("{{ {} plan --net user --nvm 200; echo $? >&2; }} | head -c 1", xcluster.display());
-    let output = std::process::Command::new("sh").args(["-c", &line]).env("HOME", lab.path()).output().unwrap();
+    let output = std::process::Command::new("sh").args(["-c", &line]).env("HOME", fixture.path()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "141\n");
 }
 
 #[test]
 fn the_owner_is_no_command_for_people() {
-    let ended = Lab::new().xcluster(&["owner", "default"]);
+    let ended = Fixture::new().xcluster(&["owner", "default"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
-    assert!(!Lab::new().xcluster(&["--help"]).stdout.contains("owner  "));
+    assert!(!Fixture::new().xcluster(&["--help"]).stdout.contains("owner  "));
 }
 
 #[test]
 fn env_shows_values_and_meanings() {
-    let ended = Lab::new().with(&["env"], [("__nvm", "3"), ("__mem201", "512"), ("XOVLS", "")]);
+    let ended = Fixture::new().with(&["env"], [("__nvm", "3"), ("__mem201", "512"), ("XOVLS", "")]);
     assert_eq!(ended.code, Some(0));
     for line in ["__nvm                 3 ", "__mem201              512 ", "XOVLS                 - "] {
         assert!(ended.stdout.contains(line), "{line}: {}", ended.stdout);
     }
-    let json = Lab::new().with(&["env", "--json"], [("__nvm", "3")]).stdout;
+    let json = Fixture::new().with(&["env", "--json"], [("__nvm", "3")]).stdout;
     let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert!(rows.as_array().unwrap().iter().any(|row| row["name"] == "__nvm" && row["value"] == "3"));
 }
 
 #[test]
 fn doctor_says_what_is_missing() {
-    let lab = Lab::new();
-    let ended = lab.with(&["doctor", "--json"], [("PATH", "/nonexistent")]);
+    let fixture = Fixture::new();
+    let ended = fixture.with(&["doctor", "--json"], [("PATH", "/nonexistent")]);
     assert_eq!(ended.code, Some(5));
     let checks: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     let qemu = &checks[0];
@@ -278,9 +279,9 @@ fn doctor_says_what_is_missing() {
 
 #[test]
 fn completions_and_man_pages_cover_every_command() {
-    let lab = Lab::new();
-    let pages = lab.path().join("man");
-    let ended = lab.xcluster(&["man", pages.to_str().unwrap()]);
+    let fixture = Fixture::new();
+    let pages = fixture.path().join("man");
+    let ended = fixture.xcluster(&["man", pages.to_str().unwrap()]);
     assert_eq!(ended.code, Some(0));
     let commands: Vec<String> = visible_commands().iter().map(|command| command.get_name().to_owned()).collect();
     for name in &commands {
@@ -288,7 +289,7 @@ fn completions_and_man_pages_cover_every_command() {
         assert!(page.contains(".TH"), "{name}");
     }
     for shell in ["bash", "zsh", "fish"] {
-        let script = lab.xcluster(&["completions", shell]).stdout;
+        let script = fixture.xcluster(&["completions", shell]).stdout;
         for name in &commands {
             assert!(script.contains(name.as_str()), "{shell} does not know {name}");
         }
@@ -297,22 +298,22 @@ fn completions_and_man_pages_cover_every_command() {
 
 #[test]
 fn help_is_what_it_was() {
-    let lab = Lab::new();
-    assert_prints!(lab.xcluster(&["--help"]));
+    let fixture = Fixture::new();
+    assert_prints!(fixture.xcluster(&["--help"]));
     for command in visible_commands() {
         let name = command.get_name();
-        let ended = lab.xcluster(&[name, "--help"]);
+        let ended = fixture.xcluster(&[name, "--help"]);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
         insta::assert_snapshot!(format!("help_{name}"), ended.stdout);
     }
 }
 
 #[test]
-fn the_shell_versions_words_are_aliases() {
-    let lab = Lab::new();
+fn the_original_xclusters_names_are_aliases() {
+    let fixture = Fixture::new();
     for (alias, name) in [("starts", "start"), ("rsh", "ssh"), ("rcp", "cp")] {
-        assert_eq!(lab.xcluster(&[alias, "--help"]).code, Some(0), "{alias}");
-        let first = |word: &str| lab.xcluster(&[word, "--help"]).stdout.lines().next().map(str::to_owned);
+        assert_eq!(fixture.xcluster(&[alias, "--help"]).code, Some(0), "{alias}");
+        let first = |arg: &str| fixture.xcluster(&[arg, "--help"]).stdout.lines().next().map(str::to_owned);
         assert_eq!(first(alias), first(name));
     }
 }
@@ -342,7 +343,7 @@ fn every_command_and_option_is_documented() {
 
 #[test]
 fn every_exit_code_is_documented() {
-    let help = Lab::new().xcluster(&["--help"]).stdout;
+    let help = Fixture::new().xcluster(&["--help"]).stdout;
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md")).unwrap();
     let codes = help.lines().skip_while(|line| *line != "Exit codes:").skip(1);
     for line in codes {

@@ -4,12 +4,12 @@
 use assert_cmd::Command;
 
 /// The exit code and what was said, or nothing where it would be done.
-fn refused(words: &[&str]) -> Option<(Option<i32>, String)> {
+fn refused(args: &[&str]) -> Option<(Option<i32>, String)> {
     if nix::unistd::Uid::effective().is_root() {
-        eprintln!("not tried as root: {words:?}");
+        eprintln!("not tried as root: {args:?}");
         return None;
     }
-    let output = Command::cargo_bin("xcluster").unwrap().env_clear().args(words).output().unwrap();
+    let output = Command::cargo_bin("xcluster").unwrap().env_clear().args(args).output().unwrap();
     assert!(output.stdout.is_empty());
     Some((output.status.code(), String::from_utf8(output.stderr).unwrap()))
 }
@@ -35,7 +35,7 @@ fn a_number_that_does_not_fit_is_a_wrong_command_line() {
 }
 
 #[test]
-fn an_owner_whom_the_host_does_not_know_is_told() {
+fn an_owner_whom_the_host_does_not_know_is_reported() {
     let Some((code, said)) = refused(&["nsadd", "1", "--owner", "no-such-user"]) else { return };
     assert_eq!(code, Some(3));
     assert!(said.starts_with("error: there is no user `no-such-user`\n"), "{said}");

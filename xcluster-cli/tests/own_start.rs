@@ -25,26 +25,26 @@ impl Terminal {
         self.folder.path().join(name)
     }
 
-    fn xcluster(&self, words: &[&str]) -> Command {
+    fn xcluster(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xcluster"));
-        command.args(words).env("XDG_RUNTIME_DIR", self.folder.path()).env("XCLUSTER_NAME", self.name);
+        command.args(args).env("XDG_RUNTIME_DIR", self.folder.path()).env("XCLUSTER_NAME", self.name);
         command.env_remove("XCLUSTER_HOOK").stdin(Stdio::null());
         command
     }
 
-    fn runs(&self, words: &[&str]) -> Output {
-        self.xcluster(words).output().unwrap()
+    fn runs(&self, args: &[&str]) -> Output {
+        self.xcluster(args).output().unwrap()
     }
 
     /// Runs it and gives what it printed. It must succeed.
-    fn says(&self, words: &[&str]) -> String {
-        let output = self.runs(words);
-        assert!(output.status.success(), "{words:?}: {output:?}");
+    fn says(&self, args: &[&str]) -> String {
+        let output = self.runs(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn json(&self, words: &[&str]) -> serde_json::Value {
-        serde_json::from_str(&self.says(words)).unwrap()
+    fn json(&self, args: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.says(args)).unwrap()
     }
 
     /// The nodes and how they are.
@@ -65,7 +65,7 @@ impl Terminal {
     }
 }
 
-/// The owner is no child of this test: one that a failed claim leaves behind is stopped like any other.
+/// The owner is no child of this test: one that a failed test leaves behind is stopped like any other.
 impl Drop for Terminal {
     fn drop(&mut self) {
         let stop = self.xcluster(&["stop"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -75,13 +75,12 @@ impl Drop for Terminal {
 }
 
 #[test]
-fn a_start_function_of_the_shell_versions_kind_starts_its_nodes() {
+fn a_start_function_of_the_original_xclusters_kind_starts_its_nodes() {
     let terminal = Terminal::new("old");
     let hook = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/old-hook.sh");
     // It may belong to whoever has built this.
     fs::copy(hook, terminal.path("hook")).unwrap();
-    let hooked =
-        |words: &[&str]| terminal.xcluster(words).env("XCLUSTER_HOOK", terminal.path("hook")).output().unwrap();
+    let hooked = |args: &[&str]| terminal.xcluster(args).env("XCLUSTER_HOOK", terminal.path("hook")).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&hooked(&["routers"]).stdout), "201\n");
     let started = hooked(&["mystart", "--nvm=2", "--nets2=0,1,5", "more"]);
     let stderr = String::from_utf8_lossy(&started.stderr);
@@ -175,13 +174,13 @@ impl Drop for Guest {
 
 impl Terminal {
     /// Runs a QEMU with these words by hand, as a shell would, in the cluster's network namespace.
-    fn qemu(&self, words: &[String]) -> Guest {
+    fn qemu(&self, args: &[String]) -> Guest {
         let image = self.json(&["image", "--json"]);
         let file = |name: &str| image[name].as_str().unwrap().to_owned();
         let mut command = self.xcluster(&["nsenter", self.name, "qemu-system-x86_64", "-M", "pc", "-accel", "tcg"]);
         command.args(["-m", "256", "-display", "none", "-nodefaults", "-kernel", &file("kernel")]);
         command.args(["-initrd", &file("initramfs"), "-append", "quiet"]);
-        command.args(words.iter().flat_map(|line| line.split_whitespace()));
+        command.args(args.iter().flat_map(|line| line.split_whitespace()));
         Guest(command.process_group(0).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap())
     }
 
@@ -194,7 +193,7 @@ impl Terminal {
 }
 
 #[test]
-fn a_qemu_of_ones_own_is_a_node_by_the_words_of_net_setup() {
+fn a_qemu_of_ones_own_is_a_node_by_the_args_of_net_setup() {
     is_a_node(&Terminal::new("words"), "1", "");
 }
 
@@ -203,7 +202,7 @@ fn a_tap_of_several_queues_is_opened_by_its_name_too() {
     is_a_node(&Terminal::new("queues"), "2", ",queues=2");
 }
 
-fn is_a_node(terminal: &Terminal, queues: &str, words_of_queues: &str) {
+fn is_a_node(terminal: &Terminal, queues: &str, queue_args: &str) {
     terminal.says(&[
         "start",
         "--queues",
@@ -217,13 +216,13 @@ fn is_a_node(terminal: &Terminal, queues: &str, words_of_queues: &str) {
         "--nrouters",
         "0",
     ]);
-    let words: Vec<String> = ["0", "1"].iter().map(|net| terminal.says(&["net-setup", "9", net])).collect();
-    let tap = format!("-netdev tap,id=net1,ifname=xcbr1_t9,script=no,downscript=no{words_of_queues} -device ");
-    assert!(words[1].starts_with(&tap), "{words:?}");
-    assert_eq!(terminal.says(&["net-setup", "9", "1"]), words[1], "a repeated call answers otherwise");
+    let args: Vec<String> = ["0", "1"].iter().map(|net| terminal.says(&["net-setup", "9", net])).collect();
+    let tap = format!("-netdev tap,id=net1,ifname=xcbr1_t9,script=no,downscript=no{queue_args} -device ");
+    assert!(args[1].starts_with(&tap), "{args:?}");
+    assert_eq!(terminal.says(&["net-setup", "9", "1"]), args[1], "a repeated call answers otherwise");
     let json = terminal.json(&["net-setup", "--json", "9", "1"]);
     assert_eq!((&json["teardown"], &json["access"]["inside"]), (&true.into(), &"192.168.1.9".into()));
-    let guest = terminal.qemu(&words);
+    let guest = terminal.qemu(&args);
     assert!(terminal.reaches("192.168.0.9"));
     drop(guest);
 
@@ -242,8 +241,8 @@ fn is_a_node(terminal: &Terminal, queues: &str, words_of_queues: &str) {
 #[test]
 fn net_setup_opens_a_cluster_and_wires_what_is_in_no_plan() {
     let terminal = Terminal::new("opened");
-    let call = |words: &[&str]| {
-        let output = terminal.xcluster(words).env("__nvm", "1").env("__nrouters", "0").output().unwrap();
+    let call = |args: &[&str]| {
+        let output = terminal.xcluster(args).env("__nvm", "1").env("__nrouters", "0").output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
@@ -258,7 +257,7 @@ fn net_setup_opens_a_cluster_and_wires_what_is_in_no_plan() {
 
 /// The words of one cluster's nets are another one's net-setup script.
 #[test]
-fn a_cluster_is_wired_by_the_net_setup_of_another_one() {
+fn a_cluster_gets_its_ports_by_the_net_setup_of_another_one() {
     let (under, over) = (Terminal::new("under"), Terminal::new("over"));
     under.says(&["start", "--no-nodes", "--net", "user", "--nvm", "2", "--nrouters", "0"]);
     let script = format!(

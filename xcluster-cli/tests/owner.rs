@@ -22,22 +22,22 @@ const LIMIT: Duration = Duration::from_secs(60);
 const HANGS: &str = "exec 9>\"$0.pipe\"; exec sleep 1000";
 
 /// A host of its own: a folder for clusters, a fake QEMU, a kernel that nobody will boot.
-struct Lab {
+struct Fixture {
     folder: TempDir,
 }
 
-impl Lab {
-    /// A lab whose QEMU does this.
+impl Fixture {
+    /// A fixture whose QEMU does this.
     fn new(version: &str, does: &str) -> Self {
-        let lab = Self { folder: tempfile::tempdir().unwrap() };
+        let fixture = Self { folder: tempfile::tempdir().unwrap() };
         let script = format!(
             "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'QEMU emulator version {version}'; exit; fi\n{does}\n"
         );
-        fs::write(lab.qemu(), script).unwrap();
-        fs::set_permissions(lab.qemu(), fs::Permissions::from_mode(0o700)).unwrap();
-        mkfifo(&lab.path("qemu.pipe"), Mode::S_IRWXU).unwrap();
-        fs::write(lab.path("kernel"), "no kernel").unwrap();
-        lab
+        fs::write(fixture.qemu(), script).unwrap();
+        fs::set_permissions(fixture.qemu(), fs::Permissions::from_mode(0o700)).unwrap();
+        mkfifo(&fixture.path("qemu.pipe"), Mode::S_IRWXU).unwrap();
+        fs::write(fixture.path("kernel"), "no kernel").unwrap();
+        fixture
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -48,16 +48,16 @@ impl Lab {
         self.path("qemu")
     }
 
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(words[0]);
-        command.args(&words[1..]).env("XDG_RUNTIME_DIR", self.folder.path()).env("HOME", self.folder.path());
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(args[0]);
+        command.args(&args[1..]).env("XDG_RUNTIME_DIR", self.folder.path()).env("HOME", self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    fn output(&self, words: &[&str]) -> (Option<i32>, String, String) {
+    fn output(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let Output { status, stdout, stderr } =
-            self.command(&[env!("CARGO_BIN_EXE_xcluster")]).args(words).output().unwrap();
+            self.command(&[env!("CARGO_BIN_EXE_xcluster")]).args(args).output().unwrap();
         (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
     }
 
@@ -76,11 +76,11 @@ impl Lab {
     fn start_by(&self, program: &[&str], more: &[&str]) -> Start {
         let file = |name: &str| self.path(name).to_str().unwrap().to_owned();
         let (kernel, qemu) = (file("kernel"), file("qemu"));
-        let mut words =
+        let mut args =
             vec!["start", "--net", "user", "--nvm", "1", "--nrouters", "0", "--accel", "tcg", "--qemu", &qemu];
-        words.extend(["--kernel", &kernel, "--initrd", &kernel]);
-        words.extend(more);
-        let mut process = self.command(program).args(words).spawn().unwrap();
+        args.extend(["--kernel", &kernel, "--initrd", &kernel]);
+        args.extend(more);
+        let mut process = self.command(program).args(args).spawn().unwrap();
         let stderr = BufReader::new(process.stderr.take().unwrap());
         Start { process, stderr: Some(stderr), said: String::new() }
     }
@@ -157,59 +157,59 @@ impl Start {
 
 #[test]
 fn an_interrupted_start_leaves_nothing() {
-    let lab = Lab::new("7.2.0", HANGS);
+    let fixture = Fixture::new("7.2.0", HANGS);
     for mode in [&[][..], &["--foreground"]] {
-        let mut start = lab.start(mode);
-        let qemu = lab.qemu_runs();
+        let mut start = fixture.start(mode);
+        let qemu = fixture.qemu_runs();
         start.says("vm-001: booting");
         start.signal(Signal::SIGINT);
         let (code, said) = start.end();
         assert_eq!(code, Ok(130), "{said}");
         assert!(said.contains("error: interrupted before the cluster was ready; nothing is left of it"), "{said}");
-        lab.no_qemu_runs(qemu);
-        assert!(lab.nothing_is_left());
+        fixture.no_qemu_runs(qemu);
+        assert!(fixture.nothing_is_left());
     }
 }
 
 #[test]
 fn a_killed_start_leaves_nothing() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let start = lab.start(&[]);
-    let qemu = lab.qemu_runs();
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let start = fixture.start(&[]);
+    let qemu = fixture.qemu_runs();
     start.signal(Signal::SIGKILL);
     assert_eq!(start.end().0, Err(9));
-    lab.no_qemu_runs(qemu);
-    assert!(lab.nothing_is_left());
+    fixture.no_qemu_runs(qemu);
+    assert!(fixture.nothing_is_left());
 }
 
 #[test]
 fn a_foreground_that_is_killed_takes_its_nodes_along() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let start = lab.start(&["--foreground"]);
-    let qemu = lab.qemu_runs();
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let start = fixture.start(&["--foreground"]);
+    let qemu = fixture.qemu_runs();
     start.signal(Signal::SIGKILL);
     assert_eq!(start.end().0, Err(9));
-    lab.no_qemu_runs(qemu);
+    fixture.no_qemu_runs(qemu);
     // The folder stays for the next command to sweep.
-    assert_eq!(lab.output(&["status", "--all", "--json"]).1, "[]\n");
-    assert!(lab.nothing_is_left());
+    assert_eq!(fixture.output(&["status", "--all", "--json"]).1, "[]\n");
+    assert!(fixture.nothing_is_left());
 }
 
 #[test]
 fn others_can_watch_a_start_and_stop_it() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let mut start = lab.start(&[]);
-    let qemu = lab.qemu_runs();
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let mut start = fixture.start(&[]);
+    let qemu = fixture.qemu_runs();
     start.says("vm-001: booting");
-    let (code, json, _) = lab.output(&["status", "--json"]);
+    let (code, json, _) = fixture.output(&["status", "--json"]);
     let status: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         (code, &status["state"], &status["nodes"][0]["state"]),
         (Some(0), &"starting".into(), &"booting".into())
     );
-    assert_eq!(lab.output(&["stop"]), (Some(0), String::new(), String::new()));
-    lab.no_qemu_runs(qemu);
-    assert!(lab.nothing_is_left());
+    assert_eq!(fixture.output(&["stop"]), (Some(0), String::new(), String::new()));
+    fixture.no_qemu_runs(qemu);
+    assert!(fixture.nothing_is_left());
     let (code, said) = start.end();
     assert_eq!(code, Ok(1), "{said}");
     assert!(said.contains("error: the cluster was stopped before it was ready; nothing is left of it"), "{said}");
@@ -217,113 +217,113 @@ fn others_can_watch_a_start_and_stop_it() {
 
 #[test]
 fn an_owner_that_is_killed_takes_its_nodes_along() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let mut start = lab.start(&[]);
-    let qemu = lab.qemu_runs();
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let mut start = fixture.start(&[]);
+    let qemu = fixture.qemu_runs();
     start.says("vm-001: booting");
-    kill(Pid::from_raw(lab.owner()), Signal::SIGKILL).unwrap();
-    lab.no_qemu_runs(qemu);
+    kill(Pid::from_raw(fixture.owner()), Signal::SIGKILL).unwrap();
+    fixture.no_qemu_runs(qemu);
     let (code, said) = start.end();
     assert_eq!(code, Ok(1), "{said}");
     assert!(said.contains("caused by: it ended without a word: signal: 9 (SIGKILL)"), "{said}");
-    assert_eq!(lab.output(&["status"]).0, Some(4));
-    assert!(lab.nothing_is_left());
+    assert_eq!(fixture.output(&["status"]).0, Some(4));
+    assert!(fixture.nothing_is_left());
 }
 
 /// A harness that keeps a pipe of its own open, as bats does with descriptor 3, waits for whoever holds it.
 #[test]
 fn an_owner_keeps_nothing_open_that_it_inherited() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let fifo = lab.path("harness.pipe");
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let fifo = fixture.path("harness.pipe");
     mkfifo(&fifo, Mode::S_IRWXU).unwrap();
     let reading = std::thread::spawn({
         let fifo = fifo.clone();
         move || File::open(fifo).unwrap().read_to_end(&mut Vec::new())
     });
     let line = format!("exec 3>{}; xcluster=$1; shift; \"$xcluster\" \"$@\" & exec 3>&-; wait $!", fifo.display());
-    let mut start = lab.start_by(&["sh", "-c", &line, "sh", env!("CARGO_BIN_EXE_xcluster")], &[]);
-    let qemu = lab.qemu_runs();
+    let mut start = fixture.start_by(&["sh", "-c", &line, "sh", env!("CARGO_BIN_EXE_xcluster")], &[]);
+    let qemu = fixture.qemu_runs();
     start.says("vm-001: booting");
     // The front still holds it; it is the owner that must not.
-    let owner = lab.owner();
+    let owner = fixture.owner();
     let pipe = fs::metadata(&fifo).unwrap();
     let held =
         fs::read_dir(format!("/proc/{owner}/fd")).unwrap().filter_map(|entry| fs::metadata(entry.ok()?.path()).ok());
     assert!(!held.into_iter().any(|file| (file.dev(), file.ino()) == (pipe.dev(), pipe.ino())));
-    assert_eq!(lab.output(&["stop"]).0, Some(0));
-    lab.no_qemu_runs(qemu);
+    assert_eq!(fixture.output(&["stop"]).0, Some(0));
+    fixture.no_qemu_runs(qemu);
     assert_eq!(start.end().0, Ok(1));
     within_limit(move || drop(reading.join()));
 }
 
 #[test]
 fn a_name_is_given_once() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let mut first = lab.start(&[]);
-    let qemu = lab.qemu_runs();
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let mut first = fixture.start(&[]);
+    let qemu = fixture.qemu_runs();
     first.says("vm-001: booting");
-    let (code, said) = lab.start(&[]).end();
+    let (code, said) = fixture.start(&[]).end();
     assert_eq!(code, Ok(6));
     insta::assert_snapshot!(said);
-    assert_eq!(lab.output(&["status"]).0, Some(0));
+    assert_eq!(fixture.output(&["status"]).0, Some(0));
     first.signal(Signal::SIGTERM);
-    lab.no_qemu_runs(qemu);
+    fixture.no_qemu_runs(qemu);
     assert_eq!(first.end().0, Err(15));
 }
 
 #[test]
-fn a_qemu_that_ends_is_told_with_its_last_words() {
-    let lab = Lab::new("7.2.0", "echo 'qemu: no such device: warp-drive' >&2; exit 3");
-    let (code, said) = lab.start(&[]).end();
+fn a_qemu_that_ends_is_reported_with_its_last_messages() {
+    let fixture = Fixture::new("7.2.0", "echo 'qemu: no such device: warp-drive' >&2; exit 3");
+    let (code, said) = fixture.start(&[]).end();
     assert_eq!(code, Ok(1));
     // How long the others took is another matter.
     let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("guest:")).collect();
     insta::assert_snapshot!(said.join("\n"));
-    assert!(lab.nothing_is_left());
+    assert!(fixture.nothing_is_left());
 }
 
 #[test]
 fn a_node_that_is_late_ends_with_the_code_of_a_deadline() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let start = lab.start(&["--timeout", "1"]);
-    let qemu = lab.qemu_runs();
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let start = fixture.start(&["--timeout", "1"]);
+    let qemu = fixture.qemu_runs();
     let (code, said) = start.end();
     assert_eq!(code, Ok(124), "{said}");
-    lab.no_qemu_runs(qemu);
-    assert!(lab.nothing_is_left());
+    fixture.no_qemu_runs(qemu);
+    assert!(fixture.nothing_is_left());
 }
 
 #[test]
-fn a_qemu_that_is_too_old_is_told() {
-    let lab = Lab::new("2.11.1", "exit 1");
-    let (code, said) = lab.start(&[]).end();
+fn a_qemu_that_is_too_old_is_reported() {
+    let fixture = Fixture::new("2.11.1", "exit 1");
+    let (code, said) = fixture.start(&[]).end();
     assert_eq!(code, Ok(5), "{said}");
     assert!(said.contains("is QEMU 2.11; at least") && said.contains("hint: `xcluster doctor`"), "{said}");
-    assert!(lab.nothing_is_left());
+    assert!(fixture.nothing_is_left());
 }
 
 /// A folder with a file that nothing may touch, outside the folder of clusters.
-fn precious(lab: &Lab) -> PathBuf {
-    let precious = lab.path("precious");
+fn precious(fixture: &Fixture) -> PathBuf {
+    let precious = fixture.path("precious");
     fs::create_dir_all(precious.join("sub")).unwrap();
     fs::write(precious.join("sub/a"), "x").unwrap();
     let private = fs::Permissions::from_mode(0o700);
-    fs::create_dir_all(lab.path("xcluster")).unwrap();
-    fs::set_permissions(lab.path("xcluster"), private).unwrap();
+    fs::create_dir_all(fixture.path("xcluster")).unwrap();
+    fs::set_permissions(fixture.path("xcluster"), private).unwrap();
     precious
 }
 
 #[test]
 fn no_command_touches_what_a_link_in_the_runtime_folder_leads_to() {
-    let lab = Lab::new("7.2.0", "exit 3");
-    let precious = precious(&lab);
-    std::os::unix::fs::symlink(&precious, lab.path("xcluster/other")).unwrap();
-    let link = lab.path("xcluster/other");
+    let fixture = Fixture::new("7.2.0", "exit 3");
+    let precious = precious(&fixture);
+    std::os::unix::fs::symlink(&precious, fixture.path("xcluster/other")).unwrap();
+    let link = fixture.path("xcluster/other");
     let note = format!("note: `{}` is not a cluster's folder and stays: it is a symbolic link", link.display());
     let check = |said: String| {
         assert!(said.contains(&note), "{said}");
         assert_eq!(fs::read_to_string(precious.join("sub/a")).unwrap(), "x");
-        assert!(lab.path("xcluster/other").is_symlink());
+        assert!(fixture.path("xcluster/other").is_symlink());
     };
     for (command, expected) in [
         (&["status", "--all"][..], 0),
@@ -331,32 +331,32 @@ fn no_command_touches_what_a_link_in_the_runtime_folder_leads_to() {
         (&["status", "--name", "other"], 4),
         (&["status", "--name", "absent"], 4),
     ] {
-        let (code, _, said) = lab.output(command);
+        let (code, _, said) = fixture.output(command);
         assert_eq!(code, Some(expected), "{command:?}: {said}");
         check(said);
     }
-    let (code, said) = lab.start(&[]).end();
+    let (code, said) = fixture.start(&[]).end();
     assert_eq!(code, Ok(1), "{said}");
     check(said);
-    let (code, said) = lab.start(&["--name", "other"]).end();
+    let (code, said) = fixture.start(&["--name", "other"]).end();
     assert_eq!(code, Ok(5), "{said}");
     assert!(said.contains("is not a cluster's folder: it is a symbolic link") && said.contains("hint:"), "{said}");
 }
 
 #[test]
 fn a_runtime_folder_that_is_not_private_is_refused_with_what_to_type() {
-    let lab = Lab::new("7.2.0", "exit 3");
-    let precious = precious(&lab);
-    fs::set_permissions(lab.path("xcluster"), fs::Permissions::from_mode(0o770)).unwrap();
+    let fixture = Fixture::new("7.2.0", "exit 3");
+    let precious = precious(&fixture);
+    fs::set_permissions(fixture.path("xcluster"), fs::Permissions::from_mode(0o770)).unwrap();
     for command in [&["status"][..], &["status", "--all"], &["stop", "--all"], &["stop"]] {
-        let (code, _, said) = lab.output(command);
+        let (code, _, said) = fixture.output(command);
         assert_eq!(code, Some(5), "{command:?}: {said}");
         assert!(said.contains("other users have access to it (mode 0770)"), "{said}");
         assert!(said.contains("hint: `chmod 0700 "), "{said}");
     }
-    fs::remove_dir(lab.path("xcluster")).unwrap();
-    std::os::unix::fs::symlink(&precious, lab.path("xcluster")).unwrap();
-    let (code, _, said) = lab.output(&["status", "--all"]);
+    fs::remove_dir(fixture.path("xcluster")).unwrap();
+    std::os::unix::fs::symlink(&precious, fixture.path("xcluster")).unwrap();
+    let (code, _, said) = fixture.output(&["status", "--all"]);
     assert_eq!(code, Some(5), "{said}");
     assert!(said.contains("it is a symbolic link") && said.contains("hint: `export XDG_RUNTIME_DIR"), "{said}");
     assert!(precious.join("sub/a").exists());
@@ -364,23 +364,23 @@ fn a_runtime_folder_that_is_not_private_is_refused_with_what_to_type() {
 
 #[test]
 fn what_is_mounted_in_the_runtime_folder_is_left_alone() {
-    let lab = Lab::new("7.2.0", HANGS);
-    let mut start = lab.start(&[]);
-    let qemu = lab.qemu_runs();
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let mut start = fixture.start(&[]);
+    let qemu = fixture.qemu_runs();
     start.says("vm-001: booting");
-    kill(Pid::from_raw(lab.owner()), Signal::SIGKILL).unwrap();
-    lab.no_qemu_runs(qemu);
+    kill(Pid::from_raw(fixture.owner()), Signal::SIGKILL).unwrap();
+    fixture.no_qemu_runs(qemu);
     assert_eq!(start.end().0, Ok(1));
-    let precious = precious(&lab);
+    let precious = precious(&fixture);
     // On a folder of its own, and within the one that the dead owner has left.
     for place in ["other", "default/inner"] {
         let private = fs::Permissions::from_mode(0o700);
-        fs::create_dir(lab.path("xcluster").join(place)).unwrap();
-        fs::set_permissions(lab.path("xcluster").join(place), private).unwrap();
+        fs::create_dir(fixture.path("xcluster").join(place)).unwrap();
+        fs::set_permissions(fixture.path("xcluster").join(place), private).unwrap();
         let script = "mount --bind \"$1\" \"$2\" && exec \"$3\" status --all";
-        let place = lab.path("xcluster").join(place);
+        let place = fixture.path("xcluster").join(place);
         let words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"];
-        let mut command = lab.command(&words);
+        let mut command = fixture.command(&words);
         command.args([&precious, &place, Path::new(env!("CARGO_BIN_EXE_xcluster"))]);
         let Output { status, stderr, .. } = command.output().unwrap();
         let said = String::from_utf8(stderr).unwrap();
@@ -395,18 +395,18 @@ fn what_is_mounted_in_the_runtime_folder_is_left_alone() {
 
 #[test]
 fn a_cluster_whose_folder_is_removed_ends_and_is_never_said_to_be_gone_before() {
-    let lab = Lab::new("7.2.0", HANGS);
+    let fixture = Fixture::new("7.2.0", HANGS);
     for removed in ["xcluster", "xcluster/default", "xcluster/default/lock"] {
-        let mut start = lab.start(&[]);
-        let qemu = lab.qemu_runs();
+        let mut start = fixture.start(&[]);
+        let qemu = fixture.qemu_runs();
         start.says("vm-001: booting");
-        let owner = lab.owner();
+        let owner = fixture.owner();
         // So that it cannot notice for now.
         kill(Pid::from_raw(owner), Signal::SIGSTOP).unwrap();
-        let path = lab.path(removed);
+        let path = fixture.path(removed);
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
         for (command, expected) in [(&["status", "--all"][..], 1), (&["status"], 1)] {
-            let (code, _, said) = lab.output(command);
+            let (code, _, said) = fixture.output(command);
             assert_eq!(code, Some(expected), "{removed} {command:?}: {said}");
             let lost = format!(
                 "the folder of cluster `default` was removed while it ran; its owner, process {owner}, ends it"
@@ -415,15 +415,15 @@ fn a_cluster_whose_folder_is_removed_ends_and_is_never_said_to_be_gone_before() 
         }
         kill(Pid::from_raw(owner), Signal::SIGCONT).unwrap();
         let command: &[&str] = if removed == "xcluster" { &["stop"] } else { &["stop", "--all"] };
-        let (code, _, said) = lab.output(command);
+        let (code, _, said) = fixture.output(command);
         assert_eq!(code, Some(0), "{removed}: {said}");
-        lab.no_qemu_runs(qemu);
+        fixture.no_qemu_runs(qemu);
         let (code, said) = start.end();
         assert_eq!(code, Ok(1), "{removed}: {said}");
         assert!(said.contains("was removed"), "{removed}: {said}");
-        let (code, said, _) = lab.output(&["status", "--all", "--json"]);
+        let (code, said, _) = fixture.output(&["status", "--all", "--json"]);
         assert_eq!((code, said.as_str()), (Some(0), "[]\n"), "{removed}");
         // What is without its lock belongs to nobody any more, as far as others can tell.
-        assert!(!lab.path("xcluster/default").exists(), "{removed}");
+        assert!(!fixture.path("xcluster/default").exists(), "{removed}");
     }
 }

@@ -42,8 +42,7 @@ fn typed(page: &Path) -> Vec<(PathBuf, String)> {
 
 /// Why a line is not understood, as far as it is the command's and not the shell's.
 fn refused(page: &Path, line: &str) -> Option<String> {
-    let words =
-        line.split_whitespace().take_while(|word| !["#", "|", "&", "&&"].contains(word) && !word.starts_with('>'));
-    let error = xcluster_cli::command().try_get_matches_from(words.map(|word| word.replace('\'', ""))).err()?;
+    let args = line.split_whitespace().take_while(|arg| !["#", "|", "&", "&&"].contains(arg) && !arg.starts_with('>'));
+    let error = xcluster_cli::command().try_get_matches_from(args.map(|arg| arg.replace('\'', ""))).err()?;
     error.use_stderr().then(|| format!("{}: `{line}`: {error}", page.display()))
 }

@@ -6,23 +6,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A folder with the example, and one for clusters.
-struct Lab {
+struct Fixture {
     folder: tempfile::TempDir,
 }
 
-impl Lab {
+impl Fixture {
     fn new() -> Self {
-        let lab = Self { folder: tempfile::tempdir().unwrap() };
+        let fixture = Self { folder: tempfile::tempdir().unwrap() };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut cc = Command::new("sh");
         cc.args(["-c", "umask 022 && exec cc \"$@\"", "cc", "-std=gnu11", "-O1", "-fPIC", "-shared", "-pthread", "-I"]);
         cc.arg(root.join("xcluster-core/include"))
             .arg("-o")
-            .arg(lab.library())
+            .arg(fixture.library())
             .arg(root.join("examples/plugin-c/switch.c"));
         let output = cc.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        lab
+        fixture
     }
 
     fn library(&self) -> PathBuf {
@@ -37,31 +37,31 @@ impl Lab {
         path.to_str().unwrap().to_owned()
     }
 
-    fn xcluster(&self, words: &[&str]) -> Output {
+    fn xcluster(&self, args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xcluster"));
-        command.args(words).env("XDG_RUNTIME_DIR", self.folder.path()).env("XCLUSTER_NAME", "plugged");
+        command.args(args).env("XDG_RUNTIME_DIR", self.folder.path()).env("XCLUSTER_NAME", "plugged");
         command.env("XCLUSTER_PLUGINS", self.folder.path()).output().unwrap()
     }
 
     /// What it prints. It must succeed.
-    fn says(&self, words: &[&str]) -> String {
-        let output = self.xcluster(words);
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    fn says(&self, args: &[&str]) -> String {
+        let output = self.xcluster(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// That it fails with this code, and what it says then.
-    fn fails(&self, words: &[&str], code: i32, expected: &[&str]) {
-        let output = self.xcluster(words);
+    fn fails(&self, args: &[&str], code: i32, expected: &[&str]) {
+        let output = self.xcluster(args);
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
         for expected in expected {
-            assert!(said.contains(expected), "{words:?}: `{expected}` is expected in: {said}");
+            assert!(said.contains(expected), "{args:?}: `{expected}` is expected in: {said}");
         }
     }
 }
 
-impl Drop for Lab {
+impl Drop for Fixture {
     fn drop(&mut self) {
         // There is nothing to stop where all went well.
         drop(self.xcluster(&["stop"]));
@@ -70,13 +70,13 @@ impl Drop for Lab {
 
 #[test]
 fn plugins_are_listed_with_what_they_can_do_or_why_they_cannot_be_used() {
-    let lab = Lab::new();
-    lab.file("libxcluster_net_text.so", b"text");
-    let listed = lab.says(&["plugins"]);
+    let fixture = Fixture::new();
+    fixture.file("libxcluster_net_text.so", b"text");
+    let listed = fixture.says(&["plugins"]);
     assert!(listed.contains("c-switch  1.0      "), "{listed}");
     assert!(listed.contains("a switch, MTU up to 9000"), "{listed}");
     assert!(listed.contains("it does not begin as an ELF file"), "{listed}");
-    let listed: serde_json::Value = serde_json::from_str(&lab.says(&["plugins", "--json"])).unwrap();
+    let listed: serde_json::Value = serde_json::from_str(&fixture.says(&["plugins", "--json"])).unwrap();
     assert_eq!(listed[0]["name"], "c-switch");
     assert_eq!(listed[0]["capabilities"]["internal"]["vm_to_vm"], "switch");
     assert_eq!((&listed[1]["name"], &listed[1]["version"]), (&"text".into(), &serde_json::Value::Null));
@@ -85,62 +85,62 @@ fn plugins_are_listed_with_what_they_can_do_or_why_they_cannot_be_used() {
 
 #[test]
 fn a_plugin_is_found_by_the_name_of_its_backend() {
-    let lab = Lab::new();
-    for words in [
+    let fixture = Fixture::new();
+    for args in [
         &["plan", "--net", "c-switch"][..],
         &["plan", "--plugin", "c-switch", "--net", "c-switch"],
-        &["plan", "--plugin", lab.library().to_str().unwrap(), "--net", "c-switch"],
+        &["plan", "--plugin", fixture.library().to_str().unwrap(), "--net", "c-switch"],
     ] {
-        let plan = lab.says(words);
+        let plan = fixture.says(args);
         assert!(plan.contains("c-switch"), "{plan}");
     }
-    let topology = lab.file("lab.toml", b"[net.1]\nbackend = \"c-switch\"\n");
-    let plan = lab.says(&["plan", "--net", "user", "--topology", &topology]);
+    let topology = fixture.file("lab.toml", b"[net.1]\nbackend = \"c-switch\"\n");
+    let plan = fixture.says(&["plan", "--net", "user", "--topology", &topology]);
     assert!(plan.contains("c-switch") && plan.contains("user"), "{plan}");
 }
 
 #[test]
-fn a_plugin_that_cannot_be_used_is_told_with_a_code() {
-    let lab = Lab::new();
-    let library = lab.library();
+fn a_plugin_that_cannot_be_used_is_reported_with_a_code() {
+    let fixture = Fixture::new();
+    let library = fixture.library();
     let path = library.to_str().unwrap();
-    lab.fails(
+    fixture.fails(
         &["plan", "--plugin", "/nonexistent/x.so"],
         3,
         &["cannot open plugin `/nonexistent/x.so`", "No such file"],
     );
-    lab.fails(&["plan", "--plugin", "rope"], 3, &["there is no plugin `rope`", "there is `c-switch`"]);
-    lab.fails(&["plan", "--plugin", "Rope"], 3, &["`Rope` is not the name of a plugin"]);
-    lab.fails(&["plan", "--net", "rope"], 3, &["there is no backend `rope`", "`--plugin PATH` loads one"]);
-    lab.fails(&["plan", "--plugin", path, "--plugin", path], 3, &["there are two backends named `c-switch`"]);
-    let text = lab.file("text.so", b"text");
-    lab.fails(&["start", "--plugin", &text], 5, &["is no plugin for this xcluster: it is no library"]);
-    lab.fails(&["plan", "--plugin", lab.folder.path().to_str().unwrap()], 5, &["it is a folder"]);
-    lab.fails(
+    fixture.fails(&["plan", "--plugin", "rope"], 3, &["there is no plugin `rope`", "there is `c-switch`"]);
+    fixture.fails(&["plan", "--plugin", "Rope"], 3, &["`Rope` is not the name of a plugin"]);
+    fixture.fails(&["plan", "--net", "rope"], 3, &["there is no backend `rope`", "`--plugin PATH` loads one"]);
+    fixture.fails(&["plan", "--plugin", path, "--plugin", path], 3, &["there are two backends named `c-switch`"]);
+    let text = fixture.file("text.so", b"text");
+    fixture.fails(&["start", "--plugin", &text], 5, &["is no plugin for this xcluster: it is no library"]);
+    fixture.fails(&["plan", "--plugin", fixture.folder.path().to_str().unwrap()], 5, &["it is a folder"]);
+    fixture.fails(
         &["plan", "--net", "c-switch", "--set", "c-switch.colour=red"],
         3,
         &["backend.c-switch", "has no settings"],
     );
-    let wide = lab.file("wide.toml", b"[net.1]\nmtu = 9001\n");
-    lab.fails(&["plan", "--net", "c-switch", "--topology", &wide], 3, &["net.1.mtu", "9000"]);
+    let wide = fixture.file("wide.toml", b"[net.1]\nmtu = 9001\n");
+    fixture.fails(&["plan", "--net", "c-switch", "--topology", &wide], 3, &["net.1.mtu", "9000"]);
     fs::set_permissions(&library, fs::Permissions::from_mode(0o666)).unwrap();
     let hint = format!("hint: `chmod go-w {path}`");
-    lab.fails(&["plan", "--net", "c-switch"], 5, &["is not safe to load: others can write to `", &hint]);
+    fixture.fails(&["plan", "--net", "c-switch"], 5, &["is not safe to load: others can write to `", &hint]);
 }
 
 #[test]
 fn real_vms_talk_over_a_plugin() {
-    let lab = Lab::new();
-    let library = lab.library();
-    let words = ["start", "--plugin", library.to_str().unwrap(), "--net", "c-switch", "--nvm", "2", "--nrouters", "0"];
-    lab.says(&words);
-    let status: serde_json::Value = serde_json::from_str(&lab.says(&["status", "--json"])).unwrap();
+    let fixture = Fixture::new();
+    let library = fixture.library();
+    let args = ["start", "--plugin", library.to_str().unwrap(), "--net", "c-switch", "--nvm", "2", "--nrouters", "0"];
+    fixture.says(&args);
+    let status: serde_json::Value = serde_json::from_str(&fixture.says(&["status", "--json"])).unwrap();
     assert_eq!(status["nets"][1]["backend"], "c-switch");
     for address in ["192.168.0.2", "192.168.1.2", "1000::1:192.168.1.2"] {
-        let answered = lab.says(&["exec", "1", "--", "ping", "-c", "3", "-W", "10", address]);
+        let answered = fixture.says(&["exec", "1", "--", "ping", "-c", "3", "-W", "10", address]);
         assert!(answered.contains(" 0% packet loss"), "{address}: {answered}");
     }
     let folder = PathBuf::from(status["folder"].as_str().unwrap());
-    lab.says(&["stop"]);
+    fixture.says(&["stop"]);
     assert!(!folder.exists(), "`{}` is left", folder.display());
 }

@@ -25,21 +25,21 @@ impl Terminal {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn xcluster(&self, words: &[&str]) -> Command {
+    fn xcluster(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xcluster"));
-        command.args(words).env("XDG_RUNTIME_DIR", self.folder.path()).env("XCLUSTER_NAME", "terminal");
+        command.args(args).env("XDG_RUNTIME_DIR", self.folder.path()).env("XCLUSTER_NAME", "terminal");
         command
     }
 
     /// Runs it, with input, and gives what it printed. It must succeed.
-    fn says(&self, words: &[&str], input: &[u8]) -> Vec<u8> {
-        let output = self.runs(words, input);
-        assert!(output.status.success(), "{words:?}: {output:?}");
+    fn says(&self, args: &[&str], input: &[u8]) -> Vec<u8> {
+        let output = self.runs(args, input);
+        assert!(output.status.success(), "{args:?}: {output:?}");
         output.stdout
     }
 
-    fn runs(&self, words: &[&str], input: &[u8]) -> Output {
-        let mut command = self.xcluster(words);
+    fn runs(&self, args: &[&str], input: &[u8]) -> Output {
+        let mut command = self.xcluster(args);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_owned();
@@ -52,7 +52,7 @@ impl Terminal {
     }
 }
 
-/// The owner is no child of this test: one that a failed claim leaves behind is stopped like any other.
+/// The owner is no child of this test: one that a failed test leaves behind is stopped like any other.
 impl Drop for Terminal {
     fn drop(&mut self) {
         let stop = self.xcluster(&["stop"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -187,9 +187,9 @@ fn a_person_on_bridges_has_the_same_commands_and_more() {
 fn ports_lead_to_nodes(terminal: &Terminal) -> Child {
     let mut forward = terminal.xcluster(&["forward", "0:1:22", "127.0.0.1:0:vm-001:9"]);
     let mut forward = forward.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut told = BufReader::new(forward.stdout.take().unwrap()).lines();
+    let mut reported = BufReader::new(forward.stdout.take().unwrap()).lines();
     let mut door = || {
-        let line = told.next().unwrap().unwrap();
+        let line = reported.next().unwrap().unwrap();
         TcpStream::connect(line.split(' ').next().unwrap()).unwrap()
     };
     let (mut open, mut shut) = (door(), door());

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use crate::outbox::Outbox;
 use crate::process::kill_session;
+use crate::protocol::{self, CHUNK, End, Exec, FromGuest, Stream};
 use crate::retired::Retired;
 use crate::sys;
 use crate::watch::{Source, Watch};
-use crate::wire::{self, CHUNK, End, Exec, FromGuest, Stream};
 
 /// How long output may be held open by what outlives the leader, before the result is sent without waiting for its end.
 const LINGER: Duration = Duration::from_millis(250);
@@ -80,7 +80,7 @@ impl Running {
             leader,
             input,
             outputs,
-            credit: wire::WINDOW,
+            credit: protocol::WINDOW,
             deadline,
             timed_out: false,
             ended: None,
@@ -115,7 +115,7 @@ impl Running {
         if let Some(input) = &mut self.input {
             input.waiting.extend_from_slice(bytes);
             // The frame's own cost is paid back here, the rest byte by byte.
-            outbox.send(self.channel, &FromGuest::Credit(wire::cost(0)));
+            outbox.send(self.channel, &FromGuest::Credit(protocol::cost(0)));
             self.write_input(outbox);
         }
     }
@@ -152,7 +152,7 @@ impl Running {
         let Some(output) = self.outputs.iter_mut().find(|output| output.stream == stream) else { return };
         let count = output.read(&mut buffer[..most]);
         if count > 0 {
-            self.credit -= wire::cost(count);
+            self.credit -= protocol::cost(count);
             outbox.send(self.channel, &FromGuest::Data { stream, bytes: buffer[..count].to_vec() });
         }
     }

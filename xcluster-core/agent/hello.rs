@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::wire::{Hello, VERSION};
+use crate::protocol::{Hello, VERSION};
 
 /// Where the guest's init lists the scripts that failed, one a line.
 const FAILED: &str = "/run/xcluster/failed";

@@ -10,11 +10,11 @@ mod hello;
 mod outbox;
 mod port;
 mod process;
+mod protocol;
 mod retired;
 mod server;
 mod sys;
 mod watch;
-mod wire;
 
 use std::process::ExitCode;
 use std::{env, fs, io};

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::port::Port;
-use crate::wire::{self, FromGuest};
+use crate::protocol::{self, FromGuest};
 
 /// Above this many bytes no more output is read from commands and files.
 const HIGH_WATER: usize = 128 * 1024;
@@ -18,7 +18,7 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Queues one frame.
     pub(crate) fn send(&mut self, channel: u32, message: &FromGuest) {
-        wire::encode(channel, message, &mut self.bytes);
+        protocol::encode(channel, message, &mut self.bytes);
     }
 
     /// Queues what says that something could not be done.
@@ -63,5 +63,5 @@ impl Outbox {
 
 /// The most data that so many credits pay for in one frame.
 fn affordable(credit: u32) -> usize {
-    (credit as usize).saturating_sub(wire::HEADER).min(wire::CHUNK)
+    (credit as usize).saturating_sub(protocol::HEADER).min(protocol::CHUNK)
 }

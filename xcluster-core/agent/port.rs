@@ -5,8 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::PathBuf;
 
+use crate::protocol::PORT;
 use crate::sys;
-use crate::wire::PORT;
 
 /// A non-blocking byte stream to the host.
 #[derive(Debug)]

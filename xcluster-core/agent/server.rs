@@ -13,9 +13,9 @@ use crate::file::{Get, Put};
 use crate::hello::{hello, uptime_ms};
 use crate::outbox::Outbox;
 use crate::port::Port;
+use crate::protocol::{self, CHUNK, Decoder, Exec, FromGuest, Stream, ToGuest};
 use crate::retired::Retired;
 use crate::watch::{Source, Watch};
-use crate::wire::{self, CHUNK, Decoder, Exec, FromGuest, Stream, ToGuest};
 
 /// The agent's whole state.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Server {
                 self.decoder = Decoder::default();
                 self.outbox.clear();
                 let mut greeting = Vec::new();
-                wire::encode(0, &FromGuest::Hello(hello(0, self.uptime_ms)), &mut greeting);
+                protocol::encode(0, &FromGuest::Hello(hello(0, self.uptime_ms)), &mut greeting);
                 return self.port.greet_next_host(&greeting);
             }
             Some(count) => {
@@ -206,7 +206,7 @@ impl Server {
         match Get::begin(path) {
             Ok(get) => {
                 self.outbox.send(channel, &FromGuest::Opened { mode: get.mode, size: get.size });
-                self.begin(channel, Job::Get(get, wire::WINDOW));
+                self.begin(channel, Job::Get(get, protocol::WINDOW));
             }
             Err(error) => self.outbox.fail(channel, &format!("cannot read `{}`", path.display()), &error),
         }
@@ -222,7 +222,7 @@ impl Server {
         match self.jobs.get_mut(&channel) {
             Some(Job::Command(running)) => running.input(bytes, &mut self.outbox),
             Some(Job::Put(put)) => match put.write(bytes) {
-                Ok(()) => self.outbox.send(channel, &FromGuest::Credit(wire::cost(bytes.len()))),
+                Ok(()) => self.outbox.send(channel, &FromGuest::Credit(protocol::cost(bytes.len()))),
                 Err(error) => {
                     self.outbox.fail(channel, "cannot write the file", &error);
                     self.jobs.remove(&channel);
@@ -287,7 +287,7 @@ fn send_file(channel: u32, get: &mut Get, credit: &mut u32, outbox: &mut Outbox)
     }
     match get.read(&mut buffer[..most]) {
         Ok(Ok(count)) => {
-            *credit -= wire::cost(count);
+            *credit -= protocol::cost(count);
             outbox.send(channel, &FromGuest::Data { stream: Stream::Stdout, bytes: buffer[..count].to_vec() });
             false
         }

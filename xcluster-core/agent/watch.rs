@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
+use crate::protocol::Stream;
 use crate::sys::{self, POLLIN, POLLOUT, PollFd};
-use crate::wire::Stream;
 
 /// Whose descriptor it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

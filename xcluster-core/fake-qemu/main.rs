@@ -20,15 +20,15 @@ use xcluster_core::testing::fake_qemu::{behaviour, record, starts};
 const REFUSED: u8 = 1;
 
 fn main() -> ExitCode {
-    let mut words = std::env::args();
-    let program = PathBuf::from(words.next().unwrap_or_default());
-    let words: Vec<String> = words.collect();
-    if words.iter().any(|word| word == "--version" || word == "-version") {
+    let mut args = std::env::args();
+    let program = PathBuf::from(args.next().unwrap_or_default());
+    let args: Vec<String> = args.collect();
+    if args.iter().any(|arg| arg == "--version" || arg == "-version") {
         let _ = writeln!(io::stdout(), "QEMU emulator version 7.2.22 (fake)");
         return ExitCode::SUCCESS;
     }
     let folder = program.parent().unwrap_or(Path::new("."));
-    match run(folder, words) {
+    match run(folder, args) {
         Ok(code) => code,
         Err(error) => {
             complain(&format!("fake-qemu: {error}"));
@@ -37,9 +37,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(folder: &Path, words: Vec<String>) -> io::Result<ExitCode> {
-    let machine = Machine::read(&words)?;
-    record(folder, &machine.name, &words)?;
+fn run(folder: &Path, args: Vec<String>) -> io::Result<ExitCode> {
+    let machine = Machine::read(&args)?;
+    record(folder, &machine.name, &args)?;
     match behaviour(folder, &machine.name) {
         Behaviour::Boot => machine.boot(),
         Behaviour::Die { stderr, code, after: None } => {
@@ -80,7 +80,7 @@ fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// What the words say.
+/// What the args say.
 struct Machine {
     name: String,
     /// The ends of the character devices, by name.
@@ -90,9 +90,9 @@ struct Machine {
 }
 
 impl Machine {
-    fn read(words: &[String]) -> io::Result<Self> {
+    fn read(args: &[String]) -> io::Result<Self> {
         let values = |option: &'static str| {
-            words.iter().zip(words.iter().skip(1)).filter(move |(word, _)| *word == option).map(|(_, value)| value)
+            args.iter().zip(args.iter().skip(1)).filter(move |(arg, _)| *arg == option).map(|(_, value)| value)
         };
         let name = values("-name").next().and_then(|value| value.split(',').next()).unwrap_or("unnamed").to_owned();
         let mut chardevs = BTreeMap::new();

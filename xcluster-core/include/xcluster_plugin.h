@@ -10,10 +10,10 @@
 // The version of this interface. Both sides say theirs in the field `abi`, which is always the first.
 #define XCLUSTER_PLUGIN_ABI 1
 
-// Among whom a name is claimed: everybody on this host.
+// Among whom a name is locked: everybody on this host.
 #define XCLUSTER_PLACE_HOST 0
 
-// Among whom a name is claimed: everybody who uses the cluster's network namespace.
+// Among whom a name is locked: everybody who uses the cluster's network namespace.
 #define XCLUSTER_PLACE_NAMESPACE 1
 
 // The network namespace of the cluster.
@@ -66,10 +66,10 @@ struct xcluster_host {
   // Opens one of `XCLUSTER_NAMESPACE_…`, for setns(2) in a process of one thread. Returns a descriptor, close-on-exec, which is
   // the plugin's; -ENOENT if that is where this process is anyway.
   int (*open_namespace)(void *call, uint32_t which);
-  // Claims a name, such as a port's, among all clusters of one of `XCLUSTER_PLACE_…`. The claim lasts until it is released or
+  // Locks a name, such as a port's, among all clusters of one of `XCLUSTER_PLACE_…`. The host lock lasts until it is released or
   // the cluster ends, however that happens. Returns 0, also if this cluster has it already; -EADDRINUSE if another has it.
-  int (*claim)(void *call, uint32_t place, struct xcluster_text name);
-  // Releases a name. Returns 0, also if this cluster has no such claim.
+  int (*take_lock)(void *call, uint32_t place, struct xcluster_text name);
+  // Releases a name. Returns 0, also if this cluster has no such host lock.
   int (*release)(void *call, struct xcluster_text name);
 };
 

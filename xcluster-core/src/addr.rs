@@ -1,6 +1,6 @@
 //! Addresses: the one place that computes MAC, IPv4 and IPv6 addresses from the numbers of nets and nodes.
 //!
-//! The values are those of the shell version of xcluster; scripts and overlays rely on them.
+//! The values are those of the original xcluster; scripts and overlays rely on them.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -61,7 +61,7 @@ impl From<MacAddr> for String {
 
 /// The upper 96 bits of every IPv6 address of a cluster.
 ///
-/// Written as the shell version writes it, so that `PREFIX:192.168.1.7` is an address: the default `1000::1` gives
+/// Written as the original xcluster writes it, so that `PREFIX:192.168.1.7` is an address: the default `1000::1` gives
 /// `1000::1:192.168.1.7`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_those_of_the_shell_version() {
+    fn addresses_are_those_of_the_original_xcluster() {
         let addressing = Addressing::default();
         let (net, node) = (NetId::new(10), NodeId::new(201).unwrap());
         assert_eq!(addressing.mac(net, node).to_string(), "00:00:00:01:0a:c9");

@@ -21,9 +21,9 @@ use crate::cluster::{
 };
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
-use crate::host::namespace::Inside;
+use crate::host::namespace::NamespaceEntry;
 use crate::name::{ClusterName, NetId, NodeId};
-use crate::net::Wired;
+use crate::net::PortConfig;
 use crate::plan::Plan;
 
 /// A running cluster; see [`cluster::Cluster`].
@@ -88,7 +88,7 @@ impl Cluster {
     ///
     /// # Errors
     /// As [`cluster::Cluster::wire`].
-    pub fn wire(&self, node: impl IntoNodeId, net: NetId) -> Result<Wired, Error> {
+    pub fn wire(&self, node: impl IntoNodeId, net: NetId) -> Result<PortConfig, Error> {
         block_on(self.0.wire(node, net))
     }
 
@@ -100,7 +100,7 @@ impl Cluster {
         block_on(self.0.wire_by_name(node, net))
     }
 
-    /// Undoes the wiring of a NIC, if there is one.
+    /// Undoes the setup of a port, if there is one.
     ///
     /// # Errors
     /// As [`cluster::Cluster::unwire`].
@@ -149,7 +149,7 @@ impl Cluster {
     ///
     /// # Errors
     /// As [`cluster::Cluster::inside`].
-    pub fn inside(&self) -> Result<Option<Inside>, Error> {
+    pub fn inside(&self) -> Result<Option<NamespaceEntry>, Error> {
         block_on(self.0.inside())
     }
 

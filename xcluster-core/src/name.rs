@@ -21,7 +21,7 @@ pub enum NameError {
     #[error("`{0}` cannot name a cluster: use 1–{max} of a–z, 0–9, `-` and `_`, a letter or digit first", max = ClusterName::MAX)]
     Cluster(String),
     /// The text is no role.
-    #[error("`{0}` is not a role: use `nodes`, `routers` or `testers`")]
+    #[error("`{0}` is not a role: use `workers`, `routers` or `testers`")]
     Role(String),
 }
 
@@ -32,12 +32,13 @@ impl From<Infallible> for NameError {
     }
 }
 
-/// What a node is for, which its number tells: the ranges are those of the shell version of xcluster.
+/// What a node is for, which its number tells: the ranges are those of the original xcluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// A member of the cluster, 1–200.
-    Nodes,
+    /// A member of the cluster, 1–200; `nodes` in files and selectors means the same.
+    #[serde(alias = "nodes")]
+    Workers,
     /// A router between the cluster net and the external net, 201–220.
     Routers,
     /// A machine out in the world, 221–240.
@@ -46,12 +47,12 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of their numbers, which is also the order in which nodes are started.
-    pub const ALL: [Self; 3] = [Self::Nodes, Self::Routers, Self::Testers];
+    pub const ALL: [Self; 3] = [Self::Workers, Self::Routers, Self::Testers];
 
     /// The smallest and the largest number of a node with this role.
     pub const fn range(self) -> (u8, u8) {
         match self {
-            Self::Nodes => (1, 200),
+            Self::Workers => (1, 200),
             Self::Routers => (201, 220),
             Self::Testers => (221, 240),
         }
@@ -69,10 +70,10 @@ impl Role {
         first.checked_add(index).filter(|n| *n <= last).map(NodeId)
     }
 
-    /// The word for one of them: `node`, `router`, `tester`.
+    /// The word for one of them: `worker`, `router`, `tester`.
     pub const fn singular(self) -> &'static str {
         match self {
-            Self::Nodes => "node",
+            Self::Workers => "worker",
             Self::Routers => "router",
             Self::Testers => "tester",
         }
@@ -89,6 +90,8 @@ impl FromStr for Role {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
+        // A name that the role had before, which files may still use.
+        let text = if text == "nodes" { "workers" } else { text };
         Self::ALL.into_iter().find(|role| role.to_string() == text).ok_or_else(|| NameError::Role(text.to_owned()))
     }
 }
@@ -119,7 +122,7 @@ impl NodeId {
     /// What the node is for.
     pub fn role(self) -> Role {
         match self.0 {
-            0..=200 => Role::Nodes,
+            0..=200 => Role::Workers,
             201..=220 => Role::Routers,
             _ => Role::Testers,
         }
@@ -285,7 +288,7 @@ mod tests {
     #[test]
     fn the_number_gives_the_role() {
         let role = |n| NodeId::new(n).unwrap().role();
-        assert_eq!([role(1), role(200)], [Role::Nodes; 2]);
+        assert_eq!([role(1), role(200)], [Role::Workers; 2]);
         assert_eq!([role(201), role(220)], [Role::Routers; 2]);
         assert_eq!([role(221), role(240)], [Role::Testers; 2]);
     }
@@ -295,7 +298,7 @@ mod tests {
         assert_eq!(Role::Routers.node(0), NodeId::new(201).ok());
         assert_eq!(Role::Routers.node(19), NodeId::new(220).ok());
         assert_eq!(Role::Routers.node(20), None);
-        assert_eq!(Role::Nodes.node(255), None);
+        assert_eq!(Role::Workers.node(255), None);
     }
 
     #[test]

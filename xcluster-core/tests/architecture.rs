@@ -1,15 +1,15 @@
-//! The rules of the house that a compiler does not know: which rooms are pure, and which room may look into which.
+//! Rules that the compiler does not check: which modules are pure, and which module may use which.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms, lowest first. A room may use those before it and itself; `docs/architecture.md` says why.
-const ROOMS: &[&[&str]] = &[
+/// The modules, lowest first. A module may use those before it and itself; `docs/architecture.md` says why.
+const MODULES: &[&[&str]] = &[
     &["name", "error_chain"],
     &["addr"],
     &["topology"],
     &["host"],
-    // The seam names what the host lends to a backend, and does nothing with it.
+    // The backend API names what the host lends to a backend, and does nothing with it.
     &["net"],
     &["plan"],
     &["qemu", "guest"],
@@ -19,7 +19,7 @@ const ROOMS: &[&[&str]] = &[
     &["testing"],
 ];
 
-/// Rooms that touch nothing: no file, clock, environment, randomness or process.
+/// Modules that touch nothing: no file, clock, environment, randomness or process.
 const PURE: &[&str] = &[
     "name",
     "error_chain",
@@ -27,9 +27,9 @@ const PURE: &[&str] = &[
     "topology",
     "net",
     "plan",
-    "guest/topology.rs",
+    "guest/topology_overlay.rs",
     "qemu/command.rs",
-    "external/words.rs",
+    "external/script/qemu_args.rs",
     "external/plugin/abi.rs",
     "external/plugin/message.rs",
     "external/plugin/reply.rs",
@@ -39,15 +39,15 @@ const PURE: &[&str] = &[
 /// ioctl does, and both sides of the boundary to plugins, which is one of C.
 const UNSAFE: &[&str] = &[
     "host/namespace",
-    "host/family",
-    "host/passing.rs",
+    "host/process_tree",
+    "host/fd_passing.rs",
     "host/tap.rs",
-    "host/links",
+    "host/netlink",
     "external/plugin/host.rs",
     "external/plugin/instance.rs",
     "external/plugin/load.rs",
     "external/plugin/tokens.rs",
-    "external/plugin/export/asked.rs",
+    "external/plugin/export/host_client.rs",
     "external/plugin/export/mod.rs",
 ];
 
@@ -75,14 +75,14 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// Every source file of a room, with its text up to its tests.
-fn files(room: &Path) -> Vec<(PathBuf, String)> {
-    if room.is_dir() {
-        let entries = fs::read_dir(room).unwrap().map(|entry| entry.unwrap().path());
+/// Every source file of a module, with its text up to its tests.
+fn files(module: &Path) -> Vec<(PathBuf, String)> {
+    if module.is_dir() {
+        let entries = fs::read_dir(module).unwrap().map(|entry| entry.unwrap().path());
         return entries.filter(|path| path.is_dir() || is_rust(path)).flat_map(|path| files(&path)).collect();
     }
-    let path = if room.exists() { room.to_owned() } else { room.with_extension("rs") };
-    if path.file_stem().is_some_and(|stem| stem == "tests") || room.ends_with("tests") {
+    let path = if module.exists() { module.to_owned() } else { module.with_extension("rs") };
+    if path.file_stem().is_some_and(|stem| stem == "tests") || module.ends_with("tests") {
         return Vec::new();
     }
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -101,71 +101,71 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 #[test]
 fn everything_up_to_the_plan_is_pure() {
-    let mut sins = Vec::new();
-    for room in PURE {
-        for (path, text) in files(&source().join(room)) {
+    let mut violations = Vec::new();
+    for module in PURE {
+        for (path, text) in files(&source().join(module)) {
             for (number, line) in code(&text) {
                 if let Some(effect) = EFFECTS.iter().find(|effect| line.contains(**effect)) {
-                    sins.push(format!("{}:{number}: {effect}", path.display()));
+                    violations.push(format!("{}:{number}: {effect}", path.display()));
                 }
             }
         }
     }
-    assert!(sins.is_empty(), "pure rooms touch the world:\n{}", sins.join("\n"));
+    assert!(violations.is_empty(), "pure modules have effects:\n{}", violations.join("\n"));
 }
 
 #[test]
-fn rooms_only_look_at_rooms_below_them() {
-    let mut sins = Vec::new();
-    for (height, rooms) in ROOMS.iter().enumerate() {
-        let above: Vec<&str> = ROOMS[height + 1..].concat();
-        for room in rooms.iter().filter(|room| exists(room)) {
-            for (path, text) in files(&source().join(room)) {
+fn modules_use_only_modules_below_them() {
+    let mut violations = Vec::new();
+    for (height, modules) in MODULES.iter().enumerate() {
+        let above: Vec<&str> = MODULES[height + 1..].concat();
+        for module in modules.iter().filter(|module| exists(module)) {
+            for (path, text) in files(&source().join(module)) {
                 for (number, line) in code(&text) {
-                    let looks_up = |higher: &&&str| line.contains(&format!("crate::{higher}::"));
-                    if let Some(higher) = above.iter().find(looks_up) {
-                        sins.push(format!("{}:{number}: looks up at `{higher}`", path.display()));
+                    let uses_higher = |higher: &&&str| line.contains(&format!("crate::{higher}::"));
+                    if let Some(higher) = above.iter().find(uses_higher) {
+                        violations.push(format!("{}:{number}: uses `{higher}`", path.display()));
                     }
                 }
             }
         }
     }
-    assert!(sins.is_empty(), "rooms look up:\n{}", sins.join("\n"));
+    assert!(violations.is_empty(), "modules use modules above them:\n{}", violations.join("\n"));
 }
 
 #[test]
-fn every_room_has_its_place() {
+fn every_module_is_in_the_order() {
     for entry in fs::read_dir(source()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let known = ROOMS.iter().any(|rooms| rooms.contains(&name.as_str()));
-        assert!(known || name == "lib", "`{name}` has no place in the order of rooms");
+        let known = MODULES.iter().any(|modules| modules.contains(&name.as_str()));
+        assert!(known || name == "lib", "`{name}` has no place in the order of modules");
     }
 }
 
-fn exists(room: &str) -> bool {
-    let path = source().join(room);
+fn exists(module: &str) -> bool {
+    let path = source().join(module);
     path.is_dir() || path.with_extension("rs").exists()
 }
 
 #[test]
 fn unsafe_code_is_only_where_it_is_expected() {
     for (path, text) in files(&source()) {
-        if UNSAFE.iter().any(|room| path.starts_with(source().join(room))) {
+        if UNSAFE.iter().any(|module| path.starts_with(source().join(module))) {
             continue;
         }
         for (number, line) in code(&text) {
-            assert!(!line.contains("unsafe {"), "{}:{number}: unsafe code outside of its rooms", path.display());
+            assert!(!line.contains("unsafe {"), "{}:{number}: unsafe code where none is expected", path.display());
         }
     }
 }
 
 #[test]
-fn async_runtimes_and_netlink_stay_out_of_the_seam() {
+fn async_runtimes_and_netlink_stay_out_of_the_backend_api() {
     for (path, text) in files(&source().join("net")) {
         for (number, line) in code(&text) {
-            for foreign in ["tokio", "rtnetlink", "netlink", "nix"] {
-                assert!(!line.contains(foreign), "{}:{number}: `{foreign}` in the seam", path.display());
+            for foreign in ["tokio", "rtnetlink", "netlink_", "nix"] {
+                assert!(!line.contains(foreign), "{}:{number}: `{foreign}` in the backend API", path.display());
             }
         }
     }

@@ -2,20 +2,20 @@
 
 use xcluster_core::Builder;
 use xcluster_core::name::{NetId, NodeId, Role};
-use xcluster_core::net::{Capabilities, Net, NetBackend, NetError, Port, Registry, Site, VmToVm, Wired};
+use xcluster_core::net::{BackendContext, Capabilities, Net, NetBackend, NetError, Port, PortConfig, Registry, VmToVm};
 use xcluster_core::plan::{GuestSource, Identity, NodeBoot, Options, Plan, Readiness};
 use xcluster_core::topology::{NetKind, Topology};
 
-/// A backend on paper: plans only ask for its name and what it can do.
+/// A backend that does nothing: plans only ask for its name and what it can do.
 #[derive(Debug)]
-struct Paper {
+struct NoopBackend {
     name: &'static str,
     vm_to_vm: VmToVm,
     mtu_max: u16,
 }
 
 #[async_trait::async_trait]
-impl NetBackend for Paper {
+impl NetBackend for NoopBackend {
     fn name(&self) -> &str {
         self.name
     }
@@ -26,30 +26,30 @@ impl NetBackend for Paper {
         capabilities
     }
 
-    async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+    async fn preflight(&self, _: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
         unreachable!("a plan touches nothing")
     }
 
-    async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn create_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         unreachable!("a plan touches nothing")
     }
 
-    async fn setup(&self, _: &Site<'_>, _: &Port) -> Result<Wired, NetError> {
+    async fn setup(&self, _: &BackendContext<'_>, _: &Port) -> Result<PortConfig, NetError> {
         unreachable!("a plan touches nothing")
     }
 
-    async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> {
+    async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> {
         unreachable!("a plan touches nothing")
     }
 
-    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         unreachable!("a plan touches nothing")
     }
 }
 
-const HUB: Paper = Paper { name: "hub", vm_to_vm: VmToVm::Hub, mtu_max: 1500 };
-const SWITCH: Paper = Paper { name: "switch", vm_to_vm: VmToVm::Switch, mtu_max: 9000 };
-const MUTE: Paper = Paper { name: "mute", vm_to_vm: VmToVm::None, mtu_max: 1500 };
+const HUB: NoopBackend = NoopBackend { name: "hub", vm_to_vm: VmToVm::Hub, mtu_max: 1500 };
+const SWITCH: NoopBackend = NoopBackend { name: "switch", vm_to_vm: VmToVm::Switch, mtu_max: 9000 };
+const MUTE: NoopBackend = NoopBackend { name: "mute", vm_to_vm: VmToVm::None, mtu_max: 1500 };
 
 fn builder() -> Builder {
     Builder::new().name("golden").backend(SWITCH).backend(HUB).backend(MUTE)
@@ -82,7 +82,7 @@ fn five_nets_in_any_order_with_exceptions() {
         backend = "hub"
         [net.4]
         mtu = 2000
-        [role.nodes]
+        [role.workers]
         count = 2
         nets = [0, 3, 1, 4]
         [role.routers]
@@ -118,7 +118,7 @@ fn guests_that_bridge_two_hubs_are_refused() {
 }
 
 #[test]
-fn everything_that_a_backend_cannot_carry_is_said_at_once() {
+fn everything_that_a_backend_cannot_carry_is_reported_at_once() {
     let text = r#"
         [net.0]
         backend = "hubb"
@@ -155,7 +155,7 @@ fn a_guest_of_ones_own_configures_its_nets_itself() {
 }
 
 #[test]
-fn an_unknown_backend_is_said_once_with_those_that_exist() {
+fn an_unknown_backend_is_reported_once_with_those_that_exist() {
     let mut options = Options::default();
     options.backend = Some("ovs".to_owned());
     insta::assert_snapshot!(refusal(&builder().options(options)));
@@ -225,7 +225,7 @@ fn a_net_that_nobody_is_on_any_more_stays() {
 }
 
 #[test]
-fn everything_that_is_wrong_with_a_node_is_said_at_once() {
+fn everything_that_is_wrong_with_a_node_is_reported_at_once() {
     let mut boot = NodeBoot::new(node(7)).nets([1, 1]).memory(1).cpus(0).kernel_args("a\nb").expose([0]);
     boot.spec.bridges = Some(vec![vec![NetId::new(9), NetId::new(8)]]);
     let problems = default_plan().with_node(&boot, &registry()).unwrap_err();

@@ -1,4 +1,4 @@
-//! Claims about topologies: what can be read, what is wrong with what cannot, who ends up where.
+//! Tests of topologies: what can be read, what is wrong with what cannot, who ends up where.
 
 use xcluster_core::name::{NetId, NodeId, Role};
 use xcluster_core::topology::{Destination, Topology};
@@ -13,7 +13,7 @@ fn ids(topology: &Topology) -> Vec<u8> {
 }
 
 #[test]
-fn the_default_is_that_of_the_shell_version() {
+fn the_default_is_that_of_the_original_xcluster() {
     let topology = Topology::default();
     topology.check().unwrap();
     assert_eq!(ids(&topology), [1, 2, 3, 4, 201, 202]);
@@ -52,7 +52,7 @@ fn a_topology_survives_toml_and_json() {
         [net.3]
         kind = "other"
         mtu = 2000
-        [role.nodes]
+        [role.workers]
         ids = [10, 11]
         nets = [0, 3, 1]
         [role.routers]
@@ -80,8 +80,22 @@ fn a_topology_survives_toml_and_json() {
 }
 
 #[test]
+fn the_role_of_workers_may_be_called_nodes() {
+    let text = |role: &str| {
+        format!(
+            "[role.{role}]\ncount = 2\n[[route]]\non = \"{role}\"\nto = \"default\"\nvia = [{{ net = 1, node = 201 }}]\n"
+        )
+    };
+    let topology = Topology::from_toml(&text("nodes")).unwrap();
+    assert_eq!(topology, Topology::from_toml(&text("workers")).unwrap());
+    assert!(topology.to_toml().contains("[role.workers]"), "{}", topology.to_toml());
+    assert_eq!("nodes".parse::<Role>().unwrap(), Role::Workers);
+    assert!(problems("[role.nodes]\ncount = 201\n").contains("line 2"));
+}
+
+#[test]
 fn every_mistake_of_the_form_is_found_at_once_with_its_line() {
-    let text = "mtu = \"big\"\ncolour = 1\n[net.300]\n[net.1]\nkind = \"blue\"\n[role.nodes]\ncount = -1\n[node.241]\n[[route]]\non = \"all\"\nto = \"default\"\nvia = []\n";
+    let text = "mtu = \"big\"\ncolour = 1\n[net.300]\n[net.1]\nkind = \"blue\"\n[role.workers]\ncount = -1\n[node.241]\n[[route]]\non = \"all\"\nto = \"default\"\nvia = []\n";
     insta::assert_snapshot!(problems(text));
 }
 
@@ -110,7 +124,7 @@ on = 2
 to = "default"
 via = [{ net = 2, node = 201 }, { net = 1, node = 99 }]
 [[route]]
-on = "nodes"
+on = "workers"
 to = 2
 via = []
 [[masquerade]]
@@ -129,15 +143,15 @@ fn a_text_that_is_no_toml_says_where_it_stops_to_be() {
 
 #[test]
 fn what_a_backend_is_told_has_a_form_in_every_file() {
-    let told = r#"{"backend": {"x": {"a": null, "b": [1, {"c": null}], "d": 18446744073709551615, "e": 1.5}}}"#;
-    let problems = Topology::from_json(told).unwrap_err();
+    let reported = r#"{"backend": {"x": {"a": null, "b": [1, {"c": null}], "d": 18446744073709551615, "e": 1.5}}}"#;
+    let problems = Topology::from_json(reported).unwrap_err();
     let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
     assert_eq!(places, ["backend.x.a", "backend.x.b.1.c", "backend.x.d"]);
 }
 
 #[test]
 fn a_topology_without_nodes_is_refused() {
-    insta::assert_snapshot!(problems("[role.nodes]\ncount = 0\n[role.routers]\ncount = 0\n"));
+    insta::assert_snapshot!(problems("[role.workers]\ncount = 0\n[role.routers]\ncount = 0\n"));
 }
 
 proptest::proptest! {

@@ -1,4 +1,4 @@
-//! Claims about the way of a private namespace to the world. The world is another private namespace, which this program is
+//! Tests of the way of a private namespace to the world. The world is another private namespace, which this program is
 //! executed in once more: the machine's own networks have no part in it.
 
 use std::env;

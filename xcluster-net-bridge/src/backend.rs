@@ -5,16 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nix::unistd::getuid;
 use xcluster_core::net::{
-    Capabilities, HostAccess, Net, NetBackend, NetError, Port, Settings, Site, VmToVm, Wired, configure,
+    BackendContext, Capabilities, HostAccess, Net, NetBackend, NetError, Port, PortConfig, Settings, VmToVm, configure,
 };
 use xcluster_core::topology::{NetKind, Problems};
 
 use crate::config::BridgeConfig;
+use crate::state::BridgeState;
 use crate::tap::{self, NewTap};
-use crate::wiring::Wiring;
-use crate::{bridge, error, names, probe, vhost, words};
-use xcluster_core::host::links::Netlink;
-use xcluster_core::host::links::link::{Change, Which};
+use crate::{bridge, error, names, probe, qemu_args, vhost};
+use xcluster_core::host::netlink::Netlink;
+use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
 
 /// The index of `lo`, the first link of every network namespace.
 const LOOPBACK: u32 = 1;
@@ -38,12 +38,17 @@ impl BridgeBackend {
         Self { config }
     }
 
-    async fn wire(&self, site: &Site<'_>, port: &Port, wiring: &Wiring) -> Result<Wired, NetError> {
-        let bridge = wiring.bridge(port.net.id).ok_or_else(|| error::too_early("setup"))?;
+    async fn set_up(
+        &self,
+        context: &BackendContext<'_>,
+        port: &Port,
+        state: &BridgeState,
+    ) -> Result<PortConfig, NetError> {
+        let bridge = state.bridge(port.net.id).ok_or_else(|| error::too_early("setup"))?;
         let vhosts = vhost::open(self.config.vhost, self.config.queues.into())?;
         let tap = NewTap {
             name: &names::tap(port.net.id, port.node),
-            mark: &names::tap_mark(port.net.id, port.node, site.cluster, getuid().as_raw()),
+            mark: &names::tap_mark(port.net.id, port.node, context.cluster, getuid().as_raw()),
             group: names::group(port.net.id),
             mtu: port.net.mtu,
             controller: Some(bridge.index),
@@ -51,8 +56,8 @@ impl BridgeBackend {
             offloads: true,
             own_address: false,
         };
-        let queues = tap::make(site.needed_namespace()?, &wiring.netlink, &tap).await?;
-        Ok(Wired { kvm: words::tap(port, &queues, &vhosts), access: HostAccess::Inside(port.ipv4().into()) })
+        let queues = tap::make(context.needed_namespace()?, &state.netlink, &tap).await?;
+        Ok(PortConfig { kvm: qemu_args::tap(port, &queues, &vhosts), access: HostAccess::Inside(port.ipv4().into()) })
     }
 }
 
@@ -68,7 +73,7 @@ impl NetBackend for BridgeBackend {
     }
 
     /// Not durable: bridges go with their namespace. In one that has a name they may outlive an owner who is killed; then
-    /// the next cluster there knows them by their mark, and that nobody has claimed them, and makes them anew.
+    /// the next cluster there knows them by their mark, and that nobody has locked them, and makes them anew.
     fn capabilities(&self, _: NetKind) -> Capabilities {
         let mut capabilities = Capabilities::joining(VmToVm::Switch, Self::MTU_MAX);
         capabilities.host_access = true;
@@ -82,81 +87,84 @@ impl NetBackend for BridgeBackend {
         probe::probe()
     }
 
-    /// Claims the nets in the namespace: whoever has a net's bridge has it alone.
-    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
+    /// Locks the nets in the namespace: whoever has a net's bridge has it alone.
+    async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
         if let Some(refusal) = error::refusal(&self.config, nets) {
             return Err(refusal);
         }
-        let namespace = site.needed_namespace()?;
+        let namespace = context.needed_namespace()?;
         vhost::open(self.config.vhost, 1)?;
-        let wiring = match Wiring::of(site) {
-            Some(wiring) => wiring,
-            None => Wiring::begin(site, Netlink::connect(namespace)?),
+        let state = match BridgeState::of(context) {
+            Some(state) => state,
+            None => BridgeState::begin(context, Netlink::connect(namespace)?),
         };
         // A change of nothing is refused as any would be.
-        let permitted = wiring.netlink.change(Which::Index(LOOPBACK), &Change::default()).await;
-        permitted.map_err(|failure| error::refused(failure, namespace.wanted()))?;
-        let new = ports.iter().filter(|port| wiring.wired(port).is_none()).count();
+        let permitted = state.netlink.change(LinkSelector::Index(LOOPBACK), &LinkChange::default()).await;
+        permitted.map_err(|failure| error::refused(failure, namespace.netns()))?;
+        let new = ports.iter().filter(|port| state.port_config(port).is_none()).count();
         namespace.expect_tuns(1 + new * usize::from(self.config.queues));
         namespace.tun()?;
-        let claims = nets.iter().map(|net| names::claim(net.id));
-        site.claims.claim_all_in(namespace, claims).map_err(error::not_claimed)
+        let names = nets.iter().map(|net| names::lock_name(net.id));
+        context.host_locks.take_all_in(namespace, names).map_err(error::not_locked)
     }
 
-    async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        let wiring = claimed(site, net).ok_or_else(|| error::too_early("create_net"))?;
-        if wiring.bridge(net.id).is_some() {
+    async fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        let state = locked(context, net).ok_or_else(|| error::too_early("create_net"))?;
+        if state.bridge(net.id).is_some() {
             return Ok(());
         }
-        let (netlink, netns) = (&wiring.netlink, site.needed_namespace()?.wanted());
+        let (netlink, netns) = (&state.netlink, context.needed_namespace()?.netns());
         let bridge = bridge::find_or_make(netlink, netns, net).await?;
-        wiring.begin_bridge(net.id, bridge.clone());
-        bridge::finish(netlink, netns, site.cluster, net, &bridge).await?;
-        wiring.finish_bridge(net.id);
+        state.begin_bridge(net.id, bridge.clone());
+        bridge::finish(netlink, netns, context.cluster, net, &bridge).await?;
+        state.finish_bridge(net.id);
         Ok(())
     }
 
-    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
-        let wiring = claimed(site, &port.net).ok_or_else(|| error::too_early("setup"))?;
-        if let Some(wired) = wiring.wired(port) {
-            return Ok(wired);
+    async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
+        let state = locked(context, &port.net).ok_or_else(|| error::too_early("setup"))?;
+        if let Some(port_config) = state.port_config(port) {
+            return Ok(port_config);
         }
-        wiring.gone(port).await?;
-        let wired = self.wire(site, port, &wiring).await?;
-        wiring.keep(port, wired.clone());
-        Ok(wired)
+        state.wait_removed(port).await?;
+        let port_config = self.set_up(context, port, &state).await?;
+        state.keep(port, port_config.clone());
+        Ok(port_config)
     }
 
     /// The tap is on its way out then: the kernel takes some 20 ms for each, and many go at the same time.
     /// [`delete_net`](NetBackend::delete_net) waits for them.
-    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
-        let Some(wiring) = claimed(site, &port.net) else { return Ok(()) };
-        if let Some(wired) = wiring.forget(port) {
-            wiring.let_go(port, tokio::spawn(let_go(Arc::clone(&wiring), names::tap(port.net.id, port.node), wired)));
+    async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
+        let Some(state) = locked(context, &port.net) else { return Ok(()) };
+        if let Some(port_config) = state.forget(port) {
+            state.add_pending_removal(
+                port,
+                tokio::spawn(remove_tap(Arc::clone(&state), names::tap(port.net.id, port.node), port_config)),
+            );
         }
         Ok(())
     }
 
-    async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        let Some(wiring) = claimed(site, net) else { return Ok(()) };
-        let bridge = wiring.forget_bridge(net.id);
-        bridge::remove(&wiring.netlink, net, bridge.as_ref()).await?;
-        wiring.net_gone(net.id).await?;
-        site.claims.release([names::claim(net.id)]);
+    async fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        let Some(state) = locked(context, net) else { return Ok(()) };
+        let bridge = state.forget_bridge(net.id);
+        bridge::remove(&state.netlink, net, bridge.as_ref()).await?;
+        state.wait_net_removed(net.id).await?;
+        context.host_locks.release([names::lock_name(net.id)]);
         Ok(())
     }
 }
 
 /// With its last descriptor a tap goes; what is left of it is held by somebody who should not.
-async fn let_go(wiring: Arc<Wiring>, tap: String, wired: Wired) -> Result<(), NetError> {
+async fn remove_tap(state: Arc<BridgeState>, tap: String, port_config: PortConfig) -> Result<(), NetError> {
     // Closing waits for the kernel.
-    let _ = tokio::task::spawn_blocking(move || drop(wired)).await;
-    Ok(tap::remove(&wiring.netlink, &tap).await?)
+    let _ = tokio::task::spawn_blocking(move || drop(port_config)).await;
+    Ok(tap::remove(&state.netlink, &tap).await?)
 }
 
 /// What is remembered of a cluster whose net this is.
-fn claimed(site: &Site<'_>, net: &Net) -> Option<Arc<Wiring>> {
-    Wiring::of(site).filter(|_| site.claims.holds(&names::claim(net.id)))
+fn locked(context: &BackendContext<'_>, net: &Net) -> Option<Arc<BridgeState>> {
+    BridgeState::of(context).filter(|_| context.host_locks.holds(&names::lock_name(net.id)))
 }
 
 #[cfg(test)]
@@ -164,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_that_make_no_sense_are_told_by_their_place() {
+    fn settings_that_make_no_sense_are_reported_by_their_place() {
         let queues = |count: u8| Settings::from_iter([("queues".to_owned(), count.into())]);
         let told =
             |settings: &Settings| BridgeBackend::default().configured(settings).map(drop).map_err(|p| p.to_string());

@@ -1,4 +1,4 @@
-//! The bridge of a net: made and removed, or found prepared, borrowed and given back as it was. Whoever calls has claimed
+//! The bridge of a net: made and removed, or found prepared, borrowed and given back as it was. Whoever calls has locked
 //! the net, so that what clusters left of that name is nobody's.
 
 use xcluster_core::addr::Addressing;
@@ -8,9 +8,9 @@ use xcluster_core::net::{Net, NetError};
 
 use crate::error;
 use crate::names::{self, Owner};
-use xcluster_core::host::links::address::Address;
-use xcluster_core::host::links::link::{Change, Link, NewBridge, Which};
-use xcluster_core::host::links::{Failure, Netlink};
+use xcluster_core::host::netlink::address::Address;
+use xcluster_core::host::netlink::link::{Link, LinkChange, LinkSelector, NewBridge};
+use xcluster_core::host::netlink::{Netlink, NetlinkError};
 
 /// The addresses 01:80:c2:00:00:0E alone, which are those of LLDP: a bridge would keep such frames to itself.
 pub(crate) const FORWARD_LLDP: u16 = 1 << 0xe;
@@ -40,7 +40,7 @@ pub(crate) async fn find_or_make(netlink: &Netlink, netns: &Netns, net: &Net) ->
         match Owner::of(&link) {
             Owner::Prepared => return Ok(borrow(netlink, &link, net).await?),
             Owner::Cluster => clear(netlink, net, &link).await?,
-            Owner::Stranger => return Err(NetError::Conflict { object: name }),
+            Owner::Foreign => return Err(NetError::Conflict { object: name }),
         }
     }
     let bridge = NewBridge {
@@ -54,7 +54,7 @@ pub(crate) async fn find_or_make(netlink: &Netlink, netns: &Netns, net: &Net) ->
     Ok(Bridge { index: link.index, borrowed: None })
 }
 
-async fn borrow(netlink: &Netlink, link: &Link, net: &Net) -> Result<Bridge, Failure> {
+async fn borrow(netlink: &Netlink, link: &Link, net: &Net) -> Result<Bridge, NetlinkError> {
     let there = netlink.addresses(link.index).await?;
     let added = host_addresses(net).into_iter().filter(|address| !there.contains(address)).collect();
     Ok(Bridge { index: link.index, borrowed: Some(Borrowed { mtu: link.mtu, added }) })
@@ -73,9 +73,9 @@ pub(crate) async fn finish(
         Some(borrowed) => (None, borrowed.added.clone()),
         None => (Some(mark.as_str()), host_addresses(net).into()),
     };
-    let change = Change { alias, mtu: Some(net.mtu), up: Some(true), ..Change::default() };
+    let change = LinkChange { alias, mtu: Some(net.mtu), up: Some(true), ..LinkChange::default() };
     let finished = async {
-        netlink.change(Which::Index(bridge.index), &change).await?;
+        netlink.change(LinkSelector::Index(bridge.index), &change).await?;
         for address in addresses {
             netlink.add_address(bridge.index, address).await?;
         }
@@ -95,30 +95,30 @@ fn refuse_advertisements(net: &Net) {
     let _ = std::fs::write(&setting, "0");
 }
 
-/// Removes the bridge of a net, or gives it back, and all of the net's taps. What is not there, or a stranger's, is left
+/// Removes the bridge of a net, or gives it back, and all of the net's taps. What is not there, or foreign, is left
 /// alone.
-pub(crate) async fn remove(netlink: &Netlink, net: &Net, bridge: Option<&Bridge>) -> Result<(), Failure> {
+pub(crate) async fn remove(netlink: &Netlink, net: &Net, bridge: Option<&Bridge>) -> Result<(), NetlinkError> {
     netlink.remove_group(names::group(net.id)).await?;
     let Some(link) = netlink.link(&names::bridge(net.id)).await? else { return Ok(()) };
     match (Owner::of(&link), bridge.and_then(|bridge| bridge.borrowed.as_ref())) {
-        (Owner::Cluster, _) => netlink.remove(Which::Index(link.index)).await,
+        (Owner::Cluster, _) => netlink.remove(LinkSelector::Index(link.index)).await,
         (Owner::Prepared, Some(borrowed)) => give_back(netlink, link.index, borrowed).await,
-        (Owner::Prepared | Owner::Stranger, _) => Ok(()),
+        (Owner::Prepared | Owner::Foreign, _) => Ok(()),
     }
 }
 
 /// Removes a bridge that is a cluster's, and the taps that were its ports.
-async fn clear(netlink: &Netlink, net: &Net, bridge: &Link) -> Result<(), Failure> {
+async fn clear(netlink: &Netlink, net: &Net, bridge: &Link) -> Result<(), NetlinkError> {
     netlink.remove_group(names::group(net.id)).await?;
-    netlink.remove(Which::Index(bridge.index)).await
+    netlink.remove(LinkSelector::Index(bridge.index)).await
 }
 
-async fn give_back(netlink: &Netlink, index: u32, borrowed: &Borrowed) -> Result<(), Failure> {
+async fn give_back(netlink: &Netlink, index: u32, borrowed: &Borrowed) -> Result<(), NetlinkError> {
     for address in &borrowed.added {
         netlink.remove_address(index, *address).await?;
     }
     let mtu = u16::try_from(borrowed.mtu).ok();
-    netlink.change(Which::Index(index), &Change { mtu, ..Change::default() }).await
+    netlink.change(LinkSelector::Index(index), &LinkChange { mtu, ..LinkChange::default() }).await
 }
 
 fn host_addresses(net: &Net) -> [Address; 2] {

@@ -1,17 +1,17 @@
-//! What the kernel's words mean here, and how the seam's few kinds say it: what a host lacks, and which command gives it.
+//! What the kernel's words mean here, and how the few kinds of the backend API say it: what a host lacks, and which command gives it.
 
 use std::io;
 
 use nix::errno::Errno;
-use xcluster_core::host::{ClaimError, Netns};
+use xcluster_core::host::{HostLockError, Netns};
 use xcluster_core::net::{Net, NetError};
 
 use crate::backend::BridgeBackend;
 use crate::config::BridgeConfig;
-use xcluster_core::host::links::Failure;
+use xcluster_core::host::netlink::NetlinkError;
 
 /// Why a bridge could not be made.
-pub(crate) fn no_bridge(failure: Failure, name: &str, netns: &Netns) -> NetError {
+pub(crate) fn no_bridge(failure: NetlinkError, name: &str, netns: &Netns) -> NetError {
     match failure.errno() {
         // Which of them depends on whether the kernel could not find the module or was built without.
         Some(Errno::EOPNOTSUPP | Errno::ENOPKG) => NetError::Unsupported {
@@ -24,7 +24,7 @@ pub(crate) fn no_bridge(failure: Failure, name: &str, netns: &Netns) -> NetError
 }
 
 /// Why a link could not be changed.
-pub(crate) fn refused(failure: Failure, netns: &Netns) -> NetError {
+pub(crate) fn refused(failure: NetlinkError, netns: &Netns) -> NetError {
     match failure.errno() {
         Some(Errno::EPERM) => no_privilege(netns),
         _ => failure.into(),
@@ -58,12 +58,12 @@ pub(crate) fn no_vhost(source: &io::Error) -> NetError {
 }
 
 /// Why a bridge is not this cluster's to use.
-pub(crate) fn not_claimed(error: ClaimError) -> NetError {
+pub(crate) fn not_locked(error: HostLockError) -> NetError {
     match error {
-        ClaimError::Taken { what, holder } => {
+        HostLockError::Taken { what, holder } => {
             NetError::InUse { what: what.replacen("bridge/", "bridge ", 1), by: format!("the cluster of {holder}") }
         }
-        other => NetError::Other { message: "cannot claim the bridges".to_owned(), source: Some(Box::new(other)) },
+        other => NetError::Other { message: "cannot lock the bridges".to_owned(), source: Some(Box::new(other)) },
     }
 }
 
@@ -88,8 +88,8 @@ mod tests {
 
     use super::*;
 
-    fn failure(errno: Errno) -> Failure {
-        Failure::new("make bridge `xcbr1`", errno.into())
+    fn failure(errno: Errno) -> NetlinkError {
+        NetlinkError::new("make bridge `xcbr1`", errno.into())
     }
 
     fn check(error: &NetError, text: &str, remedy: Option<&str>) {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_lacks_is_said_with_the_command_that_helps() {
+    fn what_the_kernel_lacks_is_reported_with_the_command_that_helps() {
         let here = Netns::Here;
         let none = no_bridge(failure(Errno::EOPNOTSUPP), "xcbr1", &here);
         check(&none, "this kernel has no bridges", Some("sudo modprobe bridge"));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn other_words_say_what_was_attempted() {
+    fn other_errors_say_what_was_attempted() {
         let error = no_bridge(failure(Errno::ENFILE), "xcbr1", &Netns::Private);
         check(&error, "cannot make bridge `xcbr1`", None);
         check(&no_tap(Errno::ENODEV, "xcbr1_t1", &Netns::Private), "cannot make tap `xcbr1_t1`", None);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_cannot_be_carried_is_said_at_once() {
+    fn everything_that_cannot_be_carried_is_reported_at_once() {
         let mut net = Net::new(NetId::new(3));
         net.mtu = u16::MAX;
         let error = refusal(&BridgeConfig::default().with_queues(0), &[net]).unwrap();

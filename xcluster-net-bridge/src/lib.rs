@@ -8,10 +8,10 @@ mod names;
 
 pub mod prepared;
 mod probe;
+mod qemu_args;
+mod state;
 mod tap;
 mod vhost;
-mod wiring;
-mod words;
 
 pub use backend::BridgeBackend;
 pub use config::{BridgeConfig, Vhost};

@@ -1,12 +1,12 @@
 //! What bridges and taps are called, and by what it is known whose they are. Pure.
 //!
-//! A name follows from net and node alone, as in the shell version, so that scripts and people find it. The mark is the link's
+//! A name follows from net and node alone, as in the original xcluster, so that scripts and people find it. The mark is the link's
 //! alias, which `ip link` shows. A bridge is made first and marked then: what says whose it is in between is its group, which
 //! it is made with. All links of a net are in one group, so that the kernel removes them all at once.
 
 use xcluster_core::name::{ClusterName, NetId, NodeId};
 
-use xcluster_core::host::links::link::Link;
+use xcluster_core::host::netlink::link::Link;
 
 /// The alias of a bridge that `xcluster nsadd` made: clusters use it as it is, and never remove it.
 pub const PREPARED_MARK: &str = "xcluster: nsadd";
@@ -25,7 +25,7 @@ pub(crate) enum Owner {
     /// The namespace's: a bridge for clusters to use.
     Prepared,
     /// Anybody else's.
-    Stranger,
+    Foreign,
 }
 
 impl Owner {
@@ -35,7 +35,7 @@ impl Owner {
         } else if link.alias == PREPARED_MARK && link.kind == "bridge" {
             Self::Prepared
         } else {
-            Self::Stranger
+            Self::Foreign
         }
     }
 }
@@ -55,8 +55,8 @@ pub(crate) fn group(net: NetId) -> u32 {
     GROUPS | u32::from(net.number())
 }
 
-/// What a cluster claims before it touches a net's bridge.
-pub(crate) fn claim(net: NetId) -> String {
+/// What a cluster locks before it touches a net's bridge.
+pub(crate) fn lock_name(net: NetId) -> String {
     format!("bridge/{}", bridge(net))
 }
 
@@ -89,15 +89,15 @@ mod tests {
         check(&tap_mark(net, node, &cluster, 1000), "tun", 0, Owner::Cluster);
         check("", "bridge", group(net), Owner::Cluster);
         check("", "bridge", group(NetId::new(255)), Owner::Cluster);
-        check("", "bridge", group(net) << 1, Owner::Stranger);
+        check("", "bridge", group(net) << 1, Owner::Foreign);
         check(PREPARED_MARK, "bridge", 0, Owner::Prepared);
-        check(PREPARED_MARK, "dummy", 0, Owner::Stranger);
-        check("xcluster: nsadd or so", "bridge", 0, Owner::Stranger);
-        check("", "bridge", 0, Owner::Stranger);
+        check(PREPARED_MARK, "dummy", 0, Owner::Foreign);
+        check("xcluster: nsadd or so", "bridge", 0, Owner::Foreign);
+        check("", "bridge", 0, Owner::Foreign);
     }
 
     #[test]
-    fn names_are_those_of_the_shell_version() {
+    fn names_are_those_of_the_original_xcluster() {
         assert_eq!(bridge(NetId::new(2)), "xcbr2");
         assert_eq!(tap(NetId::new(2), NodeId::new(201).unwrap()), "xcbr2_t201");
         assert!(tap(NetId::new(255), NodeId::new(240).unwrap()).len() < nix::libc::IFNAMSIZ);

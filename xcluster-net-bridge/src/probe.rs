@@ -9,8 +9,8 @@ use xcluster_core::net::NetError;
 use crate::error;
 use crate::names;
 use crate::tap::{self, NewTap};
-use xcluster_core::host::links::Netlink;
-use xcluster_core::host::links::link::NewBridge;
+use xcluster_core::host::netlink::Netlink;
+use xcluster_core::host::netlink::link::NewBridge;
 
 const BRIDGE: &str = "xcbr0";
 const TAP: &str = "xcbr0_t1";

@@ -1,20 +1,20 @@
 //! The taps of a cluster: which links in their place may be removed, and what the kernel's words about them mean. How a tap is
-//! made is the affair of `xcluster_core::host::links`.
+//! made is the affair of `xcluster_core::host::netlink`.
 
 use xcluster_core::host::Namespace;
-use xcluster_core::host::links::link::Link;
-use xcluster_core::host::links::tap::{self, TapError};
-use xcluster_core::host::links::{Failure, Netlink};
+use xcluster_core::host::netlink::link::Link;
+use xcluster_core::host::netlink::tap::{self, TapError};
+use xcluster_core::host::netlink::{Netlink, NetlinkError};
 use xcluster_core::net::NetError;
 
 use crate::error;
 use crate::names::Owner;
 
-pub(crate) use xcluster_core::host::links::tap::{NewTap, Queues};
+pub(crate) use xcluster_core::host::netlink::tap::{NewTap, Queues};
 
 /// Makes a tap and joins it to its bridge. Where that fails nothing is left.
 pub(crate) async fn make(namespace: &Namespace, netlink: &Netlink, tap: &NewTap<'_>) -> Result<Queues, NetError> {
-    let netns = namespace.wanted();
+    let netns = namespace.netns();
     tap::make(namespace, netlink, tap, is_ours).await.map_err(|error| match error {
         TapError::Refused { name, errno } => error::no_tap(errno, &name, netns),
         TapError::Link(failure) => error::refused(failure, netns),
@@ -22,8 +22,8 @@ pub(crate) async fn make(namespace: &Namespace, netlink: &Netlink, tap: &NewTap<
     })
 }
 
-/// Removes what is left of a tap, if anything is. A stranger's link of its name is left alone.
-pub(crate) async fn remove(netlink: &Netlink, name: &str) -> Result<(), Failure> {
+/// Removes what is left of a tap, if anything is. A foreign link of its name is left alone.
+pub(crate) async fn remove(netlink: &Netlink, name: &str) -> Result<(), NetlinkError> {
     tap::remove(netlink, name, is_ours).await
 }
 

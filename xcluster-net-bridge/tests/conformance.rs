@@ -1,4 +1,4 @@
-//! The contract of network backends, kept by the bridge backend in each of its three homes.
+//! The contract of network backends, kept by the bridge backend in each of its three netns modes.
 
 mod inside;
 
@@ -11,10 +11,10 @@ use xcluster_core::external::{PluginBackend, PluginConfig};
 use xcluster_core::host::Netns;
 use xcluster_core::host::namespace::NamedNetns;
 use xcluster_core::name::NetId;
-use xcluster_core::net::{Net, NetBackend, Site};
-use xcluster_core::testing::conformance::{Stranger, Subject, trials};
+use xcluster_core::net::{BackendContext, Net, NetBackend};
+use xcluster_core::testing::conformance::{ForeignObjects, Subject, trials};
 use xcluster_core::testing::harness::Test;
-use xcluster_core::testing::{Failed, ensure, harness};
+use xcluster_core::testing::{TestFailure, ensure, harness};
 use xcluster_net_bridge::{BridgeBackend, BridgeConfig};
 
 use inside::Links;
@@ -27,9 +27,9 @@ fn main() -> ExitCode {
 fn tests() -> Vec<Test> {
     let named = NamedNetns::new("prepared").map(Netns::Named).expect("it is a name");
     let tests = [Netns::Private, Netns::Here, named].into_iter().flat_map(|netns| {
-        let home = netns.to_string();
+        let netns_mode = netns.to_string();
         trials(&subject(netns)).into_iter().map(move |mut trial| {
-            trial.name = format!("{home}: {}", trial.name);
+            trial.name = format!("{netns_mode}: {}", trial.name);
             trial.into_test()
         })
     });
@@ -40,11 +40,11 @@ fn tests() -> Vec<Test> {
 fn as_a_plugin() -> impl Iterator<Item = Test> {
     let named = NamedNetns::new("prepared").map(Netns::Named).expect("it is a name");
     [Netns::Private, named].into_iter().flat_map(|netns| {
-        let home = netns.to_string();
+        let netns_mode = netns.to_string();
         let subject = Subject::new(|| Arc::new(plugin()) as Arc<dyn NetBackend>);
-        let subject = subject.in_netns(netns).with_stranger(SomebodysBridge::default());
+        let subject = subject.in_netns(netns).with_foreign_objects(ForeignBridge::default());
         trials(&subject).into_iter().map(move |mut trial| {
-            trial.name = format!("plugin: {home}: {}", trial.name);
+            trial.name = format!("plugin: {netns_mode}: {}", trial.name);
             trial.into_test()
         })
     })
@@ -72,27 +72,27 @@ fn several_queues() -> impl Iterator<Item = Test> {
 fn subject(netns: Netns) -> Subject {
     Subject::new(|| Arc::new(BridgeBackend::default()) as Arc<dyn NetBackend>)
         .in_netns(netns)
-        .with_stranger(SomebodysBridge::default())
+        .with_foreign_objects(ForeignBridge::default())
 }
 
 /// Somebody who has a bridge of that name, without a mark, for reasons of his own.
 #[derive(Debug, Default)]
-struct SomebodysBridge {
+struct ForeignBridge {
     planted: Mutex<BTreeMap<NetId, String>>,
 }
 
 #[async_trait(?Send)]
-impl Stranger for SomebodysBridge {
-    async fn plant(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        let (links, name) = (Links::of(site.needed_namespace()?)?, format!("xcbr{}", net.id));
+impl ForeignObjects for ForeignBridge {
+    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
+        let (links, name) = (Links::of(context.needed_namespace()?)?, format!("xcbr{}", net.id));
         links.make_bridge(&name).await?;
         let looks = links.looks(&name).await?;
         self.planted.lock().unwrap_or_else(PoisonError::into_inner).insert(net.id, looks);
         Ok(())
     }
 
-    async fn remove_intact(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        let (links, name) = (Links::of(site.needed_namespace()?)?, format!("xcbr{}", net.id));
+    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
+        let (links, name) = (Links::of(context.needed_namespace()?)?, format!("xcbr{}", net.id));
         let before = self.planted.lock().unwrap_or_else(PoisonError::into_inner).remove(&net.id);
         let now = links.looks(&name).await?;
         ensure(before.as_deref() == Some(&now), || format!("it was {before:?} and is {now}"))?;

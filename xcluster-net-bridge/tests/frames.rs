@@ -7,7 +7,7 @@ use nix::unistd::{read, write};
 use xcluster_core::host::Netns;
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::{Net, NetBackend, Port};
-use xcluster_core::testing::{Failed, Stage, ensure};
+use xcluster_core::testing::{TestContext, TestFailure, ensure};
 use xcluster_net_bridge::BridgeBackend;
 
 xcluster_core::harness![
@@ -25,32 +25,32 @@ const SOON: u16 = 20_000;
 
 /// Two taps on one bridge.
 struct Pair {
-    _stage: Stage,
+    _stage: TestContext,
     first: Tap,
     second: Tap,
 }
 
 impl Pair {
-    async fn new(mtu: u16) -> Result<Self, Failed> {
-        let (stage, backend) = (Stage::in_netns("frames", &Netns::Private)?, BridgeBackend::default());
+    async fn new(mtu: u16) -> Result<Self, TestFailure> {
+        let (test_context, backend) = (TestContext::in_netns("frames", &Netns::Private)?, BridgeBackend::default());
         let mut net = Net::new(NetId::CLUSTER);
         net.mtu = mtu;
         let ports = [Port::new(NodeId::new(1)?, net.clone(), 0), Port::new(NodeId::new(2)?, net.clone(), 0)];
-        backend.preflight(&stage.site(), std::slice::from_ref(&net), &ports).await?;
-        backend.create_net(&stage.site(), &net).await?;
+        backend.preflight(&test_context.context(), std::slice::from_ref(&net), &ports).await?;
+        backend.create_net(&test_context.context(), &net).await?;
         let mut taps = Vec::new();
         for port in &ports {
-            let wired = backend.setup(&stage.site(), port).await?;
-            let tap = wired.kvm.descriptors().get("tap1").ok_or_else(|| Failed::new("there is no tap"))?;
+            let port_config = backend.setup(&test_context.context(), port).await?;
+            let tap = port_config.kvm.descriptors().get("tap1").ok_or_else(|| TestFailure::new("there is no tap"))?;
             taps.push(Tap::new(tap)?);
         }
-        let second = taps.pop().ok_or_else(|| Failed::new("no second tap"))?;
-        let first = taps.pop().ok_or_else(|| Failed::new("no first tap"))?;
-        Ok(Self { _stage: stage, first, second })
+        let second = taps.pop().ok_or_else(|| TestFailure::new("no second tap"))?;
+        let first = taps.pop().ok_or_else(|| TestFailure::new("no first tap"))?;
+        Ok(Self { _stage: test_context, first, second })
     }
 
     /// A frame with this header for offloads comes out as it went in.
-    fn check(&self, header: &[u8; HEADER], frame: &[u8]) -> Result<(), Failed> {
+    fn check(&self, header: &[u8; HEADER], frame: &[u8]) -> Result<(), TestFailure> {
         self.first.send(header, frame)?;
         self.second.wait_for(frame)
     }
@@ -60,17 +60,17 @@ impl Pair {
 struct Tap(OwnedFd);
 
 impl Tap {
-    fn new(tap: &OwnedFd) -> Result<Self, Failed> {
+    fn new(tap: &OwnedFd) -> Result<Self, TestFailure> {
         Ok(Self(tap.try_clone()?))
     }
 
-    fn send(&self, header: &[u8; HEADER], frame: &[u8]) -> Result<(), Failed> {
+    fn send(&self, header: &[u8; HEADER], frame: &[u8]) -> Result<(), TestFailure> {
         write(&self.0, &[&header[..], frame].concat())?;
         Ok(())
     }
 
     /// The next frame, whoever sent it: the host's end of the bridge looks for neighbours.
-    fn receive(&self) -> Result<Vec<u8>, Failed> {
+    fn receive(&self) -> Result<Vec<u8>, TestFailure> {
         let ready = poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], SOON)?;
         ensure(ready == 1, || "no frame came in time".to_owned())?;
         let mut room = vec![0; 128 * 1024];
@@ -79,7 +79,7 @@ impl Tap {
         Ok(room[HEADER..length].to_vec())
     }
 
-    fn wait_for(&self, frame: &[u8]) -> Result<(), Failed> {
+    fn wait_for(&self, frame: &[u8]) -> Result<(), TestFailure> {
         loop {
             let received = self.receive()?;
             if received.get(6..12) == frame.get(6..12) {
@@ -105,13 +105,13 @@ const PLAIN: [u8; HEADER] = [0; HEADER];
 /// IEEE 802 Local Experimental Ethertype 1.
 const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
 
-async fn lldp_passes() -> Result<(), Failed> {
+async fn lldp_passes() -> Result<(), TestFailure> {
     let pair = Pair::new(1500).await?;
     pair.check(&PLAIN, &frame([0x01, 0x80, 0xc2, 0, 0, 0x0e], &[0x88, 0xcc], 100))
 }
 
 /// A spanning tree is not: nobody here keeps one, and the host must not hear of ours.
-async fn what_else_bridges_keep_to_themselves_stays() -> Result<(), Failed> {
+async fn what_else_bridges_keep_to_themselves_stays() -> Result<(), TestFailure> {
     let pair = Pair::new(1500).await?;
     let pause = frame([0x01, 0x80, 0xc2, 0, 0, 0x01], &[0x88, 0x08], 60);
     pair.first.send(&PLAIN, &pause)?;
@@ -119,7 +119,7 @@ async fn what_else_bridges_keep_to_themselves_stays() -> Result<(), Failed> {
     pair.check(&PLAIN, &frame(EVERYONE, &EXPERIMENT, 60))
 }
 
-async fn tagged_frames_pass_with_their_tag() -> Result<(), Failed> {
+async fn tagged_frames_pass_with_their_tag() -> Result<(), TestFailure> {
     let pair = Pair::new(1500).await?;
     for tag in [100_u16, 4094] {
         let [high, low] = tag.to_be_bytes();
@@ -129,7 +129,7 @@ async fn tagged_frames_pass_with_their_tag() -> Result<(), Failed> {
     pair.check(&PLAIN, &frame(EVERYONE, &[&[0x81, 0, 0, 7], &EXPERIMENT[..]].concat(), 1500 + 14 + 4))
 }
 
-async fn jumbo_frames_pass_whole() -> Result<(), Failed> {
+async fn jumbo_frames_pass_whole() -> Result<(), TestFailure> {
     for mtu in [9000, BridgeBackend::MTU_MAX] {
         let pair = Pair::new(mtu).await?;
         pair.check(&PLAIN, &frame(EVERYONE, &EXPERIMENT, usize::from(mtu) + 14))?;
@@ -138,7 +138,7 @@ async fn jumbo_frames_pass_whole() -> Result<(), Failed> {
 }
 
 /// With offloads, a guest hands over up to 64 KiB of TCP at once, and another guest takes them so.
-async fn a_large_segment_passes_in_one_piece() -> Result<(), Failed> {
+async fn a_large_segment_passes_in_one_piece() -> Result<(), TestFailure> {
     let pair = Pair::new(1500).await?;
     pair.second.take_segments()?;
     let segment = tcp_segment(30_000);
@@ -158,7 +158,7 @@ nix::ioctl_write_int_bad!(
 
 impl Tap {
     /// As QEMU says for a guest that takes them: `TUN_F_CSUM` and `TUN_F_TSO4`.
-    fn take_segments(&self) -> Result<(), Failed> {
+    fn take_segments(&self) -> Result<(), TestFailure> {
         // SAFETY: the descriptor is open, and the request takes a number.
         unsafe { tun_set_offload(self.0.as_raw_fd(), 1 | 2) }?;
         Ok(())
@@ -186,7 +186,7 @@ fn tcp_segment(payload: u16) -> Vec<u8> {
 
 /// The sum of RFC 1071, not complemented.
 fn sum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
-    let sum: u32 = words.sum();
+    let halfwords = bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+    let sum: u32 = halfwords.sum();
     ((sum & 0xffff) + (sum >> 16)) as u16
 }

@@ -7,8 +7,8 @@ use tokio::sync::Barrier;
 use xcluster_core::host::Netns;
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::{Net, NetBackend, Port};
-use xcluster_core::testing::lab::is_usable;
-use xcluster_core::testing::{Failed, Stage};
+use xcluster_core::testing::cluster_harness::is_usable;
+use xcluster_core::testing::{TestContext, TestFailure};
 use xcluster_net_bridge::BridgeBackend;
 
 const CLUSTERS: usize = 20;
@@ -33,18 +33,18 @@ fn look() -> Seen {
 }
 
 /// A cluster whose taps are all there when the others' are.
-async fn cluster(number: usize, together: Arc<Barrier>) -> Result<(), Failed> {
-    let stage = Stage::in_netns(&format!("private-{number}"), &Netns::Private)?;
+async fn cluster(number: usize, together: Arc<Barrier>) -> Result<(), TestFailure> {
+    let test_context = TestContext::in_netns(&format!("private-{number}"), &Netns::Private)?;
     let (backend, net) = (BridgeBackend::default(), Net::new(NetId::CLUSTER));
     let nodes = (1..=TAPS).map(NodeId::new).collect::<Result<Vec<_>, _>>()?;
     let ports: Vec<Port> = nodes.iter().map(|node| Port::new(*node, net.clone(), 0)).collect();
     let made = async {
-        backend.preflight(&stage.site(), std::slice::from_ref(&net), &ports).await?;
-        backend.create_net(&stage.site(), &net).await?;
+        backend.preflight(&test_context.context(), std::slice::from_ref(&net), &ports).await?;
+        backend.create_net(&test_context.context(), &net).await?;
         for port in &ports {
-            backend.setup(&stage.site(), port).await?;
+            backend.setup(&test_context.context(), port).await?;
         }
-        Ok::<(), Failed>(())
+        Ok::<(), TestFailure>(())
     };
     let made = made.await;
     // Who fails must not keep the others waiting.

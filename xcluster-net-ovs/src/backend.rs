@@ -7,18 +7,20 @@ use async_trait::async_trait;
 use nix::errno::Errno;
 use xcluster_core::host::Namespace;
 use xcluster_core::host::folder::remove_in;
-use xcluster_core::host::links::Netlink;
-use xcluster_core::host::links::link::{Change, Which};
-use xcluster_core::net::{Capabilities, Net, NetBackend, NetError, Port, Settings, Site, VmToVm, Wired, configure};
+use xcluster_core::host::netlink::Netlink;
+use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
+use xcluster_core::net::{
+    BackendContext, Capabilities, Net, NetBackend, NetError, Port, PortConfig, Settings, VmToVm, configure,
+};
 use xcluster_core::topology::{NetKind, Problems};
 
 use crate::config::{Instance, OvsConfig};
-use crate::names::{self, DATAPATH_CLAIM, Names};
-use crate::net::Place;
+use crate::names::{self, DATAPATH_LOCK, Names};
+use crate::net::NetContext;
 use crate::programs::Programs;
+use crate::state::OvsState;
 use crate::switch::Switch;
-use crate::wiring::Wiring;
-use crate::{check, error, flows, net, port, probe, rows, sweep, tunnel};
+use crate::{check, error, flows, gc, net, port, probe, row_owner, tunnel};
 
 /// The index of `lo`, the first link of every network namespace.
 const LOOPBACK: u32 = 1;
@@ -45,14 +47,14 @@ impl OvsBackend {
         Self { config: Arc::new(config) }
     }
 
-    /// Removes from the host's Open vSwitch what clusters of this user left there whose owners were killed; see [`sweep`].
+    /// Removes from the host's Open vSwitch what clusters of this user left there whose owners were killed; see [`gc`].
     ///
     /// # Errors
-    /// Those of [`sweep`].
+    /// Those of [`gc`].
     ///
-    /// [`sweep`]: crate::sweep
-    pub async fn sweep(&self) -> Result<Vec<String>, NetError> {
-        sweep::sweep(&self.config).await
+    /// [`gc`]: crate::gc
+    pub async fn gc(&self) -> Result<Vec<String>, NetError> {
+        gc::gc(&self.config).await
     }
 
     fn is_private(&self) -> bool {
@@ -60,72 +62,82 @@ impl OvsBackend {
     }
 
     /// Where the switch is: the host's is where we are.
-    fn namespace<'a>(&self, site: &Site<'a>, wiring: &'a Wiring) -> Result<&'a Namespace, NetError> {
-        if self.is_private() { site.needed_namespace() } else { Ok(&wiring.here) }
+    fn namespace<'a>(&self, context: &BackendContext<'a>, state: &'a OvsState) -> Result<&'a Namespace, NetError> {
+        if self.is_private() { context.needed_namespace() } else { Ok(&state.here) }
     }
 
     /// What is remembered of a cluster, or begun to be.
-    fn wiring(&self, site: &Site<'_>) -> Result<Arc<Wiring>, NetError> {
-        match Wiring::of(site) {
-            Some(wiring) => Ok(wiring),
+    fn state(&self, context: &BackendContext<'_>) -> Result<Arc<OvsState>, NetError> {
+        match OvsState::of(context) {
+            Some(state) => Ok(state),
             None => {
                 let programs = Programs::find(&self.config)?;
                 let netlink = match self.is_private() {
-                    true => Netlink::connect(site.needed_namespace()?)?,
+                    true => Netlink::connect(context.needed_namespace()?)?,
                     false => Netlink::connect(&Namespace::here())?,
                 };
-                Ok(Wiring::begin(site, Names::new(&self.config, site), netlink, programs))
+                Ok(OvsState::begin(context, Names::new(&self.config, context), netlink, programs))
             }
         }
     }
 
-    /// What a call works with whose net has been claimed; none if it has not.
-    fn claimed(&self, site: &Site<'_>, net: &Net) -> Option<Arc<Wiring>> {
-        Wiring::of(site).filter(|wiring| site.claims.holds(&self.claim_of(wiring, net)))
+    /// What a call works with whose net has been locked; none if it has not.
+    fn locked(&self, context: &BackendContext<'_>, net: &Net) -> Option<Arc<OvsState>> {
+        OvsState::of(context).filter(|state| context.host_locks.holds(&self.lock_of(state, net)))
     }
 
-    fn claim_of(&self, wiring: &Wiring, net: &Net) -> String {
-        if self.is_private() { names::claim(net.id) } else { wiring.names.claim() }
+    fn lock_of(&self, state: &OvsState, net: &Net) -> String {
+        if self.is_private() { names::lock_name(net.id) } else { state.names.lock_name() }
     }
 
-    /// What a cluster claims for these nets.
-    fn claims(&self, wiring: &Wiring, nets: &[Net]) -> Vec<String> {
+    /// What a cluster locks for these nets.
+    fn lock_names(&self, state: &OvsState, nets: &[Net]) -> Vec<String> {
         let of_nets = nets.iter().filter(|net| self.is_private() || self.config.has_host(net.id));
-        let whole = if self.is_private() { DATAPATH_CLAIM.to_owned() } else { wiring.names.claim() };
-        of_nets.map(|net| names::claim(net.id)).chain([whole]).collect()
+        let whole = if self.is_private() { DATAPATH_LOCK.to_owned() } else { state.names.lock_name() };
+        of_nets.map(|net| names::lock_name(net.id)).chain([whole]).collect()
     }
 
     /// The switch, started or found if need be.
-    async fn switch(&self, site: &Site<'_>, wiring: &Wiring) -> Result<Arc<Switch>, NetError> {
-        let mut running = wiring.switch.lock().await;
+    async fn switch(&self, context: &BackendContext<'_>, state: &OvsState) -> Result<Arc<Switch>, NetError> {
+        let mut running = state.switch.lock().await;
         if let Some(switch) = &*running {
             // One that has ended without anybody's wish is not replaced under a cluster that has nets on it.
-            if !(switch.has_ended() && wiring.has_no_net()) {
+            if !(switch.has_ended() && state.has_no_net()) {
                 return Ok(Arc::clone(switch));
             }
         }
         let switch = if self.is_private() {
-            let namespace = self.namespace(site, wiring)?;
-            net::make_datapath(namespace, &wiring.netlink).await?;
-            Switch::start(&wiring.programs, namespace, &folder(site.dir)).await?
+            let namespace = self.namespace(context, state)?;
+            net::make_datapath(namespace, &state.netlink).await?;
+            Switch::start(&state.programs, namespace, &folder(context.dir)).await?
         } else {
-            Switch::of_host(&wiring.programs, &self.config.db).await?
+            Switch::of_host(&state.programs, &self.config.db).await?
         };
         Ok(Arc::clone(running.insert(Arc::new(switch))))
     }
 
-    fn place<'a>(&'a self, site: &Site<'a>, wiring: &'a Wiring, switch: &'a Switch) -> Result<Place<'a>, NetError> {
-        let (names, netlink, namespace) = (&wiring.names, &wiring.netlink, self.namespace(site, wiring)?);
-        Ok(Place { config: &self.config, names, namespace, netlink, switch })
+    fn net_context<'a>(
+        &'a self,
+        context: &BackendContext<'a>,
+        state: &'a OvsState,
+        switch: &'a Switch,
+    ) -> Result<NetContext<'a>, NetError> {
+        let (names, netlink, namespace) = (&state.names, &state.netlink, self.namespace(context, state)?);
+        Ok(NetContext { config: &self.config, names, namespace, netlink, switch })
     }
 
     /// What is wrong that only a look at the host tells.
-    async fn check_host(&self, site: &Site<'_>, wiring: &Wiring, nets: &[Net]) -> Result<Problems, NetError> {
-        let namespace = self.namespace(site, wiring)?;
-        let mut problems = tunnel::problems(&self.config, nets, namespace, &wiring.netlink).await?;
+    async fn check_host(
+        &self,
+        context: &BackendContext<'_>,
+        state: &OvsState,
+        nets: &[Net],
+    ) -> Result<Problems, NetError> {
+        let namespace = self.namespace(context, state)?;
+        let mut problems = tunnel::problems(&self.config, nets, namespace, &state.netlink).await?;
         for (id, settings) in &self.config.nets {
             if let Some(file) = &settings.flows
-                && let Some(what) = flows::problem(&wiring.programs, file).await
+                && let Some(what) = flows::problem(&state.programs, file).await
             {
                 problems.add(format!("net.{id}.flows"), what);
             }
@@ -134,17 +146,22 @@ impl OvsBackend {
     }
 
     /// Everything that is wrong with the configuration, here and for this cluster.
-    async fn check(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<Arc<Wiring>, NetError> {
+    async fn check(
+        &self,
+        context: &BackendContext<'_>,
+        nets: &[Net],
+        ports: &[Port],
+    ) -> Result<Arc<OvsState>, NetError> {
         let mut problems = check::check_for(&self.config, nets);
         // Of a cluster that grows these are the new ones alone.
-        if Wiring::of(site).is_none_or(|wiring| wiring.has_no_net()) {
+        if OvsState::of(context).is_none_or(|state| state.has_no_net()) {
             problems.extend(check::check_members(&self.config, nets, ports));
         }
-        let wiring = self.wiring(site);
-        if let Ok(wiring) = &wiring {
-            problems.extend(self.check_host(site, wiring, nets).await?);
+        let state = self.state(context);
+        if let Ok(state) = &state {
+            problems.extend(self.check_host(context, state, nets).await?);
         }
-        if problems.is_empty() { wiring } else { Err(error::refused(&problems)) }
+        if problems.is_empty() { state } else { Err(error::refused(&problems)) }
     }
 }
 
@@ -174,103 +191,109 @@ impl NetBackend for OvsBackend {
         probe::probe(&self.config)
     }
 
-    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
-        let wiring = self.check(site, nets, ports).await?;
-        let namespace = self.namespace(site, &wiring)?;
-        wiring.programs.check_version(self.config.instance).await?;
+    async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
+        let state = self.check(context, nets, ports).await?;
+        let namespace = self.namespace(context, &state)?;
+        state.programs.check_version(self.config.instance).await?;
         // A change of nothing is refused as any would be.
-        let permitted = wiring.netlink.change(Which::Index(LOOPBACK), &Change::default()).await;
+        let permitted = state.netlink.change(LinkSelector::Index(LOOPBACK), &LinkChange::default()).await;
         permitted.map_err(|failure| match failure.errno() {
             Some(Errno::EPERM) => error::no_privilege(!self.is_private()),
             _ => failure.into(),
         })?;
-        let new = ports.iter().filter(|port| wiring.wired(port).is_none()).count();
+        let new = ports.iter().filter(|port| state.port_config(port).is_none()).count();
         // A net has up to two links besides, and the datapath one.
         namespace.expect_tuns(2 + 2 * nets.len() + new);
         namespace.tun()?;
         if !self.is_private() {
-            self.switch(site, &wiring).await?;
+            self.switch(context, &state).await?;
         }
-        let claimed = site.claims.claim_all_in(namespace, self.claims(&wiring, nets));
-        claimed.map_err(|error| error::not_claimed(error, !self.is_private()))
+        let locked = context.host_locks.take_all_in(namespace, self.lock_names(&state, nets));
+        locked.map_err(|error| error::not_locked(error, !self.is_private()))
     }
 
-    async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        let wiring = self.claimed(site, net).ok_or_else(|| error::too_early("create_net"))?;
-        if wiring.net(net.id) == Some(true) {
+    async fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        let state = self.locked(context, net).ok_or_else(|| error::too_early("create_net"))?;
+        if state.net(net.id) == Some(true) {
             return Ok(());
         }
-        let switch = self.switch(site, &wiring).await?;
-        if !self.is_private() && wiring.has_no_net() {
-            let here = self.namespace(site, &wiring)?;
-            sweep::sweep_but(&switch, here, &wiring.netlink, Some(&wiring.names)).await?;
+        let switch = self.switch(context, &state).await?;
+        if !self.is_private() && state.has_no_net() {
+            let here = self.namespace(context, &state)?;
+            gc::gc_except(&switch, here, &state.netlink, Some(&state.names)).await?;
         }
-        wiring.keep_net(net.id, false);
-        net::make(self.place(site, &wiring, &switch)?, net).await?;
-        wiring.keep_net(net.id, true);
+        state.keep_net(net.id, false);
+        net::make(self.net_context(context, &state, &switch)?, net).await?;
+        state.keep_net(net.id, true);
         Ok(())
     }
 
-    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
-        let wiring = self.claimed(site, &port.net).filter(|wiring| wiring.net(port.net.id) == Some(true));
-        let wiring = wiring.ok_or_else(|| error::too_early("setup"))?;
-        if let Some(wired) = wiring.wired(port) {
-            return Ok(wired);
+    async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
+        let state = self.locked(context, &port.net).filter(|state| state.net(port.net.id) == Some(true));
+        let state = state.ok_or_else(|| error::too_early("setup"))?;
+        if let Some(port_config) = state.port_config(port) {
+            return Ok(port_config);
         }
-        wiring.gone(port).await?;
-        let switch = wiring.running().await.ok_or_else(|| error::too_early("setup"))?;
-        let wired = port::wire(self.place(site, &wiring, &switch)?, port).await?;
-        wiring.keep(port, wired.clone());
-        Ok(wired)
+        state.wait_removed(port).await?;
+        let switch = state.running().await.ok_or_else(|| error::too_early("setup"))?;
+        let port_config = port::set_up(self.net_context(context, &state, &switch)?, port).await?;
+        state.keep(port, port_config.clone());
+        Ok(port_config)
     }
 
     /// The port is on its way out then: the kernel takes some 10 ms for each, and many go at the same time.
     /// [`delete_net`](NetBackend::delete_net) waits for them.
-    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
+    async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
         if self.is_private() {
-            let Some(wiring) = self.claimed(site, &port.net) else { return Ok(()) };
-            let Some(switch) = wiring.running().await else { return Ok(()) };
-            let wired = wiring.forget(port);
-            let order = (!switch.has_ended()).then_some(switch);
-            wiring.let_go(port, tokio::spawn(port::let_go(Arc::clone(&wiring), order, port.clone(), wired)));
+            let Some(state) = self.locked(context, &port.net) else { return Ok(()) };
+            let Some(switch) = state.running().await else { return Ok(()) };
+            let port_config = state.forget(port);
+            let command = (!switch.has_ended()).then_some(switch);
+            state.add_pending_removal(
+                port,
+                tokio::spawn(port::remove_tap(Arc::clone(&state), command, port.clone(), port_config)),
+            );
             return Ok(());
         }
-        let wiring = self.wiring(site)?;
-        let wired = wiring.forget(port);
-        let switch = self.switch(site, &wiring).await;
+        let state = self.state(context)?;
+        let port_config = state.forget(port);
+        let switch = self.switch(context, &state).await;
         let found = match &switch {
             Ok(switch) => {
-                let name = wiring.names.tap(port.net.id, port.node);
-                let owner = rows::owner(switch, "Port", &name, &wiring.names).await;
-                owner.map(|owner| (owner == rows::Owner::Ours).then(|| Arc::clone(switch)))
+                let name = state.names.tap(port.net.id, port.node);
+                let owner = row_owner::row_owner(switch, "Port", &name, &state.names).await;
+                owner.map(|owner| (owner == row_owner::RowOwner::Ours).then(|| Arc::clone(switch)))
             }
             Err(_) => Ok(None),
         };
         // The tap goes also where the database does not answer.
         let switch_to_tell = found.as_ref().ok().cloned().flatten();
-        wiring.let_go(port, tokio::spawn(port::let_go(Arc::clone(&wiring), switch_to_tell, port.clone(), wired)));
+        state.add_pending_removal(
+            port,
+            tokio::spawn(port::remove_tap(Arc::clone(&state), switch_to_tell, port.clone(), port_config)),
+        );
         switch?;
         found.map(drop)
     }
 
-    async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        let wiring = if self.is_private() {
-            let Some(wiring) = self.claimed(site, net) else { return Ok(()) };
-            wiring
+    async fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        let state = if self.is_private() {
+            let Some(state) = self.locked(context, net) else { return Ok(()) };
+            state
         } else {
-            self.wiring(site)?
+            self.state(context)?
         };
-        let ports_gone = wiring.net_gone(net.id).await;
-        if self.is_private() && wiring.running().await.is_none() {
-            net::remove_links(&wiring.netlink, &wiring.names, net).await?;
+        let ports_gone = state.wait_net_removed(net.id).await;
+        if self.is_private() && state.running().await.is_none() {
+            net::remove_links(&state.netlink, &state.names, net).await?;
         } else {
-            let switch = self.switch(site, &wiring).await?;
-            net::remove(self.place(site, &wiring, &switch)?, net).await?;
+            let switch = self.switch(context, &state).await?;
+            net::remove(self.net_context(context, &state, &switch)?, net).await?;
         }
         ports_gone?;
-        site.claims.release([names::claim(net.id)]);
-        if wiring.forget_net(net.id) {
-            self.end(site, &wiring).await?;
+        context.host_locks.release([names::lock_name(net.id)]);
+        if state.forget_net(net.id) {
+            self.end(context, &state).await?;
         }
         Ok(())
     }
@@ -278,17 +301,17 @@ impl NetBackend for OvsBackend {
 
 impl OvsBackend {
     /// The end of all that the nets of a cluster share.
-    async fn end(&self, site: &Site<'_>, wiring: &Wiring) -> Result<(), NetError> {
-        let switch = wiring.switch.lock().await.take();
+    async fn end(&self, context: &BackendContext<'_>, state: &OvsState) -> Result<(), NetError> {
+        let switch = state.switch.lock().await.take();
         if let Some(switch) = switch {
             switch.end().await?;
         }
         if self.is_private() {
-            net::remove_those(&wiring.netlink, names::is_datapath).await?;
+            net::remove_those(&state.netlink, names::is_datapath).await?;
             // Whatever stays goes with the cluster's folder.
-            let _ = remove_in(site.dir, FOLDER);
+            let _ = remove_in(context.dir, FOLDER);
         }
-        site.claims.release(self.claims(wiring, &[]));
+        context.host_locks.release(self.lock_names(state, &[]));
         Ok(())
     }
 }

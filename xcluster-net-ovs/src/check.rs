@@ -38,74 +38,74 @@ pub(crate) fn check(config: &OvsConfig) -> Problems {
 const INTERNAL: &str =
     "the internal net has the same addresses on every host, so it cannot be joined to that of another one";
 
-fn check_net(net: &OvsNet, place: &str, problems: &mut Problems) {
-    check_vlans(net.tag, &net.trunks, place, problems);
+fn check_net(net: &OvsNet, key: &str, problems: &mut Problems) {
+    check_vlans(net.tag, &net.trunks, key, problems);
     for (node, port) in &net.nodes {
-        check_vlans(port.tag, &port.trunks, &format!("{place}.node.{}", node.number()), problems);
+        check_vlans(port.tag, &port.trunks, &format!("{key}.node.{}", node.number()), problems);
     }
     for controller in &net.controllers {
         if !CONTROLLERS.iter().any(|kind| controller.starts_with(kind)) || controller.contains(char::is_whitespace) {
             let expected = either(&CONTROLLERS);
             problems.add(
-                format!("{place}.controllers"),
+                format!("{key}.controllers"),
                 format!("`{controller}` is no controller: it is {expected} and where"),
             );
         }
     }
     if net.tunnels.len() > TUNNELS_MAX {
-        problems.add(format!("{place}.tunnel"), format!("a net reaches at most {TUNNELS_MAX} other hosts"));
+        problems.add(format!("{key}.tunnel"), format!("a net reaches at most {TUNNELS_MAX} other hosts"));
     }
     for (index, tunnel) in net.tunnels.iter().enumerate() {
-        check_tunnel(tunnel, &format!("{place}.tunnel.{index}"), problems);
+        check_tunnel(tunnel, &format!("{key}.tunnel.{index}"), problems);
         if net.tunnels[0].remote.is_ipv4() != tunnel.remote.is_ipv4() {
             problems.add(
-                format!("{place}.tunnel.{index}.remote"),
+                format!("{key}.tunnel.{index}.remote"),
                 format!("{} is of another version of IP than {}", tunnel.remote, net.tunnels[0].remote),
             );
         }
         if net.tunnels[..index].iter().any(|other| other.remote == tunnel.remote) {
             problems.add(
-                format!("{place}.tunnel.{index}.remote"),
+                format!("{key}.tunnel.{index}.remote"),
                 format!("{} is reached already: frames would come twice", tunnel.remote),
             );
         }
     }
 }
 
-fn check_vlans(tag: Option<u16>, trunks: &[u16], place: &str, problems: &mut Problems) {
+fn check_vlans(tag: Option<u16>, trunks: &[u16], key: &str, problems: &mut Problems) {
     if let Some(tag) = tag.filter(|tag| !VLANS.contains(tag)) {
-        problems.add(format!("{place}.tag"), format!("{tag} is no VLAN: they are 1–4094"));
+        problems.add(format!("{key}.tag"), format!("{tag} is no VLAN: they are 1–4094"));
     }
     for (index, trunk) in trunks.iter().enumerate() {
         if *trunk > *VLANS.end() {
             problems.add(
-                format!("{place}.trunks.{index}"),
+                format!("{key}.trunks.{index}"),
                 format!("{trunk} is no VLAN: they are 1–4094, and 0 for untagged frames"),
             );
         }
         if trunks[..index].contains(trunk) {
-            problems.add(format!("{place}.trunks.{index}"), format!("VLAN {trunk} is there already"));
+            problems.add(format!("{key}.trunks.{index}"), format!("VLAN {trunk} is there already"));
         }
     }
 }
 
-fn check_tunnel(tunnel: &Tunnel, place: &str, problems: &mut Problems) {
+fn check_tunnel(tunnel: &Tunnel, key: &str, problems: &mut Problems) {
     if let Some(vni) = tunnel.vni.filter(|vni| *vni > VNI_MAX) {
-        problems.add(format!("{place}.vni"), format!("{vni} does not fit 24 bits: it is 0–{VNI_MAX}"));
+        problems.add(format!("{key}.vni"), format!("{vni} does not fit 24 bits: it is 0–{VNI_MAX}"));
     }
     if tunnel.port == Some(0) {
-        problems.add(format!("{place}.port"), "0 is no port of UDP");
+        problems.add(format!("{key}.port"), "0 is no port of UDP");
     }
     let remote = tunnel.remote;
     if remote.is_unspecified() || remote.is_multicast() || remote.is_loopback() {
-        problems.add(format!("{place}.remote"), format!("{remote} is not the address of another host"));
+        problems.add(format!("{key}.remote"), format!("{remote} is not the address of another host"));
     }
     match tunnel.local {
         Some(local) if local.is_ipv4() != remote.is_ipv4() => {
-            problems.add(format!("{place}.local"), format!("{local} and {remote} are of different versions of IP"));
+            problems.add(format!("{key}.local"), format!("{local} and {remote} are of different versions of IP"));
         }
         Some(_) if tunnel.kind == TunnelKind::Geneve => {
-            problems.add(format!("{place}.local"), "the kernel's Geneve takes none: routes choose the address");
+            problems.add(format!("{key}.local"), "the kernel's Geneve takes none: routes choose the address");
         }
         _ => {}
     }
@@ -137,16 +137,16 @@ pub(crate) fn check_members(config: &OvsConfig, nets: &[Net], ports: &[Port]) ->
 pub(crate) fn check_for(config: &OvsConfig, nets: &[Net]) -> Problems {
     let mut problems = check(config);
     for (id, settings) in &config.nets {
-        let place = format!("net.{id}");
+        let key = format!("net.{id}");
         let Some(net) = nets.iter().find(|net| net.id == *id) else { continue };
         if !settings.tunnels.is_empty() && net.kind == NetKind::Internal && *id != xcluster_core::name::NetId::INTERNAL
         {
-            problems.add(format!("{place}.tunnel"), INTERNAL);
+            problems.add(format!("{key}.tunnel"), INTERNAL);
         }
         for (index, tunnel) in settings.tunnels.iter().enumerate() {
             if let Some(inside) = nets.iter().find(|net| has(net, tunnel)) {
                 problems.add(
-                    format!("{place}.tunnel.{index}.remote"),
+                    format!("{key}.tunnel.{index}.remote"),
                     format!("{} is an address of net {} of the cluster", tunnel.remote, inside.id),
                 );
             }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_no_cluster_could_have_is_told_at_once_with_its_place() {
+    fn everything_that_no_cluster_could_have_is_reported_at_once_with_its_place() {
         let tunnel = |remote: &str| Tunnel::new(TunnelKind::Vxlan, remote.parse().unwrap());
         let net = OvsNet::default()
             .with_tag(0)
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_cluster_does_not_have_is_told() {
+    fn what_the_cluster_does_not_have_is_reported() {
         let nets = [Net::new(NetId::CLUSTER), Net::new(NetId::EXTERNAL)];
         let ports = [Port::new(node(1), nets[0].clone(), 0)];
         let own = OvsNet::default()

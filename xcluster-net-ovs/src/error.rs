@@ -1,8 +1,8 @@
-//! What goes wrong with Open vSwitch, and how the seam's few kinds say it: what a host lacks, and which command gives it.
+//! What goes wrong with Open vSwitch, and how the few kinds of the backend API say it: what a host lacks, and which command gives it.
 
 use std::io;
 
-use xcluster_core::host::ClaimError;
+use xcluster_core::host::HostLockError;
 use xcluster_core::net::NetError;
 use xcluster_core::topology::Problems;
 
@@ -10,7 +10,7 @@ const INSTALL: &str = "sudo apt-get install --no-install-recommends openvswitch-
 
 /// How a program of Open vSwitch fails.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
+pub(crate) enum SwitchError {
     /// It does not run.
     #[error("cannot run `{program}`")]
     NotRun {
@@ -23,7 +23,7 @@ pub(crate) enum Trouble {
     Late { program: String, seconds: u64 },
     /// It said why.
     #[error("`{program}` says: {said}")]
-    Said { program: String, said: String },
+    Refused { program: String, said: String },
     /// It carried out what it was told, and the switch did not.
     #[error("Open vSwitch says of `{interface}`: {said}")]
     Interface { interface: String, said: String },
@@ -41,10 +41,10 @@ pub(crate) enum Trouble {
     GivenUp,
 }
 
-impl From<Trouble> for NetError {
-    fn from(trouble: Trouble) -> Self {
+impl From<SwitchError> for NetError {
+    fn from(trouble: SwitchError) -> Self {
         match trouble {
-            Trouble::NotRun { program, source } => Self::io(format!("run `{program}`"), source),
+            SwitchError::NotRun { program, source } => Self::io(format!("run `{program}`"), source),
             other => Self::Other { message: other.to_string(), source: None },
         }
     }
@@ -88,8 +88,8 @@ pub(crate) fn refused(problems: &Problems) -> NetError {
     NetError::Refused(all.join("; "))
 }
 
-fn spoken(place: &str, message: &str) -> String {
-    if place.is_empty() { message.to_owned() } else { format!("backend.ovs.{place}: {message}") }
+fn spoken(key: &str, message: &str) -> String {
+    if key.is_empty() { message.to_owned() } else { format!("backend.ovs.{key}: {message}") }
 }
 
 /// A call came before what it depends on.
@@ -112,9 +112,9 @@ pub(crate) fn no_privilege(system: bool) -> NetError {
 }
 
 /// The host's database does not answer.
-pub(crate) fn no_database(db: &str, trouble: &Trouble) -> NetError {
+pub(crate) fn no_database(db: &str, trouble: &SwitchError) -> NetError {
     let why = match trouble {
-        Trouble::Said { said, .. } => said.clone(),
+        SwitchError::Refused { said, .. } => said.clone(),
         other => other.to_string(),
     };
     let remedy = if why.contains("ermission denied") {
@@ -129,23 +129,23 @@ pub(crate) fn no_database(db: &str, trouble: &Trouble) -> NetError {
 }
 
 /// Something is another cluster's.
-pub(crate) fn not_claimed(error: ClaimError, system: bool) -> NetError {
+pub(crate) fn not_locked(error: HostLockError, system: bool) -> NetError {
     match error {
-        ClaimError::Taken { what, holder } => {
-            NetError::InUse { what: spoken_claim(&what, system), by: format!("the cluster of {holder}") }
+        HostLockError::Taken { what, holder } => {
+            NetError::InUse { what: readable_lock(&what, system), by: format!("the cluster of {holder}") }
         }
-        other => NetError::Other { message: "cannot claim the nets".to_owned(), source: Some(Box::new(other)) },
+        other => NetError::Other { message: "cannot lock the nets".to_owned(), source: Some(Box::new(other)) },
     }
 }
 
-/// What a claim is on, for people.
-fn spoken_claim(claim: &str, system: bool) -> String {
-    match claim.split_once('/') {
+/// What a host lock is on, for people.
+fn readable_lock(lock: &str, system: bool) -> String {
+    match lock.split_once('/') {
         Some(("bridge", name)) if system => format!("the host's place on net {}", name.trim_start_matches("xcbr")),
         Some(("bridge", name)) => format!("bridge {name}"),
         Some(("ovs", "datapath")) => "the namespace's one datapath in user space".to_owned(),
         Some(("ovs", prefix)) => format!("bridges {prefix}*"),
-        _ => claim.to_owned(),
+        _ => lock.to_owned(),
     }
 }
 

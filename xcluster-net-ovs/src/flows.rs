@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use xcluster_core::net::NetError;
 
-use crate::error::Trouble;
+use crate::error::SwitchError;
 use crate::programs::{self, OFCTL, Programs};
 use crate::switch::Switch;
 
@@ -20,7 +20,7 @@ pub(crate) async fn problem(programs: &Programs, file: &Path) -> Option<String> 
     command.arg("parse-flows").arg(absolute(file));
     match programs::run(OFCTL, command).await {
         Ok(_) => None,
-        Err(Trouble::Said { said, .. }) => Some(with_line(file, &text, &said)),
+        Err(SwitchError::Refused { said, .. }) => Some(with_line(file, &text, &said)),
         Err(trouble) => Some(trouble.to_string()),
     }
 }
@@ -29,7 +29,7 @@ pub(crate) async fn problem(programs: &Programs, file: &Path) -> Option<String> 
 pub(crate) async fn put(switch: &Switch, bridge: &str, file: &Path) -> Result<(), NetError> {
     match switch.openflow(bridge, "add-flows", &absolute(file)).await {
         Ok(_) => Ok(()),
-        Err(Trouble::Said { said, .. }) => {
+        Err(SwitchError::Refused { said, .. }) => {
             let text = read(file).unwrap_or_default();
             let message = format!("the rules are refused: {}", with_line(file, &text, &said));
             Err(NetError::Other { message, source: None })

@@ -5,21 +5,21 @@ mod check;
 mod config;
 mod error;
 mod flows;
+mod gc;
 mod names;
 mod net;
-mod orders;
 mod port;
 mod probe;
 mod programs;
-mod rows;
-mod sweep;
+mod qemu_args;
+mod row_owner;
+mod state;
 mod switch;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tunnel;
-mod wiring;
-mod words;
+mod vsctl_commands;
 
 pub use backend::OvsBackend;
 pub use config::{FailMode, Instance, OvsConfig, OvsNet, OvsPort, Tunnel, TunnelKind};
-pub use sweep::sweep;
+pub use gc::gc;

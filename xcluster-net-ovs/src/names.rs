@@ -5,9 +5,9 @@
 //! of a link, and in the database the `external_ids` of a row.
 
 use sha2::{Digest, Sha256};
-use xcluster_core::host::links::link::Link;
+use xcluster_core::host::netlink::link::Link;
 use xcluster_core::name::{ClusterName, NetId, NodeId};
-use xcluster_core::net::Site;
+use xcluster_core::net::BackendContext;
 
 use crate::config::{Instance, OvsConfig};
 
@@ -37,8 +37,8 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn new(config: &OvsConfig, site: &Site<'_>) -> Self {
-        Self::of(config.instance, site.cluster, nix::unistd::getuid().as_raw())
+    pub(crate) fn new(config: &OvsConfig, context: &BackendContext<'_>) -> Self {
+        Self::of(config.instance, context.cluster, nix::unistd::getuid().as_raw())
     }
 
     fn of(instance: Instance, cluster: &ClusterName, uid: u32) -> Self {
@@ -91,7 +91,7 @@ impl Names {
     }
 
     /// Whether a link in the place of one of ours may be removed. Where names follow from the net alone, whoever asks has
-    /// claimed the net, so what any cluster left there is nobody's.
+    /// locked the net, so what any cluster left there is nobody's.
     pub(crate) fn owns(&self, link: &Link) -> bool {
         match self.instance {
             Instance::Private => link.alias.starts_with(MARK) || link.group & !0xff == GROUPS,
@@ -108,13 +108,13 @@ impl Names {
         self.owns(link) && (of_net(' ') || of_net(','))
     }
 
-    /// What a cluster on the host's Open vSwitch claims for its life.
-    pub(crate) fn claim(&self) -> String {
+    /// What a cluster on the host's Open vSwitch locks for its life.
+    pub(crate) fn lock_name(&self) -> String {
         format!("ovs/{}", self.prefix)
     }
 
     /// The cluster and the user, as the database has them.
-    pub(crate) fn who(&self) -> [String; 2] {
+    pub(crate) fn owner_ids(&self) -> [String; 2] {
         [self.cluster.clone(), self.uid.to_string()]
     }
 
@@ -132,17 +132,17 @@ pub(crate) const ID_UID: &str = "xcluster-uid";
 pub(crate) const ID_NET: &str = "xcluster-net";
 /// The node's number.
 pub(crate) const ID_NODE: &str = "xcluster-node";
-/// The network namespace, as the kernel numbers it: claims are asked for in there.
+/// The network namespace, as the kernel numbers it: host locks are asked for in there.
 pub(crate) const ID_NETNS: &str = "xcluster-netns";
 
-/// What a cluster claims before it touches a net where names follow from the net alone: bridges of the kernel have the same
+/// What a cluster locks before it touches a net where names follow from the net alone: bridges of the kernel have the same
 /// names.
-pub(crate) fn claim(net: NetId) -> String {
+pub(crate) fn lock_name(net: NetId) -> String {
     format!("bridge/xcbr{net}")
 }
 
-/// What a cluster claims before it has a datapath in user space in a namespace.
-pub(crate) const DATAPATH_CLAIM: &str = "ovs/datapath";
+/// What a cluster locks before it has a datapath in user space in a namespace.
+pub(crate) const DATAPATH_LOCK: &str = "ovs/datapath";
 
 /// Whether the datapath's link is one that a cluster left.
 pub(crate) fn is_datapath(link: &Link) -> bool {

@@ -1,20 +1,20 @@
-//! The bridge of a net with all that its ports share: made and removed. Whoever calls has claimed what it takes.
+//! The bridge of a net with all that its ports share: made and removed. Whoever calls has locked what it takes.
 
-use xcluster_core::host::links::link::{Change, Link, Which};
-use xcluster_core::host::links::tap::{self, NewTap};
-use xcluster_core::host::links::{Failure, Netlink};
+use xcluster_core::host::netlink::link::{Link, LinkChange, LinkSelector};
+use xcluster_core::host::netlink::tap::{self, NewTap};
+use xcluster_core::host::netlink::{Netlink, NetlinkError};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::net::{Net, NetError};
 
 use crate::config::{Instance, OvsConfig};
-use crate::error::Trouble;
+use crate::error::SwitchError;
 use crate::names::{self, DATAPATH, DATAPATH_MARK, Names};
-use crate::switch::{Datapath, Order, Switch};
-use crate::{flows, orders, rows, tunnel};
+use crate::switch::{Datapath, Switch, VsctlCommand};
+use crate::{flows, row_owner, tunnel, vsctl_commands};
 
 /// Where a net is made, and how it is called.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct NetContext<'a> {
     pub(crate) config: &'a OvsConfig,
     pub(crate) names: &'a Names,
     pub(crate) namespace: &'a Namespace,
@@ -23,21 +23,22 @@ pub(crate) struct Place<'a> {
 }
 
 /// Makes the bridge of a net. What a cluster left of it is removed first.
-pub(crate) async fn make(place: Place<'_>, net: &Net) -> Result<(), NetError> {
-    let Place { config, names, switch, .. } = place;
+pub(crate) async fn make(context: NetContext<'_>, net: &Net) -> Result<(), NetError> {
+    let NetContext { config, names, switch, .. } = context;
     let settings = config.net(net.id);
-    make_room(place, net).await?;
+    clear_name(context, net).await?;
     if switch.datapath == Datapath::Netdev {
-        make_lasting(place, net, &names.bridge(net.id), true).await?;
+        make_persistent(context, net, &names.bridge(net.id), true).await?;
         if settings.mirror {
-            make_lasting(place, net, &names.capture(net.id), false).await?;
+            make_persistent(context, net, &names.capture(net.id), false).await?;
         }
     }
-    let netns = place.namespace.id().map_err(|source| NetError::io("look at the network namespace", source))?;
-    make_bridge(switch, &names.bridge(net.id), &orders::bridge(names, net, &settings, switch.datapath, netns)).await?;
-    finish(place, net).await?;
+    let netns = context.namespace.id().map_err(|source| NetError::io("look at the network namespace", source))?;
+    make_bridge(switch, &names.bridge(net.id), &vsctl_commands::bridge(names, net, &settings, switch.datapath, netns))
+        .await?;
+    finish(context, net).await?;
     for (index, tunnel) in settings.tunnels.iter().enumerate() {
-        tunnel::make(place, net, &settings.tunnels[..index], tunnel).await?;
+        tunnel::make(context, net, &settings.tunnels[..index], tunnel).await?;
     }
     match &settings.flows {
         Some(file) => flows::put(switch, &names.bridge(net.id), file).await,
@@ -50,47 +51,47 @@ const ATTEMPTS: usize = 5;
 
 /// Makes a bridge. Its links may still be open in a process that was forked when they were made, until it executes a program:
 /// then the switch cannot have them, and it is made anew.
-async fn make_bridge(switch: &Switch, name: &str, order: &Order) -> Result<(), Trouble> {
+async fn make_bridge(switch: &Switch, name: &str, command: &VsctlCommand) -> Result<(), SwitchError> {
     for _ in 1..ATTEMPTS {
-        match switch.transact(order.clone()).await {
-            Err(Trouble::Interface { .. }) => switch.transact(orders::no_bridge(name)).await?,
+        match switch.transact(command.clone()).await {
+            Err(SwitchError::Interface { .. }) => switch.transact(vsctl_commands::remove_bridge(name)).await?,
             outcome => return outcome,
         }
     }
-    switch.transact(order.clone()).await
+    switch.transact(command.clone()).await
 }
 
 /// Sees that the bridge's name is free, in the database and among links.
-async fn make_room(place: Place<'_>, net: &Net) -> Result<(), NetError> {
-    let name = place.names.bridge(net.id);
-    if place.config.instance == Instance::System {
-        match rows::owner(place.switch, "Bridge", &name, place.names).await? {
-            rows::Owner::Ours => place.switch.transact(orders::no_bridge(&name)).await?,
-            rows::Owner::Stranger => return Err(NetError::Conflict { object: name }),
-            rows::Owner::Nobody => {}
+async fn clear_name(context: NetContext<'_>, net: &Net) -> Result<(), NetError> {
+    let name = context.names.bridge(net.id);
+    if context.config.instance == Instance::System {
+        match row_owner::row_owner(context.switch, "Bridge", &name, context.names).await? {
+            row_owner::RowOwner::Ours => context.switch.transact(vsctl_commands::remove_bridge(&name)).await?,
+            row_owner::RowOwner::Foreign => return Err(NetError::Conflict { object: name }),
+            row_owner::RowOwner::Nobody => {}
         }
     }
-    match place.netlink.link(&name).await? {
-        Some(link) if !place.names.owns(&link) => Err(NetError::Conflict { object: name }),
-        Some(link) => Ok(place.netlink.remove(Which::Index(link.index)).await?),
+    match context.netlink.link(&name).await? {
+        Some(link) if !context.names.owns(&link) => Err(NetError::Conflict { object: name }),
+        Some(link) => Ok(context.netlink.remove(LinkSelector::Index(link.index)).await?),
         None => Ok(()),
     }
 }
 
 /// Makes a link that the switch is going to open by its name, and that has its mark from its first moment: the switch has its
 /// links stay when it ends, also when it is killed.
-async fn make_lasting(place: Place<'_>, net: &Net, name: &str, own_address: bool) -> Result<(), NetError> {
+async fn make_persistent(context: NetContext<'_>, net: &Net, name: &str, own_address: bool) -> Result<(), NetError> {
     let tap = NewTap {
         name,
-        mark: &place.names.net_mark(net.id),
-        group: place.names.group(net.id),
+        mark: &context.names.net_mark(net.id),
+        group: context.names.group(net.id),
         mtu: net.mtu,
         controller: None,
         queues: 1,
         offloads: false,
         own_address,
     };
-    Ok(tap::make_lasting(place.namespace, place.netlink, &tap, |link| place.names.owns(link)).await?)
+    Ok(tap::make_persistent(context.namespace, context.netlink, &tap, |link| context.names.owns(link)).await?)
 }
 
 /// The same for the link that stands for the datapath.
@@ -105,33 +106,33 @@ pub(crate) async fn make_datapath(namespace: &Namespace, netlink: &Netlink) -> R
         offloads: false,
         own_address: false,
     };
-    Ok(tap::make_lasting(namespace, netlink, &tap, names::is_datapath).await?)
+    Ok(tap::make_persistent(namespace, netlink, &tap, names::is_datapath).await?)
 }
 
 /// Gives the host's link its mark and addresses, and brings links up.
-async fn finish(place: Place<'_>, net: &Net) -> Result<(), NetError> {
-    let Place { config, names, netlink, .. } = place;
+async fn finish(context: NetContext<'_>, net: &Net) -> Result<(), NetError> {
+    let NetContext { config, names, netlink, .. } = context;
     let (name, mark) = (names.bridge(net.id), names.net_mark(net.id));
     let up = config.has_host(net.id).then_some(true);
-    let change = Change { alias: Some(&mark), up, ..Change::default() };
-    netlink.change(Which::Name(&name), &change).await?;
+    let change = LinkChange { alias: Some(&mark), up, ..LinkChange::default() };
+    netlink.change(LinkSelector::Name(&name), &change).await?;
     if config.has_host(net.id) {
-        add_host(place, net, &name).await?;
+        add_host(context, net, &name).await?;
     }
     if config.net(net.id).mirror {
-        let change = Change { alias: Some(&mark), up: Some(true), no_own_address: true, ..Change::default() };
-        netlink.change(Which::Name(&names.capture(net.id)), &change).await?;
+        let change = LinkChange { alias: Some(&mark), up: Some(true), no_own_address: true, ..LinkChange::default() };
+        netlink.change(LinkSelector::Name(&names.capture(net.id)), &change).await?;
     }
     Ok(())
 }
 
-async fn add_host(place: Place<'_>, net: &Net, name: &str) -> Result<(), NetError> {
-    let link = place.netlink.link(name).await?;
+async fn add_host(context: NetContext<'_>, net: &Net, name: &str) -> Result<(), NetError> {
+    let link = context.netlink.link(name).await?;
     let index = link.ok_or_else(|| NetError::Conflict { object: name.to_owned() })?.index;
-    for address in orders::host_addresses(net) {
-        place.netlink.add_address(index, address).await?;
+    for address in vsctl_commands::host_addresses(net) {
+        context.netlink.add_address(index, address).await?;
     }
-    if *place.namespace.wanted() == Netns::Here {
+    if *context.namespace.netns() == Netns::Here {
         refuse_advertisements(name);
     }
     Ok(())
@@ -143,32 +144,34 @@ fn refuse_advertisements(name: &str) {
     let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), "0");
 }
 
-/// Removes the bridge of a net and all of its ports. What is not there, or a stranger's, is left alone. Links go also where the
+/// Removes the bridge of a net and all of its ports. What is not there, or foreign, is left alone. Links go also where the
 /// switch does not answer.
-pub(crate) async fn remove(place: Place<'_>, net: &Net) -> Result<(), NetError> {
-    let told = remove_bridge(place, net).await;
-    remove_links(place.netlink, place.names, net).await?;
+pub(crate) async fn remove(context: NetContext<'_>, net: &Net) -> Result<(), NetError> {
+    let told = remove_bridge(context, net).await;
+    remove_links(context.netlink, context.names, net).await?;
     told
 }
 
-async fn remove_bridge(place: Place<'_>, net: &Net) -> Result<(), NetError> {
-    let name = place.names.bridge(net.id);
-    let ours = match place.config.instance {
-        Instance::Private => !place.switch.has_ended(),
-        Instance::System => rows::owner(place.switch, "Bridge", &name, place.names).await? == rows::Owner::Ours,
+async fn remove_bridge(context: NetContext<'_>, net: &Net) -> Result<(), NetError> {
+    let name = context.names.bridge(net.id);
+    let ours = match context.config.instance {
+        Instance::Private => !context.switch.has_ended(),
+        Instance::System => {
+            row_owner::row_owner(context.switch, "Bridge", &name, context.names).await? == row_owner::RowOwner::Ours
+        }
     };
-    if ours { Ok(place.switch.transact(orders::no_bridge(&name)).await?) } else { Ok(()) }
+    if ours { Ok(context.switch.transact(vsctl_commands::remove_bridge(&name)).await?) } else { Ok(()) }
 }
 
 /// Removes what is left of a net's links.
-pub(crate) async fn remove_links(netlink: &Netlink, names: &Names, net: &Net) -> Result<(), Failure> {
+pub(crate) async fn remove_links(netlink: &Netlink, names: &Names, net: &Net) -> Result<(), NetlinkError> {
     remove_those(netlink, |link| names.owns_of(link, net.id)).await
 }
 
 /// Removes the links of which this is true.
-pub(crate) async fn remove_those(netlink: &Netlink, which: impl Fn(&Link) -> bool) -> Result<(), Failure> {
+pub(crate) async fn remove_those(netlink: &Netlink, which: impl Fn(&Link) -> bool) -> Result<(), NetlinkError> {
     for link in netlink.links().await?.iter().filter(|link| which(link)) {
-        netlink.remove(Which::Index(link.index)).await?;
+        netlink.remove(LinkSelector::Index(link.index)).await?;
     }
     Ok(())
 }

@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use xcluster_core::host::links::tap::{self, NewTap};
-use xcluster_core::net::{HostAccess, NetError, Port, Wired};
+use xcluster_core::host::netlink::tap::{self, NewTap};
+use xcluster_core::net::{HostAccess, NetError, Port, PortConfig};
 
 use crate::config::{Instance, OvsConfig};
-use crate::net::Place;
+use crate::net::NetContext;
+use crate::state::OvsState;
 use crate::switch::{Datapath, Switch};
-use crate::wiring::Wiring;
-use crate::{error, orders, rows, words};
+use crate::{error, qemu_args, row_owner, vsctl_commands};
 
 /// Makes the tap of a node and a port of its bridge of it.
-pub(crate) async fn wire(place: Place<'_>, port: &Port) -> Result<Wired, NetError> {
-    let Place { config, names, namespace, netlink, switch } = place;
+pub(crate) async fn set_up(context: NetContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
+    let NetContext { config, names, namespace, netlink, switch } = context;
     let name = names.tap(port.net.id, port.node);
-    if config.instance == Instance::System && rows::owner(switch, "Port", &name, names).await? == rows::Owner::Stranger
+    if config.instance == Instance::System
+        && row_owner::row_owner(switch, "Port", &name, names).await? == row_owner::RowOwner::Foreign
     {
         return Err(NetError::Conflict { object: name });
     }
@@ -32,12 +33,12 @@ pub(crate) async fn wire(place: Place<'_>, port: &Port) -> Result<Wired, NetErro
     };
     let queues = tap::make(namespace, netlink, &tap, |link| names.owns(link)).await?;
     let queue = queues.first().ok_or_else(|| error::too_early("setup"))?;
-    switch.transact(orders::port(names, port, &config.net(port.net.id))).await?;
-    Ok(Wired { kvm: words::tap(port, queue), access: access(config, port) })
+    switch.transact(vsctl_commands::port(names, port, &config.net(port.net.id))).await?;
+    Ok(PortConfig { kvm: qemu_args::tap(port, queue), access: access(config, port) })
 }
 
 fn access(config: &OvsConfig, port: &Port) -> HostAccess {
-    let hears = orders::hears_host(&config.net(port.net.id), port.node);
+    let hears = vsctl_commands::hears_host(&config.net(port.net.id), port.node);
     match (config.has_host(port.net.id) && hears, config.instance) {
         (false, _) => HostAccess::None,
         (true, Instance::Private) => HostAccess::Inside(port.ipv4().into()),
@@ -46,19 +47,19 @@ fn access(config: &OvsConfig, port: &Port) -> HostAccess {
 }
 
 /// First the port, then the tap: a switch that finds a tap gone says so in its log.
-pub(crate) async fn let_go(
-    wiring: Arc<Wiring>,
+pub(crate) async fn remove_tap(
+    state: Arc<OvsState>,
     switch: Option<Arc<Switch>>,
     port: Port,
-    wired: Option<Wired>,
+    port_config: Option<PortConfig>,
 ) -> Result<(), NetError> {
     let told = match switch {
-        Some(switch) => switch.transact(orders::no_port(&wiring.names, &port)).await,
+        Some(switch) => switch.transact(vsctl_commands::remove_port(&state.names, &port)).await,
         None => Ok(()),
     };
     // Closing waits for the kernel.
-    let _ = tokio::task::spawn_blocking(move || drop(wired)).await;
-    let name = wiring.names.tap(port.net.id, port.node);
-    tap::remove(&wiring.netlink, &name, |link| wiring.names.owns(link)).await?;
+    let _ = tokio::task::spawn_blocking(move || drop(port_config)).await;
+    let name = state.names.tap(port.net.id, port.node);
+    tap::remove(&state.netlink, &name, |link| state.names.owns(link)).await?;
     Ok(told?)
 }

@@ -12,17 +12,17 @@ use xcluster_core::host::end_with_thread;
 use xcluster_core::net::NetError;
 
 use crate::config::{Instance, OvsConfig};
-use crate::error::{self, Trouble};
+use crate::error::{self, SwitchError};
 
 /// The oldest version: the first with ports that are kept from each other (`protected` of ovs-vswitchd.conf.db(5)), without
 /// which the frames of three hosts that are all joined would circle.
 const OLDEST: (u32, u32) = (2, 10);
 
 /// How long a program may take, on a busy host. They give up by themselves before.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(40);
 
 /// After how many seconds they give up by themselves: their `--timeout`.
-pub(crate) const GIVES_UP: u64 = 30;
+pub(crate) const VSCTL_TIMEOUT_SECS: u64 = 30;
 
 /// Where ordinary users do not look.
 const FOLDERS: [&str; 3] = ["/usr/bin", "/usr/sbin", "/sbin"];
@@ -103,22 +103,22 @@ fn version(said: &str) -> Option<(u32, u32)> {
 }
 
 /// Runs a program to its end, or to that of the calling thread, and gives what it printed.
-pub(crate) async fn run(name: &str, mut command: Command) -> Result<String, Trouble> {
+pub(crate) async fn run(name: &str, mut command: Command) -> Result<String, SwitchError> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     end_with_thread(&mut command);
-    let failed = |source| Trouble::NotRun { program: name.to_owned(), source };
+    let failed = |source| SwitchError::NotRun { program: name.to_owned(), source };
     let child = tokio::process::Command::from(command).kill_on_drop(true).spawn().map_err(failed)?;
-    let late = |_| Trouble::Late { program: name.to_owned(), seconds: PATIENCE.as_secs() };
-    let output = timeout(PATIENCE, child.wait_with_output()).await.map_err(late)?.map_err(failed)?;
+    let late = |_| SwitchError::Late { program: name.to_owned(), seconds: TIMEOUT.as_secs() };
+    let output = timeout(TIMEOUT, child.wait_with_output()).await.map_err(late)?.map_err(failed)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() {
         Ok(text(&output.stdout))
     } else if output.status.signal() == Some(SIGALRM) {
         // By its own `--timeout`: whom it waited for does not react, and would not for the next one.
-        Err(Trouble::Late { program: name.to_owned(), seconds: GIVES_UP })
+        Err(SwitchError::Late { program: name.to_owned(), seconds: VSCTL_TIMEOUT_SECS })
     } else {
         let said = error::said(&text(&output.stderr), name).unwrap_or_else(|| output.status.to_string());
-        Err(Trouble::Said { program: name.to_owned(), said })
+        Err(SwitchError::Refused { program: name.to_owned(), said })
     }
 }
 

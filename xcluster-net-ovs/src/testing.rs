@@ -51,9 +51,9 @@ impl HostSwitch {
 ///
 /// # Errors
 /// It says no.
-pub async fn vsctl(db: &str, words: &[&str]) -> Result<String, NetError> {
+pub async fn vsctl(db: &str, args: &[&str]) -> Result<String, NetError> {
     let mut command = Programs::find(&OvsConfig::default())?.command(VSCTL);
-    command.arg(format!("--db={db}")).arg("--timeout=30").args(words);
+    command.arg(format!("--db={db}")).arg("--timeout=30").args(args);
     Ok(programs::run(VSCTL, command).await?)
 }
 

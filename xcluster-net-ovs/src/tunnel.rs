@@ -5,18 +5,18 @@
 use std::net::IpAddr;
 
 use nix::errno::Errno;
-use xcluster_core::host::links::link::{Change, Which};
-use xcluster_core::host::links::tunnel::{NewTunnel, Wrapping, keep_frames_apart};
-use xcluster_core::host::links::{Failure, Netlink};
+use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
+use xcluster_core::host::netlink::tunnel::{Encapsulation, NewTunnel, keep_frames_apart};
+use xcluster_core::host::netlink::{Netlink, NetlinkError};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::net::{Net, NetError};
 use xcluster_core::topology::Problems;
 
 use crate::config::{OvsConfig, OvsNet, Tunnel, TunnelKind};
 use crate::names::Names;
-use crate::net::Place;
-use crate::orders;
+use crate::net::NetContext;
 use crate::switch::Datapath;
+use crate::vsctl_commands;
 
 /// The bytes of a tag of IEEE 802.1Q, which frames have on their way where there are VLANs.
 const TAG: u16 = 4;
@@ -46,15 +46,15 @@ async fn problem(
     tunnel: &Tunnel,
     namespace: &Namespace,
     netlink: &Netlink,
-) -> Result<Option<String>, Failure> {
+) -> Result<Option<String>, NetlinkError> {
     let remote = tunnel.remote;
-    if *namespace.wanted() == Netns::Private {
+    if *namespace.netns() == Netns::Private {
         return Ok(Some(format!(
             "no packet for {remote} leaves the private network namespace of the cluster; take one that `xcluster nsadd` \
              made, or `--netns here`"
         )));
     }
-    let Some(way) = netlink.way_to(remote).await? else {
+    let Some(way) = netlink.next_hop(remote).await? else {
         return Ok(Some(format!("the network namespace has no route to {remote}")));
     };
     if way.local {
@@ -90,7 +90,7 @@ fn has_vlans(settings: &OvsNet) -> bool {
 
 /// Makes the way to another host, and a port of the bridge of it. `before` are those of the net that are there already.
 pub(crate) async fn make(
-    Place { switch, namespace, netlink, names, .. }: Place<'_>,
+    NetContext { switch, namespace, netlink, names, .. }: NetContext<'_>,
     net: &Net,
     before: &[Tunnel],
     tunnel: &Tunnel,
@@ -103,7 +103,7 @@ pub(crate) async fn make(
         }
         make_link(namespace, netlink, names, net, (index, tunnel)).await?;
     }
-    Ok(switch.transact(orders::tunnel(names, net, index, tunnel, switch.datapath)).await?)
+    Ok(switch.transact(vsctl_commands::tunnel(names, net, index, tunnel, switch.datapath)).await?)
 }
 
 /// Whether two tunnels of a net are one link of the kernel.
@@ -126,7 +126,7 @@ async fn make_link(
 ) -> Result<(), NetError> {
     let (name, mark) = (names.tunnel(net.id, index), names.net_mark(net.id));
     match netlink.link(&name).await? {
-        Some(link) if names.owns(&link) => netlink.remove(Which::Index(link.index)).await?,
+        Some(link) if names.owns(&link) => netlink.remove(LinkSelector::Index(link.index)).await?,
         Some(_) => return Err(NetError::Conflict { object: name }),
         None => {}
     }
@@ -134,26 +134,31 @@ async fn make_link(
         name: &name,
         group: names.group(net.id),
         wrapping: wrapping(tunnel.kind),
-        vni: orders::vni(net, tunnel),
+        vni: vsctl_commands::vni(net, tunnel),
         remote: tunnel.remote,
         local: tunnel.local,
         port: tunnel.port.unwrap_or(tunnel.kind.port()),
     };
     netlink.make_tunnel(&wanted).await.map_err(|failure| not_made(failure, net, tunnel))?;
     keep_frames_apart(namespace, &name)?;
-    let change =
-        Change { alias: Some(&mark), mtu: Some(net.mtu), up: Some(true), no_own_address: true, ..Change::default() };
-    Ok(netlink.change(Which::Name(&name), &change).await?)
+    let change = LinkChange {
+        alias: Some(&mark),
+        mtu: Some(net.mtu),
+        up: Some(true),
+        no_own_address: true,
+        ..LinkChange::default()
+    };
+    Ok(netlink.change(LinkSelector::Name(&name), &change).await?)
 }
 
-const fn wrapping(kind: TunnelKind) -> Wrapping {
+const fn wrapping(kind: TunnelKind) -> Encapsulation {
     match kind {
-        TunnelKind::Vxlan => Wrapping::Vxlan,
-        TunnelKind::Geneve => Wrapping::Geneve,
+        TunnelKind::Vxlan => Encapsulation::Vxlan,
+        TunnelKind::Geneve => Encapsulation::Geneve,
     }
 }
 
-fn not_made(failure: Failure, net: &Net, tunnel: &Tunnel) -> NetError {
+fn not_made(failure: NetlinkError, net: &Net, tunnel: &Tunnel) -> NetError {
     let (name, module) = match tunnel.kind {
         TunnelKind::Vxlan => ("VXLAN", "vxlan"),
         TunnelKind::Geneve => ("Geneve", "geneve"),
@@ -165,7 +170,7 @@ fn not_made(failure: Failure, net: &Net, tunnel: &Tunnel) -> NetError {
         },
         // Of two that wrap the same the kernel could not tell whose a frame is.
         Some(Errno::EEXIST | Errno::EBUSY) => NetError::InUse {
-            what: format!("{name} with VNI {}", orders::vni(net, tunnel)),
+            what: format!("{name} with VNI {}", vsctl_commands::vni(net, tunnel)),
             by: "another link of the network namespace".to_owned(),
         },
         _ => failure.into(),

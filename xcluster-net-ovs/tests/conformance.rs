@@ -1,4 +1,4 @@
-//! The contract of network backends, kept by an Open vSwitch of the cluster's own in each of its three homes, and by the host's
+//! The contract of network backends, kept by an Open vSwitch of the cluster's own in each of its three netns modes, and by the host's
 //! with and without the host on the nets.
 
 use std::collections::BTreeMap;
@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tempfile::TempDir;
 use xcluster_core::host::Netns;
-use xcluster_core::host::links::Netlink;
-use xcluster_core::host::links::link::{NewBridge, Which};
 use xcluster_core::host::namespace::NamedNetns;
+use xcluster_core::host::netlink::Netlink;
+use xcluster_core::host::netlink::link::{LinkSelector, NewBridge};
 use xcluster_core::name::NetId;
-use xcluster_core::net::{Net, NetBackend, Site};
-use xcluster_core::testing::conformance::{Stranger, Subject, Trial, trials};
+use xcluster_core::net::{BackendContext, Net, NetBackend};
+use xcluster_core::testing::conformance::{ForeignObjects, Subject, Trial, trials};
 use xcluster_core::testing::harness::Test;
-use xcluster_core::testing::{Failed, ensure, harness};
+use xcluster_core::testing::{TestFailure, ensure, harness};
 use xcluster_net_ovs::testing::{HostSwitch, bridge_name, vsctl};
 use xcluster_net_ovs::{OvsBackend, OvsConfig};
 
@@ -28,59 +28,59 @@ fn main() -> ExitCode {
 }
 
 fn of_own(netns: Netns) -> impl Iterator<Item = Test> {
-    let home = netns.to_string();
+    let netns_mode = netns.to_string();
     let subject = Subject::new(|| Arc::new(OvsBackend::default()) as Arc<dyn NetBackend>);
-    let subject = subject.in_netns(netns).with_stranger(SomebodysLink::default());
-    trials(&subject).into_iter().map(move |trial| named(trial, &home).into_test())
+    let subject = subject.in_netns(netns).with_foreign_objects(ForeignLink::default());
+    trials(&subject).into_iter().map(move |trial| named(trial, &netns_mode).into_test())
 }
 
 /// Each trial has a host of its own, with an Open vSwitch.
 fn of_host(
-    home: &'static str,
+    netns_mode: &'static str,
     configure: fn(OvsConfig) -> OvsConfig,
-    place: fn(Subject) -> Subject,
+    placed: fn(Subject) -> Subject,
 ) -> impl Iterator<Item = Test> {
     let trials_at = move |db: String| {
         let config = configure(OvsConfig::default().on_system(db));
-        let stranger = SomebodysBridge { db: config.db.clone() };
+        let foreign_objects = ForeignBridge { db: config.db.clone() };
         let make = move || Arc::new(OvsBackend::new(config.clone())) as Arc<dyn NetBackend>;
-        trials(&place(Subject::new(make).with_stranger(stranger)))
+        trials(&placed(Subject::new(make).with_foreign_objects(foreign_objects)))
     };
     (0..trials_at(String::new()).len()).filter_map(move |index| {
         let dir = tempfile::tempdir().expect("there is a folder for temporary files");
         let trial = trials_at(HostSwitch::db_in(dir.path())).into_iter().nth(index)?;
-        let trial = named(trial, home);
+        let trial = named(trial, netns_mode);
         Some(harness::test(trial.test_name(), move || on_host(dir, trial)))
     })
 }
 
-async fn on_host(dir: TempDir, trial: Trial) -> Result<(), Failed> {
+async fn on_host(dir: TempDir, trial: Trial) -> Result<(), TestFailure> {
     let host = HostSwitch::start(dir.path()).await?;
     trial.run().await?;
     Ok(host.end().await?)
 }
 
-fn named(mut trial: Trial, home: &str) -> Trial {
-    trial.name = format!("{home}: {}", trial.name);
+fn named(mut trial: Trial, netns_mode: &str) -> Trial {
+    trial.name = format!("{netns_mode}: {}", trial.name);
     trial
 }
 
 /// Somebody who has a link of the bridge's name, without a mark, for reasons of his own.
 #[derive(Debug, Default)]
-struct SomebodysLink {
+struct ForeignLink {
     planted: Mutex<BTreeMap<NetId, String>>,
 }
 
-impl SomebodysLink {
-    async fn looks(netlink: &Netlink, name: &str) -> Result<String, Failed> {
+impl ForeignLink {
+    async fn looks(netlink: &Netlink, name: &str) -> Result<String, TestFailure> {
         Ok(format!("{:?}", netlink.link(name).await?))
     }
 }
 
 #[async_trait(?Send)]
-impl Stranger for SomebodysLink {
-    async fn plant(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        let (netlink, name) = (Netlink::connect(site.needed_namespace()?)?, format!("xcbr{}", net.id));
+impl ForeignObjects for ForeignLink {
+    async fn plant(&self, placed: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
+        let (netlink, name) = (Netlink::connect(placed.needed_namespace()?)?, format!("xcbr{}", net.id));
         let bridge = NewBridge { name: &name, group: 0, address: [2, 0, 0, 0, 0, 1], forward_link_local: 0 };
         netlink.make_bridge(&bridge).await?;
         let looks = Self::looks(&netlink, &name).await?;
@@ -88,39 +88,39 @@ impl Stranger for SomebodysLink {
         Ok(())
     }
 
-    async fn remove_intact(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        let (netlink, name) = (Netlink::connect(site.needed_namespace()?)?, format!("xcbr{}", net.id));
+    async fn remove_intact(&self, placed: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
+        let (netlink, name) = (Netlink::connect(placed.needed_namespace()?)?, format!("xcbr{}", net.id));
         let before = self.planted.lock().unwrap_or_else(PoisonError::into_inner).remove(&net.id);
         let now = Self::looks(&netlink, &name).await?;
         ensure(before.as_deref() == Some(&now), || format!("it was {before:?} and is {now}"))?;
-        Ok(netlink.remove(Which::Name(&name)).await?)
+        Ok(netlink.remove(LinkSelector::Name(&name)).await?)
     }
 }
 
 /// Somebody who has a bridge of that name in the host's Open vSwitch.
 #[derive(Debug)]
-struct SomebodysBridge {
+struct ForeignBridge {
     db: String,
 }
 
-impl SomebodysBridge {
-    async fn looks(&self, name: &str) -> Result<String, Failed> {
+impl ForeignBridge {
+    async fn looks(&self, name: &str) -> Result<String, TestFailure> {
         Ok(vsctl(&self.db, &["list", "Bridge", name, "--", "list", "Port", name]).await?)
     }
 }
 
 #[async_trait(?Send)]
-impl Stranger for SomebodysBridge {
-    async fn plant(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        let name = bridge_name(site.cluster, net.id);
+impl ForeignObjects for ForeignBridge {
+    async fn plant(&self, placed: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
+        let name = bridge_name(placed.cluster, net.id);
         let mark = format!("external_ids:looks=\"{name}\"");
         let netdev = ["--", "set", "Bridge", &name, "datapath_type=netdev", &mark];
         vsctl(&self.db, &[&["add-br", &name], &netdev[..]].concat()).await?;
         Ok(())
     }
 
-    async fn remove_intact(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed> {
-        let name = bridge_name(site.cluster, net.id);
+    async fn remove_intact(&self, placed: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure> {
+        let name = bridge_name(placed.cluster, net.id);
         let looks = self.looks(&name).await?;
         ensure(looks.contains(&format!("looks={name}")) && !looks.contains("xcluster"), || looks.clone())?;
         vsctl(&self.db, &["del-br", &name]).await?;

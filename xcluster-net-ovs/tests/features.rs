@@ -1,13 +1,13 @@
 //! What a net has beyond joining its nodes: VLANs, a copy of all frames, rules. Each test has an Open vSwitch of its own.
 
-mod lab;
+mod fixture;
 
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::HostAccess;
-use xcluster_core::testing::{Failed, ensure};
+use xcluster_core::testing::{TestFailure, ensure};
 use xcluster_net_ovs::{FailMode, OvsConfig, OvsNet, OvsPort};
 
-use lab::{EVERYONE, LLDP, Lab, Packets, Tap, frame, typed};
+use fixture::{EVERYONE, Fixture, LLDP, Packets, Tap, frame, typed};
 
 xcluster_core::harness![
     lldp_passes,
@@ -30,18 +30,18 @@ fn node(number: u16) -> NodeId {
     NodeId::new(number).expect("it is a node")
 }
 
-async fn lldp_passes() -> Result<(), Failed> {
-    let lab = Lab::private("lldp", OvsConfig::default(), &[1, 2])?;
-    let taps = lab.taps().await?;
+async fn lldp_passes() -> Result<(), TestFailure> {
+    let fixture = Fixture::private("lldp", OvsConfig::default(), &[1, 2])?;
+    let taps = fixture.taps().await?;
     let lldp = typed(1, [0x01, 0x80, 0xc2, 0, 0, 0x0e], None, &LLDP, 1);
     taps[0].send(&lldp)?;
     taps[1].gets(&lldp)?;
-    Ok(lab.end().await?)
+    Ok(fixture.end().await?)
 }
 
-async fn tagged_frames_pass_with_their_tag() -> Result<(), Failed> {
-    let lab = Lab::private("tagged", OvsConfig::default(), &[1, 2])?.with_mtu(9000);
-    let taps = lab.taps().await?;
+async fn tagged_frames_pass_with_their_tag() -> Result<(), TestFailure> {
+    let fixture = Fixture::private("tagged", OvsConfig::default(), &[1, 2])?.with_mtu(9000);
+    let taps = fixture.taps().await?;
     for vlan in [100, 4094] {
         taps[0].send(&frame(1, EVERYONE, Some(vlan), 1))?;
         taps[1].gets(&frame(1, EVERYONE, Some(vlan), 1))?;
@@ -51,35 +51,35 @@ async fn tagged_frames_pass_with_their_tag() -> Result<(), Failed> {
     whole.resize(9000 + 14 + 4, 9);
     taps[0].send(&whole)?;
     taps[1].gets(&whole)?;
-    Ok(lab.end().await?)
+    Ok(fixture.end().await?)
 }
 
 /// Whoever shall not hear something is sent something else afterwards, which comes first then.
-async fn nodes_hear_each_other_within_their_vlan_alone() -> Result<(), Failed> {
+async fn nodes_hear_each_other_within_their_vlan_alone() -> Result<(), TestFailure> {
     let net = OvsNet::default()
         .with_node(node(1), OvsPort::access(10))
         .with_node(node(2), OvsPort::access(10))
         .with_node(node(3), OvsPort::access(20))
         .with_node(node(4), OvsPort::access(20));
-    let lab = Lab::private("vlans", config(net), &[1, 2, 3, 4])?;
-    let taps = lab.taps().await?;
+    let fixture = Fixture::private("vlans", config(net), &[1, 2, 3, 4])?;
+    let taps = fixture.taps().await?;
     taps[0].send(&frame(1, EVERYONE, None, 1))?;
     taps[1].gets(&frame(1, EVERYONE, None, 1))?;
     taps[2].send(&frame(3, EVERYONE, None, 2))?;
     taps[3].gets(&frame(3, EVERYONE, None, 2))?;
     taps[1].send(&frame(2, EVERYONE, None, 3))?;
     taps[0].gets(&frame(2, EVERYONE, None, 3))?;
-    Ok(lab.end().await?)
+    Ok(fixture.end().await?)
 }
 
-async fn a_trunk_has_the_tags_of_its_vlans_and_no_others() -> Result<(), Failed> {
+async fn a_trunk_has_the_tags_of_its_vlans_and_no_others() -> Result<(), TestFailure> {
     let net = OvsNet::default()
         .with_node(node(1), OvsPort::access(10))
         .with_node(node(2), OvsPort::access(20))
         .with_node(node(3), OvsPort::access(30))
         .with_node(node(201), OvsPort::trunk([10, 20]));
-    let lab = Lab::private("trunk", config(net), &[1, 2, 3, 201])?;
-    let taps = lab.taps().await?;
+    let fixture = Fixture::private("trunk", config(net), &[1, 2, 3, 201])?;
+    let taps = fixture.taps().await?;
     taps[2].send(&frame(3, EVERYONE, None, 3))?;
     taps[0].send(&frame(1, EVERYONE, None, 1))?;
     taps[3].gets(&frame(1, EVERYONE, Some(10), 1))?;
@@ -92,48 +92,48 @@ async fn a_trunk_has_the_tags_of_its_vlans_and_no_others() -> Result<(), Failed>
     taps[1].gets(&frame(201, EVERYONE, None, 6))?;
     taps[3].send(&frame(201, EVERYONE, Some(10), 7))?;
     taps[0].gets(&frame(201, EVERYONE, None, 7))?;
-    Ok(lab.end().await?)
+    Ok(fixture.end().await?)
 }
 
-async fn a_trunk_with_a_tag_of_its_own_has_that_vlan_untagged() -> Result<(), Failed> {
+async fn a_trunk_with_a_tag_of_its_own_has_that_vlan_untagged() -> Result<(), TestFailure> {
     let net = OvsNet::default()
         .with_node(node(1), OvsPort::access(10))
         .with_node(node(2), OvsPort::access(20))
         .with_node(node(201), OvsPort::trunk([20]).with_tag(10));
-    let lab = Lab::private("native", config(net), &[1, 2, 201])?;
-    let taps = lab.taps().await?;
+    let fixture = Fixture::private("native", config(net), &[1, 2, 201])?;
+    let taps = fixture.taps().await?;
     taps[0].send(&frame(1, EVERYONE, None, 1))?;
     taps[2].gets(&frame(1, EVERYONE, None, 1))?;
     taps[1].send(&frame(2, EVERYONE, None, 2))?;
     taps[2].gets(&frame(2, EVERYONE, Some(20), 2))?;
     taps[2].send(&frame(201, EVERYONE, None, 3))?;
     taps[0].gets(&frame(201, EVERYONE, None, 3))?;
-    Ok(lab.end().await?)
+    Ok(fixture.end().await?)
 }
 
-async fn a_net_in_a_vlan_has_its_host() -> Result<(), Failed> {
+async fn a_net_in_a_vlan_has_its_host() -> Result<(), TestFailure> {
     let net = OvsNet::default().with_tag(10).with_node(node(3), OvsPort::access(20));
-    let lab = Lab::private("hosted", config(net), &[1, 2, 3])?;
-    let wired = lab.begin().await?;
-    let ip = lab.ports[0].ipv4().into();
-    ensure(wired[0].access == HostAccess::Inside(ip), || format!("{:?}", wired[0].access))?;
-    ensure(wired[2].access == HostAccess::None, || format!("{:?}", wired[2].access))?;
+    let fixture = Fixture::private("hosted", config(net), &[1, 2, 3])?;
+    let port_configs = fixture.begin().await?;
+    let ip = fixture.ports[0].ipv4().into();
+    ensure(port_configs[0].access == HostAccess::Inside(ip), || format!("{:?}", port_configs[0].access))?;
+    ensure(port_configs[2].access == HostAccess::None, || format!("{:?}", port_configs[2].access))?;
     // The host looks for node 1, and all of its VLAN hear it, without a tag.
-    let namespace = lab.stage.namespace().expect("there is one").clone();
+    let namespace = fixture.test_context.namespace().expect("there is one").clone();
     let to = std::net::SocketAddr::new(ip, 7);
     let search = tokio::spawn(async move { namespace.connect(to).await.map(drop) });
     // Lets it begin: waiting for a frame holds this thread.
     tokio::task::yield_now().await;
-    let tap = Tap::of(&wired[1])?;
+    let tap = Tap::of(&port_configs[1])?;
     tokio::task::spawn_blocking(move || tap.gets_search_of_host()).await??;
     search.abort();
-    Ok(lab.end().await?)
+    Ok(fixture.end().await?)
 }
 
-async fn the_copy_has_every_frame_once() -> Result<(), Failed> {
-    let lab = Lab::private("copied", config(OvsNet::default().with_mirror()), &[1, 2, 3])?;
-    let taps = lab.taps().await?;
-    let copy = Packets::open(lab.stage.namespace().expect("there is one"), "xcbr1_cap").await?;
+async fn the_copy_has_every_frame_once() -> Result<(), TestFailure> {
+    let fixture = Fixture::private("copied", config(OvsNet::default().with_mirror()), &[1, 2, 3])?;
+    let taps = fixture.taps().await?;
+    let copy = Packets::open(fixture.test_context.namespace().expect("there is one"), "xcbr1_cap").await?;
     for number in 1..=3 {
         taps[0].send(&frame(1, EVERYONE, None, number))?;
         taps[1].gets(&frame(1, EVERYONE, None, number))?;
@@ -143,42 +143,42 @@ async fn the_copy_has_every_frame_once() -> Result<(), Failed> {
     taps[1].send(&frame(2, [0, 0, 0, 1, 1, 1], None, 4))?;
     taps[0].gets(&frame(2, [0, 0, 0, 1, 1, 1], None, 4))?;
     copy.gets(&frame(2, [0, 0, 0, 1, 1, 1], None, 4))?;
-    Ok(lab.end().await?)
+    Ok(fixture.end().await?)
 }
 
-async fn rules_are_obeyed() -> Result<(), Failed> {
+async fn rules_are_obeyed() -> Result<(), TestFailure> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("rules");
     std::fs::write(&file, "# Node 1 is not heard by anybody.\npriority=10,in_port=1,actions=drop\n")?;
-    let lab = Lab::private("ruled", config(OvsNet::default().with_flows(&file)), &[1, 2, 3])?;
-    let taps = lab.taps().await?;
+    let fixture = Fixture::private("ruled", config(OvsNet::default().with_flows(&file)), &[1, 2, 3])?;
+    let taps = fixture.taps().await?;
     taps[0].send(&frame(1, EVERYONE, None, 1))?;
     taps[2].send(&frame(3, EVERYONE, None, 3))?;
     taps[1].gets(&frame(3, EVERYONE, None, 3))?;
     taps[0].gets(&frame(3, EVERYONE, None, 3))?;
-    Ok(lab.end().await?)
+    Ok(fixture.end().await?)
 }
 
-async fn without_rules_a_secure_net_passes_nothing() -> Result<(), Failed> {
+async fn without_rules_a_secure_net_passes_nothing() -> Result<(), TestFailure> {
     let net = OvsNet::default().with_fail_mode(FailMode::Secure);
-    let lab = Lab::private("secure", config(net), &[1, 2])?;
-    let taps = lab.taps().await?;
+    let fixture = Fixture::private("secure", config(net), &[1, 2])?;
+    let taps = fixture.taps().await?;
     taps[0].send(&frame(1, EVERYONE, None, 1))?;
     ensure(taps[1].is_silent()?, || "a frame passes".to_owned())?;
-    Ok(lab.end().await?)
+    Ok(fixture.end().await?)
 }
 
-async fn a_file_of_rules_has_the_nodes_numbers() -> Result<(), Failed> {
+async fn a_file_of_rules_has_the_nodes_numbers() -> Result<(), TestFailure> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("rules");
     std::fs::write(&file, "in_port=1,actions=output:201\nin_port=201,actions=output:221,LOCAL\n")?;
     let net = OvsNet::default().with_flows(&file).with_fail_mode(FailMode::Secure);
-    let lab = Lab::private("numbers", config(net), &[1, 2, 201, 221])?;
-    let taps = lab.taps().await?;
+    let fixture = Fixture::private("numbers", config(net), &[1, 2, 201, 221])?;
+    let taps = fixture.taps().await?;
     taps[0].send(&frame(1, EVERYONE, None, 1))?;
     taps[2].gets(&frame(1, EVERYONE, None, 1))?;
     taps[2].send(&frame(201, EVERYONE, None, 2))?;
     taps[3].gets(&frame(201, EVERYONE, None, 2))?;
     ensure(taps[1].is_silent()?, || "node 2 hears what no rule sends to it".to_owned())?;
-    Ok(lab.end().await?)
+    Ok(fixture.end().await?)
 }

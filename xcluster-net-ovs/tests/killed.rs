@@ -3,7 +3,7 @@
 //!
 //! Each test has a network namespace, which is to its owners what the host's is to those of users.
 
-mod lab;
+mod fixture;
 
 use std::fs;
 use std::io::{self, Write};
@@ -17,16 +17,16 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
-use xcluster_core::host::links::Netlink;
 use xcluster_core::host::namespace::keep_privileges;
+use xcluster_core::host::netlink::Netlink;
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::name::NetId;
 use xcluster_core::net::NetBackend;
-use xcluster_core::testing::{Failed, Stage, ensure, harness};
+use xcluster_core::testing::{TestContext, TestFailure, ensure, harness};
 use xcluster_net_ovs::testing::{HostSwitch, vsctl};
-use xcluster_net_ovs::{OvsConfig, OvsNet, sweep};
+use xcluster_net_ovs::{OvsConfig, OvsNet, gc};
 
-use lab::{Lab, check_links, links};
+use fixture::{Fixture, check_links, links};
 
 /// The word by which this program knows that it is to own a cluster.
 const OWN: &str = "--own";
@@ -39,11 +39,11 @@ const MOMENTS: [&str; 4] = ["begun", "allowed", "made", "wired"];
 /// How much later than that it is killed, in milliseconds: when exactly in the course of things is never the same.
 const LATER: [u64; 6] = [0, 5, 15, 30, 60, 120];
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [own, place, folder] = words.as_slice()
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [own, place, folder] = args.as_slice()
         && own == OWN
     {
         return match carry_out(place, folder) {
@@ -60,12 +60,12 @@ fn main() -> ExitCode {
     harness::main(tests![
         nothing_is_left_of_a_private_cluster,
         what_is_left_where_others_are_is_taken_over_by_the_next_cluster,
-        what_is_left_in_the_hosts_switch_is_swept_by_another_process,
+        what_is_left_in_the_hosts_switch_is_removed_by_another_process,
     ])
 }
 
 /// What an owner does, until nobody is left who could kill it.
-fn carry_out(place: &str, folder: &str) -> Result<(), Failed> {
+fn carry_out(place: &str, folder: &str) -> Result<(), TestFailure> {
     // Its processes are found by their session, and its files go with the test.
     nix::unistd::setsid()?;
     let netns = if place == PRIVATE { Netns::Private } else { Netns::Here };
@@ -73,18 +73,18 @@ fn carry_out(place: &str, folder: &str) -> Result<(), Failed> {
     let config = if [PRIVATE, HERE].contains(&place) { config } else { config.on_system(place) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let stage = Stage::within(folder.as_ref(), "victim")?.in_namespace(Namespace::open(&netns)?);
-        let lab = Lab::on(stage, config, &[1, 2])?;
-        let site = lab.stage.site();
+        let test_context = TestContext::within(folder.as_ref(), "victim")?.in_namespace(Namespace::open(&netns)?);
+        let fixture = Fixture::on(test_context, config, &[1, 2])?;
+        let context = fixture.test_context.context();
         say(MOMENTS[0])?;
-        lab.preflight().await?;
+        fixture.preflight().await?;
         say(MOMENTS[1])?;
-        lab.backend.create_net(&site, &lab.net).await?;
+        fixture.backend.create_net(&context, &fixture.net).await?;
         say(MOMENTS[2])?;
-        lab.set_up().await?;
+        fixture.set_up().await?;
         say(MOMENTS[3])?;
         tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink())).await??;
-        Ok(lab.end().await?)
+        Ok(fixture.end().await?)
     })
 }
 
@@ -101,7 +101,7 @@ struct Owner {
 }
 
 impl Owner {
-    fn start(place: &str) -> Result<Self, Failed> {
+    fn start(place: &str) -> Result<Self, TestFailure> {
         // Whoever loses a parent becomes a child of this process, so that its end is an event.
         set_child_subreaper(true)?;
         let folder = tempfile::tempdir()?;
@@ -110,25 +110,25 @@ impl Owner {
         // As root has them where root is.
         keep_privileges(&mut command);
         let mut child = Command::from(command).kill_on_drop(true).spawn()?;
-        let session = child.id().ok_or_else(|| Failed::new("the owner has ended"))?.cast_signed();
-        let stdout = child.stdout.take().ok_or_else(|| Failed::new("the owner says nothing"))?;
+        let session = child.id().ok_or_else(|| TestFailure::new("the owner has ended"))?.cast_signed();
+        let stdout = child.stdout.take().ok_or_else(|| TestFailure::new("the owner says nothing"))?;
         Ok(Self { child, session, said: BufReader::new(stdout).lines(), _folder: folder })
     }
 
-    async fn until(&mut self, moment: &str) -> Result<(), Failed> {
+    async fn until(&mut self, moment: &str) -> Result<(), TestFailure> {
         let said = async {
             while let Some(line) = self.said.next_line().await? {
                 if line == moment {
                     return Ok(());
                 }
             }
-            Err(Failed::new("the owner has ended"))
+            Err(TestFailure::new("the owner has ended"))
         };
-        timeout(PATIENCE, said).await.map_err(|_| Failed::new("the moment does not come"))?
+        timeout(TIMEOUT, said).await.map_err(|_| TestFailure::new("the moment does not come"))?
     }
 
     /// Kills it at a moment, and waits until all of its processes are gone.
-    async fn dies_at(mut self, moment: &str, later: u64) -> Result<(), Failed> {
+    async fn dies_at(mut self, moment: &str, later: u64) -> Result<(), TestFailure> {
         self.until(moment).await?;
         tokio::time::sleep(Duration::from_millis(later)).await;
         self.child.kill().await?;
@@ -139,15 +139,16 @@ impl Owner {
                 while waitpid(*pid, None) == Err(Errno::EINTR) {}
             }
         });
-        let late = |_| Failed::new(format!("processes are left: {:?}", members(session)));
-        Ok(timeout(PATIENCE, reaped).await.map_err(late)??)
+        let late = |_| TestFailure::new(format!("processes are left: {:?}", members(session)));
+        Ok(timeout(TIMEOUT, reaped).await.map_err(late)??)
     }
 
     /// Has it end by itself.
-    async fn ends(mut self) -> Result<(), Failed> {
+    async fn ends(mut self) -> Result<(), TestFailure> {
         self.until(MOMENTS[3]).await?;
         drop(self.child.stdin.take());
-        let ended = timeout(PATIENCE, self.child.wait()).await.map_err(|_| Failed::new("the owner does not end"))??;
+        let ended =
+            timeout(TIMEOUT, self.child.wait()).await.map_err(|_| TestFailure::new("the owner does not end"))??;
         ensure(ended.success(), || ended.to_string())
     }
 }
@@ -165,7 +166,7 @@ fn members(session: i32) -> Vec<Pid> {
 }
 
 /// At each moment, some times.
-async fn each(mut check: impl AsyncFnMut(&str, u64) -> Result<(), Failed>) -> Result<(), Failed> {
+async fn each(mut check: impl AsyncFnMut(&str, u64) -> Result<(), TestFailure>) -> Result<(), TestFailure> {
     for moment in MOMENTS {
         for later in LATER {
             let checked = check(moment, later).await;
@@ -175,7 +176,7 @@ async fn each(mut check: impl AsyncFnMut(&str, u64) -> Result<(), Failed>) -> Re
     Ok(())
 }
 
-async fn nothing_is_left_of_a_private_cluster() -> Result<(), Failed> {
+async fn nothing_is_left_of_a_private_cluster() -> Result<(), TestFailure> {
     each(async |moment, later| {
         Owner::start(PRIVATE)?.dies_at(moment, later).await?;
         check_links(&Namespace::here(), &["lo"]).await
@@ -184,7 +185,7 @@ async fn nothing_is_left_of_a_private_cluster() -> Result<(), Failed> {
 }
 
 /// Whatever is left has its mark.
-async fn what_is_left_where_others_are_is_taken_over_by_the_next_cluster() -> Result<(), Failed> {
+async fn what_is_left_where_others_are_is_taken_over_by_the_next_cluster() -> Result<(), TestFailure> {
     let mut most = 0;
     each(async |moment, later| {
         Owner::start(HERE)?.dies_at(moment, later).await?;
@@ -206,7 +207,7 @@ async fn what_is_left_where_others_are_is_taken_over_by_the_next_cluster() -> Re
     ensure(most == 3, || format!("{most} links were there to be taken over"))
 }
 
-async fn what_is_left_in_the_hosts_switch_is_swept_by_another_process() -> Result<(), Failed> {
+async fn what_is_left_in_the_hosts_switch_is_removed_by_another_process() -> Result<(), TestFailure> {
     let folder = tempfile::tempdir()?;
     let host = HostSwitch::start(folder.path()).await?;
     let mut most = 0;
@@ -214,7 +215,7 @@ async fn what_is_left_in_the_hosts_switch_is_swept_by_another_process() -> Resul
         Owner::start(host.db())?.dies_at(moment, later).await?;
         let left = vsctl(host.db(), &["list-br"]).await?;
         most = most.max(left.lines().count());
-        sweep(&OvsConfig::default().on_system(host.db())).await?;
+        gc(&OvsConfig::default().on_system(host.db())).await?;
         let left = vsctl(host.db(), &["list-br"]).await?;
         ensure(left.is_empty(), || format!("{left} is left"))?;
         // A link that the switch had not opened yet has no row: it goes with the next start of that cluster.

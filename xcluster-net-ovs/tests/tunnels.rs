@@ -1,24 +1,24 @@
 //! Nets that are joined to those of other hosts. The hosts are network namespaces with a wire between them: this one, where the
 //! test is, and another.
 
-mod lab;
+mod fixture;
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
-use xcluster_core::host::links::Netlink;
-use xcluster_core::host::links::address::Address;
-use xcluster_core::host::links::link::{Change, Which};
 use xcluster_core::host::namespace::NamedNetns;
+use xcluster_core::host::netlink::Netlink;
+use xcluster_core::host::netlink::address::Address;
+use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::name::NetId;
 use xcluster_core::net::{HostAccess, NetError};
 use xcluster_core::testing::traffic::{ECHO, Frames, Guest, Protocol, Traffic};
-use xcluster_core::testing::{Failed, Stage, ensure};
+use xcluster_core::testing::{TestContext, TestFailure, ensure};
 use xcluster_net_ovs::{OvsConfig, OvsNet, Tunnel, TunnelKind};
 
-use lab::{EVERYONE, Lab, Tap, check_links, frame};
+use fixture::{EVERYONE, Fixture, Tap, check_links, frame};
 
 xcluster_core::harness![
     vxlan_carries_what_was_sent,
@@ -26,7 +26,7 @@ xcluster_core::harness![
     a_vlan_is_the_same_on_both_hosts,
     nothing_is_left_of_a_tunnel,
     three_hosts_that_are_all_joined_have_no_circle,
-    what_cannot_be_reached_is_told_before_anything_is_made,
+    what_cannot_be_reached_is_reported_before_anything_is_made,
     a_number_that_another_link_has_is_in_use,
     a_kernel_without_geneve_says_so_and_keeps_nothing,
 ];
@@ -37,30 +37,30 @@ const WIRE: u16 = 1500;
 const HEADERS: [usize; 2] = [20 + 8, 40 + 8];
 
 /// A wire from this namespace to another one, which is the host with that number.
-struct Far {
+struct RemoteHost {
     namespace: Namespace,
 }
 
-impl Far {
-    async fn new(number: u8) -> Result<Self, Failed> {
+impl RemoteHost {
+    async fn new(number: u8) -> Result<Self, TestFailure> {
         let namespace = Namespace::private()?;
         let (here, there) = (Netlink::connect(&Namespace::here())?, Netlink::connect(&namespace)?);
-        let (_, descriptor) = namespace.descriptors().ok_or_else(|| Failed::new("it has no descriptor"))?;
-        let wire = format!("wire{number}");
-        here.make_veth(&wire, "wire", descriptor).await?;
-        raise(&here, &wire, number, 1).await?;
+        let (_, descriptor) = namespace.descriptors().ok_or_else(|| TestFailure::new("it has no descriptor"))?;
+        let link = format!("wire{number}");
+        here.make_veth(&link, "wire", descriptor).await?;
+        raise(&here, &link, number, 1).await?;
         raise(&there, "wire", number, 2).await?;
         Ok(Self { namespace })
     }
 
     /// A cluster on that host.
-    fn lab(&self, name: &str, config: OvsConfig, nodes: &[u16]) -> Result<Lab, Failed> {
-        let (user, net) = self.namespace.descriptors().ok_or_else(|| Failed::new("it has no descriptor"))?;
+    fn fixture(&self, name: &str, config: OvsConfig, nodes: &[u16]) -> Result<Fixture, TestFailure> {
+        let (user, net) = self.namespace.descriptors().ok_or_else(|| TestFailure::new("it has no descriptor"))?;
         let file = |number: i32| PathBuf::from(format!("/proc/self/fd/{number}"));
         let user = user.map(|user| file(user.as_raw_fd()));
         let wanted = Netns::Named(NamedNetns::new("far")?);
         let same = Namespace::from_files(wanted, user.as_deref(), &file(net.as_raw_fd()))?;
-        Lab::on(Stage::new(name)?.in_namespace(same), config, nodes)
+        Fixture::on(TestContext::new(name)?.in_namespace(same), config, nodes)
     }
 }
 
@@ -69,10 +69,10 @@ fn ends(number: u8, end: u8) -> [IpAddr; 2] {
     [format!("10.9.{number}.{end}"), format!("fd09:{number}::{end}")].map(|ip| ip.parse().expect("it is an address"))
 }
 
-async fn raise(netlink: &Netlink, link: &str, number: u8, end: u8) -> Result<(), Failed> {
-    let index = netlink.link(link).await?.ok_or_else(|| Failed::new("there is no wire"))?.index;
-    let change = Change { mtu: Some(WIRE), up: Some(true), ..Change::default() };
-    netlink.change(Which::Index(index), &change).await?;
+async fn raise(netlink: &Netlink, link: &str, number: u8, end: u8) -> Result<(), TestFailure> {
+    let index = netlink.link(link).await?.ok_or_else(|| TestFailure::new("there is no wire"))?.index;
+    let change = LinkChange { mtu: Some(WIRE), up: Some(true), ..LinkChange::default() };
+    netlink.change(LinkSelector::Index(index), &change).await?;
     for (ip, prefix) in ends(number, end).into_iter().zip([24, 64]) {
         netlink.add_address(index, Address { ip, prefix }).await?;
     }
@@ -88,7 +88,7 @@ fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|index| ((index % 251) ^ (index / 251 % 256)) as u8).collect()
 }
 
-async fn compare(guest: &mut dyn Guest, protocol: Protocol, to: SocketAddr, length: usize) -> Result<(), Failed> {
+async fn compare(guest: &mut dyn Guest, protocol: Protocol, to: SocketAddr, length: usize) -> Result<(), TestFailure> {
     let question = pattern(length);
     let answer = guest.ask(protocol, to, &question).await;
     let answer = answer.map_err(|failed| failed.during(format!("{length} bytes by {protocol} to {to}")))?;
@@ -96,14 +96,14 @@ async fn compare(guest: &mut dyn Guest, protocol: Protocol, to: SocketAddr, leng
 }
 
 /// Megabytes, and datagrams that fill the MTU, between a node on each host.
-async fn carries(kind: TunnelKind, version: usize, mtu: u16) -> Result<(), Failed> {
-    let far = Far::new(1).await?;
-    let near = Lab::here("near", to(kind, ends(1, 2)[version]), &[1])?.with_mtu(mtu);
-    let other = far.lab("far", to(kind, ends(1, 1)[version]), &[2])?.with_mtu(mtu);
-    let (wired, there) = (near.begin().await?, other.begin().await?);
-    ensure(wired[0].access == HostAccess::None, || format!("{:?}", wired[0].access))?;
+async fn carries(kind: TunnelKind, version: usize, mtu: u16) -> Result<(), TestFailure> {
+    let far = RemoteHost::new(1).await?;
+    let near = Fixture::here("near", to(kind, ends(1, 2)[version]), &[1])?.with_mtu(mtu);
+    let other = far.fixture("far", to(kind, ends(1, 1)[version]), &[2])?.with_mtu(mtu);
+    let (port_configs, there) = (near.begin().await?, other.begin().await?);
+    ensure(port_configs[0].access == HostAccess::None, || format!("{:?}", port_configs[0].access))?;
     let traffic = Frames::default();
-    let mut guest = traffic.guest(&wired[0], &near.ports[0]).await?;
+    let mut guest = traffic.guest(&port_configs[0], &near.ports[0]).await?;
     let peer = traffic.guest(&there[0], &other.ports[0]).await?;
     let addresses: [IpAddr; 2] = [other.ports[0].ipv4().into(), other.ports[0].ipv6().into()];
     for (ip, headers) in addresses.into_iter().zip(HEADERS) {
@@ -117,22 +117,22 @@ async fn carries(kind: TunnelKind, version: usize, mtu: u16) -> Result<(), Faile
     Ok(other.end().await?)
 }
 
-async fn vxlan_carries_what_was_sent() -> Result<(), Failed> {
+async fn vxlan_carries_what_was_sent() -> Result<(), TestFailure> {
     carries(TunnelKind::Vxlan, 0, WIRE - 50).await
 }
 
-async fn vxlan_over_ipv6_carries_what_was_sent() -> Result<(), Failed> {
+async fn vxlan_over_ipv6_carries_what_was_sent() -> Result<(), TestFailure> {
     carries(TunnelKind::Vxlan, 1, WIRE - 70).await
 }
 
-async fn a_vlan_is_the_same_on_both_hosts() -> Result<(), Failed> {
-    let far = Far::new(1).await?;
+async fn a_vlan_is_the_same_on_both_hosts() -> Result<(), TestFailure> {
+    let far = RemoteHost::new(1).await?;
     let tagged = |end: u8, tag: u16| {
         let tunnel = Tunnel::new(TunnelKind::Vxlan, ends(1, end)[0]);
         OvsConfig::default().with_net(NetId::CLUSTER, OvsNet::default().with_tag(tag).with_tunnel(tunnel))
     };
-    let near = Lab::here("near", tagged(2, 10), &[1])?.with_mtu(WIRE - 54);
-    let other = far.lab("far", tagged(1, 10), &[2])?.with_mtu(WIRE - 54);
+    let near = Fixture::here("near", tagged(2, 10), &[1])?.with_mtu(WIRE - 54);
+    let other = far.fixture("far", tagged(1, 10), &[2])?.with_mtu(WIRE - 54);
     let (taps, there) = (near.taps().await?, other.taps().await?);
     let mut whole = frame(1, EVERYONE, None, 1);
     whole.resize(usize::from(WIRE) - 54 + 14, 1);
@@ -143,19 +143,19 @@ async fn a_vlan_is_the_same_on_both_hosts() -> Result<(), Failed> {
 }
 
 /// A wire that has just come up may lose what comes first.
-fn sent_until_heard(from: &Tap, at: &Tap, frame: &[u8]) -> Result<(), Failed> {
+fn sent_until_heard(from: &Tap, at: &Tap, frame: &[u8]) -> Result<(), TestFailure> {
     for _ in 0..20 {
         from.send(frame)?;
         if !at.is_silent()? {
             return Ok(());
         }
     }
-    Err(Failed::new("it is not heard"))
+    Err(TestFailure::new("it is not heard"))
 }
 
-async fn nothing_is_left_of_a_tunnel() -> Result<(), Failed> {
-    let _far = Far::new(1).await?;
-    let near = Lab::here("near", to(TunnelKind::Vxlan, ends(1, 2)[0]), &[1])?.with_mtu(1450);
+async fn nothing_is_left_of_a_tunnel() -> Result<(), TestFailure> {
+    let _far = RemoteHost::new(1).await?;
+    let near = Fixture::here("near", to(TunnelKind::Vxlan, ends(1, 2)[0]), &[1])?.with_mtu(1450);
     near.begin().await?;
     let expected = ["lo", "ovs-netdev", "wire1", "xcbr1", "xcbr1_t1", "xcbr1_v0"];
     check_links(&Namespace::here(), &expected).await?;
@@ -165,41 +165,41 @@ async fn nothing_is_left_of_a_tunnel() -> Result<(), Failed> {
 
 /// The host in the middle does not hand on what came from one of the others: those have a way of their own. So each frame is
 /// heard once, and none for ever.
-async fn three_hosts_that_are_all_joined_have_no_circle() -> Result<(), Failed> {
-    let (second, third) = (Far::new(1).await?, Far::new(2).await?);
+async fn three_hosts_that_are_all_joined_have_no_circle() -> Result<(), TestFailure> {
+    let (second, third) = (RemoteHost::new(1).await?, RemoteHost::new(2).await?);
     let both = OvsNet::default()
         .with_tunnel(Tunnel::new(TunnelKind::Vxlan, ends(1, 2)[0]))
         .with_tunnel(Tunnel::new(TunnelKind::Vxlan, ends(2, 2)[0]));
-    let near = Lab::here("near", OvsConfig::default().with_net(NetId::CLUSTER, both), &[1])?.with_mtu(1450);
-    let left = second.lab("left", to(TunnelKind::Vxlan, ends(1, 1)[0]), &[2])?.with_mtu(1450);
-    let right = third.lab("right", to(TunnelKind::Vxlan, ends(2, 1)[0]), &[3])?.with_mtu(1450);
+    let near = Fixture::here("near", OvsConfig::default().with_net(NetId::CLUSTER, both), &[1])?.with_mtu(1450);
+    let left = second.fixture("left", to(TunnelKind::Vxlan, ends(1, 1)[0]), &[2])?.with_mtu(1450);
+    let right = third.fixture("right", to(TunnelKind::Vxlan, ends(2, 1)[0]), &[3])?.with_mtu(1450);
     let (near_taps, left_taps, right_taps) = (near.taps().await?, left.taps().await?, right.taps().await?);
     sent_until_heard(&left_taps[0], &near_taps[0], &frame(2, EVERYONE, None, 1))?;
     ensure(right_taps[0].is_silent()?, || "it was handed on".to_owned())?;
     sent_until_heard(&near_taps[0], &right_taps[0], &frame(1, EVERYONE, None, 2))?;
-    for lab in [near, left, right] {
-        lab.end().await?;
+    for fixture in [near, left, right] {
+        fixture.end().await?;
     }
     Ok(())
 }
 
 /// The error of a preflight, which has left nothing.
-async fn refusal(lab: &Lab) -> Result<String, Failed> {
-    match lab.preflight().await {
+async fn refusal(fixture: &Fixture) -> Result<String, TestFailure> {
+    match fixture.preflight().await {
         Err(NetError::Refused(text)) => Ok(text),
-        other => Err(Failed::new(format!("it is not refused: {other:?}"))),
+        other => Err(TestFailure::new(format!("it is not refused: {other:?}"))),
     }
 }
 
-async fn check(lab: &Lab, expected: &str) -> Result<(), Failed> {
-    let text = refusal(lab).await?;
+async fn check(fixture: &Fixture, expected: &str) -> Result<(), TestFailure> {
+    let text = refusal(fixture).await?;
     ensure(text == format!("backend.ovs.net.1.tunnel.0: {expected}"), || text.clone())
 }
 
-async fn what_cannot_be_reached_is_told_before_anything_is_made() -> Result<(), Failed> {
-    let _far = Far::new(1).await?;
+async fn what_cannot_be_reached_is_reported_before_anything_is_made() -> Result<(), TestFailure> {
+    let _far = RemoteHost::new(1).await?;
     let vxlan = |remote: &str| to(TunnelKind::Vxlan, remote.parse().expect("it is an address"));
-    let here = |remote: &str| Lab::here("lost", vxlan(remote), &[1]);
+    let here = |remote: &str| Fixture::here("lost", vxlan(remote), &[1]);
     check(&here("10.77.0.1")?, "the network namespace has no route to 10.77.0.1").await?;
     check(&here("10.9.1.1")?, "10.9.1.1 is this host itself").await?;
     let text = "net 1 has an MTU of 1500, and with 50 bytes around it that does not fit into the 1500 of `wire1`: give \
@@ -207,40 +207,40 @@ async fn what_cannot_be_reached_is_told_before_anything_is_made() -> Result<(), 
     check(&here("10.9.1.2")?, text).await?;
     let from = Tunnel::new(TunnelKind::Vxlan, ends(1, 2)[0]).from_local("10.9.1.7".parse()?);
     let from = OvsConfig::default().with_net(NetId::CLUSTER, OvsNet::default().with_tunnel(from));
-    check(&Lab::here("lost", from, &[1])?.with_mtu(1450), "10.9.1.7 is no address of this host").await?;
+    check(&Fixture::here("lost", from, &[1])?.with_mtu(1450), "10.9.1.7 is no address of this host").await?;
     let text = "no packet for 10.9.1.2 leaves the private network namespace of the cluster; take one that `xcluster \
                 nsadd` made, or `--netns here`";
-    check(&Lab::private("lost", vxlan("10.9.1.2"), &[1])?, text).await?;
+    check(&Fixture::private("lost", vxlan("10.9.1.2"), &[1])?, text).await?;
     check_links(&Namespace::here(), &["lo", "wire1"]).await
 }
 
-async fn a_number_that_another_link_has_is_in_use() -> Result<(), Failed> {
-    let _far = Far::new(1).await?;
+async fn a_number_that_another_link_has_is_in_use() -> Result<(), TestFailure> {
+    let _far = RemoteHost::new(1).await?;
     let netlink = Netlink::connect(&Namespace::here())?;
-    let own = xcluster_core::host::links::tunnel::NewTunnel {
+    let own = xcluster_core::host::netlink::tunnel::NewTunnel {
         name: "mine",
         group: 0,
-        wrapping: xcluster_core::host::links::tunnel::Wrapping::Vxlan,
+        wrapping: xcluster_core::host::netlink::tunnel::Encapsulation::Vxlan,
         vni: 1,
         remote: ends(1, 2)[0],
         local: None,
         port: 4789,
     };
     netlink.make_tunnel(&own).await?;
-    let lab = Lab::here("second", to(TunnelKind::Vxlan, ends(1, 2)[0]), &[1])?.with_mtu(1450);
-    let said = lab.begin().await.err().map(|error| error.to_string()).unwrap_or_default();
+    let fixture = Fixture::here("second", to(TunnelKind::Vxlan, ends(1, 2)[0]), &[1])?.with_mtu(1450);
+    let said = fixture.begin().await.err().map(|error| error.to_string()).unwrap_or_default();
     let expected = "VXLAN with VNI 1 is in use by another link of the network namespace";
     ensure(said == expected, || said.clone())?;
-    lab.end().await?;
+    fixture.end().await?;
     check_links(&Namespace::here(), &["lo", "mine", "wire1"]).await
 }
 
 /// Where the kernel has it, it carries as VXLAN does.
-async fn a_kernel_without_geneve_says_so_and_keeps_nothing() -> Result<(), Failed> {
-    let far = Far::new(1).await?;
-    let lab = Lab::here("near", to(TunnelKind::Geneve, ends(1, 2)[0]), &[1])?.with_mtu(1450);
-    let begun = lab.begin().await;
-    lab.end().await?;
+async fn a_kernel_without_geneve_says_so_and_keeps_nothing() -> Result<(), TestFailure> {
+    let far = RemoteHost::new(1).await?;
+    let fixture = Fixture::here("near", to(TunnelKind::Geneve, ends(1, 2)[0]), &[1])?.with_mtu(1450);
+    let begun = fixture.begin().await;
+    fixture.end().await?;
     check_links(&Namespace::here(), &["lo", "wire1"]).await?;
     drop(far);
     match begun {

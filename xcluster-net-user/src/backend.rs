@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use xcluster_core::net::{
-    Capabilities, Forward, HostAccess, Net, NetBackend, NetError, Port, Settings, Site, VmToVm, Wired, configure,
+    BackendContext, Capabilities, Forward, HostAccess, Net, NetBackend, NetError, Port, PortConfig, Settings, VmToVm,
+    configure,
 };
 use xcluster_core::topology::{NetKind, Problems};
 
-use crate::choose::Chosen;
+use crate::allocation::Allocation;
 use crate::config::UserConfig;
 use crate::error::{Target, refuse};
-use crate::wanted::{self, is_internal};
-use crate::words;
+use crate::qemu_args;
+use crate::requested_ports::{self, is_internal};
 
 /// QEMU's user-space networking: no root, no preparation, nothing on the host but sockets of the QEMUs.
 #[derive(Debug, Clone, Default)]
@@ -34,15 +35,16 @@ impl UserBackend {
         Self { config }
     }
 
-    fn internal(port: &Port, chosen: &Chosen) -> Result<Wired, NetError> {
-        let forward = |target: Target| Some(Forward { port: target.port, host: chosen.forward(&target)? });
-        let forwards = wanted::targets(port).map(forward).collect::<Option<Vec<_>>>().ok_or_else(|| unseen(port))?;
-        Ok(Wired { kvm: words::user(port, &forwards), access: HostAccess::Forwarded(forwards) })
+    fn internal(port: &Port, allocation: &Allocation) -> Result<PortConfig, NetError> {
+        let forward = |target: Target| Some(Forward { port: target.port, host: allocation.forward(&target)? });
+        let forwards =
+            requested_ports::targets(port).map(forward).collect::<Option<Vec<_>>>().ok_or_else(|| unseen(port))?;
+        Ok(PortConfig { kvm: qemu_args::user(port, &forwards), access: HostAccess::Forwarded(forwards) })
     }
 
-    fn joined(port: &Port, chosen: &Chosen) -> Result<Wired, NetError> {
-        let group = chosen.group(port.net.id).ok_or_else(|| unseen(port))?;
-        Ok(Wired { kvm: words::mcast(port, group), access: HostAccess::None })
+    fn joined(port: &Port, allocation: &Allocation) -> Result<PortConfig, NetError> {
+        let group = allocation.group(port.net.id).ok_or_else(|| unseen(port))?;
+        Ok(PortConfig { kvm: qemu_args::mcast(port, group), access: HostAccess::None })
     }
 }
 
@@ -67,39 +69,40 @@ impl NetBackend for UserBackend {
     }
 
     /// Chooses the numbers. What was chosen for this cluster before stays, so that nodes can be added.
-    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
-        let (families, groups) = match (wanted::forwards(&self.config, ports), wanted::groups(&self.config, nets)) {
-            (Ok(families), Ok(groups)) => (families, groups),
-            (families, groups) => {
-                let problems = families.err().into_iter().chain(groups.err()).flatten();
-                return Err(refuse(problems));
-            }
-        };
-        let chosen = chosen(site).extended(site.claims, families, &groups)?;
-        site.store.put(Self::NAME, chosen);
+    async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
+        let (ranges, groups) =
+            match (requested_ports::forwards(&self.config, ports), requested_ports::groups(&self.config, nets)) {
+                (Ok(ranges), Ok(groups)) => (ranges, groups),
+                (ranges, groups) => {
+                    let problems = ranges.err().into_iter().chain(groups.err()).flatten();
+                    return Err(refuse(problems));
+                }
+            };
+        let allocation = allocation(context).extended(context.host_locks, ranges, &groups)?;
+        context.store.put(Self::NAME, allocation);
         Ok(())
     }
 
-    async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn create_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
-        let chosen = chosen(site);
-        if is_internal(&port.net) { Self::internal(port, &chosen) } else { Self::joined(port, &chosen) }
+    async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
+        let allocation = allocation(context);
+        if is_internal(&port.net) { Self::internal(port, &allocation) } else { Self::joined(port, &allocation) }
     }
 
-    async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> {
+    async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 }
 
-fn chosen(site: &Site<'_>) -> Arc<Chosen> {
-    site.store.find(UserBackend::NAME).unwrap_or_default()
+fn allocation(context: &BackendContext<'_>) -> Arc<Allocation> {
+    context.store.find(UserBackend::NAME).unwrap_or_default()
 }
 
 fn unseen(port: &Port) -> NetError {

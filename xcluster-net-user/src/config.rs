@@ -34,7 +34,7 @@ impl UserConfig {
     /// The variable of [`mcast_base`](Self::mcast_base).
     pub const MCAST_BASE: &str = "XCLUSTER_MCAST_BASE";
 
-    /// Reads the variables that users of the shell version set. `variable` gives the value of one, usually from the
+    /// Reads the variables that users of the original xcluster set. `variable` gives the value of one, usually from the
     /// environment; an empty one counts as not set, as in a shell script.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What can be wrong with a request for this backend, precisely, and how the seam's few kinds say it.
+//! What can be wrong with a request for this backend, precisely, and how the few kinds of the backend API say it.
 
 use std::fmt;
 

@@ -1,12 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod allocation;
 mod backend;
-mod choose;
 mod config;
 mod error;
 mod holder;
-mod wanted;
-mod words;
+mod qemu_args;
+mod requested_ports;
 
 pub use backend::UserBackend;
 pub use config::UserConfig;

@@ -18,7 +18,7 @@ async fn main() -> Result<()> {
 }
 
 async fn compare(machines: u8, rounds: usize, report: &mut Report) -> Result<()> {
-    // Not measured: the first start may build the guest, and it shows the words for those by hand.
+    // Not measured: the first start may build the guest, and it shows the args for those by hand.
     let (warm, pids) = cluster::start(cluster::builder(machines)).await?;
     let guests = pids.into_iter().map(Bare::like).collect::<Result<Vec<_>>>()?;
     let kvm = warm.status().await?.accel.context("no accelerator")?.contains("KVM");

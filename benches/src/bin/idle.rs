@@ -18,8 +18,8 @@ const WATCH: Duration = Duration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let words: Vec<String> = std::env::args().collect();
-    match words.iter().skip_while(|word| *word != "--own").nth(1) {
+    let args: Vec<String> = std::env::args().collect();
+    match args.iter().skip_while(|arg| *arg != "--own").nth(1) {
         Some(machines) => own(machines.parse()?).await,
         None => measure().await,
     }

@@ -11,14 +11,14 @@ use anyhow::{Result, ensure};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 use xcluster_benches::{Report, in_rotation, rounds_asked};
-use xcluster_core::host::{Claims, Namespace, Store};
+use xcluster_core::host::{HostLocks, Namespace, Store};
 use xcluster_core::name::{ClusterName, NetId};
-use xcluster_core::net::{Net, NetBackend, Site};
+use xcluster_core::net::{BackendContext, Net, NetBackend};
 use xcluster_net_bridge::BridgeBackend;
 
 /// How it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Method {
     Xcluster,
     Unshare,
     /// `ip netns add` and `ip netns del`, which need root.
@@ -29,27 +29,27 @@ enum Way {
 async fn main() -> Result<()> {
     let rounds = rounds_asked(100)?;
     let mut report = Report::new("namespace");
-    let mut ways = vec![Way::Xcluster, Way::Unshare];
+    let mut methods = vec![Method::Xcluster, Method::Unshare];
     if geteuid().is_root() {
-        ways.push(Way::Netns);
+        methods.push(Method::Netns);
     } else {
         eprintln!("SKIPPED: `ip netns add` needs root");
     }
     for bridge in [false, true] {
-        let samples = in_rotation(rounds, &ways, async |way| way.take(bridge).await).await?;
+        let samples = in_rotation(rounds, &methods, async |method| method.take(bridge).await).await?;
         let with = if bridge { "with a bridge" } else { "empty" };
         let ours = &samples[0];
-        for (way, theirs) in ways.iter().zip(&samples) {
-            report.row(format!("{}, {with}", way.spoken()), "ms", theirs.iter().copied());
-            if *way != Way::Xcluster {
-                report.ratio(format!("xcluster to {}", way.spoken()), ours, theirs);
+        for (method, theirs) in methods.iter().zip(&samples) {
+            report.row(format!("{}, {with}", method.spoken()), "ms", theirs.iter().copied());
+            if *method != Method::Xcluster {
+                report.ratio(format!("xcluster to {}", method.spoken()), ours, theirs);
             }
         }
     }
     report.print()
 }
 
-impl Way {
+impl Method {
     const fn spoken(self) -> &'static str {
         match self {
             Self::Xcluster => "xcluster",
@@ -61,15 +61,17 @@ impl Way {
     /// From its start to its end, in milliseconds.
     async fn take(self, bridge: bool) -> Result<f64> {
         // What every cluster has.
-        let (name, dir, claims, store) = (ClusterName::new("namespace")?, TempDir::new()?, Claims::new(), Store::new());
+        let (name, dir, host_locks, store) =
+            (ClusterName::new("namespace")?, TempDir::new()?, HostLocks::new(), Store::new());
         let begun = Instant::now();
         match (self, bridge) {
             (Self::Xcluster, false) => drop(Namespace::private()?),
             (Self::Xcluster, true) => {
                 let namespace = Namespace::private()?;
-                make_bridge(&Site::new(&name, dir.path(), &claims, &store).in_namespace(&namespace)).await?;
-                // With the store go the ways into the namespace, with the claims the last sockets in it.
-                drop((store, claims, namespace));
+                make_bridge(&BackendContext::new(&name, dir.path(), &host_locks, &store).in_namespace(&namespace))
+                    .await?;
+                // With the store go the ways into the namespace, with the host locks the last sockets in it.
+                drop((store, host_locks, namespace));
             }
             (Self::Unshare, false) => run("unshare -Urn true")?,
             (Self::Unshare, true) => run("unshare -Urn ip link add xcbr1 up type bridge")?,
@@ -86,17 +88,17 @@ impl Way {
     }
 }
 
-/// The calls of a cluster: they open a netlink socket and a tun, claim the net, and give its bridge addresses.
-async fn make_bridge(site: &Site<'_>) -> Result<()> {
+/// The calls of a cluster: they open a netlink socket and a tun, lock the net, and give its bridge addresses.
+async fn make_bridge(context: &BackendContext<'_>) -> Result<()> {
     let (backend, net) = (BridgeBackend::default(), Net::new(NetId::new(1)));
-    backend.preflight(site, std::slice::from_ref(&net), &[]).await?;
-    Ok(backend.create_net(site, &net).await?)
+    backend.preflight(context, std::slice::from_ref(&net), &[]).await?;
+    Ok(backend.create_net(context, &net).await?)
 }
 
 fn run(line: &str) -> Result<()> {
-    let mut words = line.split_whitespace();
-    let mut command = Command::new(words.next().unwrap_or_default());
-    let status = command.args(words).status()?;
+    let mut args = line.split_whitespace();
+    let mut command = Command::new(args.next().unwrap_or_default());
+    let status = command.args(args).status()?;
     ensure!(status.success(), "{line}: {status}");
     Ok(())
 }

@@ -23,8 +23,8 @@ async fn main() -> Result<()> {
         ("`xcluster plan --nvm=200 --json`", &["plan", "--nvm=200", "--nrouters=0", "--json"]),
         ("`xcluster --help`", &["--help"]),
     ];
-    for (name, words) in commands {
-        let ours = async || run(Command::new(&tool).args(words));
+    for (name, args) in commands {
+        let ours = async || run(Command::new(&tool).args(args));
         let pairs = in_turn(rounds, ours, async || run(&mut Command::new("true"))).await?;
         let (ours, theirs) = pairs.into_iter().unzip();
         report.pair("ms", ("`true`, the process", theirs), (name, ours));

@@ -7,9 +7,9 @@ use anyhow::{Result, ensure};
 use futures::future::try_join_all;
 use tempfile::TempDir;
 use xcluster_benches::{Report, in_rotation, ip, rounds_asked};
-use xcluster_core::host::{Claims, Namespace, Store};
+use xcluster_core::host::{HostLocks, Namespace, Store};
 use xcluster_core::name::{ClusterName, NetId, NodeId};
-use xcluster_core::net::{Net, NetBackend, Port, Site};
+use xcluster_core::net::{BackendContext, Net, NetBackend, Port};
 use xcluster_net_bridge::{BridgeBackend, BridgeConfig, Vhost};
 use xcluster_net_ovs::OvsBackend;
 
@@ -20,7 +20,7 @@ const NETS: [u8; 2] = [0, 1];
 
 /// How it is done.
 #[derive(Debug, Clone, Copy)]
-enum Way {
+enum Method {
     Xcluster,
     /// On an Open vSwitch of the cluster's own, which is started for it.
     Ovs,
@@ -32,7 +32,7 @@ enum Way {
 
 /// What it took, in milliseconds.
 #[derive(Debug, Clone, Copy)]
-struct Took {
+struct Timing {
     made: f64,
     removed: f64,
 }
@@ -42,15 +42,18 @@ struct Took {
 async fn main() -> Result<()> {
     let rounds = rounds_asked(9)?;
     let mut report = Report::new("taps");
-    let wanted = Wanted::all()?;
+    let workload = Workload::all()?;
     let samples =
-        in_rotation(rounds, &[Way::Xcluster, Way::Ovs, Way::Batch, Way::Script], async |way| wanted.by(way).await)
-            .await?;
-    let figures = |way: Way, figure: fn(&Took) -> f64| samples[way as usize].iter().map(figure).collect::<Vec<_>>();
-    for (what, figure) in [("made", (|took| took.made) as fn(&Took) -> f64), ("removed", |took| took.removed)] {
-        let row = |who: &str| format!("{} taps {what}, {who}", wanted.ports.len());
+        in_rotation(rounds, &[Method::Xcluster, Method::Ovs, Method::Batch, Method::Script], async |method| {
+            workload.by(method).await
+        })
+        .await?;
+    let figures =
+        |method: Method, figure: fn(&Timing) -> f64| samples[method as usize].iter().map(figure).collect::<Vec<_>>();
+    for (what, figure) in [("made", (|took| took.made) as fn(&Timing) -> f64), ("removed", |took| took.removed)] {
+        let row = |who: &str| format!("{} taps {what}, {who}", workload.ports.len());
         let [ours, ovs, batch, script] =
-            [Way::Xcluster, Way::Ovs, Way::Batch, Way::Script].map(|way| figures(way, figure));
+            [Method::Xcluster, Method::Ovs, Method::Batch, Method::Script].map(|method| figures(method, figure));
         report.row(row("xcluster"), "ms", ours.iter().copied());
         report.row(row("xcluster on Open vSwitch"), "ms", ovs.iter().copied());
         report.row(row("`ip -batch`"), "ms", batch.iter().copied());
@@ -64,13 +67,13 @@ async fn main() -> Result<()> {
 }
 
 /// The nets, and the ports of each node.
-struct Wanted {
+struct Workload {
     nets: Vec<Net>,
     nodes: Vec<Vec<Port>>,
     ports: Vec<Port>,
 }
 
-impl Wanted {
+impl Workload {
     fn all() -> Result<Self> {
         let nets: Vec<Net> = NETS.map(|net| Net::new(NetId::new(net))).into();
         let ports = |node| (0..).zip(&nets).map(|(nic, net)| Port::new(node, net.clone(), nic)).collect();
@@ -78,34 +81,35 @@ impl Wanted {
         Ok(Self { ports: nodes.concat(), nets, nodes })
     }
 
-    async fn by(&self, way: Way) -> Result<Took> {
-        match way {
-            Way::Xcluster => {
+    async fn by(&self, method: Method) -> Result<Timing> {
+        match method {
+            Method::Xcluster => {
                 let config = BridgeConfig::default().with_vhost(Vhost::Off);
                 self.by_xcluster(&BridgeBackend::new(config), 0).await
             }
             // Its datapath has a link, too.
-            Way::Ovs => self.by_xcluster(&OvsBackend::default(), 1).await,
-            Way::Batch => self.by_ip(ip::tap_in_short, |lines, namespace| ip::batch(&[], lines, namespace)),
-            Way::Script => self.by_ip(ip::tap, ip::one_by_one),
+            Method::Ovs => self.by_xcluster(&OvsBackend::default(), 1).await,
+            Method::Batch => self.by_ip(ip::tap_in_short, |lines, namespace| ip::batch(&[], lines, namespace)),
+            Method::Script => self.by_ip(ip::tap, ip::one_by_one),
         }
     }
 
     /// The calls of a cluster, in its order: nets one after the other, nodes side by side, the NICs of a node in order. The
     /// backend makes so many links of its own.
-    async fn by_xcluster(&self, backend: &dyn NetBackend, own_links: usize) -> Result<Took> {
+    async fn by_xcluster(&self, backend: &dyn NetBackend, own_links: usize) -> Result<Timing> {
         // What every cluster has.
-        let (name, dir, claims, store) = (ClusterName::new("taps")?, TempDir::new()?, Claims::new(), Store::new());
+        let (name, dir, host_locks, store) =
+            (ClusterName::new("taps")?, TempDir::new()?, HostLocks::new(), Store::new());
         let begun = Instant::now();
         let namespace = Namespace::private()?;
-        let site = Site::new(&name, dir.path(), &claims, &store).in_namespace(&namespace);
-        backend.preflight(&site, &self.nets, &self.ports).await?;
+        let context = BackendContext::new(&name, dir.path(), &host_locks, &store).in_namespace(&namespace);
+        backend.preflight(&context, &self.nets, &self.ports).await?;
         for net in &self.nets {
-            backend.create_net(&site, net).await?;
+            backend.create_net(&context, net).await?;
         }
         let of_node = async |ports: &Vec<Port>| {
             for port in ports {
-                backend.setup(&site, port).await?;
+                backend.setup(&context, port).await?;
             }
             anyhow::Ok(())
         };
@@ -114,19 +118,19 @@ impl Wanted {
         self.check(&namespace, own_links)?;
         let begun = Instant::now();
         for port in self.ports.iter().rev() {
-            backend.teardown(&site, port).await?;
+            backend.teardown(&context, port).await?;
         }
         for net in self.nets.iter().rev() {
-            backend.delete_net(&site, net).await?;
+            backend.delete_net(&context, net).await?;
         }
-        Ok(Took { made, removed: millis(begun) })
+        Ok(Timing { made, removed: millis(begun) })
     }
 
     fn by_ip(
         &self,
         tap: fn(&Port) -> Vec<String>,
         carry_out: impl Fn(&[String], &Namespace) -> Result<()>,
-    ) -> Result<Took> {
+    ) -> Result<Timing> {
         let lines = self.nets.iter().flat_map(ip::bridge).chain(self.ports.iter().flat_map(tap)).collect::<Vec<_>>();
         let begun = Instant::now();
         let namespace = Namespace::private()?;
@@ -137,12 +141,12 @@ impl Wanted {
         let lines: Vec<String> = names.map(|name| ip::removal(&name)).collect();
         let begun = Instant::now();
         ip::batch(&[], &lines, &namespace)?;
-        Ok(Took { made, removed: millis(begun) })
+        Ok(Timing { made, removed: millis(begun) })
     }
 
     fn check(&self, namespace: &Namespace, own_links: usize) -> Result<()> {
-        let (links, wanted) = (ip::count_links(namespace)?, 1 + self.nets.len() + self.ports.len() + own_links);
-        ensure!(links == wanted, "there are {links} links instead of {wanted}");
+        let (links, workload) = (ip::count_links(namespace)?, 1 + self.nets.len() + self.ports.len() + own_links);
+        ensure!(links == workload, "there are {links} links instead of {workload}");
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ const SECONDS: u8 = 10;
 
 /// What carries the frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Method {
     Xcluster,
     Ovs,
     RootTaps,
@@ -42,32 +42,32 @@ struct Rate {
 async fn main() -> Result<()> {
     let rounds = rounds_asked(5)?;
     let mut report = Report::new("throughput");
-    let mut ways = vec![Way::Xcluster, Way::Ovs, Way::Multicast];
+    let mut methods = vec![Method::Xcluster, Method::Ovs, Method::Multicast];
     if geteuid().is_root() {
-        ways.push(Way::RootTaps);
+        methods.push(Method::RootTaps);
     } else {
         eprintln!("SKIPPED: taps that root made need root");
     }
-    let samples = in_rotation(rounds, &ways, async |way| way.measure().await).await?;
+    let samples = in_rotation(rounds, &methods, async |method| method.measure().await).await?;
     let figures = |samples: &[Rate], figure: fn(&Rate) -> f64| samples.iter().map(figure).collect::<Vec<_>>();
     let speeds = [
         ("", "Mbit/s", (|rate| rate.mbit_per_s) as fn(&Rate) -> f64),
         (" by CPU", "Mbit/CPU s", |rate| rate.mbit_per_cpu_s),
     ];
-    for (way, theirs) in ways.iter().zip(&samples) {
+    for (method, theirs) in methods.iter().zip(&samples) {
         for (what, unit, figure) in speeds {
-            report.row(format!("{}{what}", way.spoken()), unit, figures(theirs, figure));
-            if *way != Way::Xcluster {
+            report.row(format!("{}{what}", method.spoken()), unit, figures(theirs, figure));
+            if *method != Method::Xcluster {
                 let (ours, theirs) = (figures(&samples[0], figure), figures(theirs, figure));
-                report.ratio(format!("xcluster's taps to {}{what}", way.spoken()), &ours, &theirs);
+                report.ratio(format!("xcluster's taps to {}{what}", method.spoken()), &ours, &theirs);
             }
         }
-        report.row(format!("{}: retransmits", way.spoken()), "", figures(theirs, |rate| rate.retransmits));
+        report.row(format!("{}: retransmits", method.spoken()), "", figures(theirs, |rate| rate.retransmits));
     }
     report.print()
 }
 
-impl Way {
+impl Method {
     const fn spoken(self) -> &'static str {
         match self {
             Self::Xcluster => "xcluster's taps",

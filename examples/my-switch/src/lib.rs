@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::{
-    Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Netdev, Nic, Port, Settings, Site, VmToVm, Wired,
-    configure,
+    BackendContext, Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Netdev, Nic, Port, PortConfig,
+    Settings, VmToVm, configure,
 };
 use xcluster_core::topology::{NetKind, Problems};
 
@@ -72,39 +72,39 @@ impl NetBackend for SwitchBackend {
         capabilities
     }
 
-    /// There is nothing that a host could lack, and no number that clusters would have to share: those are claimed here.
-    async fn preflight(&self, site: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
-        if switches(site).is_none() {
-            site.store.put(Self::NAME, Switches::default());
+    /// There is nothing that a host could lack, and no number that clusters would have to share: those are locked here.
+    async fn preflight(&self, context: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+        if switches(context).is_none() {
+            context.store.put(Self::NAME, Switches::default());
         }
         Ok(())
     }
 
-    async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        let switches = switches(site).ok_or_else(|| too_early("a net is created"))?;
+    async fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        let switches = switches(context).ok_or_else(|| too_early("a net is created"))?;
         lock(&switches.0).entry(net.id).or_default();
         Ok(())
     }
 
-    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
+    async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
         if port.net.mtu > Self::MTU_MAX {
             return Err(NetError::Refused(format!("an MTU of {} is more than {}", port.net.mtu, Self::MTU_MAX)));
         }
-        let switch = switch(site, port.net.id).ok_or_else(|| too_early("a port is set up"))?;
+        let switch = switch(context, port.net.id).ok_or_else(|| too_early("a port is set up"))?;
         let kvm =
             switch.plug(port, self.config.queue).map_err(|error| NetError::io("make a pair of sockets", error))?;
-        Ok(Wired { kvm, access: HostAccess::None })
+        Ok(PortConfig { kvm, access: HostAccess::None })
     }
 
-    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
-        if let Some(switch) = switch(site, port.net.id) {
+    async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
+        if let Some(switch) = switch(context, port.net.id) {
             switch.unplug(port.node);
         }
         Ok(())
     }
 
-    async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        if let Some(switches) = switches(site) {
+    async fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        if let Some(switches) = switches(context) {
             lock(&switches.0).remove(&net.id);
         }
         Ok(())
@@ -115,12 +115,12 @@ impl NetBackend for SwitchBackend {
 #[derive(Debug, Default)]
 struct Switches(Mutex<BTreeMap<NetId, Arc<Switch>>>);
 
-fn switches(site: &Site<'_>) -> Option<Arc<Switches>> {
-    site.store.find(SwitchBackend::NAME)
+fn switches(context: &BackendContext<'_>) -> Option<Arc<Switches>> {
+    context.store.find(SwitchBackend::NAME)
 }
 
-fn switch(site: &Site<'_>, net: NetId) -> Option<Arc<Switch>> {
-    lock(&switches(site)?.0).get(&net).cloned()
+fn switch(context: &BackendContext<'_>, net: NetId) -> Option<Arc<Switch>> {
+    lock(&switches(context)?.0).get(&net).cloned()
 }
 
 fn too_early(what: &str) -> NetError {
@@ -172,7 +172,7 @@ impl Switch {
         let (to_node, queued) = mpsc::channel(queue.get().into());
         let tasks =
             [tokio::spawn(hear(Arc::downgrade(self), port.node, Arc::clone(&ours))), tokio::spawn(tell(queued, ours))];
-        let kvm = words(port, theirs.into());
+        let kvm = args(port, theirs.into());
         state.ports.insert(port.node, Plugged { kvm: kvm.clone(), to_node, tasks });
         Ok(kvm)
     }
@@ -203,7 +203,7 @@ impl Switch {
 
 /// How QEMU takes a port. The name between the signs stands for the number that the descriptor has where QEMU is started;
 /// all NICs of a node are one QEMU's, so the net is in it.
-fn words(port: &Port, descriptor: OwnedFd) -> KvmArgs {
+fn args(port: &Port, descriptor: OwnedFd) -> KvmArgs {
     let name = format!("switch{}", port.net.id);
     let netdev = Netdev::new("socket", port).with("fd", format!("@{name}@"));
     KvmArgs::nic(&netdev, &Nic::virtio(port)).with_descriptor(name, descriptor)

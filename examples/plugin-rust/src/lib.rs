@@ -10,7 +10,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use xcluster_core::external::plugin::BlockingBackend;
 use xcluster_core::net::{
-    Capabilities, HostAccess, KvmArgs, Net, NetError, Netdev, Nic, Port, Settings, Site, VmToVm, Wired, configure,
+    BackendContext, Capabilities, HostAccess, KvmArgs, Net, NetError, Netdev, Nic, Port, PortConfig, Settings, VmToVm,
+    configure,
 };
 use xcluster_core::topology::{NetKind, Problems};
 
@@ -59,40 +60,40 @@ impl BlockingBackend for Repeater {
         capabilities
     }
 
-    fn preflight(&self, site: &Site<'_>, nets: &[Net], _: &[Port]) -> Result<(), NetError> {
+    fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], _: &[Port]) -> Result<(), NetError> {
         let refusals: Vec<String> = nets.iter().filter_map(|net| self.refusal(net)).collect();
         if !refusals.is_empty() {
             return Err(NetError::Refused(refusals.join("; ")));
         }
-        if repeaters(site).is_none() {
-            site.store.put(NAME, Arc::new(Repeaters::default()));
+        if repeaters(context).is_none() {
+            context.store.put(NAME, Arc::new(Repeaters::default()));
         }
         Ok(())
     }
 
-    fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        let repeaters = repeaters(site).ok_or_else(too_early)?;
+    fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        let repeaters = repeaters(context).ok_or_else(too_early)?;
         repeaters.begin(net.id).map_err(|error| NetError::io("begin a repeater", error))
     }
 
-    fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
-        let repeater = repeaters(site).and_then(|repeaters| repeaters.find(port.net.id)).ok_or_else(too_early)?;
+    fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
+        let repeater = repeaters(context).and_then(|repeaters| repeaters.find(port.net.id)).ok_or_else(too_early)?;
         let socket = repeater.plug(port.node).map_err(|error| NetError::io("make a socket pair", error))?;
         let name = port.netdev();
         let netdev = Netdev::new("socket", port).with("fd", format!("@{name}@"));
         let kvm = KvmArgs::nic(&netdev, &Nic::virtio(port)).with_descriptor(name, socket);
-        Ok(Wired { kvm, access: HostAccess::None })
+        Ok(PortConfig { kvm, access: HostAccess::None })
     }
 
-    fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
-        if let Some(repeater) = repeaters(site).and_then(|repeaters| repeaters.find(port.net.id)) {
+    fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
+        if let Some(repeater) = repeaters(context).and_then(|repeaters| repeaters.find(port.net.id)) {
             repeater.unplug(port.node);
         }
         Ok(())
     }
 
-    fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        if let Some(repeaters) = repeaters(site) {
+    fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        if let Some(repeaters) = repeaters(context) {
             repeaters.end(net.id);
         }
         Ok(())
@@ -100,8 +101,8 @@ impl BlockingBackend for Repeater {
 }
 
 /// What this cluster has, if there was a preflight.
-fn repeaters(site: &Site<'_>) -> Option<Arc<Repeaters>> {
-    site.store.find::<Arc<Repeaters>>(NAME).map(|repeaters| Arc::clone(&*repeaters))
+fn repeaters(context: &BackendContext<'_>) -> Option<Arc<Repeaters>> {
+    context.store.find::<Arc<Repeaters>>(NAME).map(|repeaters| Arc::clone(&*repeaters))
 }
 
 fn too_early() -> NetError {

@@ -58,10 +58,10 @@ impl Repeaters {
 
 impl Repeater {
     fn start() -> io::Result<Self> {
-        let (news, told) = UnixDatagram::pair()?;
+        let (news, wakeup) = UnixDatagram::pair()?;
         let ports = Arc::<Mutex<Ports>>::default();
         let shared = Arc::clone(&ports);
-        let thread = thread::Builder::new().name("repeater".to_owned()).spawn(move || repeat(&shared, &told))?;
+        let thread = thread::Builder::new().name("repeater".to_owned()).spawn(move || repeat(&shared, &wakeup))?;
         Ok(Self { ports, news, thread: Mutex::new(Some(thread)) })
     }
 
@@ -106,7 +106,7 @@ impl Drop for Repeater {
 }
 
 /// All of a repeater's thread.
-fn repeat(ports: &Mutex<Ports>, told: &UnixDatagram) {
+fn repeat(ports: &Mutex<Ports>, wakeup: &UnixDatagram) {
     let mut frame = vec![0; FRAME_MAX];
     loop {
         let sockets: Vec<(NodeId, Arc<UnixDatagram>)> = {
@@ -117,13 +117,13 @@ fn repeat(ports: &Mutex<Ports>, told: &UnixDatagram) {
             ports.sockets.iter().map(|(node, (ours, _))| (*node, Arc::clone(ours))).collect()
         };
         let mut waited: Vec<PollFd<'_>> = sockets.iter().map(|(_, socket)| readable(socket)).collect();
-        waited.push(readable(told));
+        waited.push(readable(wakeup));
         if poll(&mut waited, PollTimeout::NONE).is_err() {
             continue;
         }
         let ready: Vec<bool> = waited.iter().map(|polled| polled.any().unwrap_or(false)).collect();
         if ready.last() == Some(&true) {
-            let _ = told.recv(&mut frame);
+            let _ = wakeup.recv(&mut frame);
         }
         for ((from, socket), _) in sockets.iter().zip(&ready).filter(|(_, ready)| **ready) {
             if let Ok(length) = socket.recv(&mut frame) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use xcluster_core::external::{PluginBackend, PluginConfig};
 use xcluster_core::net::{NetBackend, Settings};
 use xcluster_core::testing::conformance::{Subject, Trial, trials};
-use xcluster_core::testing::{Failed, ensure, harness};
+use xcluster_core::testing::{TestFailure, ensure, harness};
 use xcluster_core::topology::NetKind;
 
 fn main() -> ExitCode {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
 fn tests() -> Vec<harness::Test> {
     let subject = Subject::new(|| Arc::new(plugin()) as Arc<dyn NetBackend>);
     let contract = trials(&subject).into_iter().map(Trial::into_test);
-    let own = [harness::test("settings_reach_it_and_mistakes_are_told", settings_reach_it_and_mistakes_are_told)];
+    let own = [harness::test("settings_reach_it_and_mistakes_are_told", settings_reach_it_and_mistakes_are_reported)];
     contract.chain(own).collect()
 }
 
@@ -28,10 +28,10 @@ fn plugin() -> PluginBackend {
     PluginBackend::load(PluginConfig::new(&library)).unwrap_or_else(|error| panic!("{error}"))
 }
 
-async fn settings_reach_it_and_mistakes_are_told() -> Result<(), Failed> {
+async fn settings_reach_it_and_mistakes_are_reported() -> Result<(), TestFailure> {
     let settings = |key: &str, value: u32| -> Settings { [(key.to_owned(), value.into())].into_iter().collect() };
     let small =
-        plugin().configured(&settings("mtu_max", 1400)).map_err(|problems| Failed::new(problems.to_string()))?;
+        plugin().configured(&settings("mtu_max", 1400)).map_err(|problems| TestFailure::new(problems.to_string()))?;
     ensure(small.capabilities(NetKind::Cluster).mtu_max == 1400, || format!("{small:?}"))?;
     let said =
         plugin().configured(&settings("mtu", 1400)).err().map(|problems| problems.to_string()).unwrap_or_default();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use my_switch::SwitchBackend;
 use xcluster_core::external::{ScriptBackend, ScriptConfig, ScriptNet};
 use xcluster_core::net::{Capabilities, NetBackend, VmToVm};
-use xcluster_core::testing::conformance::{CONTRACT, Part};
-use xcluster_core::testing::scenarios::Claim;
+use xcluster_core::testing::conformance::{CONTRACT, ContractCase};
+use xcluster_core::testing::scenarios::Expectation;
 use xcluster_core::topology::NetKind;
 use xcluster_examples::c_plugin;
 use xcluster_net_bridge::BridgeBackend;
@@ -22,7 +22,7 @@ struct Column {
     /// What has to be root, which no backend says of itself: each one's tests run as an ordinary user.
     root: &'static str,
     /// The part of the contract that is not tried on it, with what holds instead.
-    left_out: Option<(Part, &'static str)>,
+    left_out: Option<(ContractCase, &'static str)>,
 }
 
 impl Column {
@@ -46,7 +46,7 @@ fn columns() -> Vec<Column> {
         ),
         Column::new("`user`", UserBackend::default(), "no"),
         Column {
-            left_out: Some((Part::AsBefore, "its bridges go with the namespace")),
+            left_out: Some((ContractCase::AsBefore, "its bridges go with the namespace")),
             ..Column::new("`script`, [taps](../examples/net-setup.sh)", ScriptBackend::new(taps), "no")
         },
         Column::new("[`switch`](../examples/my-switch), linked or a plugin", SwitchBackend::default(), "no"),
@@ -77,8 +77,8 @@ fn promises() -> String {
         ("needs the cluster's network namespace", |promise| yes(promise.needs_namespace)),
     ];
     let mut rows: Vec<(String, Vec<String>)> = Vec::new();
-    for (words, fact) in facts {
-        rows.push((words.to_owned(), columns().iter().map(|column| by_kind(column, fact)).collect()));
+    for (text, fact) in facts {
+        rows.push((text.to_owned(), columns().iter().map(|column| by_kind(column, fact)).collect()));
     }
     rows.push(("needs root".to_owned(), columns().iter().map(|column| column.root.to_owned()).collect()));
     table("", rows)
@@ -86,23 +86,30 @@ fn promises() -> String {
 
 /// A row for each part of the contract that follows from what is promised.
 fn trials() -> String {
-    let by_subject = [Part::WhereAnotherClusterIs, Part::InAStrangersPlace];
-    let rows = Part::ALL.into_iter().filter(|part| !by_subject.contains(part)).map(|part| {
-        let contract = CONTRACT[usize::from(part.number()) - 1].trim_end_matches('.');
-        let words = if part.words().is_empty() { contract.to_owned() } else { format!("{contract}: {}", part.words()) };
-        let cells = columns().into_iter().map(|column| match column.left_out {
-            Some((left_out, instead)) if left_out == part => instead.to_owned(),
-            _ => mark(&column, |promise| part.is_promised_by(promise)),
-        });
-        (format!("{}. {}", part.number(), words.trim_end_matches(" on net")), cells.collect())
-    });
+    let by_subject = [ContractCase::WhereAnotherClusterIs, ContractCase::WithForeignObject];
+    let rows = ContractCase::ALL.into_iter().filter(|contract_case| !by_subject.contains(contract_case)).map(
+        |contract_case| {
+            let contract = CONTRACT[usize::from(contract_case.number()) - 1].trim_end_matches('.');
+            let text = if contract_case.text().is_empty() {
+                contract.to_owned()
+            } else {
+                format!("{contract}: {}", contract_case.text())
+            };
+            let cells = columns().into_iter().map(|column| match column.left_out {
+                Some((left_out, instead)) if left_out == contract_case => instead.to_owned(),
+                _ => mark(&column, |promise| contract_case.is_promised_by(promise)),
+            });
+            (format!("{}. {}", contract_case.number(), text.trim_end_matches(" on net")), cells.collect())
+        },
+    );
     table("Trial", rows.collect())
 }
 
 fn scenarios() -> String {
-    let rows = Claim::ALL.map(|claim| {
-        let cells = columns().iter().map(|column| mark(column, |promise| claim.is_promised_by(promise))).collect();
-        (claim.words().to_owned(), cells)
+    let rows = Expectation::ALL.map(|expectation| {
+        let cells =
+            columns().iter().map(|column| mark(column, |promise| expectation.is_promised_by(promise))).collect();
+        (expectation.text().to_owned(), cells)
     });
     table("Claim", rows.into())
 }
@@ -143,6 +150,6 @@ fn table(corner: &str, rows: Vec<(String, Vec<String>)>) -> String {
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
     let mut lines =
         vec![format!("| {corner} | {} |", names.join(" | ")), format!("|---|{}", "---|".repeat(names.len()))];
-    lines.extend(rows.into_iter().map(|(words, cells)| format!("| {words} | {} |", cells.join(" | "))));
+    lines.extend(rows.into_iter().map(|(text, cells)| format!("| {text} | {} |", cells.join(" | "))));
     lines.join("\n")
 }

@@ -8,7 +8,7 @@ use super::{JsonArg, NameArg};
 
 /// Start a cluster.
 ///
-/// Each value is taken from the option; without it from the variable of the shell version (`xcluster env` lists them);
+/// Each value is taken from the option; without it from the variable of the original xcluster (`xcluster env` lists them);
 /// without that from the topology file; without that it is the default: four nodes and two routers.
 ///
 /// The command returns when every node is ready. Ctrl-C before that stops what was started.
@@ -64,7 +64,7 @@ pub(crate) struct PluginsArgs {
 pub(crate) struct StopArgs {
     #[command(flatten)]
     pub(crate) name: NameArg,
-    /// Stop these nodes alone: 2, vm-002, 1-4, `nodes`, `routers`, `testers`.
+    /// Stop these nodes alone: 2, vm-002, 1-4, `workers`, `routers`, `testers`.
     #[arg(value_name = "NODE", conflicts_with = "all")]
     pub(crate) nodes: Vec<String>,
     /// Stop every cluster of yours.
@@ -92,7 +92,7 @@ pub(crate) struct ClusterArgs {
     /// File that describes the cluster, in TOML or JSON.
     #[arg(long, value_name = "FILE", help_heading = "Topology")]
     pub(crate) topology: Option<PathBuf>,
-    /// Number of nodes, 0–200 [default: 4].
+    /// Number of workers, 0–200 [default: 4].
     #[arg(long, value_name = "COUNT", help_heading = "Topology")]
     pub(crate) nvm: Option<String>,
     /// Number of routers, 0–20 [default: 2].
@@ -116,8 +116,8 @@ pub(crate) struct ClusterArgs {
     /// Processors of each node [default: 2].
     #[arg(long, value_name = "COUNT", help_heading = "Topology")]
     pub(crate) smp: Option<String>,
-    /// Words added to each kernel's command line.
-    #[arg(long, value_name = "WORDS", allow_hyphen_values = true, help_heading = "Topology")]
+    /// Args added to each kernel's command line.
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true, help_heading = "Topology")]
     pub(crate) append: Option<String>,
     /// MTU of all nets, in bytes, 1280–65535 [default: 1500].
     #[arg(long, value_name = "BYTES", help_heading = "Topology")]
@@ -143,7 +143,7 @@ pub(crate) struct NetArgs {
     /// `script` with `--net-setup`, else `bridge` if this host can, else `user`].
     #[arg(long, value_name = "BACKEND")]
     pub(crate) net: Option<String>,
-    /// Program that wires the nets: it is called with the numbers of a node and of a net, and prints words for QEMU.
+    /// Program that wires the nets: it is called with the numbers of a node and of a net, and prints args for QEMU.
     ///
     /// It runs where you are or, if `--netns` names one, in that network namespace.
     #[arg(long, value_name = "PROGRAM")]
@@ -215,7 +215,7 @@ pub(crate) struct RunArgs {
     /// The QEMU to run: a path, or a name to be found on PATH [default: qemu-system-x86_64].
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) qemu: Option<PathBuf>,
-    /// Further word for every QEMU; can be repeated.
+    /// Further arg for every QEMU; can be repeated.
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     pub(crate) qemu_arg: Vec<String>,
     /// How long a node may take until it is ready, in seconds, or as `5m` [default: what suits the accelerator].

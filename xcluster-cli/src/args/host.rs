@@ -34,7 +34,7 @@ pub(crate) struct EnvArgs {
     /// Print the ports of a running cluster instead, for `eval "$(xcluster env --ports)"`.
     #[arg(long)]
     pub(crate) ports: bool,
-    /// Print assignments for a shell instead: the variables of the shell version, as a start would resolve them now.
+    /// Print assignments for a shell instead: the variables of the original xcluster, as a start would resolve them now.
     #[arg(long, conflicts_with_all = ["ports", "json"])]
     pub(crate) shell: bool,
     #[command(flatten)]

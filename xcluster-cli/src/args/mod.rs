@@ -3,10 +3,10 @@
 
 mod boot;
 mod cluster;
+mod connect;
 mod host;
 mod netns;
 mod node;
-mod reach;
 
 use clap::{ArgAction, Parser, Subcommand};
 
@@ -16,10 +16,10 @@ pub(crate) use boot::{BootArgs, NetSetupArgs};
 pub(crate) use cluster::{
     AccelArg, ClusterArgs, GuestArgs, IdentityArg, PlanArgs, PluginsArgs, StartArgs, StatusArgs, StopArgs,
 };
+pub(crate) use connect::{ConnectArgs, ForwardArgs, NsenterArgs};
 pub(crate) use host::{CompletionsArgs, DoctorArgs, EnvArgs, ImageArgs, ManArgs};
 pub(crate) use netns::{NsaddArgs, NsdelArgs, PreparedArgs};
 pub(crate) use node::{ConsoleArgs, CpArgs, ExecArgs, SshArgs, VmArgs};
-pub(crate) use reach::{ConnectArgs, ForwardArgs, NsenterArgs};
 
 /// Start clusters of real VMs on virtual networks, and work with them.
 ///

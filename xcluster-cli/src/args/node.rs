@@ -17,7 +17,7 @@ use super::{JsonArg, NameArg};
 pub(crate) struct ExecArgs {
     #[command(flatten)]
     pub(crate) name: NameArg,
-    /// Nodes: 2, vm-002, 1-4, `nodes`, `routers`, `testers`, `all`.
+    /// Nodes: 2, vm-002, 1-4, `workers`, `routers`, `testers`, `all`.
     #[arg(value_name = "NODE", required = true)]
     pub(crate) nodes: Vec<String>,
     /// The command.

@@ -8,8 +8,8 @@ use xcluster_core::remote::Remote;
 use xcluster_core::{Error, Event, NodeStatus};
 
 use super::Outcome;
-use super::attach::planned;
-use super::opened::opened;
+use super::open_if_needed::open_if_needed;
+use super::select::planned;
 use crate::args::BootArgs;
 use crate::exit::Exit;
 use crate::output::print_json;
@@ -22,7 +22,7 @@ use crate::variables::Variables;
 pub(super) async fn run(args: &BootArgs, variables: &Variables, verbose: u8) -> Outcome {
     // What was typed wrong is told before a cluster is opened.
     node_boot(NodeId::new(1).expect("there is a node 1"), args, &Variables::default())?;
-    let cluster = opened(&args.name, variables, verbose).await?;
+    let cluster = open_if_needed(&args.name, variables, verbose).await?;
     let nodes = planned(&args.nodes, &cluster.plan().await?)?;
     let boots = nodes.into_iter().map(|node| node_boot(node, args, variables)).collect::<Result<Vec<_>, _>>()?;
     tokio::select! {

@@ -7,10 +7,10 @@ use std::os::fd::AsFd;
 use std::thread;
 
 use tokio::sync::oneshot;
-use xcluster_core::host::passing;
+use xcluster_core::host::fd_passing;
 
 use super::Outcome;
-use super::attach::{attach, one};
+use super::select::{attach, one};
 use crate::args::ConnectArgs;
 use crate::exit::Exit;
 use crate::output;
@@ -42,7 +42,7 @@ pub(super) async fn run(args: &ConnectArgs, variables: &Variables) -> Outcome {
 
 /// Gives the connection to the other end of standard output, which is a socket then (`ProxyUseFdpass` of ssh_config(5)).
 fn hand_over(stream: &TcpStream) -> Outcome {
-    let passed = passing::send(io::stdout(), b"\0", &[stream.as_fd()]);
+    let passed = fd_passing::send(io::stdout(), b"\0", &[stream.as_fd()]);
     passed.map_err(|error| Failure::io("hand the connection over on standard output", &error))?;
     Ok(Exit::OK)
 }

@@ -1,7 +1,7 @@
 //! `console`: the serial console of a node.
 
 use super::Outcome;
-use super::attach::{attach, one};
+use super::select::{attach, one};
 use crate::args::ConsoleArgs;
 use crate::exit::Exit;
 use crate::output;

@@ -8,7 +8,7 @@ use xcluster_core::name::NodeId;
 use xcluster_core::remote::Remote;
 
 use super::Outcome;
-use super::attach::{attach, one};
+use super::select::{attach, one};
 use crate::args::CpArgs;
 use crate::exit::Exit;
 use crate::output;
@@ -20,11 +20,11 @@ pub(super) async fn run(args: &CpArgs, variables: &Variables) -> Outcome {
     let copy = Copy::new(&args.source, &args.destination)?;
     let cluster = attach(&args.name, variables).await?;
     let node = one(&copy.node.to_string(), &cluster.status().await?)?.id;
-    match (copy.way, copy.here) {
-        (Way::In, Some(file)) => put(&cluster, node, &file, &copy.there).await?,
-        (Way::In, None) => spool(&cluster, node, &copy.there).await?,
-        (Way::Out, Some(file)) => get(&cluster, node, &copy.there, &file).await?,
-        (Way::Out, None) => print(&cluster, node, &copy.there).await?,
+    match (copy.direction, copy.here) {
+        (Direction::In, Some(file)) => put(&cluster, node, &file, &copy.there).await?,
+        (Direction::In, None) => spool(&cluster, node, &copy.there).await?,
+        (Direction::Out, Some(file)) => get(&cluster, node, &copy.there, &file).await?,
+        (Direction::Out, None) => print(&cluster, node, &copy.there).await?,
     }
     Ok(Exit::OK)
 }
@@ -32,7 +32,7 @@ pub(super) async fn run(args: &CpArgs, variables: &Variables) -> Outcome {
 /// What is copied, and where to.
 #[derive(Debug, PartialEq, Eq)]
 struct Copy {
-    way: Way,
+    direction: Direction,
     node: NodeId,
     /// The file in the node.
     there: PathBuf,
@@ -41,16 +41,16 @@ struct Copy {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Way {
+enum Direction {
     In,
     Out,
 }
 
 impl Copy {
     fn new(source: &str, destination: &str) -> Result<Self, Failure> {
-        let (way, (node, there), here) = match (remote(source), remote(destination)) {
-            (None, Some(target)) => (Way::In, target, source),
-            (Some(target), None) => (Way::Out, target, destination),
+        let (direction, (node, there), here) = match (remote(source), remote(destination)) {
+            (None, Some(target)) => (Direction::In, target, source),
+            (Some(target), None) => (Direction::Out, target, destination),
             (Some(_), Some(_)) => {
                 let hint = format!("`xcluster cp {source} - | xcluster cp - {destination}`");
                 return Err(Failure::new(Exit::USAGE, "both files are in nodes").hint(hint));
@@ -60,7 +60,7 @@ impl Copy {
                 return Err(Failure::new(Exit::USAGE, message).hint("write a file in a node as `2:/etc/hosts`"));
             }
         };
-        Ok(Self { way, node, there, here: (here != "-").then(|| PathBuf::from(here)) })
+        Ok(Self { direction, node, there, here: (here != "-").then(|| PathBuf::from(here)) })
     }
 }
 
@@ -121,15 +121,15 @@ mod tests {
     #[test]
     fn a_node_is_named_before_the_colon_on_one_side() {
         let node = |number| NodeId::new(number).unwrap();
-        let check = |source: &str, destination: &str, way, number, there: &str, here: Option<&str>| {
-            let copy = Copy { way, node: node(number), there: there.into(), here: here.map(PathBuf::from) };
+        let check = |source: &str, destination: &str, direction, number, there: &str, here: Option<&str>| {
+            let copy = Copy { direction, node: node(number), there: there.into(), here: here.map(PathBuf::from) };
             assert_eq!(Copy::new(source, destination), Ok(copy), "{source} {destination}");
         };
-        check("2:/etc/hosts", ".", Way::Out, 2, "/etc/hosts", Some("."));
-        check("./2:x", "vm-201:a:b", Way::In, 201, "a:b", Some("./2:x"));
-        check("c:x", "2:", Way::In, 2, "/root/", Some("c:x"));
-        check("-", "2:/x", Way::In, 2, "/x", None);
-        check("2:/x", "-", Way::Out, 2, "/x", None);
+        check("2:/etc/hosts", ".", Direction::Out, 2, "/etc/hosts", Some("."));
+        check("./2:x", "vm-201:a:b", Direction::In, 201, "a:b", Some("./2:x"));
+        check("c:x", "2:", Direction::In, 2, "/root/", Some("c:x"));
+        check("-", "2:/x", Direction::In, 2, "/x", None);
+        check("2:/x", "-", Direction::Out, 2, "/x", None);
     }
 
     #[test]

@@ -35,7 +35,7 @@ async fn checks(variables: &Variables) -> Result<Vec<Check>, Failure> {
         host::memory(settings.plan().ok().as_ref()),
         host::runtime_folder(&folder::base()),
         host::ssh(),
-        host::nets(settings.choose()?.as_ref()),
+        host::nets(settings.choose_backend()?.as_ref()),
         host::uplink(),
         host::ovs(),
     ]);
@@ -46,7 +46,7 @@ fn text(checks: &[Check]) -> String {
     let width = checks.iter().map(|check| check.what.len()).max().unwrap_or_default();
     let lines = checks.iter().map(|check| {
         let fix = check.fix.as_ref().map(|fix| format!("{:9}{fix}\n", "")).unwrap_or_default();
-        format!("{:7}  {:width$}  {}\n{fix}", check.verdict.word(), check.what, check.found)
+        format!("{:7}  {:width$}  {}\n{fix}", check.verdict.label(), check.what, check.found)
     });
     let lines: String = lines.collect();
     let last = if checks.iter().any(|check| check.verdict == Verdict::Bad) {

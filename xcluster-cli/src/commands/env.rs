@@ -8,7 +8,7 @@ use serde::Serialize;
 use xcluster_core::ClusterStatus;
 
 use super::Outcome;
-use super::attach::attach;
+use super::select::attach;
 use crate::args::EnvArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};

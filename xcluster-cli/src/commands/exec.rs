@@ -10,7 +10,7 @@ use std::time::Duration;
 use xcluster_core::guest::exec::Command;
 
 use super::Outcome;
-use super::attach::{attach, select};
+use super::select::{attach, select};
 use crate::args::ExecArgs;
 use crate::exit::Exit;
 use crate::report::Failure;
@@ -42,8 +42,8 @@ async fn execute(args: &ExecArgs, variables: &Variables) -> Outcome {
 }
 
 /// One word is a line for the guest's shell, several are a program and its arguments.
-fn command(words: &[OsString], timeout: Option<Duration>) -> Command {
-    let command = match words {
+fn command(args: &[OsString], timeout: Option<Duration>) -> Command {
+    let command = match args {
         [line] => Command::shell(line),
         [program, arguments @ ..] => Command::new(program).args(arguments),
         [] => Command::new(""),

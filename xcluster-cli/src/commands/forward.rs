@@ -17,7 +17,7 @@ use xcluster_core::name::NodeId;
 use xcluster_core::remote::Remote;
 
 use super::Outcome;
-use super::attach::{attach, connect, one};
+use super::select::{attach, connect, one};
 use crate::args::ForwardArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json};
@@ -32,12 +32,12 @@ pub(super) async fn run(args: &ForwardArgs, variables: &Variables) -> Outcome {
     let specs = spec::read(&args.forwards)?;
     let cluster = attach(&args.name, variables).await?;
     let status = cluster.status().await?;
-    let mut doors = Vec::new();
+    let mut listeners = Vec::new();
     for spec in &specs {
-        doors.push(Door::open(spec, &status).await?);
+        listeners.push(LocalListener::open(spec, &status).await?);
     }
-    show(&doors, args.json.json)?;
-    let serving = select_all(doors.iter().map(|door| Box::pin(door.serve(&cluster))));
+    show(&listeners, args.json.json)?;
+    let serving = select_all(listeners.iter().map(|listener| Box::pin(listener.serve(&cluster))));
     tokio::select! {
         (never, ..) = serving => match never {},
         ended = cluster.follow(|_| true) => {
@@ -58,7 +58,7 @@ async fn interrupted() -> io::Result<()> {
 
 /// A port of this host that leads to a port of a node.
 #[derive(Debug)]
-struct Door {
+struct LocalListener {
     listener: TcpListener,
     listen: SocketAddr,
     node: NodeId,
@@ -73,7 +73,7 @@ struct Row {
     port: u16,
 }
 
-impl Door {
+impl LocalListener {
     async fn open(spec: &spec::Spec, status: &ClusterStatus) -> Result<Self, Failure> {
         let node = one(&spec.node, status)?.id;
         let refused = |error: io::Error| {
@@ -117,12 +117,15 @@ async fn join(mut here: TcpStream, cluster: &Remote, node: NodeId, port: u16) ->
     Ok(())
 }
 
-fn show(doors: &[Door], json: bool) -> Result<(), Failure> {
+fn show(listeners: &[LocalListener], json: bool) -> Result<(), Failure> {
     if json {
-        let rows = doors.iter().map(|door| Row { listen: door.listen, node: door.node, port: door.port });
+        let rows =
+            listeners.iter().map(|listener| Row { listen: listener.listen, node: listener.node, port: listener.port });
         return print_json(&rows.collect::<Vec<_>>());
     }
-    let lines = doors.iter().map(|door| format!("{} leads to port {} of {}\n", door.listen, door.port, door.node));
+    let lines = listeners
+        .iter()
+        .map(|listener| format!("{} leads to port {} of {}\n", listener.listen, listener.port, listener.node));
     print(&lines.collect::<String>())?;
     // Somebody who does not read it needs not.
     let _ = writeln!(stderr(), "Ctrl-C ends it.");

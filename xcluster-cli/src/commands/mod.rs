@@ -1,7 +1,6 @@
 //! The commands, one file each. A command turns what was typed into settings, has the library do them, and prints what
 //! came of it; whatever else it knew would be missing from the library.
 
-mod attach;
 mod boot;
 mod completions;
 mod connect;
@@ -17,9 +16,10 @@ mod net_setup;
 mod nsadd;
 mod nsdel;
 mod nsenter;
-mod opened;
+mod open_if_needed;
 mod plan;
 mod plugins;
+mod select;
 mod ssh;
 mod start;
 mod status;

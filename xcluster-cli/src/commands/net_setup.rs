@@ -7,8 +7,8 @@ use xcluster_core::net::HostAccess;
 use xcluster_core::remote::Remote;
 
 use super::Outcome;
-use super::attach::attach;
-use super::opened::opened;
+use super::open_if_needed::open_if_needed;
+use super::select::attach;
 use crate::args::NetSetupArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json};
@@ -19,13 +19,13 @@ use crate::variables::Variables;
 /// The word that asks for the undoing, as scripts are called.
 const TEARDOWN: &str = "teardown";
 
-/// Wires the NIC and prints its words, or undoes that.
+/// Wires the NIC and prints its args, or undoes that.
 pub(super) async fn run(args: &NetSetupArgs, variables: &Variables, verbose: u8) -> Outcome {
-    let (teardown, [node, net]) = match args.words.as_slice() {
+    let (teardown, [node, net]) = match args.node_and_net.as_slice() {
         [node, net] => (false, [node, net]),
         [verb, node, net] if verb == TEARDOWN => (true, [node, net]),
-        words => {
-            let usage = format!("`{}` is not `[teardown] NODE NET`", words.join(" "));
+        args => {
+            let usage = format!("`{}` is not `[teardown] NODE NET`", args.join(" "));
             return Err(Failure::new(Exit::USAGE, usage));
         }
     };
@@ -37,8 +37,8 @@ pub(super) async fn run(args: &NetSetupArgs, variables: &Variables, verbose: u8)
     if teardown {
         return undo(&attach(&args.name, variables).await?, node, net).await;
     }
-    let wired = opened(&args.name, variables, verbose).await?.wire_by_name(node, net).await?;
-    if args.json.json { print_json(&Answer::of(&wired)) } else { print(&line(&wired.words)?) }?;
+    let port_config = open_if_needed(&args.name, variables, verbose).await?.wire_by_name(node, net).await?;
+    if args.json.json { print_json(&Answer::of(&port_config)) } else { print(&line(&port_config.args)?) }?;
     Ok(Exit::OK)
 }
 
@@ -50,23 +50,24 @@ async fn undo(cluster: &Remote, node: NodeId, net: NetId) -> Outcome {
 /// What a script answers in JSON.
 #[derive(Serialize)]
 struct Answer<'a> {
-    words: &'a [String],
+    #[serde(rename = "words")]
+    args: &'a [String],
     teardown: bool,
     access: &'a HostAccess,
 }
 
 impl<'a> Answer<'a> {
-    fn of(wired: &'a WiredByName) -> Self {
-        Self { words: &wired.words, teardown: true, access: &wired.access }
+    fn of(port_config: &'a WiredByName) -> Self {
+        Self { args: &port_config.args, teardown: true, access: &port_config.access }
     }
 }
 
-/// Words that a shell splits as they are meant.
-fn line(words: &[String]) -> Result<String, Failure> {
-    match words.iter().find(|word| word.is_empty() || word.contains(char::is_whitespace)) {
-        None => Ok(format!("{}\n", words.join(" "))),
-        Some(word) => {
-            let message = format!("`{word}` is no word for a shell that splits at blanks");
+/// Args that a shell splits as they are meant.
+fn line(args: &[String]) -> Result<String, Failure> {
+    match args.iter().find(|arg| arg.is_empty() || arg.contains(char::is_whitespace)) {
+        None => Ok(format!("{}\n", args.join(" "))),
+        Some(arg) => {
+            let message = format!("`{arg}` is no word for a shell that splits at blanks");
             Err(Failure::new(Exit::FAILURE, message).hint("`--json` prints it as it is"))
         }
     }
@@ -78,9 +79,9 @@ mod tests {
 
     #[test]
     fn what_a_shell_would_split_is_not_printed() {
-        let words = |words: &[&str]| line(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
-        assert_eq!(words(&["-netdev", "tap,id=net1"]).unwrap(), "-netdev tap,id=net1\n");
-        assert!(words(&["-netdev", "tap,ifname=a b"]).is_err());
-        assert!(words(&[""]).is_err());
+        let args = |args: &[&str]| line(&args.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(args(&["-netdev", "tap,id=net1"]).unwrap(), "-netdev tap,id=net1\n");
+        assert!(args(&["-netdev", "tap,ifname=a b"]).is_err());
+        assert!(args(&[""]).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{Write, stderr};
 
 use xcluster_core::ErrorKind;
-use xcluster_net_bridge::prepared::{self, Owner, Prepared, PreparedError, Wanted};
+use xcluster_net_bridge::prepared::{self, NamespaceRequest, Owner, Prepared, PreparedError};
 
 use super::Outcome;
 use crate::args::{NsaddArgs, PreparedArgs};
@@ -16,7 +16,7 @@ use crate::variables::Variables;
 pub(super) async fn run(args: &NsaddArgs, variables: &Variables) -> Outcome {
     let index = args.which.index;
     let owner = owner(&args.which, variables)?;
-    let wanted = Wanted { index, owner, mtu: args.mtu, ipv6_prefix: args.ipv6_prefix.clone() };
+    let wanted = NamespaceRequest { index, owner, mtu: args.mtu, ipv6_prefix: args.ipv6_prefix.clone() };
     let done = prepared::prepare(&wanted).await;
     let done = done.map_err(|error| {
         failure(&error, "nsadd", &args.which).context(format!("cannot prepare network namespace {index}"))

@@ -25,12 +25,12 @@ pub(super) async fn run(args: &NsdelArgs, variables: &Variables) -> Outcome {
 
 fn text(done: &Removed, index: &str) -> String {
     let Some(name) = &done.name else { return format!("there is no network namespace {index}\n") };
-    if done.occupants.is_empty() {
+    if done.namespace_users.is_empty() {
         return format!("removed `{name}`\n");
     }
-    let occupants: Vec<String> = done.occupants.iter().map(|one| printable(&one.to_string())).collect();
+    let namespace_users: Vec<String> = done.namespace_users.iter().map(|one| printable(&one.to_string())).collect();
     format!(
         "removed `{name}`\nnote: it lives on without a name or a way out, until these processes end: {}\n",
-        occupants.join(", ")
+        namespace_users.join(", ")
     )
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use xcluster_core::host::namespace::{Inside, NamedNetns, Namespace, NamespaceError, Netns};
+use xcluster_core::host::namespace::{NamedNetns, Namespace, NamespaceEntry, NamespaceError, Netns};
 use xcluster_core::name::ClusterName;
 use xcluster_core::remote::Remote;
 
@@ -26,9 +26,9 @@ const NETNS: (&str, &str) = ("XCLUSTER_NETNS", "here");
 /// privilege, and is still the caller.
 pub(super) async fn run(args: &NsenterArgs) -> Outcome {
     let inside = find(&args.target).await?;
-    let words = words(&args.command);
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).env(NETNS.0, NETNS.1);
+    let program_args = program_args(&args.command);
+    let mut command = Command::new(&program_args[0]);
+    command.args(&program_args[1..]).env(NETNS.0, NETNS.1);
     hook::leave(&mut command);
     inside.enter(&mut command);
     let error = command.exec();
@@ -38,39 +38,39 @@ pub(super) async fn run(args: &NsenterArgs) -> Outcome {
         _ if error.raw_os_error() == Some(ENOEXEC) => Exit::NOT_EXECUTABLE,
         _ => Exit::HOST,
     };
-    Err(Failure::io(format!("run `{}` there", words[0].to_string_lossy()), &error).with_exit(exit))
+    Err(Failure::io(format!("run `{}` there", program_args[0].to_string_lossy()), &error).with_exit(exit))
 }
 
 const EACCES: i32 = nix::errno::Errno::EACCES as i32;
 const ENOEXEC: i32 = nix::errno::Errno::ENOEXEC as i32;
 
-fn words(typed: &[OsString]) -> Vec<OsString> {
+fn program_args(typed: &[OsString]) -> Vec<OsString> {
     let shell = || std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| SHELL.into());
     if typed.is_empty() { vec![shell()] } else { typed.to_vec() }
 }
 
 /// The way into what a word means: a number of the caller's, a running cluster, or a namespace by its name.
-async fn find(word: &str) -> Result<Inside, Failure> {
-    if let Ok(number) = word.parse::<u8>() {
+async fn find(place: &str) -> Result<NamespaceEntry, Failure> {
+    if let Ok(number) = place.parse::<u8>() {
         let name = of_caller(number).map_err(|why| Failure::new(Exit::ABSENT, why))?;
         return prepared(name);
     }
-    if let Ok(name) = ClusterName::new(word)
+    if let Ok(name) = ClusterName::new(place)
         && let Ok(cluster) = Remote::attach(&name)
     {
         let message = format!("cluster `{name}` has no network namespace of its own");
         let here = || Failure::new(Exit::FAILURE, message).hint("start it with `--net bridge` and `--netns private`");
         return cluster.inside().await?.ok_or_else(here);
     }
-    let name = NamedNetns::new(word).map_err(|error| Failure::from_error(Exit::ABSENT, &error))?;
+    let name = NamedNetns::new(place).map_err(|error| Failure::from_error(Exit::ABSENT, &error))?;
     prepared(name).map_err(|failure| match failure.exit {
-        Exit::ABSENT => Failure::new(Exit::ABSENT, format!("there is no cluster and no network namespace `{word}`"))
+        Exit::ABSENT => Failure::new(Exit::ABSENT, format!("there is no cluster and no network namespace `{place}`"))
             .hint("`xcluster status --all` shows the clusters, `ip netns` the namespaces"),
         _ => failure,
     })
 }
 
-fn prepared(name: NamedNetns) -> Result<Inside, Failure> {
+fn prepared(name: NamedNetns) -> Result<NamespaceEntry, Failure> {
     let namespace = Namespace::open(&Netns::Named(name)).map_err(|error| {
         let exit = if matches!(error, NamespaceError::Absent(_)) { Exit::ABSENT } else { Exit::HOST };
         let hint = error.remedy().map(|remedy| format!("`{remedy}`"));

@@ -3,7 +3,7 @@
 use xcluster_core::topology::Topology;
 
 use super::Outcome;
-use super::attach::attach;
+use super::select::attach;
 use super::start::explain;
 use crate::args::PlanArgs;
 use crate::exit::Exit;
@@ -24,7 +24,7 @@ pub(super) async fn run(args: &PlanArgs, variables: &Variables) -> Outcome {
     }
     let mut settings = Settings::new(&args.cluster, variables)?;
     // A topology's file holds for every host.
-    if let Some(choice) = if args.toml { None } else { settings.choose()? } {
+    if let Some(choice) = if args.toml { None } else { settings.choose_backend()? } {
         explain(&choice);
     }
     let plan = settings.plan()?;

@@ -5,7 +5,7 @@ use std::io::{Write, stderr};
 use std::path::Path;
 
 use serde::Serialize;
-use xcluster_core::external::plugin::{Found, folders, list};
+use xcluster_core::external::plugin::{FoundPlugin, folders, list};
 use xcluster_core::net::{Capabilities, NetBackend, VmToVm};
 use xcluster_core::topology::NetKind;
 
@@ -39,7 +39,7 @@ pub(super) fn run(args: &PluginsArgs) -> Outcome {
     Ok(Exit::OK)
 }
 
-fn row(found: &Found) -> Row<'_> {
+fn row(found: &FoundPlugin) -> Row<'_> {
     let plugin = found.plugin.as_ref().ok();
     let kinds = [NetKind::Internal, NetKind::Cluster, NetKind::External, NetKind::Other];
     Row {

@@ -10,7 +10,7 @@ use xcluster_core::name::ClusterName;
 use xcluster_core::{ClusterStatus, NodeStatus};
 
 use super::Outcome;
-use super::attach::{attach, login, one};
+use super::select::{attach, login, one};
 use crate::args::SshArgs;
 use crate::exit::Exit;
 use crate::report::Failure;
@@ -24,22 +24,22 @@ pub(super) async fn run(args: &SshArgs, variables: &Variables) -> Outcome {
     let status = attach(&args.name, variables).await?.status().await?;
     let node = one(&args.node, &status)?;
     login(node, &status)?;
-    let way = Way::to(node, &status)?;
-    let error = Command::new("ssh").args(words(&way, &args.login, &args.command)).exec();
+    let transport = Transport::to(node, &status)?;
+    let error = Command::new("ssh").args(ssh_args(&transport, &args.login, &args.command)).exec();
     let failure = Failure::io("run `ssh`", &error).with_exit(Exit::HOST);
     Err(failure.hint("`sudo apt-get install openssh-client`, or use `xcluster vm` or `xcluster exec`"))
 }
 
 /// How ssh gets at a node.
 #[derive(Debug)]
-enum Way {
+enum Transport {
     /// By a port of this host.
     Port(SocketAddr),
     /// By a connection that another command of ours hands over.
     Connect { node: String, command: String },
 }
 
-impl Way {
+impl Transport {
     fn to(node: &NodeStatus, status: &ClusterStatus) -> Result<Self, Failure> {
         if let Some(forward) = node.forwards.iter().find(|forward| forward.port == SSH) {
             return Ok(Self::Port(forward.host));
@@ -55,8 +55,8 @@ fn proxy(program: &Path, cluster: &ClusterName, node: &NodeStatus) -> String {
     format!("'{program}' connect --fdpass --name {cluster} {} {SSH}", node.id.number())
 }
 
-/// The words after `ssh`. A host key that is neither known nor kept: the next start has another one on the same port.
-fn words(way: &Way, login: &str, command: &[OsString]) -> Vec<OsString> {
+/// The args after `ssh`. A host key that is neither known nor kept: the next start has another one on the same port.
+fn ssh_args(transport: &Transport, login: &str, command: &[OsString]) -> Vec<OsString> {
     const OPTIONS: [&str; 4] = [
         "StrictHostKeyChecking=no",
         "UserKnownHostsFile=/dev/null",
@@ -64,35 +64,36 @@ fn words(way: &Way, login: &str, command: &[OsString]) -> Vec<OsString> {
         // Else it would tell that the key was added to the list, which is thrown away.
         "LogLevel=ERROR",
     ];
-    let mut words: Vec<OsString> = OPTIONS.into_iter().flat_map(|option| ["-o", option]).map(OsString::from).collect();
-    let host = match way {
-        Way::Port(address) => {
-            words.extend(["-p".into(), address.port().to_string().into()]);
+    let mut ssh_args: Vec<OsString> =
+        OPTIONS.into_iter().flat_map(|option| ["-o", option]).map(OsString::from).collect();
+    let host = match transport {
+        Transport::Port(address) => {
+            ssh_args.extend(["-p".into(), address.port().to_string().into()]);
             address.ip().to_string()
         }
-        Way::Connect { node, command } => {
-            words.extend(["-o".into(), format!("ProxyCommand={command}").into()]);
-            words.extend(["-o".into(), "ProxyUseFdpass=yes".into()]);
+        Transport::Connect { node, command } => {
+            ssh_args.extend(["-o".into(), format!("ProxyCommand={command}").into()]);
+            ssh_args.extend(["-o".into(), "ProxyUseFdpass=yes".into()]);
             node.clone()
         }
     };
-    words.extend(["-l".into(), login.into(), "--".into(), host.into()]);
-    words.extend(command.iter().cloned());
-    words
+    ssh_args.extend(["-l".into(), login.into(), "--".into(), host.into()]);
+    ssh_args.extend(command.iter().cloned());
+    ssh_args
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn line(way: &Way) -> String {
-        let words = words(way, "root", &["ip".into(), "-br".into()]);
-        words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    fn line(transport: &Transport) -> String {
+        let ssh_args = ssh_args(transport, "root", &["ip".into(), "-br".into()]);
+        ssh_args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn ssh_goes_to_the_forwarded_port_and_remembers_nothing() {
-        insta::assert_snapshot!(line(&Way::Port("127.0.0.1:12302".parse().unwrap())));
+        insta::assert_snapshot!(line(&Transport::Port("127.0.0.1:12302".parse().unwrap())));
     }
 
     #[test]
@@ -100,6 +101,6 @@ mod tests {
         let status: ClusterStatus = serde_json::from_str(include_str!("../../tests/fixtures/bridge.json")).unwrap();
         let node = &status.nodes[0];
         let command = proxy(Path::new("/opt/100% Bob's/xcluster"), &status.name, node);
-        insta::assert_snapshot!(line(&Way::Connect { node: node.name.clone(), command }));
+        insta::assert_snapshot!(line(&Transport::Connect { node: node.name.clone(), command }));
     }
 }

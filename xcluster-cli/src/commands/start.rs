@@ -5,29 +5,29 @@ use std::io::{Write, stderr};
 use xcluster_core::{ClusterStatus, Event, NodeState};
 
 use super::Outcome;
-use super::attach::logs_in;
+use super::select::logs_in;
 use super::status::{name_option, text};
 use crate::args::StartArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json};
-use crate::owner::{Front, launch, live};
+use crate::owner::{StartObserver, launch, run_owner};
 use crate::progress::Progress;
 use crate::report::Failure;
-use crate::settings::{Choice, Settings};
+use crate::settings::{DefaultBackend, Settings};
 use crate::variables::Variables;
 
 /// Starts a cluster and says where everything is.
 pub(super) async fn run(args: &StartArgs, variables: &Variables, verbose: u8) -> Outcome {
     let mut settings = Settings::new(&args.cluster, variables)?;
     settings.no_nodes = args.no_nodes;
-    let choice = settings.choose()?;
+    let choice = settings.choose_backend()?;
     // All mistakes are told before anything is started.
     settings.plan()?;
     if let Some(choice) = choice {
         explain(&choice);
     }
     if args.foreground {
-        return live(&settings, &mut Foreground { progress: Progress::new(), json: args.json.json }).await;
+        return run_owner(&settings, &mut Foreground { progress: Progress::new(), json: args.json.json }).await;
     }
     let status = launch(&settings, verbose).await?;
     show(&status, args.json.json)?;
@@ -35,7 +35,7 @@ pub(super) async fn run(args: &StartArgs, variables: &Variables, verbose: u8) ->
 }
 
 /// Says who carries the nets, where nobody has chosen it. Who does not hear it can ask `status`.
-pub(super) fn explain(choice: &Choice) {
+pub(super) fn explain(choice: &DefaultBackend) {
     let remedy = choice.remedy().map(|remedy| format!("hint: `{remedy}` lets them be bridges, which are faster\n"));
     let _ = write!(stderr(), "nets: {choice}\n{}", remedy.unwrap_or_default());
 }
@@ -77,7 +77,7 @@ struct Foreground {
     json: bool,
 }
 
-impl Front for Foreground {
+impl StartObserver for Foreground {
     async fn event(&mut self, event: Event) -> Result<(), Failure> {
         self.progress.show(&event);
         Ok(())

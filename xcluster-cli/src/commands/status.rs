@@ -8,7 +8,7 @@ use xcluster_core::remote::Remote;
 use xcluster_core::{ClusterStatus, Error, NodeState, NodeStatus};
 
 use super::Outcome;
-use super::attach::{attach, logs_in, survey};
+use super::select::{attach, logs_in, survey};
 use crate::args::StatusArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};
@@ -62,7 +62,7 @@ pub(super) fn text(status: &ClusterStatus) -> String {
     let head = format!(
         "cluster {}: {}, owned by process {}\n{accel}{netns}logs: {}\n",
         status.name,
-        word(&status.state),
+        state_name(&status.state),
         status.owner,
         status.folder.display()
     );
@@ -104,7 +104,7 @@ pub(super) fn name_option(name: &ClusterName) -> String {
     if name.as_str() == DEFAULT_NAME { String::new() } else { format!(" --name {name}") }
 }
 
-fn word(state: &impl serde::Serialize) -> String {
+fn state_name(state: &impl serde::Serialize) -> String {
     serde_json::to_value(state).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 

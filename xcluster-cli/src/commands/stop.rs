@@ -9,7 +9,7 @@ use xcluster_core::host::folder::{LostOwner, Survey};
 use xcluster_core::remote::{self, Remote};
 
 use super::Outcome;
-use super::attach::{attach, select, survey};
+use super::select::{attach, select, survey};
 use crate::args::StopArgs;
 use crate::exit::Exit;
 use crate::report::Failure;

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, stdin};
 
 use super::Outcome;
-use super::attach::{attach, connect, login, one};
+use super::select::{attach, connect, login, one};
 use crate::args::VmArgs;
 use crate::exit::Exit;
 use crate::output;
@@ -22,8 +22,8 @@ pub(super) async fn run(args: &VmArgs, variables: &Variables) -> Outcome {
     let stream = connect(&cluster, node.id, TELNET).await?;
     terminal::announce(&format!("telnet to {}", node.name));
     let name = std::env::var("TERM").unwrap_or_else(|_| "dumb".to_owned());
-    let wire = Telnet::new(name, stdin().is_terminal());
-    let end = terminal::attach(stream, wire).await.map_err(|error| output::failed(&error))?;
+    let protocol = Telnet::new(name, stdin().is_terminal());
+    let end = terminal::attach(stream, protocol).await.map_err(|error| output::failed(&error))?;
     terminal::conclude(end);
     Ok(Exit::OK)
 }

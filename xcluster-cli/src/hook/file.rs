@@ -58,7 +58,7 @@ fn shell_of(path: &Path) -> io::Result<&'static str> {
     let mut line = Vec::new();
     BufReader::new(File::open(path)?.take(FIRST_LINE)).read_until(b'\n', &mut line)?;
     let line = String::from_utf8_lossy(&line);
-    let asks = line.starts_with("#!") && line.split(['/', ' ', '\t', '\n']).any(|word| word == "bash");
+    let asks = line.starts_with("#!") && line.split(['/', ' ', '\t', '\n']).any(|program| program == "bash");
     Ok(if asks { "bash" } else { SH })
 }
 

@@ -1,11 +1,11 @@
 //! The user's hook: a shell file with commands of his own, which is read before every command. What its functions find is in
-//! `prelude.sh`; what its words mean is its own affair.
+//! `prelude.sh`; what its args mean is its own affair.
 //!
 //! * `file`: whether a file can be a hook.
-//! * `typed`: which command was typed, and which variables are set by options before its words.
+//! * `hook_args`: which command was typed, and which variables are set by options before its args.
 
 mod file;
-mod typed;
+mod hook_args;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -13,7 +13,7 @@ use std::process::Command;
 
 use crate::exit::Exit;
 use crate::report::Failure;
-use typed::Typed;
+use hook_args::HookArgs;
 
 /// The variable that names the hook.
 const HOOK: &str = "XCLUSTER_HOOK";
@@ -37,20 +37,20 @@ pub(crate) fn leave(command: &mut Command) {
     }
 }
 
-/// Becomes the shell that runs the hook, if there is one and the words are for it. Returns if not.
+/// Becomes the shell that runs the hook, if there is one and the args are for it. Returns if not.
 ///
 /// # Errors
 /// The hook cannot be used.
-pub(crate) fn run(words: &[OsString]) -> Result<(), Failure> {
+pub(crate) fn run(args: &[OsString]) -> Result<(), Failure> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let Some(hook) = set(HOOK).filter(|_| set(IN_HOOK).is_none()) else { return Ok(()) };
-    let Some(typed) = Typed::read(words) else { return Ok(()) };
+    let Some(hook_args) = HookArgs::read(args) else { return Ok(()) };
     let failed = |failure: Failure| failure.context(format!("cannot use the hook `{}`", hook.to_string_lossy()));
     let hook = file::check(hook.as_ref()).map_err(failed)?;
     let program = std::env::current_exe().map_err(|error| failed(Failure::io("find this program", &error)))?;
     let mut shell = Command::new(hook.shell);
-    shell.args(["-c", PRELUDE, "xcluster"]).arg(&typed.command).args(&typed.rest).envs(typed.variables);
-    shell.env(PROGRAM, program).env(IN_HOOK, "yes").env("__xc_hook", &hook.path).env("__xc_verbose", typed.verbose);
+    shell.args(["-c", PRELUDE, "xcluster"]).arg(&hook_args.command).args(&hook_args.rest).envs(hook_args.variables);
+    shell.env(PROGRAM, program).env(IN_HOOK, "yes").env("__xc_hook", &hook.path).env("__xc_verbose", hook_args.verbose);
     let error = shell.exec();
     Err(failed(Failure::io(format!("run `{}`", hook.shell), &error).with_exit(Exit::HOST)))
 }

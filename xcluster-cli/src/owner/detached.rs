@@ -14,8 +14,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use xcluster_core::{ClusterStatus, Event};
 
-use super::life::{Front, live};
 use super::message::Message;
+use super::run_owner::{StartObserver, run_owner};
 use crate::commands::Outcome;
 use crate::exit::Exit;
 use crate::report::Failure;
@@ -47,7 +47,7 @@ pub(crate) async fn own() -> Outcome {
     let socket = detach().map_err(|error| Failure::io("become the owner of a cluster", &error))?;
     let mut starter = Starter { socket: Some(BufReader::new(socket)) };
     let outcome = match starter.settings().await {
-        Ok(settings) => live(&settings, &mut starter).await,
+        Ok(settings) => run_owner(&settings, &mut starter).await,
         Err(failure) => Err(failure),
     };
     match outcome {
@@ -91,7 +91,7 @@ impl Starter {
         serde_json::from_str(&line).map_err(|error| unreadable(&error))
     }
 
-    /// Tells it something. Whether it still listens is seen by [`Front::gone`].
+    /// Tells it something. Whether it still listens is seen by [`StartObserver::gone`].
     async fn tell(&mut self, message: &Message) {
         let Some(socket) = &mut self.socket else { return };
         let told = async {
@@ -104,7 +104,7 @@ impl Starter {
     }
 }
 
-impl Front for Starter {
+impl StartObserver for Starter {
     async fn event(&mut self, event: Event) -> Result<(), Failure> {
         self.tell(&Message::Event(event)).await;
         Ok(())

@@ -61,8 +61,8 @@ fn of_start(exit: Exit, start: &StartFailure) -> Failure {
 /// A node that another process was to boot.
 fn of_refusal(exit: Exit, refusal: &Refusal) -> Failure {
     let hint = refusal.remedy().map(|remedy| format!("`{remedy}`"));
-    let notes = refusal.last_words().into_iter().flat_map(|words| {
-        tails(&words.console, &words.stderr).chain([undone(0, &words.leftovers)]).collect::<Vec<String>>()
+    let notes = refusal.last_words().into_iter().flat_map(|args| {
+        tails(&args.console, &args.stderr).chain([undone(0, &args.leftovers)]).collect::<Vec<String>>()
     });
     Failure { hint, notes: notes.collect(), ..Failure::from_error(exit, refusal) }
 }

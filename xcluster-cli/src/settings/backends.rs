@@ -11,8 +11,8 @@ use xcluster_net_bridge::{BridgeBackend, BridgeConfig};
 use xcluster_net_ovs::OvsBackend;
 use xcluster_net_user::UserBackend;
 
-use super::given::{Given, Reader};
 use super::parse;
+use super::sourced_value::{Reader, SourcedValue};
 use crate::args::ClusterArgs;
 
 /// Settings by backend.
@@ -24,12 +24,12 @@ const SET: &str = "--set";
 /// Puts variables and options over a topology's tables.
 pub(super) fn put<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut Reader<'a>) {
     let numbers = reader.user_config();
-    say(topology, UserBackend::NAME, given(&numbers));
+    say(topology, UserBackend::NAME, sourced(&numbers));
     if let Some(queues) = reader.value("--queues", args.nets.queues.as_deref(), "", parse::queues) {
-        say(topology, BridgeBackend::NAME, given(&BridgeConfig::default().with_queues(queues)));
+        say(topology, BridgeBackend::NAME, sourced(&BridgeConfig::default().with_queues(queues)));
     }
     for text in &args.nets.set {
-        if let Some(tables) = reader.parse(Given { origin: SET, text }, read) {
+        if let Some(tables) = reader.parse(SourcedValue { origin: SET, text }, read) {
             tables.into_iter().for_each(|(backend, table)| say(topology, &backend, table));
         }
     }
@@ -61,7 +61,7 @@ pub(super) fn say(topology: &mut Topology, backend: &str, settings: Map<String, 
 }
 
 /// What a configuration says that differs from saying nothing.
-fn given<T: Serialize + Default>(config: &T) -> Map<String, Value> {
+fn sourced<T: Serialize + Default>(config: &T) -> Map<String, Value> {
     let table = |config: &T| match serde_json::to_value(config) {
         Ok(Value::Object(table)) => table,
         _ => Map::new(),

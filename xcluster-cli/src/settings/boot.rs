@@ -4,8 +4,8 @@
 use xcluster_core::name::NodeId;
 use xcluster_core::plan::NodeBoot;
 
-use super::given::Reader;
 use super::parse;
+use super::sourced_value::Reader;
 use crate::args::BootArgs;
 use crate::report::Failure;
 use crate::variables::Variables;
@@ -22,7 +22,8 @@ pub(crate) fn node_boot(node: NodeId, args: &BootArgs, variables: &Variables) ->
     boot.spec.nets = reader.value("--nets", args.nets.as_deref(), &nets, parse::nets);
     boot.spec.memory = reader.value("--mem", args.mem.as_deref(), &memory, parse::memory);
     boot.spec.cpus = reader.value("--smp", args.smp.as_deref(), &cpus, parse::number);
-    boot.spec.kernel_args = reader.text("--append", args.append.as_deref(), &append).map(|given| given.text.to_owned());
+    boot.spec.kernel_args =
+        reader.text("--append", args.append.as_deref(), &append).map(|sourced| sourced.text.to_owned());
     boot.spec.expose = reader.value("--expose", args.expose.as_deref(), "", parse::ports);
     boot.qemu_args = (!args.qemu_arg.is_empty()).then(|| args.qemu_arg.clone());
     reader.finish()?;

@@ -2,7 +2,7 @@
 //! read here, nothing is changed. What was typed is `args`' affair.
 //!
 //! * [`Settings`]: the result, which the owner of the cluster gets.
-//! * `given`: a value as text and where it came from.
+//! * `sourced`: a value as text and where it came from.
 //! * `parse`: what the texts mean.
 //! * `topology`: the file, and the options that change it.
 //! * `options`: everything beyond the topology.
@@ -12,18 +12,18 @@
 //! * `netns`: which network namespace a word means.
 //! * `script`: whose program wires the nets, if anybody's.
 //! * `plugins`: which backends are loaded.
-//! * `choose`: which backend carries nets that name none.
+//! * `choose_backend`: which backend carries nets that name none.
 
 mod backends;
 mod boot;
-mod choose;
-mod given;
+mod default_backend;
 mod netns;
+mod node_spec;
 mod options;
-mod overrides;
 mod parse;
 mod plugins;
 mod script;
+mod sourced_value;
 mod topology;
 
 use std::path::PathBuf;
@@ -46,10 +46,10 @@ use crate::report::Failure;
 use crate::variables::Variables;
 
 pub(crate) use boot::node_boot;
-pub(crate) use choose::Choice;
-pub(crate) use given::Reader;
+pub(crate) use default_backend::DefaultBackend;
 pub(crate) use netns::of_caller;
 pub(crate) use parse::duration;
+pub(crate) use sourced_value::Reader;
 
 /// The name of a cluster that nobody named.
 pub(crate) const DEFAULT_NAME: &str = "default";

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use xcluster_core::plan::{Accel, GuestSource, Identity, Options};
 
-use super::given::Reader;
+use super::sourced_value::Reader;
 use super::{netns, parse};
 use crate::args::{AccelArg, ClusterArgs, GuestArgs, IdentityArg};
 
@@ -95,8 +95,8 @@ fn overlay(origin: &str, path: &Path, reader: &mut Reader<'_>) -> Option<PathBuf
 
 fn qemu_args(typed: &[String], reader: &Reader<'_>) -> Vec<String> {
     if typed.is_empty() {
-        let words = reader.variables().value("__kvm_opt").unwrap_or_default();
-        words.split_whitespace().map(str::to_owned).collect()
+        let args = reader.variables().value("__kvm_opt").unwrap_or_default();
+        args.split_whitespace().map(str::to_owned).collect()
     } else {
         typed.to_vec()
     }

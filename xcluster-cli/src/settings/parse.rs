@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_is_a_word_or_a_pattern() {
+    fn a_sign_is_a_name_or_a_pattern() {
         let console = Readiness::Console("login:".into());
         check(readiness, &[("agent", Readiness::Agent), ("console:login:", console)], &["", "console:", "Agent"]);
     }

@@ -25,12 +25,13 @@ const OURS: [&str; 4] = [BridgeBackend::NAME, UserBackend::NAME, OvsBackend::NAM
 /// # Errors
 /// A plugin that was typed is not there.
 pub(super) fn files(typed: &[PathBuf], topology: &Topology, options: &Options) -> Result<Vec<PathBuf>, Failure> {
-    let mut files = typed.iter().map(|word| file(word)).collect::<Result<Vec<_>, _>>()?;
+    let mut files = typed.iter().map(|plugin| file(plugin)).collect::<Result<Vec<_>, _>>()?;
     let named = topology.nets.values().filter_map(|net| net.backend.as_deref()).chain(options.backend.as_deref());
     for name in named.filter(|name| !OURS.contains(name)) {
         // One that is not there may be the name of one that was typed as a path; else the plan tells.
         let Ok(found) = find(name) else { continue };
-        let typed = typed.iter().any(|word| word.as_os_str() == name) || load(&files)?.iter().any(|p| p.name() == name);
+        let typed =
+            typed.iter().any(|plugin| plugin.as_os_str() == name) || load(&files)?.iter().any(|p| p.name() == name);
         if !typed && !files.contains(&found) {
             files.push(found);
         }
@@ -68,10 +69,10 @@ fn load(files: &[PathBuf]) -> Result<Vec<PluginBackend>, Failure> {
 }
 
 /// A path as it is; a name from the folders.
-fn file(word: &Path) -> Result<PathBuf, Failure> {
-    match word.to_str().filter(|word| !word.contains('/')) {
+fn file(plugin: &Path) -> Result<PathBuf, Failure> {
+    match plugin.to_str().filter(|plugin| !plugin.contains('/')) {
         Some(name) => find(name).map_err(|error| failure(&error)),
-        None => Ok(program(word)),
+        None => Ok(program(plugin)),
     }
 }
 

@@ -7,8 +7,8 @@ use xcluster_core::plan::Options;
 use xcluster_core::topology::Topology;
 
 use super::backends;
-use super::given::Reader;
 use super::options::program;
+use super::sourced_value::Reader;
 use crate::args::ClusterArgs;
 
 /// The key of the program in the topology's table.

@@ -6,16 +6,16 @@ use xcluster_core::name::{NetId, NodeId};
 use super::*;
 use crate::args::{Args, Command};
 
-/// The settings of `start` with these words and variables.
-fn settings<const N: usize>(words: &[&str], variables: [(&str, &str); N]) -> Result<Settings, Failure> {
-    let words = ["xcluster", "start"].iter().chain(words);
-    let Command::Start(args) = Args::try_parse_from(words).unwrap().command else { unreachable!("`start` was typed") };
+/// The settings of `start` with these args and variables.
+fn settings<const N: usize>(args: &[&str], variables: [(&str, &str); N]) -> Result<Settings, Failure> {
+    let args = ["xcluster", "start"].iter().chain(args);
+    let Command::Start(args) = Args::try_parse_from(args).unwrap().command else { unreachable!("`start` was typed") };
     Settings::new(&args.cluster, &Variables::with(variables))
 }
 
-/// The messages of a failure to make settings or a plan of these words and variables.
-fn problems<const N: usize>(words: &[&str], variables: [(&str, &str); N]) -> String {
-    let failure = settings(words, variables).and_then(|settings| settings.plan()).unwrap_err();
+/// The messages of a failure to make settings or a plan of these args and variables.
+fn problems<const N: usize>(args: &[&str], variables: [(&str, &str); N]) -> String {
+    let failure = settings(args, variables).and_then(|settings| settings.plan()).unwrap_err();
     assert_eq!(failure.exit, Exit::INVALID);
     failure.chain.join("\n")
 }
@@ -40,7 +40,7 @@ fn nothing_typed_is_the_default_cluster() {
 fn an_option_wins_over_a_variable_and_a_variable_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("t.toml");
-    std::fs::write(&file, "mtu = 1400\n[role.nodes]\ncount = 7\nmemory = 200\n[role.routers]\ncount = 1\n").unwrap();
+    std::fs::write(&file, "mtu = 1400\n[role.workers]\ncount = 7\nmemory = 200\n[role.routers]\ncount = 1\n").unwrap();
     let file = file.to_str().unwrap();
     let settings = settings(&["--topology", file, "--nvm", "2"], [("__nvm", "3"), ("__mem", "300")]).unwrap();
     assert_eq!(settings.topology.nodes().len(), 3);
@@ -50,10 +50,10 @@ fn an_option_wins_over_a_variable_and_a_variable_over_the_file() {
 
 #[test]
 fn every_option_of_the_topology_arrives() {
-    let words = "--nvm 2 --nrouters 1 --ntesters 1 --nets-vm 0,3,1 --nets-router 0,1,3,2 --nets-tester 0,2,4 --mem 1G \
+    let args = "--nvm 2 --nrouters 1 --ntesters 1 --nets-vm 0,3,1 --nets-router 0,1,3,2 --nets-tester 0,2,4 --mem 1G \
                  --smp 3 --mtu 1400 --node 201:mem=384,nets=0,1,2,smp=4 --node vm-001:expose=80";
-    let words: Vec<&str> = words.split_whitespace().chain(["--append", "-quiet console=x"]).collect();
-    let settings = settings(&words, []).unwrap();
+    let args: Vec<&str> = args.split_whitespace().chain(["--append", "-quiet console=x"]).collect();
+    let settings = settings(&args, []).unwrap();
     assert_eq!(settings.topology.nodes().len(), 4);
     assert_eq!(node(&settings, 2).nets, nets([0, 3, 1]));
     assert_eq!(node(&settings, 221).nets, nets([0, 2, 4]));
@@ -73,7 +73,7 @@ fn the_spelling_with_underscores_is_accepted() {
 }
 
 #[test]
-fn every_variable_of_the_shell_version_arrives() {
+fn every_variable_of_the_original_xcluster_arrives() {
     let settings = settings(
         &[],
         [
@@ -129,30 +129,30 @@ fn overlays_are_paths_or_names_in_the_overlay_path() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_where_they_were_made() {
-    let words = ["--nvm", "201", "--mem", "lots", "--mtu", "70000", "--node", "1:ram=3", "--timeout", "soon"];
-    let words = words.into_iter().chain(["--kernel", "/nonexistent/vmlinuz", "--ready", "maybe", "--name", "A/b"]);
-    let words: Vec<&str> = words.collect();
+fn all_mistakes_are_reported_at_once_where_they_were_made() {
+    let args = ["--nvm", "201", "--mem", "lots", "--mtu", "70000", "--node", "1:ram=3", "--timeout", "soon"];
+    let args = args.into_iter().chain(["--kernel", "/nonexistent/vmlinuz", "--ready", "maybe", "--name", "A/b"]);
+    let args: Vec<&str> = args.collect();
     let variables = [("__smp", "many"), ("__nets1", "0,x"), ("__mem250", "1"), ("XCLUSTER_SSH_BASE", "70000")];
-    insta::assert_snapshot!(problems(&words, variables));
+    insta::assert_snapshot!(problems(&args, variables));
 }
 
 #[test]
-fn what_the_topology_refuses_is_told_at_once() {
+fn what_the_topology_refuses_is_reported_at_once() {
     insta::assert_snapshot!(problems(&["--mtu", "1000", "--node", "9:mem=1", "--nets-vm", "1,1"], []));
     insta::assert_snapshot!(problems(&["--net", "warp"], []));
     insta::assert_snapshot!(problems(&["--nvm", "0", "--nrouters", "0"], []));
 }
 
 #[test]
-fn a_file_that_is_no_topology_is_told_with_its_lines() {
+fn a_file_that_is_no_topology_is_reported_with_its_lines() {
     let folder = tempfile::tempdir().unwrap();
     let check = |name: &str, text: &str| {
         let file = folder.path().join(name);
         std::fs::write(&file, text).unwrap();
         problems(&["--topology", file.to_str().unwrap()], []).replace(folder.path().to_str().unwrap(), "")
     };
-    insta::assert_snapshot!(check("a.toml", "mtu = 1\n[role.nodes]\ncont = 3\nmemory = \"a\"\n"));
+    insta::assert_snapshot!(check("a.toml", "mtu = 1\n[role.workers]\ncont = 3\nmemory = \"a\"\n"));
     insta::assert_snapshot!(check("b", "{ \"mtu\": }"));
     assert!(check("c", "mtu = ").contains("line 1"));
     assert!(problems(&["--topology", "/nonexistent"], []).contains("No such file"));
@@ -161,18 +161,18 @@ fn a_file_that_is_no_topology_is_told_with_its_lines() {
 
 #[test]
 fn settings_survive_the_way_to_the_owner() {
-    let words = ["--node", "201:mem=384,nets=0,1,2", "--ready", "console:login: ", "--timeout", "90", "--queues", "2"];
-    let settings = settings(&words, [("XCLUSTER_MCAST_BASE", "130")]).unwrap();
+    let args = ["--node", "201:mem=384,nets=0,1,2", "--ready", "console:login: ", "--timeout", "90", "--queues", "2"];
+    let settings = settings(&args, [("XCLUSTER_MCAST_BASE", "130")]).unwrap();
     let text = serde_json::to_string(&settings).unwrap();
     assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
 }
 
 #[test]
 fn a_program_that_wires_nets_carries_them_unless_another_backend_is_asked_for() {
-    let script = |words: &[&str], netns: &str| {
+    let script = |args: &[&str], netns: &str| {
         let variables = [("__net_setup", "/opt/setup.sh"), ("__kvm", "/opt/kvm"), ("XCLUSTER_NETNS", netns)];
-        let mut settings = settings(words, variables).unwrap();
-        assert!(settings.choose().unwrap().is_none());
+        let mut settings = settings(args, variables).unwrap();
+        assert!(settings.choose_backend().unwrap().is_none());
         let script = settings.script.unwrap();
         assert_eq!((script.kvm.to_str(), script.folder), (Some("/opt/kvm"), std::env::current_dir().ok()));
         (settings.options.backend.unwrap(), script.script.display().to_string(), script.in_namespace)
@@ -192,9 +192,9 @@ fn what_is_typed_wins_over_what_the_file_says_to_a_backend() {
     let file = folder.path().join("t.toml");
     std::fs::write(&file, "[backend.bridge]\nqueues = 4\nvhost = \"off\"\n[backend.user]\nssh_base = 20000\n").unwrap();
     let file = file.to_str().unwrap();
-    let told = |words: &[&str], variables: [(&str, &str); 1]| {
-        let words: Vec<&str> = ["--topology", file].iter().chain(words).copied().collect();
-        let settings = settings(&words, variables).unwrap();
+    let told = |args: &[&str], variables: [(&str, &str); 1]| {
+        let args: Vec<&str> = ["--topology", file].iter().chain(args).copied().collect();
+        let settings = settings(&args, variables).unwrap();
         settings.plan().unwrap();
         serde_json::to_string(&settings.topology.backends).unwrap()
     };
@@ -207,17 +207,17 @@ fn what_is_typed_wins_over_what_the_file_says_to_a_backend() {
 }
 
 #[test]
-fn what_no_backend_understands_is_told_at_once() {
-    let words =
+fn what_no_backend_understands_is_reported_at_once() {
+    let args =
         ["--set", "bridge.colour=red", "--set", "user.ssh_base=99999", "--set", "warp.speed=9", "--set", "bridge"];
-    insta::assert_snapshot!(problems(&words[..6], []));
-    insta::assert_snapshot!(problems(&words, []));
+    insta::assert_snapshot!(problems(&args[..6], []));
+    insta::assert_snapshot!(problems(&args, []));
 }
 
 #[test]
 fn the_network_namespace_is_the_options_else_the_variables() {
-    let netns = |words: &[&str], variable: &str| {
-        settings(words, [("XCLUSTER_NETNS", variable)]).unwrap().options.netns.to_string()
+    let netns = |args: &[&str], variable: &str| {
+        settings(args, [("XCLUSTER_NETNS", variable)]).unwrap().options.netns.to_string()
     };
     assert_eq!(netns(&[], "here"), "here");
     assert_eq!(netns(&["--netns", "private"], "here"), "private");
@@ -227,9 +227,9 @@ fn the_network_namespace_is_the_options_else_the_variables() {
 
 #[test]
 fn a_backend_is_only_chosen_where_nobody_has_named_one() {
-    let chosen = |words: &[&str]| {
-        let mut settings = settings(words, []).unwrap();
-        let choice = settings.choose().unwrap().map(|choice| choice.to_string());
+    let chosen = |args: &[&str]| {
+        let mut settings = settings(args, []).unwrap();
+        let choice = settings.choose_backend().unwrap().map(|choice| choice.to_string());
         (settings.options.backend.unwrap_or_default(), choice)
     };
     assert_eq!(chosen(&["--net", "user"]), ("user".to_owned(), None));

@@ -6,8 +6,8 @@ use std::path::Path;
 use xcluster_core::name::{NodeId, Role};
 use xcluster_core::topology::{NodeSpec, RoleSpec, Topology};
 
-use super::given::{Given, Reader};
-use super::{overrides, parse};
+use super::sourced_value::{Reader, SourcedValue};
+use super::{node_spec, parse};
 use crate::args::ClusterArgs;
 use crate::exit::Exit;
 use crate::report::Failure;
@@ -61,14 +61,14 @@ pub(crate) fn merge<'a>(mut topology: Topology, args: &'a ClusterArgs, reader: &
 
 fn merge_counts<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut Reader<'a>) {
     let counts = [
-        (Role::Nodes, "--nvm", &args.nvm, "__nvm"),
+        (Role::Workers, "--nvm", &args.nvm, "__nvm"),
         (Role::Routers, "--nrouters", &args.nrouters, "__nrouters"),
         (Role::Testers, "--ntesters", &args.ntesters, "__ntesters"),
     ];
     for (role, option, typed, variable) in counts {
-        let Some(given) = reader.text(option, typed.as_deref(), variable) else { continue };
+        let Some(sourced) = reader.text(option, typed.as_deref(), variable) else { continue };
         let capacity = role.capacity();
-        let count = reader.parse(given, |text| match parse::number::<u8>(text) {
+        let count = reader.parse(sourced, |text| match parse::number::<u8>(text) {
             Ok(count) if count <= capacity => Ok(count),
             Err(error) if !text.bytes().all(|b| b.is_ascii_digit()) => Err(error),
             _ => Err(format!("{text} {role} are too many: at most {capacity}")),
@@ -84,7 +84,7 @@ fn merge_counts<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut
 
 fn merge_nets<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut Reader<'a>) {
     let nets = [
-        (Role::Nodes, "--nets-vm", &args.nets_vm, "__nets_vm"),
+        (Role::Workers, "--nets-vm", &args.nets_vm, "__nets_vm"),
         (Role::Routers, "--nets-router", &args.nets_router, "__nets_router"),
         (Role::Testers, "--nets-tester", &args.nets_tester, "__nets_tester"),
     ];
@@ -98,7 +98,7 @@ fn merge_nets<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut R
 fn merge_all_roles<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut Reader<'a>) {
     let memory = reader.value("--mem", args.mem.as_deref(), "__mem", parse::memory);
     let cpus = reader.value("--smp", args.smp.as_deref(), "__smp", parse::number);
-    let append = reader.text("--append", args.append.as_deref(), "__append").map(|given| given.text);
+    let append = reader.text("--append", args.append.as_deref(), "__append").map(|sourced| sourced.text);
     for role in Role::ALL {
         let RoleSpec { memory: role_memory, cpus: role_cpus, kernel_args, .. } = topology.role_mut(role);
         *role_memory = memory.or(*role_memory);
@@ -122,7 +122,7 @@ fn merge_numbered<'a>(topology: &mut Topology, reader: &mut Reader<'a>) {
             };
             if there.contains(&node) {
                 let mut spec = NodeSpec::default();
-                let read = reader.parse(Given { origin, text }, |text| set(&mut spec, text));
+                let read = reader.parse(SourcedValue { origin, text }, |text| set(&mut spec, text));
                 if read.is_some() {
                     topology.node_mut(node).merge(spec);
                 }
@@ -140,7 +140,7 @@ fn merge_numbered<'a>(topology: &mut Topology, reader: &mut Reader<'a>) {
 
 fn merge_nodes<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut Reader<'a>) {
     for text in &args.node {
-        if let Some((node, spec)) = reader.parse(Given { origin: "--node", text }, overrides::read) {
+        if let Some((node, spec)) = reader.parse(SourcedValue { origin: "--node", text }, node_spec::read) {
             topology.node_mut(node).merge(spec);
         }
     }

@@ -1,7 +1,7 @@
 //! Somebody's terminal joined to something far away: consoles and telnet alike.
 //!
 //! * [`join`]: carries bytes both ways until one side ends.
-//! * [`Wire`]: what the bytes are wrapped in on their way; [`Plain`] is nothing.
+//! * [`TerminalProtocol`]: what the bytes are wrapped in on their way; [`Plain`] is nothing.
 //! * `input`: standard input and the window's size as events.
 //! * `raw`: the terminal's mode, restored whatever happens.
 //! * `telnet`: the wire of RFC 854.
@@ -15,7 +15,7 @@ use std::io::{IsTerminal, Write, stderr, stdin};
 
 pub(crate) use input::{Event, Input, standard_input};
 pub(crate) use raw::is_foreground;
-pub(crate) use session::{End, Plain, Wire, join};
+pub(crate) use session::{End, Plain, TerminalProtocol, join};
 
 /// A window in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +45,8 @@ pub(crate) fn conclude(end: End) {
 /// A terminal is switched to raw mode meanwhile, so that every key but Ctrl-] goes to the other side.
 pub(crate) async fn attach(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite,
-    wire: impl Wire,
+    protocol: impl TerminalProtocol,
 ) -> std::io::Result<End> {
     let _mode = raw::Mode::raw()?;
-    join(stream, wire, standard_input(), std::io::stdout()).await
+    join(stream, protocol, standard_input(), std::io::stdout()).await
 }

@@ -22,7 +22,7 @@ pub(crate) enum End {
 }
 
 /// What bytes are wrapped in on their way.
-pub(crate) trait Wire {
+pub(crate) trait TerminalProtocol {
     /// The other side sent `bytes`: adds what the user shall see to `data`, and what the other side shall hear to
     /// `reply`.
     fn received(&mut self, bytes: &[u8], data: &mut Vec<u8>, reply: &mut Vec<u8>);
@@ -41,7 +41,7 @@ pub(crate) trait Wire {
 #[derive(Debug)]
 pub(crate) struct Plain;
 
-impl Wire for Plain {
+impl TerminalProtocol for Plain {
     fn received(&mut self, bytes: &[u8], data: &mut Vec<u8>, _: &mut Vec<u8>) {
         data.extend_from_slice(bytes);
     }
@@ -58,7 +58,7 @@ impl Wire for Plain {
 /// Carries bytes until the user leaves or the other side closes.
 pub(crate) async fn join(
     stream: impl AsyncRead + AsyncWrite,
-    mut wire: impl Wire,
+    mut protocol: impl TerminalProtocol,
     mut input: Input,
     mut output: impl Write,
 ) -> io::Result<End> {
@@ -77,7 +77,7 @@ pub(crate) async fn join(
                     Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(End::Remote),
                     Err(error) => return Err(error),
                 };
-                wire.received(&buffer[..length], &mut data, &mut pending);
+                protocol.received(&buffer[..length], &mut data, &mut pending);
                 output.write_all(&data)?;
                 output.flush()?;
                 data.clear();
@@ -93,13 +93,13 @@ pub(crate) async fn join(
             event = input.events.recv(), if listening && room => match event {
                 Some(Event::Bytes(bytes)) => {
                     let escape = bytes.iter().position(|byte| input.interactive && *byte == ESCAPE);
-                    wire.typed(&bytes[..escape.unwrap_or(bytes.len())], &mut pending);
+                    protocol.typed(&bytes[..escape.unwrap_or(bytes.len())], &mut pending);
                     if escape.is_some() {
                         return Ok(End::User);
                     }
                 }
-                Some(Event::Window(size)) => wire.resized(size, &mut pending),
-                Some(Event::End) => wire.ended(&mut pending),
+                Some(Event::Window(size)) => protocol.resized(size, &mut pending),
+                Some(Event::End) => protocol.ended(&mut pending),
                 Some(Event::Leave) => return Ok(End::User),
                 None => listening = false,
             },

@@ -1,7 +1,7 @@
-//! Telnet's client side (RFC 854, 855, 857, 858, 1073, 1091) as a [`Wire`]: pure, a state machine over bytes. Agrees to the
+//! Telnet's client side (RFC 854, 855, 857, 858, 1073, 1091) as a [`TerminalProtocol`]: pure, a state machine over bytes. Agrees to the
 //! server's echo and to no go-aheads, tells window size and terminal type, and refuses everything else.
 
-use super::{Size, Wire};
+use super::{Size, TerminalProtocol};
 
 const IAC: u8 = 255;
 const DONT: u8 = 254;
@@ -157,7 +157,7 @@ fn escaped(byte: u8, out: &mut Vec<u8>) {
     }
 }
 
-impl Wire for Telnet {
+impl TerminalProtocol for Telnet {
     fn received(&mut self, bytes: &[u8], data: &mut Vec<u8>, reply: &mut Vec<u8>) {
         let before = data.len();
         for byte in bytes {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_terminal_type_is_told() {
+    fn the_terminal_type_is_reported() {
         let asked = [IAC, DO, TERMINAL_TYPE, IAC, SB, TERMINAL_TYPE, 1, IAC, SE];
         let mut reply = vec![IAC, WILL, TERMINAL_TYPE, IAC, SB, TERMINAL_TYPE, 0];
         reply.extend(b"xterm");

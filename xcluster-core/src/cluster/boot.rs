@@ -18,8 +18,8 @@ use super::start::{Failed, step};
 use super::state::State;
 use super::status::NodeState;
 use super::{reach, ready};
-use crate::host::{Claim, ClaimError};
-use crate::net::{KvmArgs, Wired};
+use crate::host::{HostLock, HostLockError};
+use crate::net::{KvmArgs, PortConfig};
 use crate::plan::{PlannedNic, Readiness, SSH_PORT, Step};
 use crate::qemu::command::OURS;
 
@@ -39,10 +39,10 @@ impl Turns {
     }
 
     /// Waits for a turn, which lasts until what it gives is dropped.
-    async fn take(&self, patience: Duration) -> Result<(SemaphorePermit<'_>, Claim), ClaimError> {
+    async fn take(&self, patience: Duration) -> Result<(SemaphorePermit<'_>, HostLock), HostLockError> {
         let own = self.own.acquire().await.expect("the semaphore is never closed");
         let _line = self.line.lock().await;
-        let place = Claim::take_one_of(&format!("boot/{}", Uid::effective()), self.boots, patience).await?;
+        let place = HostLock::take_one_of(&format!("boot/{}", Uid::effective()), self.boots, patience).await?;
         Ok((own, place))
     }
 }
@@ -60,24 +60,24 @@ pub(super) async fn boot(state: Rc<State>, node: Rc<NodeCell>) -> Result<(), Fai
     let before = u32::try_from(state.nodes.borrow().len()).unwrap_or(u32::MAX).saturating_add(4);
     let patience = prepared.deadline.saturating_mul(before);
     let failed = |cause: Cause| Failed { step: Step::Boot { node: id }, cause, node: Some(node.clone()) };
-    let _turn = turns.take(patience).await.map_err(|error| failed(Cause::Claim(error)))?;
+    let _turn = turns.take(patience).await.map_err(|error| failed(Cause::HostLock(error)))?;
     step(&state, Step::Boot { node: id }, run(&state, prepared, &node, nics)).await
 }
 
 /// Has its backend wire a NIC.
-pub(super) async fn set_up(state: &State, nic: &PlannedNic) -> Result<Wired, Cause> {
+pub(super) async fn set_up(state: &State, nic: &PlannedNic) -> Result<PortConfig, Cause> {
     let backend = state.backends.find(&nic.backend).expect("the plan only names backends that are registered");
     state.undo.borrow_mut().port(backend.name(), &nic.port);
-    let wired = backend.setup(&state.site(), &nic.port).await?;
-    let missing = wired.kvm.missing_descriptors();
-    if missing.is_empty() { Ok(wired) } else { Err(Cause::Descriptors(missing)) }
+    let port_config = backend.setup(&state.context(), &nic.port).await?;
+    let missing = port_config.kvm.missing_descriptors();
+    if missing.is_empty() { Ok(port_config) } else { Err(Cause::Descriptors(missing)) }
 }
 
 async fn wire(state: &Rc<State>, node: &Rc<NodeCell>, nic: &PlannedNic, before: &[KvmArgs]) -> Result<KvmArgs, Cause> {
-    let wired = set_up(state, nic).await?;
-    fits(&wired.kvm, before)?;
-    node.wired(&wired);
-    Ok(wired.kvm)
+    let port_config = set_up(state, nic).await?;
+    fits(&port_config.kvm, before)?;
+    node.port_config(&port_config);
+    Ok(port_config.kvm)
 }
 
 /// All NICs of a node share one QEMU, so one would get the other's descriptor, or be in the wrong place.
@@ -87,7 +87,7 @@ fn fits(kvm: &KvmArgs, before: &[KvmArgs]) -> Result<(), Cause> {
     if !twice.is_empty() {
         return Err(Cause::DescriptorsTwice(twice));
     }
-    let elsewhere = |nic: &KvmArgs| nic.is_bound() && nic.place() != kvm.place();
+    let elsewhere = |nic: &KvmArgs| nic.is_bound() && nic.qemu_netns() != kvm.qemu_netns();
     if kvm.is_bound() && before.iter().any(elsewhere) { Err(Cause::TwoNamespaces) } else { Ok(()) }
 }
 

@@ -92,9 +92,14 @@ impl Builder {
         self
     }
 
-    /// Sets the number of nodes, 0–200.
+    /// Sets the number of workers, 0–200.
+    pub fn workers(self, count: u8) -> Self {
+        self.count(Role::Workers, count)
+    }
+
+    /// The same as [`Self::workers`].
     pub fn nodes(self, count: u8) -> Self {
-        self.count(Role::Nodes, count)
+        self.workers(count)
     }
 
     /// Sets the number of routers, 0–20.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::refusal::Refusal;
 use crate::guest::exec::ExecError;
 use crate::guest::{ImageError, OverlayError};
-use crate::host::{ClaimError, FolderError, UplinkError};
+use crate::host::{FolderError, HostLockError, UplinkError};
 use crate::name::{ClusterName, NodeId};
 use crate::net::NetError;
 use crate::plan::{Readiness, Step};
@@ -263,9 +263,9 @@ pub enum Cause {
     /// The network namespace got no way to the world.
     #[error(transparent)]
     Uplink(#[from] UplinkError),
-    /// A claim on something shared failed.
+    /// A host lock on something shared failed.
     #[error(transparent)]
-    Claim(#[from] ClaimError),
+    HostLock(#[from] HostLockError),
     /// The node did not come up.
     #[error(transparent)]
     Node(#[from] NodeFailure),
@@ -277,7 +277,7 @@ pub enum Cause {
         /// What there is, in MiB.
         available: u64,
     },
-    /// A backend broke its contract: a word names a descriptor that it did not hand over.
+    /// A backend broke its contract: an arg names a descriptor that it did not hand over.
     #[error("the backend names descriptors that it did not hand over: {}", .0.join(", "))]
     Descriptors(Vec<String>),
     /// A backend broke its contract: a descriptor of this node has that name already.
@@ -323,7 +323,7 @@ impl Cause {
             Self::Net(NetError::InUse { .. } | NetError::Conflict { .. }) => ErrorKind::InUse,
             Self::Net(NetError::Refused(_)) | Self::Overlay(_) | Self::Disk(_) => ErrorKind::Invalid,
             Self::Node(NodeFailure::Late { .. }) => ErrorKind::Late,
-            Self::Node(_) | Self::Claim(_) => ErrorKind::Node,
+            Self::Node(_) | Self::HostLock(_) => ErrorKind::Node,
             Self::Panicked(_) | Self::Descriptors(_) | Self::DescriptorsTwice(_) => ErrorKind::Other,
             Self::TwoNamespaces | Self::NotByName(_) => ErrorKind::Invalid,
             _ => ErrorKind::Host,

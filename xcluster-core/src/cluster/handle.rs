@@ -20,7 +20,7 @@ use super::status::ClusterStatus;
 use super::thread::ClusterThread;
 use super::{start, undo};
 use crate::guest::exec::{Command, Output};
-use crate::host::namespace::Inside;
+use crate::host::namespace::NamespaceEntry;
 use crate::host::{Folder, Netns, folder};
 use crate::name::{ClusterName, NodeId};
 use crate::plan::Plan;
@@ -165,7 +165,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The start has not come to it yet, or the cluster has ended.
-    pub async fn inside(&self) -> Result<Option<Inside>, Error> {
+    pub async fn inside(&self) -> Result<Option<NamespaceEntry>, Error> {
         let inside = self.shared.call(async |state| {
             let namespace = match (state.namespace.get(), &state.plan().netns) {
                 (Some(namespace), _) => namespace,

@@ -66,7 +66,7 @@ impl Maker {
         if let Some(last) = last.as_ref().filter(|last| Arc::ptr_eq(&last.plan, plan)) {
             return Ok(last.initramfs.clone());
         }
-        let files = if self.configures { guest::topology::overlay(plan) } else { Vec::new() };
+        let files = if self.configures { guest::topology_overlay::overlay(plan) } else { Vec::new() };
         let initramfs = match last.take() {
             Some(last) if last.files == files => last.initramfs,
             _ => self.put_together(files.clone()).await?,

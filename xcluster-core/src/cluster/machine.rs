@@ -18,7 +18,7 @@ use crate::guest::AGENT_PORT;
 use crate::guest::AnyAgent;
 use crate::net::KvmArgs;
 use crate::qemu::command::{AGENT, CONSOLE, INITRAMFS, MONITOR, Machine};
-use crate::qemu::process::{Launch, Process, Stderr, describe, is_crash, place_of};
+use crate::qemu::process::{Launch, Process, Stderr, describe, is_crash, qemu_netns_of};
 use crate::qemu::qmp::Qmp;
 
 /// How long QEMU may take to greet on its monitor. It does so before it loads anything, but a host may be busy.
@@ -76,8 +76,8 @@ impl RunningMachine {
             descriptors.insert(AGENT.to_owned(), end);
             agent = Some(if port == AGENT_PORT { AnyAgent::own(stream) } else { AnyAgent::qga(stream) });
         }
-        let place = place_of(&machine.nics);
-        let launch = Launch { program, words: machine.words(), descriptors, place };
+        let place = qemu_netns_of(&machine.nics);
+        let launch = Launch { program, args: machine.args(), descriptors, place };
         let process = Process::start(launch).map_err(NodeFailure::Spawn)?;
 
         let (pid, stderr) = (process.pid(), process.stderr());
@@ -89,7 +89,7 @@ impl RunningMachine {
         Ok(Self { pid, monitor, qmp, console, agent, stderr, last_word: Rc::default(), exit, kill })
     }
 
-    /// Waits until QEMU's monitor answers, which it does when all words were understood and the guest runs.
+    /// Waits until QEMU's monitor answers, which it does when all args were understood and the guest runs.
     pub(super) async fn greet(&self) -> Result<(), NodeFailure> {
         let Some(stream) = self.monitor.borrow_mut().take() else { return Ok(()) };
         let connected = Qmp::connect(stream, GREETING).await;
@@ -145,7 +145,7 @@ impl RunningMachine {
             Err(_) => "ended".to_owned(),
         };
         match self.last_word.borrow().as_deref() {
-            Some(word) => format!("{how} ({word})"),
+            Some(arg) => format!("{how} ({arg})"),
             None => how,
         }
     }

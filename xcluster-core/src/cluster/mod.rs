@@ -1,4 +1,4 @@
-//! A cluster that runs: started, used and stopped. The only room that decides the order of effects.
+//! A cluster that runs: started, used and stopped. The only module that decides the order of effects.
 //!
 //! * [`Builder`]: what to start.
 //! * [`Cluster`] and [`Node`]: what runs. `own` has what those call who start nodes themselves, `into_node` what nodes are

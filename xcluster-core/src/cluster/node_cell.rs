@@ -10,7 +10,7 @@ use super::machine::RunningMachine;
 use super::status::{NicStatus, NodeState, NodeStatus};
 use crate::guest::AnyAgent;
 use crate::name::NodeId;
-use crate::net::{Forward, HostAccess, Place, Wired};
+use crate::net::{Forward, HostAccess, PortConfig, QemuNetns};
 use crate::plan::PlannedNode;
 
 /// A node as the thread knows it, from one boot to the next.
@@ -87,11 +87,11 @@ impl NodeCell {
     }
 
     /// A NIC is wired.
-    pub(super) fn wired(&self, wired: &Wired) {
-        self.access.borrow_mut().push(wired.access.clone());
+    pub(super) fn port_config(&self, port_config: &PortConfig) {
+        self.access.borrow_mut().push(port_config.access.clone());
         // Elsewhere a forward that is added would be where this host is not.
-        if *wired.kvm.place() == Place::Here {
-            self.forwarders.borrow_mut().extend(wired.kvm.user_netdevs().map(str::to_owned));
+        if *port_config.kvm.qemu_netns() == QemuNetns::Here {
+            self.forwarders.borrow_mut().extend(port_config.kvm.user_netdevs().map(str::to_owned));
         }
     }
 

@@ -10,10 +10,10 @@ use super::node::Node;
 use super::single;
 use super::wire::{self, WiredByName};
 use crate::name::NetId;
-use crate::net::Wired;
+use crate::net::PortConfig;
 
 impl Cluster {
-    /// Does everything of a start but the nodes: the network namespace, what backends claim, QEMU and the guest, the nets. The
+    /// Does everything of a start but the nodes: the network namespace, what backends lock, QEMU and the guest, the nets. The
     /// nodes of the plan wait until they are [booted](Self::boot), in whichever order.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl Cluster {
         Ok(Node::new(self.shared.clone(), id))
     }
 
-    /// Wires a NIC of a node that does not run, for a QEMU that the caller starts in this process: its words, with the
+    /// Wires a NIC of a node that does not run, for a QEMU that the caller starts in this process: its args, with the
     /// descriptors that they refer to and the place where it must run. What the plan does not have is added: the node, as its
     /// role has it, the net, and the NIC after the node's others. A repeated call answers the same.
     ///
@@ -62,7 +62,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The node runs, or cannot be as asked, or its backend failed; then nothing is wired.
-    pub async fn wire(&self, node: impl IntoNodeId, net: NetId) -> Result<Wired, Error> {
+    pub async fn wire(&self, node: impl IntoNodeId, net: NetId) -> Result<PortConfig, Error> {
         let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
         self.ready().await?;
         self.shared.call(async move |state| wire::wire(state, id, net).await).await
@@ -72,14 +72,14 @@ impl Cluster {
     /// descriptor gets to be one by name, and [`wire`](Self::wire) is of no use for it any more.
     ///
     /// # Errors
-    /// As with [`wire`](Self::wire), or the words refer to descriptors that are no taps.
+    /// As with [`wire`](Self::wire), or the args refer to descriptors that are no taps.
     pub async fn wire_by_name(&self, node: impl IntoNodeId, net: NetId) -> Result<WiredByName, Error> {
         let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
         self.ready().await?;
         self.shared.call(async move |state| wire::wire_by_name(state, id, net).await).await
     }
 
-    /// Undoes the wiring of a NIC, if there is one.
+    /// Undoes the setup of a port, if there is one.
     ///
     /// # Errors
     /// The node runs, or something could not be removed.

@@ -14,7 +14,7 @@ use super::event::Event;
 use super::initramfs::{Initramfs, Maker};
 use super::state::State;
 use crate::guest::{self, AGENT_PORT, Image, QGA_PORT};
-use crate::host::{allow_descriptors, available_memory};
+use crate::host::{available_memory, raise_fd_limit};
 use crate::plan::{GuestSource, Identity, Plan, PlannedNode, Readiness};
 use crate::qemu::accel::{self, Sample};
 use crate::qemu::command::{self, Accelerator, Boot, Machine};
@@ -50,7 +50,7 @@ pub(super) async fn prepare(state: &Rc<State>, all: bool) -> Result<Prepared, Ca
     if all {
         enough_memory(plan.memory())?;
     }
-    allow_descriptors_for(&plan);
+    raise_fd_limit_for(&plan);
     let qemu = version::find(&options.qemu).await?;
     let (image, own_guest) = boot_files(state).await?;
     let sample = async || match image.clone() {
@@ -123,26 +123,26 @@ impl Prepared {
             boot,
             agent,
             nics,
-            extra: options.words_of(planned.node.id),
+            extra: options.qemu_args_of(planned.node.id),
         })
     }
 
     fn cmdline(&self, plan: &Plan, planned: &PlannedNode, root: Option<&'static str>) -> String {
-        let mut words: Vec<String> = guest::KERNEL_ARGS.iter().map(|&word| word.to_owned()).collect();
-        words.extend(root.map(str::to_owned));
+        let mut args: Vec<String> = guest::KERNEL_ARGS.iter().map(|&arg| arg.to_owned()).collect();
+        args.extend(root.map(str::to_owned));
         if plan.options.identity == Identity::Kernel {
-            words.push(guest::args::id(planned.node.id));
+            args.push(guest::kernel_args::id(planned.node.id));
         }
         if plan.addressing.ipv6_prefix != crate::addr::Ipv6Prefix::default() {
-            words.push(guest::args::prefix(&plan.addressing.ipv6_prefix));
+            args.push(guest::kernel_args::prefix(&plan.addressing.ipv6_prefix));
         }
         if !plan.options.login {
-            words.push(guest::args::NO_LOGIN.to_owned());
+            args.push(guest::kernel_args::NO_LOGIN.to_owned());
         }
         if !planned.node.kernel_args.is_empty() {
-            words.push(planned.node.kernel_args.clone());
+            args.push(planned.node.kernel_args.clone());
         }
-        words.join(" ")
+        args.join(" ")
     }
 }
 
@@ -187,8 +187,8 @@ fn root(initramfs: &Initramfs, planned: &PlannedNode) -> Result<Option<&'static 
 }
 
 /// Has the owner open as many descriptors as so many nodes take.
-pub(super) fn allow_descriptors_for(plan: &Plan) {
-    allow_descriptors(64 + DESCRIPTORS_PER_NODE * plan.nodes.len() as u64);
+pub(super) fn raise_fd_limit_for(plan: &Plan) {
+    raise_fd_limit(64 + DESCRIPTORS_PER_NODE * plan.nodes.len() as u64);
 }
 
 /// Refuses what the kernel would kill later. Idle guests take less than they were given, but not before they are idle.

@@ -119,7 +119,7 @@ mod tests {
         let came: Refusal = serde_json::from_str(&serde_json::to_string(&sent).unwrap()).unwrap();
         let error = Error::Owner(came.clone());
         assert_eq!((error.kind(), error.remedy()), (ErrorKind::Host, Some("sudo chmod 0666 /dev/net/tun")));
-        assert_eq!(came.last_words().and_then(|words| words.console.as_deref()), Some("a panic"));
+        assert_eq!(came.last_words().and_then(|args| args.console.as_deref()), Some("a panic"));
         assert_eq!(came.into_chain(), ["cannot prepare QEMU and the guest", "cannot open `/dev/net/tun`"]);
     }
 }

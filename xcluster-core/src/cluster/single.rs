@@ -10,7 +10,7 @@ use super::boot::boot as bring_up;
 use super::error::Error;
 use super::event::Event;
 use super::node_cell::NodeCell;
-use super::prepare::{allow_descriptors_for, enough_memory};
+use super::prepare::{enough_memory, raise_fd_limit_for};
 use super::start::{Failed, ask, create, open_netns, step, told};
 use super::state::State;
 use super::status::NodeState;
@@ -121,11 +121,11 @@ async fn extend(state: &Rc<State>, old: &Plan, new: &Plan, node: NodeId) -> Resu
     let planned = |plan: &Plan| plan.node(node).map(|planned| planned.nics.clone()).unwrap_or_default();
     let (nics, known) = (planned(new), planned(old));
     let nics: Vec<&PlannedNic> = nics.iter().filter(|nic| !known.contains(nic)).collect();
-    allow_descriptors_for(new);
+    raise_fd_limit_for(new);
     if let (Some(netns), None) = (&new.netns, state.namespace.get()) {
         step(state, Step::Netns { netns: netns.clone() }, open_netns(state, netns)).await?;
     }
-    // From here on something may be there: a claim of a backend's.
+    // From here on something may be there: a host lock of a backend's.
     nets.iter().for_each(|net| state.undo.borrow_mut().net(&net.backend, &net.net));
     ask(state, &nets, &nics).await?;
     create(state, &nets).await

@@ -176,13 +176,13 @@ async fn open_uplink(state: &Rc<State>) -> Result<(), Cause> {
 
 async fn preflight(state: &Rc<State>, name: &str, nets: Vec<Net>, ports: Vec<Port>) -> Result<(), Cause> {
     let backend = state.backends.find(name).expect("the plan only names backends that are registered");
-    Ok(backend.preflight(&state.site(), &nets, &ports).await?)
+    Ok(backend.preflight(&state.context(), &nets, &ports).await?)
 }
 
 async fn create_net(state: &Rc<State>, name: &str, net: &Net) -> Result<(), Cause> {
     let backend = state.backends.find(name).expect("the plan only names backends that are registered");
     state.undo.borrow_mut().net(name, net);
-    Ok(backend.create_net(&state.site(), net).await?)
+    Ok(backend.create_net(&state.context(), net).await?)
 }
 
 /// Does a step and reports its beginning and end.

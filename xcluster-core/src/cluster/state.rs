@@ -17,9 +17,9 @@ use super::prepare::Prepared;
 use super::status::{ClusterState, ClusterStatus, NetStatus};
 use super::undo::Undo;
 use super::wire::WiredByName;
-use crate::host::{Claims, Folder, Namespace, Store};
+use crate::host::{Folder, HostLocks, Namespace, Store};
 use crate::name::{ClusterName, NetId, NodeId};
-use crate::net::{Registry, Site};
+use crate::net::{BackendContext, Registry};
 use crate::plan::{Plan, PlannedNode};
 
 /// How far a cluster has come.
@@ -61,7 +61,7 @@ pub(super) struct State {
     pub(super) ending: watch::Sender<bool>,
     /// What was wired for QEMUs of other processes.
     pub(super) by_name: RefCell<BTreeMap<(NodeId, NetId), WiredByName>>,
-    pub(super) claims: Claims,
+    pub(super) host_locks: HostLocks,
     pub(super) store: Store,
     /// Where the networks are, once it is there, if a backend needs one. After what backends remember, which may hold
     /// things in it.
@@ -97,7 +97,7 @@ impl State {
             node_turns: RefCell::default(),
             ending: watch::Sender::new(false),
             by_name: RefCell::default(),
-            claims: Claims::new(),
+            host_locks: HostLocks::new(),
             store: Store::new(),
             namespace: OnceCell::new(),
             uplink: RefCell::default(),
@@ -111,11 +111,11 @@ impl State {
     }
 
     /// What backends may use.
-    pub(super) fn site(&self) -> Site<'_> {
-        let site = Site::new(&self.name, self.folder.path(), &self.claims, &self.store);
+    pub(super) fn context(&self) -> BackendContext<'_> {
+        let context = BackendContext::new(&self.name, self.folder.path(), &self.host_locks, &self.store);
         match self.namespace.get() {
-            Some(namespace) => site.in_namespace(namespace),
-            None => site,
+            Some(namespace) => context.in_namespace(namespace),
+            None => context,
         }
     }
 

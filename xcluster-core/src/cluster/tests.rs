@@ -11,7 +11,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::{Builder, Cause, Cluster, Error, Event};
-use crate::net::{Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Port, Site, VmToVm, Wired};
+use crate::net::{
+    BackendContext, Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Port, PortConfig, VmToVm,
+};
 use crate::plan::{Accel, GuestSource, Options, Readiness};
 use crate::topology::NetKind;
 
@@ -72,15 +74,15 @@ impl NetBackend for Backend {
         Capabilities::joining(VmToVm::Switch, 1500)
     }
 
-    async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+    async fn preflight(&self, _: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn create_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn setup(&self, _: &Site<'_>, _: &Port) -> Result<Wired, NetError> {
+    async fn setup(&self, _: &BackendContext<'_>, _: &Port) -> Result<PortConfig, NetError> {
         let kvm = match self.manner {
             Manner::PanicInSetup => panic!("a bug"),
             Manner::FailInSetup => return Err(NetError::Refused("no".to_owned())),
@@ -91,14 +93,14 @@ impl NetBackend for Backend {
             }
             Manner::SameDescriptor => {
                 let (_, end) = std::os::unix::net::UnixStream::pair().unwrap();
-                KvmArgs::from_words(["-netdev", "tap,fd=@tap@"]).with_descriptor("tap", std::os::fd::OwnedFd::from(end))
+                KvmArgs::from_args(["-netdev", "tap,fd=@tap@"]).with_descriptor("tap", std::os::fd::OwnedFd::from(end))
             }
             Manner::Fine | Manner::PanicInTeardown => KvmArgs::new(),
         };
-        Ok(Wired { kvm, access: HostAccess::None })
+        Ok(PortConfig { kvm, access: HostAccess::None })
     }
 
-    async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> {
+    async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> {
         self.note("teardown");
         match self.manner {
             Manner::PanicInTeardown => panic!("a bug"),
@@ -111,24 +113,24 @@ impl NetBackend for Backend {
         Ok(())
     }
 
-    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         self.note("delete_net");
         Ok(())
     }
 }
 
 /// A folder with a QEMU that greets and then stays.
-struct Scene {
+struct Fixture {
     dir: tempfile::TempDir,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
-        let scene = Self { dir: tempfile::tempdir().unwrap() };
-        std::fs::write(scene.file("qemu"), include_str!("tests/qemu.sh")).unwrap();
-        std::fs::set_permissions(scene.file("qemu"), PermissionsExt::from_mode(0o755)).unwrap();
-        std::fs::write(scene.file("kernel"), "").unwrap();
-        scene
+        let fixture = Self { dir: tempfile::tempdir().unwrap() };
+        std::fs::write(fixture.file("qemu"), include_str!("tests/qemu.sh")).unwrap();
+        std::fs::set_permissions(fixture.file("qemu"), PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::write(fixture.file("kernel"), "").unwrap();
+        fixture
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -171,17 +173,17 @@ fn is_empty(base: &Path) -> bool {
 
 #[tokio::test]
 async fn a_backend_that_panics_fails_the_start_and_is_undone() {
-    let (scene, backend) = (Scene::new(), Backend::new(Manner::PanicInSetup));
-    let cause = start_failure(scene.builder(&backend)).await;
+    let (fixture, backend) = (Fixture::new(), Backend::new(Manner::PanicInSetup));
+    let cause = start_failure(fixture.builder(&backend)).await;
     assert!(matches!(&cause, Cause::Panicked(what) if what == "a bug"), "{cause:?}");
     assert_eq!(backend.seen(), ["teardown", "delete_net", "delete_net"]);
-    assert!(is_empty(&scene.base()));
+    assert!(is_empty(&fixture.base()));
 }
 
 #[tokio::test]
 async fn what_a_panic_leaves_is_named_and_the_rest_is_undone() {
-    let (scene, backend) = (Scene::new(), Backend::new(Manner::PanicInTeardown));
-    let cluster = soon(Cluster::start(scene.builder(&backend))).await.unwrap();
+    let (fixture, backend) = (Fixture::new(), Backend::new(Manner::PanicInTeardown));
+    let cluster = soon(Cluster::start(fixture.builder(&backend))).await.unwrap();
     let Err(Error::Leftovers(leftovers)) = soon(cluster.stop()).await else { panic!("nothing was left") };
     assert_eq!(leftovers, ["vm-001 on net 1: a panic: a bug", "vm-001 on net 0: a panic: a bug"]);
     assert_eq!(backend.seen(), ["teardown", "teardown", "delete_net", "delete_net"]);
@@ -189,8 +191,8 @@ async fn what_a_panic_leaves_is_named_and_the_rest_is_undone() {
 
 #[tokio::test]
 async fn a_setup_that_is_called_off_is_over_before_its_teardown() {
-    let (scene, backend) = (Scene::new(), Backend::new(Manner::StayInSetup));
-    let cluster = Cluster::begin(&scene.builder(&backend)).unwrap();
+    let (fixture, backend) = (Fixture::new(), Backend::new(Manner::StayInSetup));
+    let cluster = Cluster::begin(&fixture.builder(&backend)).unwrap();
     soon(backend.busy.notified()).await;
     soon(cluster.stop()).await.unwrap();
     assert_eq!(backend.seen(), ["setup is over", "teardown", "delete_net", "delete_net"]);
@@ -198,21 +200,21 @@ async fn a_setup_that_is_called_off_is_over_before_its_teardown() {
 
 #[tokio::test]
 async fn a_cluster_that_is_dropped_while_a_start_is_undone_is_undone_all_the_same() {
-    let (scene, backend) = (Scene::new(), Backend::new(Manner::FailInSetup));
-    let cluster = Cluster::begin(&scene.builder(&backend)).unwrap();
+    let (fixture, backend) = (Fixture::new(), Backend::new(Manner::FailInSetup));
+    let cluster = Cluster::begin(&fixture.builder(&backend)).unwrap();
     soon(backend.busy.notified()).await;
     let mut dropped = tokio::task::spawn_blocking(move || drop(cluster));
     assert!(timeout(Duration::from_millis(200), &mut dropped).await.is_err(), "gone while it was being undone");
     backend.proceed.notify_one();
     soon(dropped).await.unwrap();
     assert_eq!(backend.seen(), ["teardown", "delete_net", "delete_net"]);
-    assert!(is_empty(&scene.base()));
+    assert!(is_empty(&fixture.base()));
 }
 
 #[tokio::test]
 async fn stopping_while_a_start_is_undone_waits_for_the_undoing() {
-    let (scene, backend) = (Scene::new(), Backend::new(Manner::FailInSetup));
-    let cluster = Cluster::begin(&scene.builder(&backend)).unwrap();
+    let (fixture, backend) = (Fixture::new(), Backend::new(Manner::FailInSetup));
+    let cluster = Cluster::begin(&fixture.builder(&backend)).unwrap();
     soon(backend.busy.notified()).await;
     let mut stopped = Box::pin(cluster.stop());
     assert!(timeout(Duration::from_millis(200), &mut stopped).await.is_err(), "stopped while it was being undone");
@@ -223,8 +225,8 @@ async fn stopping_while_a_start_is_undone_waits_for_the_undoing() {
 
 #[tokio::test]
 async fn events_end_with_the_cluster_whoever_still_has_a_node_of_it() {
-    let (scene, backend) = (Scene::new(), Backend::new(Manner::Fine));
-    let cluster = soon(Cluster::start(scene.builder(&backend))).await.unwrap();
+    let (fixture, backend) = (Fixture::new(), Backend::new(Manner::Fine));
+    let cluster = soon(Cluster::start(fixture.builder(&backend))).await.unwrap();
     let (node, mut events) = (cluster.node(1).unwrap(), cluster.events());
     drop(cluster);
     let mut last = None;
@@ -237,19 +239,19 @@ async fn events_end_with_the_cluster_whoever_still_has_a_node_of_it() {
 
 #[tokio::test]
 async fn limits_beyond_all_measure_are_no_panic() {
-    let (scene, backend) = (Scene::new(), Backend::new(Manner::Fine));
+    let (fixture, backend) = (Fixture::new(), Backend::new(Manner::Fine));
     let boots = Some(usize::MAX);
-    let options = Options { qemu: scene.file("qemu"), accel: Accel::Tcg, boots, ..Options::default() };
-    let builder = scene.builder(&backend).deadline(Duration::MAX);
-    let guest = GuestSource::Kernel { kernel: Some(scene.file("kernel")), initramfs: Some(scene.file("kernel")) };
+    let options = Options { qemu: fixture.file("qemu"), accel: Accel::Tcg, boots, ..Options::default() };
+    let builder = fixture.builder(&backend).deadline(Duration::MAX);
+    let guest = GuestSource::Kernel { kernel: Some(fixture.file("kernel")), initramfs: Some(fixture.file("kernel")) };
     let builder = builder.options(options).guest(guest).ready_when(Readiness::Started).deadline(Duration::MAX);
     soon(Cluster::start(builder)).await.unwrap();
 }
 
 #[tokio::test]
 async fn two_nics_of_a_node_do_not_share_a_descriptors_name() {
-    let (scene, backend) = (Scene::new(), Backend::new(Manner::SameDescriptor));
-    let cause = start_failure(scene.builder(&backend)).await;
+    let (fixture, backend) = (Fixture::new(), Backend::new(Manner::SameDescriptor));
+    let cause = start_failure(fixture.builder(&backend)).await;
     assert!(matches!(&cause, Cause::DescriptorsTwice(names) if names == &["tap"]), "{cause:?}");
 }
 

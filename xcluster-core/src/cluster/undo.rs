@@ -97,11 +97,11 @@ pub(super) async fn undo_strays(state: &State) -> Vec<String> {
 
 /// Undoes ports, the last one first.
 async fn unwire(state: &State, ports: &[(String, Port)]) -> Vec<String> {
-    let (site, mut leftovers) = (state.site(), Vec::new());
+    let (context, mut leftovers) = (state.context(), Vec::new());
     for (name, port) in ports.iter().rev() {
         state.by_name.borrow_mut().remove(&(port.node, port.net.id));
         if let Ok(backend) = state.backends.find(name)
-            && let Err(why) = outcome(backend.teardown(&site, port)).await
+            && let Err(why) = outcome(backend.teardown(&context, port)).await
         {
             // Whoever stops the node again is to undo it, and at the latest the end of the cluster.
             state.undo.borrow_mut().port(name, port);
@@ -113,10 +113,10 @@ async fn unwire(state: &State, ports: &[(String, Port)]) -> Vec<String> {
 
 /// Undoes nets, the last one first.
 async fn unmake(state: &State, nets: &[(String, Net)]) -> Vec<String> {
-    let (site, mut leftovers) = (state.site(), Vec::new());
+    let (context, mut leftovers) = (state.context(), Vec::new());
     for (name, net) in nets.iter().rev() {
         if let Ok(backend) = state.backends.find(name)
-            && let Err(why) = outcome(backend.delete_net(&site, net)).await
+            && let Err(why) = outcome(backend.delete_net(&context, net)).await
         {
             state.undo.borrow_mut().net(name, net);
             leftovers.push(format!("net {}: {why}", net.id));

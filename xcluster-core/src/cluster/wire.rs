@@ -15,28 +15,28 @@ use super::state::State;
 use super::undo::undo_port;
 use crate::host::keep_tap;
 use crate::name::{NetId, NodeId};
-use crate::net::{HostAccess, Wired, by_name};
+use crate::net::{HostAccess, PortConfig, by_name};
 use crate::plan::{NodeBoot, PlannedNic, Step};
 
 /// A NIC that is wired for a QEMU that somebody else starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WiredByName {
-    /// The words for QEMU, which must run in the cluster's network namespace, if it has one.
-    pub words: Vec<String>,
+    /// The args for QEMU, which must run in the cluster's network namespace, if it has one.
+    pub args: Vec<String>,
     /// How the host reaches the node's TCP ports over the NIC.
     pub access: HostAccess,
 }
 
 /// Wires a NIC; one that the plan does not have yet is added after the node's others.
-pub(super) async fn wire(state: Rc<State>, node: NodeId, net: NetId) -> Result<Wired, Error> {
+pub(super) async fn wire(state: Rc<State>, node: NodeId, net: NetId) -> Result<PortConfig, Error> {
     let _turn = state.turn.read().await;
     let turn = state.turn_of(node);
     let _node_turn = turn.lock().await;
     wire_now(&state, node, net).await
 }
 
-/// The same, with words that refer to nothing of this process. A repeated call answers what the first one did.
+/// The same, with args that refer to nothing of this process. A repeated call answers what the first one did.
 pub(super) async fn wire_by_name(state: Rc<State>, node: NodeId, net: NetId) -> Result<WiredByName, Error> {
     let _turn = state.turn.read().await;
     let turn = state.turn_of(node);
@@ -44,8 +44,8 @@ pub(super) async fn wire_by_name(state: Rc<State>, node: NodeId, net: NetId) -> 
     if let Some(known) = state.by_name.borrow().get(&(node, net)) {
         return Ok(known.clone());
     }
-    let wired = wire_now(&state, node, net).await?;
-    match named(&wired) {
+    let port_config = wire_now(&state, node, net).await?;
+    match named(&port_config) {
         Ok(named) => {
             state.by_name.borrow_mut().insert((node, net), named.clone());
             Ok(named)
@@ -58,7 +58,7 @@ pub(super) async fn wire_by_name(state: Rc<State>, node: NodeId, net: NetId) -> 
     }
 }
 
-/// Undoes the wiring of a NIC, if there is one.
+/// Undoes the setup of a port, if there is one.
 pub(super) async fn unwire(state: Rc<State>, node: NodeId, net: NetId) -> Result<(), Error> {
     let _turn = state.turn.read().await;
     let turn = state.turn_of(node);
@@ -74,21 +74,21 @@ fn idle(state: &State, node: NodeId) -> Result<(), Error> {
     if state.find_node(node).is_some_and(|node| node.runs()) { Err(Error::Running(node)) } else { Ok(()) }
 }
 
-async fn wire_now(state: &Rc<State>, node: NodeId, net: NetId) -> Result<Wired, Error> {
+async fn wire_now(state: &Rc<State>, node: NodeId, net: NetId) -> Result<PortConfig, Error> {
     idle(state, node)?;
     let wiring = async {
         let nic = planned(state, node, net).await?;
         let setup = Step::Setup { node, net, backend: nic.backend.clone() };
         step(state, setup, set_up(state, &nic)).await.map_err(NotBooted::Failed)
     };
-    let wired = tokio::select! {
+    let port_config = tokio::select! {
         biased;
         // Then everything is undone.
         () = state.ends() => return Err(Error::Ended),
-        wired = wiring => wired,
+        port_config = wiring => port_config,
     };
-    match wired {
-        Ok(wired) => Ok(wired),
+    match port_config {
+        Ok(port_config) => Ok(port_config),
         Err(NotBooted::Invalid(problems)) => Err(Error::Invalid(problems)),
         Err(NotBooted::CalledOff) => Err(Error::Ended),
         Err(NotBooted::Failed(failed)) => Err(give_up(state, net, failed, node).await),
@@ -124,15 +124,15 @@ async fn give_up(state: &Rc<State>, net: NetId, failed: Failed, node: NodeId) ->
 }
 
 /// Has taps keep their names, by which another process can open them.
-fn named(wired: &Wired) -> Result<WiredByName, Cause> {
-    let taps = by_name::taps(&wired.kvm).map_err(Cause::NotByName)?;
-    let mut words = wired.kvm.words().to_vec();
+fn named(port_config: &PortConfig) -> Result<WiredByName, Cause> {
+    let taps = by_name::taps(&port_config.kvm).map_err(Cause::NotByName)?;
+    let mut args = port_config.kvm.args().to_vec();
     for tap in &taps {
         let queues: Vec<&OwnedFd> =
-            tap.queues.iter().filter_map(|name| wired.kvm.descriptors().get(name)).map(|fd| &**fd).collect();
+            tap.queues.iter().filter_map(|name| port_config.kvm.descriptors().get(name)).map(|fd| &**fd).collect();
         let name = keep_tap(&queues).map_err(|error| Cause::io("have a tap keep its name", error))?;
-        words = by_name::named(words, tap, &name);
+        args = by_name::named(args, tap, &name);
     }
-    tracing::debug!(?words, "wired by name");
-    Ok(WiredByName { words, access: wired.access.clone() })
+    tracing::debug!(?args, "wired by name");
+    Ok(WiredByName { args, access: port_config.access.clone() })
 }

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use super::initramfs::Tree;
 use super::kernel;
+use super::lazy_programs::{self, LazyPrograms};
 use super::libraries::{ClosureError, Libraries, MissingLibrary};
 use super::modules::Modules;
-use super::recipe::Recipe;
-use super::run::{RunError, stdout_of};
-use super::shelf::{self, Shelf};
+use super::package_set::PackageSet;
+use super::subprocess::{SubprocessError, stdout_of};
 
 /// Where packages put programs.
 const PROGRAM_FOLDERS: &[&str] = &["bin", "usr/bin", "sbin", "usr/sbin"];
@@ -32,7 +32,7 @@ pub enum BuildError {
     Library(#[from] MissingLibrary),
     /// The unpacked busybox does not say what is in it.
     #[error("cannot ask busybox for its programs")]
-    Busybox(#[source] RunError),
+    Busybox(#[source] SubprocessError),
     /// The unpacked files.
     #[error("cannot read `{}`", .path.display())]
     Io {
@@ -46,40 +46,40 @@ pub enum BuildError {
 
 /// What comes from packages.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct ImageParts {
     pub(super) kernel: Vec<u8>,
     /// The kernel's version, as `uname -r` says it.
     pub(super) release: String,
     pub(super) tree: Tree,
 }
 
-/// Takes what the recipe wants out of the packages unpacked in `root`.
-pub(super) fn build(recipe: &Recipe, root: &Path) -> Result<Parts, BuildError> {
+/// Takes what the package set wants out of the packages unpacked in `root`.
+pub(super) fn build(package_set: &PackageSet, root: &Path) -> Result<ImageParts, BuildError> {
     let root = root.canonicalize().map_err(|error| read(root, error))?;
     let mut tree = Tree::default();
-    put_programs(recipe, &root, &mut tree)?;
-    for data in recipe.data {
+    put_programs(package_set, &root, &mut tree)?;
+    for data in package_set.data {
         copy_below(&root, &root.join(data.trim_end_matches('/')), &mut tree)?;
     }
     let release = release(&root)?;
     let folder = modules_folder(&root).join(&release);
     let select = |error| read(&folder, error);
-    let modules = Modules::select(&folder, recipe.modules).map_err(select)?;
-    modules.put_into(&mut tree, &release, recipe.boot_modules).map_err(select)?;
+    let modules = Modules::select(&folder, package_set.modules).map_err(select)?;
+    modules.put_into(&mut tree, &release, package_set.boot_modules).map_err(select)?;
 
     let image = root.join("boot").join(format!("vmlinuz-{release}"));
     let image = fs::read(&image).map_err(|error| read(&image, error))?;
     let kernel = kernel::uncompressed(&image).unwrap_or(image);
-    Ok(Parts { kernel, release, tree })
+    Ok(ImageParts { kernel, release, tree })
 }
 
 /// A wanted program: its name, and its file on this host.
 type Program = (&'static str, PathBuf);
 
-/// Programs with their libraries, those on the shelf apart from the others.
-fn put_programs(recipe: &Recipe, root: &Path, tree: &mut Tree) -> Result<(), BuildError> {
+/// Programs with their libraries, the lazy ones apart from the others.
+fn put_programs(package_set: &PackageSet, root: &Path, tree: &mut Tree) -> Result<(), BuildError> {
     let libraries = Libraries::of(root).map_err(|error| read(root, error))?;
-    let (ready, shelved) = (programs(recipe.programs, root)?, programs(recipe.shelf, root)?);
+    let (ready, shelved) = (programs(package_set.programs, root)?, programs(package_set.lazy_programs, root)?);
     let common = closure(root, &libraries, &ready)?;
     for (_, program) in &ready {
         copy(root, program, tree)?;
@@ -90,17 +90,17 @@ fn put_programs(recipe: &Recipe, root: &Path, tree: &mut Tree) -> Result<(), Bui
     let rare = closure(root, &libraries, &shelved)?.difference(&common).cloned().collect();
     let rare = contents(&libraries, &rare)?;
     for (name, _) in &rare {
-        tree.symlink(&library_path(name), &shelf::library(name));
+        tree.symlink(&library_path(name), &lazy_programs::library(name));
     }
-    let mut shelf = Shelf::default();
+    let mut lazy_programs = LazyPrograms::default();
     for (name, program) in &shelved {
-        shelf.add_program(name, fs::read(program).map_err(|error| read(program, error))?);
-        tree.symlink(&in_guest(root, program)?, shelf::RUN);
+        lazy_programs.add_program(name, fs::read(program).map_err(|error| read(program, error))?);
+        tree.symlink(&in_guest(root, program)?, lazy_programs::RUN);
     }
     for (name, content) in rare {
-        shelf.add_library(name, content);
+        lazy_programs.add_library(name, content);
     }
-    tree.file(shelf::ARCHIVE, 0o644, shelf.pack().map_err(|error| read(root, error))?);
+    tree.file(lazy_programs::ARCHIVE, 0o644, lazy_programs.pack().map_err(|error| read(root, error))?);
     put_applets(root, &[ready, shelved].concat(), tree)
 }
 

@@ -2,16 +2,16 @@
 //! reached is not known here; every agent hands out the same [`Execution`].
 
 mod command;
+pub(crate) mod command_stream;
 mod error;
 mod execution;
-pub(crate) mod lane;
 mod output;
 mod status;
 
 pub use command::{Command, DEFAULT_MAX_OUTPUT, DEFAULT_TIMEOUT};
+pub use command_stream::StdinWriter;
 pub use error::ExecError;
 pub use execution::{Event, Execution};
-pub use lane::StdinWriter;
 pub use output::Output;
 pub use status::Status;
 

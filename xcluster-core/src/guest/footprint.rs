@@ -1,7 +1,7 @@
 //! How much memory a node needs to get from its kernel to its first process, and what its root file system is then.
 
-use super::args;
 use super::image::{INITRAMFS, ImageError};
+use super::kernel_args;
 use super::manifest::Manifest;
 use super::overlay::Overlay;
 
@@ -38,7 +38,7 @@ impl Footprint {
         if u64::from(memory) >= mebibytes(self.kernel + self.archive + 2 * self.files) {
             Ok(None)
         } else if u64::from(memory) >= needed {
-            Ok(Some(args::RAMFS))
+            Ok(Some(kernel_args::RAMFS))
         } else {
             Err(ImageError::Memory { memory, needed })
         }
@@ -65,10 +65,10 @@ mod tests {
         for (memory, overlays, root) in [
             (128, 0, Some(None)),
             (128, 2, Some(None)),
-            (128, 4, Some(Some(args::RAMFS))),
+            (128, 4, Some(Some(kernel_args::RAMFS))),
             (128, 10, None),
             (256, 40, Some(None)),
-            (256, 50, Some(Some(args::RAMFS))),
+            (256, 50, Some(Some(kernel_args::RAMFS))),
             (256, 70, None),
             (116, 0, None),
         ] {

@@ -11,7 +11,7 @@ use super::initramfs::ALIGNMENT;
 use super::manifest::Manifest;
 use super::overlay::Overlay;
 use super::packages::PackageError;
-use super::standard::{Standard, from_packages};
+use super::standard_image::{StandardImage, from_packages};
 
 pub(super) const KERNEL: &str = "kernel";
 pub(super) const INITRAMFS: &str = "initramfs";
@@ -99,18 +99,18 @@ impl Image {
     /// A cached one is used whatever versions the distribution has by now, so that it serves offline and two runs of a
     /// test see the same kernel; [`Image::newest`] takes the newer ones. Blocks, for about 20 s when it builds.
     /// `progress` is told what takes long.
-    pub fn standard(cache: &Cache, agent: &[u8], progress: &dyn Fn(&str)) -> Result<Self, ImageError> {
-        Standard { cache, agent, progress, make: &from_packages }.image()
+    pub fn standard_image(cache: &Cache, agent: &[u8], progress: &dyn Fn(&str)) -> Result<Self, ImageError> {
+        StandardImage { cache, agent, progress, make: &from_packages }.image()
     }
 
-    /// As [`Image::standard`], if it is in the cache and need not be built.
+    /// As [`Image::standard_image`], if it is in the cache and need not be built.
     pub fn cached(cache: &Cache, agent: &[u8]) -> Result<Option<Self>, ImageError> {
-        Standard { cache, agent, progress: &|_| {}, make: &from_packages }.built()
+        StandardImage { cache, agent, progress: &|_| {}, make: &from_packages }.built()
     }
 
-    /// As [`Image::standard`], but with the versions that the distribution has now.
+    /// As [`Image::standard_image`], but with the versions that the distribution has now.
     pub fn newest(cache: &Cache, agent: &[u8], progress: &dyn Fn(&str)) -> Result<Self, ImageError> {
-        Standard { cache, agent, progress, make: &from_packages }.newest()
+        StandardImage { cache, agent, progress, make: &from_packages }.newest()
     }
 
     /// Files of the user's own. Whether a node boots from them shows when it does; here they must be readable.
@@ -168,7 +168,7 @@ impl Image {
 mod tests {
     use std::fs;
 
-    use super::super::run::RunError;
+    use super::super::subprocess::SubprocessError;
     use super::*;
     use crate::guest::OverlayFile;
 
@@ -214,7 +214,7 @@ mod tests {
     fn who_has_no_space_is_told_where_it_is_missing() {
         let source = io::Error::from(io::ErrorKind::StorageFull);
         let ours = PackageError::Io { path: "/cache/xcluster/downloads".into(), source };
-        let failed = |stderr: &str| RunError::Failed {
+        let failed = |stderr: &str| SubprocessError::Failed {
             program: "dpkg-deb".to_owned(),
             status: std::process::ExitStatus::default(),
             stderr: stderr.to_owned(),

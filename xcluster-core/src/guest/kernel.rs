@@ -61,8 +61,8 @@ mod tests {
         elf[64 + 8] = 120; // where
         elf[64 + 32] = 20; // how long
         elf[64 + 48] = 4;
-        for word in [4, 4, note, u32::from_le_bytes(*b"Xen\0"), 0x100_0000] {
-            elf.extend_from_slice(&word.to_le_bytes());
+        for number in [4, 4, note, u32::from_le_bytes(*b"Xen\0"), 0x100_0000] {
+            elf.extend_from_slice(&number.to_le_bytes());
         }
         elf
     }

@@ -1,22 +1,22 @@
 //! What runs in a node, and how to talk to it: a kernel and an initramfs from the distribution's packages or from the
 //! user, what is put over it, and the guest's agent. Knows no QEMU, no net backend and no cluster.
 //!
-//! Start at [`Image::standard`]. The way of a guest:
+//! Start at [`Image::standard_image`]. The way of a guest:
 //!
 //! | | |
 //! |---|---|
-//! | `recipe` | which packages, programs and modules make a guest: data |
-//! | `packages` | the recipe's packages, downloaded and unpacked by apt and dpkg |
+//! | `package_set` | which packages, programs and modules make a guest: data |
+//! | `packages` | the packages of the package set, downloaded and unpacked by apt and dpkg |
 //! | `libraries`, `modules`, `kernel` | what is taken out of them, with all that it depends on |
-//! | `shelf` | programs that stay compressed until somebody runs one |
-//! | `base` | our own files: how a guest comes up |
+//! | `lazy_programs` | programs that stay compressed until somebody runs one |
+//! | `rootfs_base` | our own files: how a guest comes up |
 //! | `initramfs` | all of it as one reproducible archive |
-//! | `standard` | when any of this is made, and when what is kept serves |
+//! | `standard_image` | when any of this is made, and when what is kept serves |
 //! | `cache`, `manifest` | where it is kept, and that it is whole |
 //! | `footprint` | how much memory a node needs for it |
 //! | [`Overlay`] | what is put over it: a user's files, or those generated from a topology |
-//! | `topology` | the overlay that configures the nets of a topology |
-//! | [`args`] | what the kernel is told |
+//! | `topology_overlay` | the overlay that configures the nets of a topology |
+//! | [`kernel_args`] | what the kernel is told |
 //!
 //! And once it runs:
 //!
@@ -29,8 +29,6 @@
 
 pub(crate) mod agent;
 mod any_agent;
-pub mod args;
-mod base;
 mod build;
 mod cache;
 mod compress;
@@ -41,32 +39,34 @@ mod footprint;
 mod image;
 mod initramfs;
 mod kernel;
+pub mod kernel_args;
+mod lazy_programs;
 mod libraries;
 mod manifest;
 mod modules;
 mod overlay;
+mod package_set;
 mod packages;
 mod qga;
-mod recipe;
-mod run;
-mod shelf;
-mod standard;
-pub(crate) mod topology;
+mod rootfs_base;
+mod standard_image;
+mod subprocess;
+pub(crate) mod topology_overlay;
 
-pub(crate) use agent::wire::PORT as AGENT_PORT;
+pub(crate) use agent::protocol::PORT as AGENT_PORT;
 pub(crate) use any_agent::AnyAgent;
-pub use args::KERNEL_ARGS;
-pub use base::AGENT;
 pub use build::BuildError;
 pub use cache::{Cache, CacheError};
 pub use copy::Copied;
 pub(crate) use footprint::Footprint;
 pub use image::{Image, ImageError};
+pub use kernel_args::KERNEL_ARGS;
 pub use libraries::MissingLibrary;
 pub use manifest::{Damage, Manifest, Record};
 pub use overlay::{Overlay, OverlayError, OverlayFile};
 pub use packages::{BUILD_PROGRAMS, Package, PackageError};
-pub use run::RunError;
+pub use rootfs_base::AGENT;
+pub use subprocess::SubprocessError;
 
 /// The virtio port that qemu-ga opens.
 pub(crate) const QGA_PORT: &str = "org.qemu.guest_agent.0";
@@ -76,7 +76,7 @@ pub(crate) const QGA_PORT: &str = "org.qemu.guest_agent.0";
 /// # Errors
 /// It cannot be built; the error says what is missing.
 pub fn standard_image(progress: &dyn Fn(&str)) -> Result<Image, ImageError> {
-    Image::standard(&Cache::of_user()?, agent::BINARY, progress)
+    Image::standard_image(&Cache::of_user()?, agent::BINARY, progress)
 }
 
 /// As [`standard_image`], if it need not be built.

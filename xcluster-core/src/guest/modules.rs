@@ -1,5 +1,5 @@
 //! The kernel modules of a guest: which ones, what they depend on, and the indexes by which `modprobe` finds them.
-//! Which of them are wanted is said in the recipe.
+//! Which of them are wanted is said in the package set.
 
 use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,20 +59,20 @@ impl Modules {
 
     /// The named modules and what they depend on, each after what it needs.
     pub(super) fn load_order(&self, names: &[&str]) -> Vec<&str> {
-        let (mut order, mut seen) = (Vec::new(), BTreeSet::new());
+        let (mut request, mut seen) = (Vec::new(), BTreeSet::new());
         for name in names {
-            self.visit(name, &mut order, &mut seen);
+            self.visit(name, &mut request, &mut seen);
         }
-        order
+        request
     }
 
-    fn visit<'a>(&'a self, name: &str, order: &mut Vec<&'a str>, seen: &mut BTreeSet<&'a str>) {
+    fn visit<'a>(&'a self, name: &str, request: &mut Vec<&'a str>, seen: &mut BTreeSet<&'a str>) {
         let Some((name, module)) = self.modules.get_key_value(name) else { return };
         if seen.insert(name) {
             for depended in &module.depends {
-                self.visit(depended, order, seen);
+                self.visit(depended, request, seen);
             }
-            order.push(name);
+            request.push(name);
         }
     }
 

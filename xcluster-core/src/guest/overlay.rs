@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::compress::unpack;
 use super::initramfs::Tree;
-use super::run::{RunError, stdout_of};
+use super::subprocess::{SubprocessError, stdout_of};
 
 /// How long a folder's own `tar` may take: some compile what they pack.
 const SCRIPT: Duration = Duration::from_secs(600);
@@ -60,7 +60,7 @@ pub enum OverlayError {
     },
     /// The folder's own program failed.
     #[error("the overlay's program made no tar")]
-    Script(#[source] RunError),
+    Script(#[source] SubprocessError),
     /// It would be put outside of the guest's root, or has a name that is no text.
     #[error("`{0}` is no path within a guest: it must be relative, without `..`, and UTF-8")]
     Path(String),

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::recipe::Recipe;
-use super::run::RunError;
+use super::package_set::PackageSet;
+use super::subprocess::SubprocessError;
 
 /// The programs of the host that a guest is built with.
 pub const BUILD_PROGRAMS: [&str; 3] = ["apt-cache", "apt-get", "dpkg-deb"];
@@ -44,7 +44,7 @@ pub enum PackageError {
     Unknown(Vec<String>),
     /// They are known, but do not arrive.
     #[error("cannot download the packages")]
-    Download(#[source] RunError),
+    Download(#[source] SubprocessError),
     /// One arrived that does not unpack.
     #[error("cannot unpack `{package}`")]
     Unpack {
@@ -52,11 +52,11 @@ pub enum PackageError {
         package: String,
         /// What was said.
         #[source]
-        source: RunError,
+        source: SubprocessError,
     },
     /// Something else that we run failed.
     #[error("cannot ask apt for what the packages depend on")]
-    Apt(#[source] RunError),
+    Apt(#[source] SubprocessError),
     /// The private folder.
     #[error("cannot write `{}`", .path.display())]
     Io {
@@ -72,9 +72,13 @@ fn list(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Downloads what the recipe wants, with the libraries of those packages, and unpacks all of it into `folder/root`.
-pub(super) fn fetch(recipe: &Recipe, folder: &Path, progress: &dyn Fn(&str)) -> Result<Vec<Package>, PackageError> {
-    let names = names(recipe)?;
+/// Downloads what the package set wants, with the libraries of those packages, and unpacks all of it into `folder/root`.
+pub(super) fn fetch(
+    package_set: &PackageSet,
+    folder: &Path,
+    progress: &dyn Fn(&str),
+) -> Result<Vec<Package>, PackageError> {
+    let names = names(package_set)?;
     let downloads = folder.join("downloads");
     create(&downloads)?;
     progress(&format!("downloading {} packages", names.len()));
@@ -89,19 +93,19 @@ pub(super) fn fetch(recipe: &Recipe, folder: &Path, progress: &dyn Fn(&str)) -> 
 }
 
 /// The names of the packages to download: the kernel, the programs, and the libraries that those depend on.
-fn names(recipe: &Recipe) -> Result<Vec<String>, PackageError> {
+fn names(package_set: &PackageSet) -> Result<Vec<String>, PackageError> {
     if env::consts::ARCH != "x86_64" {
         return Err(PackageError::Architecture(env::consts::ARCH));
     }
-    let no_kernel = || PackageError::Unknown(recipe.kernels.iter().map(|name| (*name).to_owned()).collect());
-    let kernel = apt::first_known(recipe.kernels)?.ok_or_else(no_kernel)?;
-    let roots: Vec<&str> = recipe.packages().chain([kernel]).collect();
+    let no_kernel = || PackageError::Unknown(package_set.kernels.iter().map(|name| (*name).to_owned()).collect());
+    let kernel = apt::first_known(package_set.kernels)?.ok_or_else(no_kernel)?;
+    let roots: Vec<&str> = package_set.packages().chain([kernel]).collect();
     let unknown = apt::unknown(&roots)?;
     if !unknown.is_empty() {
         return Err(PackageError::Unknown(unknown));
     }
     let depends = depends::parse(&apt::depends(&roots)?);
-    Ok(depends.closure(roots.iter().copied(), |name| recipe.is_part(name)))
+    Ok(depends.closure(roots.iter().copied(), |name| package_set.is_part(name)))
 }
 
 fn unpack(file: &Path, root: &Path) -> Result<Package, PackageError> {

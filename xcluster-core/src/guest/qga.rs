@@ -8,8 +8,8 @@
 //! * may be told by its distribution to refuse commands or files, which shows as its refusal.
 
 mod client;
+mod execution;
 mod files;
-mod run;
 #[cfg(test)]
 mod tests;
 
@@ -22,9 +22,9 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
 use self::client::Client;
-use self::run::Run;
+use self::execution::QgaExecution;
 use super::agent::Ready;
-use super::exec::lane::{Lane, Orders};
+use super::exec::command_stream::{CommandStream, RequestSender};
 use super::exec::{Command, ExecError, Execution, Stdin, printable};
 
 /// The first pause between two questions, and the longest: each is half as long again as the one before.
@@ -74,10 +74,10 @@ impl Qga {
             return Err(ExecError::Unsupported { agent: "qemu-ga", what: "stream input" });
         }
         let (report, reports) = mpsc::unbounded_channel();
-        let (order, orders) = mpsc::unbounded_channel();
-        tokio::spawn(Run::new(self.clone(), command.clone(), report, orders).run());
-        let orders = Orders::new(move |next| drop(order.send(next)));
-        Ok(Execution::new(Lane::new(orders, reports, None), command))
+        let (request, requests) = mpsc::unbounded_channel();
+        tokio::spawn(QgaExecution::new(self.clone(), command.clone(), report, requests).run());
+        let requests = RequestSender::new(move |next| drop(request.send(next)));
+        Ok(Execution::new(CommandStream::new(requests, reports, None), command))
     }
 
     async fn call(&self, command: &str, arguments: Value) -> Result<Value, ExecError> {

@@ -127,11 +127,11 @@ mod tests {
     use super::*;
 
     /// Makes a link in there as people do.
-    fn ip(namespace: &Namespace, words: &str) {
+    fn ip(namespace: &Namespace, args: &str) {
         let mut command = Command::new("ip");
-        command.args(words.split(' ')).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.args(args.split(' ')).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         namespace.inside().unwrap().unwrap().enter(&mut command);
-        assert!(command.status().unwrap().success(), "ip {words}");
+        assert!(command.status().unwrap().success(), "ip {args}");
     }
 
     #[test]

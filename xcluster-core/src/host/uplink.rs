@@ -16,7 +16,7 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use super::Namespace;
-use super::namespace::{ContainedNet, Inside};
+use super::namespace::{IsolatedNet, NamespaceEntry};
 
 /// The program, and the command that installs it.
 const PASTA: &str = "pasta";
@@ -126,7 +126,7 @@ impl Uplink {
 }
 
 /// Starts pasta and waits until the link is configured, which is when it writes its number.
-async fn pasta(inside: Inside, dir: &Path) -> Result<Child, UplinkError> {
+async fn pasta(inside: NamespaceEntry, dir: &Path) -> Result<Child, UplinkError> {
     let fifo = dir.join("pasta.pid");
     let mut written = fifo_at(&fifo).map_err(io_error("make a fifo"))?;
     let mut command = Command::new(PASTA);
@@ -136,7 +136,7 @@ async fn pasta(inside: Inside, dir: &Path) -> Result<Child, UplinkError> {
     let netns = dir.join("pasta.netns");
     std::fs::File::create_new(&netns).map_err(io_error("make a file"))?;
     command.arg("--netns").arg(&netns).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    inside.contain(&mut command, ContainedNet::ShownAt(&netns)).map_err(io_error("contain a program"))?;
+    inside.isolate(&mut command, IsolatedNet::ShownAt(&netns)).map_err(io_error("contain a program"))?;
     let mut child = spawn(command, PASTA, INSTALL_PASTA)?;
     let mut stderr = child.stderr.take();
     let ready = async {
@@ -160,7 +160,7 @@ fn fifo_at(path: &PathBuf) -> io::Result<pipe::Receiver> {
 }
 
 /// Makes the namespace forward, and masquerade.
-async fn route(inside: Inside) -> Result<(), UplinkError> {
+async fn route(inside: NamespaceEntry) -> Result<(), UplinkError> {
     let rules = || -> io::Result<std::fs::File> {
         let mut file = tempfile::tempfile()?;
         file.write_all(RULES.as_bytes())?;

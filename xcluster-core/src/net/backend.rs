@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Capabilities, Net, NetError, Port, Settings, Wired};
-use crate::host::{Claims, Namespace, Store};
+use super::{Capabilities, Net, NetError, Port, PortConfig, Settings};
+use crate::host::{HostLocks, Namespace, Store};
 use crate::name::ClusterName;
 use crate::topology::{NetKind, Problems};
 
@@ -15,15 +15,15 @@ use crate::topology::{NetKind, Problems};
 ///
 /// The two parties are *the cluster*, which owns everything and decides the order, and *the backend*, which makes one
 /// data path. A backend is shared by all clusters of a process, so what belongs to one cluster is kept under the
-/// [`Site`] of the call, never in a global.
+/// [`BackendContext`] of the call, never in a global.
 ///
 /// # Contract
 /// Each line is a test of the conformance suite, `xcluster_core::testing::conformance`, in the same words.
 ///
-/// 1. A repeated setup answers the same words and access and makes nothing new.
+/// 1. A repeated setup answers the same args and access and makes nothing new.
 /// 2. Teardown of what is absent succeeds.
 /// 3. A durable backend can undo from the request alone in another process.
-/// 4. Only objects named after the request are touched, and a stranger's object of that name is a conflict, left as it
+/// 4. Only objects named after the request are touched, and a foreign object of that name is a conflict, left as it
 ///    was.
 /// 5. Ports of different nodes are set up concurrently.
 /// 6. A failed setup leaves nothing that teardown would not remove.
@@ -71,37 +71,37 @@ pub trait NetBackend: fmt::Debug + Send + Sync {
     }
 
     /// Whether this host can carry these nets with these ports: the first ones of a cluster, or those that are added to it;
-    /// a port may come without its net then, which is known. Changes nothing but [`Site::claims`]: shared numbers are
-    /// claimed here, so that a cluster that cannot have them has done nothing yet.
+    /// a port may come without its net then, which is known. Changes nothing but [`BackendContext::host_locks`]: shared numbers are
+    /// locked here, so that a cluster that cannot have them has done nothing yet.
     ///
     /// # Errors
     /// [`NetError::Unsupported`] if the host lacks something, [`NetError::InUse`] if a number that was asked for is
     /// taken.
-    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError>;
+    async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError>;
 
     /// Makes what the ports of a net share, such as a bridge.
     ///
     /// # Errors
-    /// [`NetError::Conflict`] if a stranger's object has its name.
-    async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError>;
+    /// [`NetError::Conflict`] if a foreign object has its name.
+    async fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError>;
 
     /// Wires one port and says how QEMU takes it.
     ///
     /// # Errors
     /// Any kind; nothing is left that [`teardown`](Self::teardown) would not remove.
-    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError>;
+    async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError>;
 
     /// Removes what [`setup`](Self::setup) made for a port, if it is there.
     ///
     /// # Errors
     /// What is there could not be removed.
-    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError>;
+    async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError>;
 
     /// Removes what [`create_net`](Self::create_net) made, if it is there.
     ///
     /// # Errors
     /// What is there could not be removed.
-    async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError>;
+    async fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError>;
 }
 
 /// What a backend answers that has no settings, and is told some.
@@ -119,23 +119,23 @@ pub(crate) fn takes_none(backend: &str, settings: &Settings) -> Problems {
 /// What a backend may use of the cluster it works for. The cluster owns all of it and lends it for the call.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub struct Site<'a> {
+pub struct BackendContext<'a> {
     /// The cluster's name: objects that need a name of their own derive it from this one.
     pub cluster: &'a ClusterName,
     /// The cluster's private folder, mode 0700. It goes when the cluster goes.
     pub dir: &'a Path,
-    /// Numbers that clusters share, claimed for the cluster's life.
-    pub claims: &'a Claims,
+    /// Numbers that clusters share, locked for the cluster's life.
+    pub host_locks: &'a HostLocks,
     /// What backends remember of this cluster from one call to the next.
     pub store: &'a Store,
     /// The network namespace of the cluster, which all of its backends share. There is one if any of them needs it.
     pub namespace: Option<&'a Namespace>,
 }
 
-impl<'a> Site<'a> {
-    /// A site, for those who start nodes themselves or test a backend.
-    pub const fn new(cluster: &'a ClusterName, dir: &'a Path, claims: &'a Claims, store: &'a Store) -> Self {
-        Self { cluster, dir, claims, store, namespace: None }
+impl<'a> BackendContext<'a> {
+    /// A backend context, for those who start nodes themselves or test a backend.
+    pub const fn new(cluster: &'a ClusterName, dir: &'a Path, host_locks: &'a HostLocks, store: &'a Store) -> Self {
+        Self { cluster, dir, host_locks, store, namespace: None }
     }
 
     /// The same with a network namespace.

@@ -1,26 +1,26 @@
-//! Words for a QEMU that inherits nothing: taps by their names in place of descriptors. Pure; who has the taps keep their
+//! Args for a QEMU that inherits nothing: taps by their names in place of descriptors. Pure; who has the taps keep their
 //! names is not known here.
 
 use super::KvmArgs;
 
-/// A netdev among a port's words whose tap is known by descriptors only.
+/// A netdev among a port's args whose tap is known by descriptors only.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Tap {
-    /// Which word it is.
+    /// Which arg it is.
     place: usize,
     /// The names of the descriptors, a queue each.
     pub(crate) queues: Vec<String>,
 }
 
-/// The taps among a port's words.
+/// The taps among a port's args.
 ///
 /// # Errors
 /// The names of the descriptors that are no taps, which have no other way to a QEMU.
 pub(crate) fn taps(kvm: &KvmArgs) -> Result<Vec<Tap>, Vec<String>> {
     let (mut taps, mut others) = (Vec::new(), Vec::new());
-    for (place, word) in kvm.words().iter().enumerate() {
-        let is_tap = word.starts_with("tap,") && place > 0 && kvm.words()[place - 1] == "-netdev";
-        for (key, names) in word.split(',').filter_map(references) {
+    for (place, arg) in kvm.args().iter().enumerate() {
+        let is_tap = arg.starts_with("tap,") && place > 0 && kvm.args()[place - 1] == "-netdev";
+        for (key, names) in arg.split(',').filter_map(references) {
             match key {
                 "fd" | "fds" if is_tap => taps.push(Tap { place, queues: names }),
                 _ => others.extend(names),
@@ -30,8 +30,8 @@ pub(crate) fn taps(kvm: &KvmArgs) -> Result<Vec<Tap>, Vec<String>> {
     if others.is_empty() { Ok(taps) } else { Err(others) }
 }
 
-/// The words with a tap by its name.
-pub(crate) fn named(mut words: Vec<String>, tap: &Tap, name: &str) -> Vec<String> {
+/// The args with a tap by its name.
+pub(crate) fn named(mut args: Vec<String>, tap: &Tap, name: &str) -> Vec<String> {
     let property = |property: &str| match references(property) {
         Some((_, queues)) if queues.len() > 1 => {
             format!("ifname={name},script=no,downscript=no,queues={}", queues.len())
@@ -39,9 +39,9 @@ pub(crate) fn named(mut words: Vec<String>, tap: &Tap, name: &str) -> Vec<String
         Some(_) => format!("ifname={name},script=no,downscript=no"),
         None => property.to_owned(),
     };
-    let word = words[tap.place].split(',').map(property).collect::<Vec<_>>().join(",");
-    words[tap.place] = word;
-    words
+    let arg = args[tap.place].split(',').map(property).collect::<Vec<_>>().join(",");
+    args[tap.place] = arg;
+    args
 }
 
 /// What a property such as `fds=@a@:@b@` refers to.
@@ -59,15 +59,15 @@ mod tests {
     use super::*;
 
     fn kvm(netdev: &str) -> KvmArgs {
-        KvmArgs::from_words(["-netdev", netdev, "-device", "virtio-net-pci,netdev=net1"])
+        KvmArgs::from_args(["-netdev", netdev, "-device", "virtio-net-pci,netdev=net1"])
     }
 
     fn check(netdev: &str, expected: &str) {
         let kvm = kvm(netdev);
         let taps = taps(&kvm).unwrap();
-        let words = taps.iter().fold(kvm.words().to_vec(), |words, tap| named(words, tap, "xcbr1_t3"));
-        assert_eq!(words[1], expected);
-        assert_eq!(words[3], "virtio-net-pci,netdev=net1");
+        let args = taps.iter().fold(kvm.args().to_vec(), |args, tap| named(args, tap, "xcbr1_t3"));
+        assert_eq!(args[1], expected);
+        assert_eq!(args[3], "virtio-net-pci,netdev=net1");
     }
 
     #[test]

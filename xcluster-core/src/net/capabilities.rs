@@ -16,39 +16,39 @@ pub enum VmToVm {
 
 /// What a backend can do for a kind of net.
 ///
-/// A promise has a price: what shows it is told with it, as a trial of `testing::conformance` (`Part`) and a claim of
-/// `testing::scenarios` (`Claim`), and every backend that makes it is put to both.
+/// A promise has a price: what shows it is told with it, as a trial of `testing::conformance` (`ContractCase`) and an expectation of
+/// `testing::scenarios` (`HostLock`), and every backend that makes it is put to both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Capabilities {
     /// The host reaches the nodes' TCP ports, and they reach the host's address on the net.
     ///
-    /// Shown by `Part::HostAccess`; with VMs by `Claim::HostLogsIn`, `Claim::HostMegabytes` and `Claim::NodesReachTheHost`.
+    /// Shown by `ContractCase::HostAccess`; with VMs by `Expectation::HostLogsIn`, `Expectation::HostMegabytes` and `Expectation::NodesReachTheHost`.
     pub host_access: bool,
     /// How VMs hear each other.
     ///
-    /// Shown by `Part::NodesTogether` or `Part::NodesApart`, `Part::Echo`, `Part::NetsApart` and `Part::ClustersApart`; with VMs
-    /// by `Claim::NodesTogether`, `Claim::Megabytes`, `Claim::NetsApart`, `Claim::ClustersApart` and `Claim::EveryNetOfMany`.
+    /// Shown by `ContractCase::NodesTogether` or `ContractCase::NodesApart`, `ContractCase::Echo`, `ContractCase::NetsApart` and `ContractCase::ClustersApart`; with VMs
+    /// by `Expectation::NodesTogether`, `Expectation::Megabytes`, `Expectation::NetsApart`, `Expectation::ClustersApart` and `Expectation::EveryNetOfMany`.
     pub vm_to_vm: VmToVm,
     /// The largest MTU that is carried, in bytes.
     ///
-    /// Shown by `Part::LargestMtu`, and that more is refused cleanly by `Part::SetupOfTooMuch`; with VMs by `Claim::WholeMtu`.
+    /// Shown by `ContractCase::LargestMtu`, and that more is refused cleanly by `ContractCase::SetupOfTooMuch`; with VMs by `Expectation::WholeMtu`.
     pub mtu_max: u16,
     /// Checksums and segmentation may be left to the data path.
     ///
-    /// Shown with VMs only, by `Claim::Offloads`; that contents are right all the same by `Claim::Megabytes`.
+    /// Shown with VMs only, by `Expectation::Offloads`; that contents are right all the same by `Expectation::Megabytes`.
     pub offloads: bool,
     /// What is created outlives the process that created it, and can be removed by another from the request alone.
     ///
-    /// Shown by `Part::UndoByAnother`.
+    /// Shown by `ContractCase::UndoByAnother`.
     pub durable: bool,
     /// A port can be added to a VM that runs.
     ///
-    /// Shown by `Part::WordsWhileItRuns`, on a QEMU that runs.
+    /// Shown by `ContractCase::WordsWhileItRuns`, on a QEMU that runs.
     pub hotplug: bool,
-    /// The cluster's network namespace is needed: [`Site::namespace`](super::Site::namespace).
+    /// The cluster's network namespace is needed: [`BackendContext::namespace`](super::BackendContext::namespace).
     ///
-    /// Where it is not said, every trial and claim passes without one, which shows that.
+    /// Where it is not said, every trial and expectation passes without one, which shows that.
     pub needs_namespace: bool,
 }
 

@@ -1,11 +1,11 @@
-//! What can go wrong at the seam, in the few kinds that a caller treats differently.
+//! What can go wrong at the backend API, in the few kinds that a caller treats differently.
 
 use std::error::Error as _;
 use std::io;
 
 use crate::host::NamespaceError;
-use crate::host::links::Failure;
-use crate::host::links::tap::TapError;
+use crate::host::netlink::NetlinkError;
+use crate::host::netlink::tap::TapError;
 
 /// Why a backend could not do what it was asked to. Its text reads after "cannot set up net 1: ".
 ///
@@ -24,7 +24,7 @@ pub enum NetError {
     /// The backend cannot carry such a net or port anywhere.
     #[error("{0}")]
     Refused(String),
-    /// A stranger's object has the name that ours would have. It was left as it was.
+    /// A foreign object has the name that ours would have. It was left as it was.
     #[error("`{object}` is there already and is not ours")]
     Conflict {
         /// The object: a link, a bridge.
@@ -79,8 +79,8 @@ impl NetError {
 }
 
 /// What has no better kind.
-impl From<Failure> for NetError {
-    fn from(failure: Failure) -> Self {
+impl From<NetlinkError> for NetError {
+    fn from(failure: NetlinkError) -> Self {
         let (action, source) = failure.into_parts();
         Self::io(action, source)
     }

@@ -1,4 +1,4 @@
-//! How QEMU takes a port: words of its command line and the descriptors they refer to. Knows the syntax of the network
+//! How QEMU takes a port: args of its command line and the descriptors they refer to. Knows the syntax of the network
 //! options, and nothing of who wires what.
 
 use std::collections::BTreeMap;
@@ -8,53 +8,53 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Port;
-use crate::host::namespace::Inside;
+use crate::host::namespace::NamespaceEntry;
 
-/// Words for QEMU's command line, exactly as it takes them, and what they refer to.
+/// Args for QEMU's command line, exactly as it takes them, and what they refer to.
 ///
-/// A word names a descriptor as `@name@` (`fd=@tap1@`): the number is only known where QEMU is started, and the same
+/// An arg names a descriptor as `@name@` (`fd=@tap1@`): the number is only known where QEMU is started, and the same
 /// name serves when a descriptor is sent to a QEMU that runs already. All NICs of a node share one QEMU, so a name is
 /// derived from the port, as [`Port::netdev`] is, and none is `monitor`, `console`, `agent` or `initramfs`.
 ///
-/// Nothing is stored twice: the netdevs and devices are found in the words.
+/// Nothing is stored twice: the netdevs and devices are found in the args.
 #[derive(Debug, Clone, Default)]
 pub struct KvmArgs {
-    words: Vec<String>,
+    args: Vec<String>,
     descriptors: BTreeMap<String, Arc<OwnedFd>>,
-    place: Place,
+    place: QemuNetns,
 }
 
 /// The network namespace that QEMU runs in. It matters where QEMU itself goes to a network: opens a tap by its name, or a
 /// socket. A descriptor is used from anywhere.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
-pub enum Place {
+pub enum QemuNetns {
     /// The one that the owner is in.
     #[default]
     Here,
     /// That of this file.
     File(PathBuf),
     /// The one that this leads into, with every privilege in there: the cluster's.
-    Inside(Arc<Inside>),
+    Inside(Arc<NamespaceEntry>),
 }
 
 impl KvmArgs {
-    /// No words at all.
+    /// No args at all.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// A netdev and the NIC that uses it.
     pub fn nic(netdev: &Netdev, nic: &Nic) -> Self {
-        Self::from_words(["-netdev".to_owned(), netdev.to_string(), "-device".to_owned(), nic.to_string()])
+        Self::from_args(["-netdev".to_owned(), netdev.to_string(), "-device".to_owned(), nic.to_string()])
     }
 
-    /// These words, as a script printed them for example.
-    pub fn from_words(words: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { words: words.into_iter().map(Into::into).collect(), ..Self::default() }
+    /// These args, as a script printed them for example.
+    pub fn from_args(args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { args: args.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// The same with a descriptor that a word names as `@name@`. Duplicates of it go to QEMU; this one stays open as
+    /// The same with a descriptor that an arg names as `@name@`. Duplicates of it go to QEMU; this one stays open as
     /// long as the value lives.
     #[must_use]
     pub fn with_descriptor(mut self, name: impl Into<String>, descriptor: impl Into<Arc<OwnedFd>>) -> Self {
@@ -65,20 +65,20 @@ impl KvmArgs {
     /// The same, for a QEMU that must run in the network namespace of this file.
     #[must_use]
     pub fn in_netns(mut self, netns: impl Into<PathBuf>) -> Self {
-        self.place = Place::File(netns.into());
+        self.place = QemuNetns::File(netns.into());
         self
     }
 
     /// The same, for a QEMU that must run there.
     #[must_use]
-    pub fn at(mut self, place: Place) -> Self {
+    pub fn at(mut self, place: QemuNetns) -> Self {
         self.place = place;
         self
     }
 
-    /// All words, in order.
-    pub fn words(&self) -> &[String] {
-        &self.words
+    /// All args, in order.
+    pub fn args(&self) -> &[String] {
+        &self.args
     }
 
     /// The descriptors by name.
@@ -87,14 +87,14 @@ impl KvmArgs {
     }
 
     /// Where QEMU must run.
-    pub const fn place(&self) -> &Place {
+    pub const fn qemu_netns(&self) -> &QemuNetns {
         &self.place
     }
 
     /// Whether it matters where QEMU runs: another place was asked for, or QEMU is to go to a network itself.
     pub fn is_bound(&self) -> bool {
         let by_descriptor = |netdev: &str| netdev.split(',').any(|p| p.starts_with("fd=") || p.starts_with("fds="));
-        self.place != Place::Here || !self.netdevs().all(by_descriptor)
+        self.place != QemuNetns::Here || !self.netdevs().all(by_descriptor)
     }
 
     /// The values of `-netdev`: what exists before a NIC is plugged.
@@ -113,42 +113,42 @@ impl KvmArgs {
         self.values("-device")
     }
 
-    /// The words that are neither netdev nor device, such as a machine type that a script asks for.
+    /// The args that are neither netdev nor device, such as a machine type that a script asks for.
     pub fn rest(&self) -> impl Iterator<Item = &str> {
-        let paired = |index: usize| matches!(self.words[index].as_str(), "-netdev" | "-device");
+        let paired = |index: usize| matches!(self.args[index].as_str(), "-netdev" | "-device");
         let is_part_of_pair = move |index: usize| paired(index) || (index > 0 && paired(index - 1));
-        (0..self.words.len()).filter(move |index| !is_part_of_pair(*index)).map(|index| self.words[index].as_str())
+        (0..self.args.len()).filter(move |index| !is_part_of_pair(*index)).map(|index| self.args[index].as_str())
     }
 
-    /// Every name that a word refers to as `@name@` and that no descriptor has.
+    /// Every name that an arg refers to as `@name@` and that no descriptor has.
     pub fn missing_descriptors(&self) -> Vec<String> {
-        let names = self.words.iter().flat_map(|word| references(word));
+        let names = self.args.iter().flat_map(|arg| references(arg));
         names.filter(|name| !self.descriptors.contains_key(*name)).map(str::to_owned).collect()
     }
 
     fn values(&self, option: &'static str) -> impl Iterator<Item = &str> {
-        let pairs = self.words.iter().zip(self.words.iter().skip(1));
-        pairs.filter(move |(word, _)| *word == option).map(|(_, value)| value.as_str())
+        let pairs = self.args.iter().zip(self.args.iter().skip(1));
+        pairs.filter(move |(arg, _)| *arg == option).map(|(_, value)| value.as_str())
     }
 }
 
-/// Equal words, descriptor names and namespace: two descriptors of one name are the same promise.
+/// Equal args, descriptor names and namespace: two descriptors of one name are the same promise.
 impl PartialEq for KvmArgs {
     fn eq(&self, other: &Self) -> bool {
-        self.words == other.words && self.place == other.place && self.descriptors.keys().eq(other.descriptors.keys())
+        self.args == other.args && self.place == other.place && self.descriptors.keys().eq(other.descriptors.keys())
     }
 }
 
-/// The words as a shell would take them, for people.
+/// The args as a shell would take them, for people.
 impl fmt::Display for KvmArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words.join(" "))
+        f.write_str(&self.args.join(" "))
     }
 }
 
 /// The names between `@` signs after `fd=`, `fds=` and `vhostfd=` (colon-separated where QEMU takes several).
-fn references(word: &str) -> impl Iterator<Item = &str> {
-    let values = word
+fn references(arg: &str) -> impl Iterator<Item = &str> {
+    let values = arg
         .split(',')
         .filter_map(|property| property.split_once('='))
         .filter(|(key, _)| key.ends_with("fd") || key.ends_with("fds"));
@@ -209,8 +209,8 @@ impl fmt::Display for Nic {
     }
 }
 
-fn append(word: &mut String, key: &str, value: &str) {
-    word.push_str(&format!(",{key}={}", value.replace(',', ",,")));
+fn append(arg: &mut String, key: &str, value: &str) {
+    arg.push_str(&format!(",{key}={}", value.replace(',', ",,")));
 }
 
 #[cfg(test)]
@@ -220,8 +220,8 @@ mod tests {
     use crate::net::Net;
 
     #[test]
-    fn netdev_device_and_rest_are_found_in_the_words() {
-        let args = KvmArgs::from_words(["-M", "q35", "-netdev", "tap,id=net1", "-device", "e1000,netdev=net1", "-s"]);
+    fn netdev_device_and_rest_are_found_in_the_args() {
+        let args = KvmArgs::from_args(["-M", "q35", "-netdev", "tap,id=net1", "-device", "e1000,netdev=net1", "-s"]);
         assert_eq!(args.netdevs().collect::<Vec<_>>(), ["tap,id=net1"]);
         assert_eq!(args.devices().collect::<Vec<_>>(), ["e1000,netdev=net1"]);
         assert_eq!(args.rest().collect::<Vec<_>>(), ["-M", "q35", "-s"]);
@@ -229,13 +229,13 @@ mod tests {
 
     #[test]
     fn a_netdev_that_takes_forwards_is_known_by_its_kind() {
-        let args = KvmArgs::from_words(["-netdev", "user,id=net0,net=10.0.0.0/8", "-netdev", "tap,id=net1,fd=3"]);
+        let args = KvmArgs::from_args(["-netdev", "user,id=net0,net=10.0.0.0/8", "-netdev", "tap,id=net1,fd=3"]);
         assert_eq!(args.user_netdevs().collect::<Vec<_>>(), ["net0"]);
     }
 
     #[test]
     fn a_name_without_a_descriptor_is_noticed() {
-        let args = KvmArgs::from_words(["-netdev", "tap,id=net1,fds=@a@:@b@,vhostfd=@c@,script=x@y@z"]);
+        let args = KvmArgs::from_args(["-netdev", "tap,id=net1,fds=@a@:@b@,vhostfd=@c@,script=x@y@z"]);
         assert_eq!(args.missing_descriptors(), ["a", "b", "c"]);
     }
 

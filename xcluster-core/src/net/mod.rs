@@ -1,8 +1,8 @@
-//! The seam between a cluster and the networks under it. A backend implements [`NetBackend`]; nothing here knows one.
+//! The backend API between a cluster and the networks under it. A backend implements [`NetBackend`]; nothing here knows one.
 //!
 //! * [`NetBackend`]: the contract; start here.
 //! * [`Net`] and [`Port`]: what a backend is asked for.
-//! * [`Wired`], [`KvmArgs`], [`HostAccess`]: what it answers.
+//! * [`PortConfig`], [`KvmArgs`], [`HostAccess`]: what it answers.
 //! * [`Capabilities`]: what it can do at all, so that a plan can be refused before anything is touched.
 //! * [`Registry`]: backends by name.
 //! * [`Settings`], [`configure`]: what a topology says to a backend that only the backend understands.
@@ -13,16 +13,16 @@ mod capabilities;
 mod error;
 mod kvm;
 #[cfg(test)]
-pub(crate) mod paper;
+pub(crate) mod noop_backend;
 mod port;
 mod registry;
 mod settings;
 
 pub(crate) use backend::takes_none;
-pub use backend::{NetBackend, Site};
+pub use backend::{BackendContext, NetBackend};
 pub use capabilities::{Capabilities, VmToVm};
 pub use error::NetError;
-pub use kvm::{KvmArgs, Netdev, Nic, Place};
-pub use port::{Forward, HostAccess, Net, Port, Wired};
-pub use registry::{Passed, Registry, RegistryError};
+pub use kvm::{KvmArgs, Netdev, Nic, QemuNetns};
+pub use port::{Forward, HostAccess, Net, Port, PortConfig};
+pub use registry::{Registry, RegistryError, SkippedBackends};
 pub use settings::{Settings, configure, merge};

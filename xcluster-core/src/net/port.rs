@@ -90,7 +90,7 @@ impl Port {
         self.net.addressing.ipv6(self.net.id, self.node)
     }
 
-    /// The name by which the words for QEMU refer to this port's netdev: `net0`, as net-setup scripts name it.
+    /// The name by which the args for QEMU refer to this port's netdev: `net0`, as net-setup scripts name it.
     pub fn netdev(&self) -> String {
         format!("net{}", self.net.id)
     }
@@ -98,7 +98,7 @@ impl Port {
 
 /// A wired port.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wired {
+pub struct PortConfig {
     /// How QEMU takes it.
     pub kvm: KvmArgs,
     /// How this host reaches the node's TCP ports over it.

@@ -93,8 +93,8 @@ impl Registry {
     /// Moves the first backend that this host can use to the front, and says which it is and why those before it are not.
     /// Nothing moves where none can be used: then the first one says why.
     #[must_use]
-    pub fn usable_first(mut self) -> (Self, Option<Passed>) {
-        let mut passed = Vec::new();
+    pub fn usable_first(mut self) -> (Self, Option<SkippedBackends>) {
+        let mut skipped = Vec::new();
         let mut found = None;
         for (place, backend) in self.backends.iter().enumerate() {
             match backend.usable() {
@@ -102,13 +102,13 @@ impl Registry {
                     found = Some(place);
                     break;
                 }
-                Err(error) => passed.push((backend.name().to_owned(), error)),
+                Err(error) => skipped.push((backend.name().to_owned(), error)),
             }
         }
         let Some(place) = found.filter(|place| *place > 0) else { return (self, None) };
         self.backends[..=place].rotate_right(1);
         let chosen = self.backends[0].name().to_owned();
-        (self, Some(Passed { chosen, passed }))
+        (self, Some(SkippedBackends { chosen, skipped }))
     }
 
     /// The names, in the order of registration.
@@ -119,18 +119,18 @@ impl Registry {
 
 /// A choice among backends that was not the first.
 #[derive(Debug)]
-pub struct Passed {
+pub struct SkippedBackends {
     /// The backend that was chosen.
     pub chosen: String,
     /// Those that would have been preferred, and why they cannot be used.
-    pub passed: Vec<(String, NetError)>,
+    pub skipped: Vec<(String, NetError)>,
 }
 
 /// For people: "backend `user`, since `bridge` cannot be used here: …".
-impl std::fmt::Display for Passed {
+impl std::fmt::Display for SkippedBackends {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let why: Vec<String> =
-            self.passed.iter().map(|(name, error)| format!("`{name}` cannot be used here: {error}")).collect();
+            self.skipped.iter().map(|(name, error)| format!("`{name}` cannot be used here: {error}")).collect();
         write!(f, "backend `{}`, since {}", self.chosen, why.join("; "))
     }
 }

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_with_its_place() {
+    fn every_mistake_is_reported_with_its_place() {
         let wrong = settings(json!({"queues": 1000, "colour": 1, "nets": {"2": {"tag": "x"}}}));
         let problems = configure(&config(), &wrong).unwrap_err();
         let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();

@@ -82,8 +82,8 @@ impl Plan {
         if !node.kernel_args.is_empty() {
             write!(f, ", kernel arguments: {}", node.kernel_args)?;
         }
-        if let Some(words) = self.options.node_qemu_args.get(&node.id) {
-            write!(f, ", words for QEMU: {}", words.join(" "))?;
+        if let Some(args) = self.options.node_qemu_args.get(&node.id) {
+            write!(f, ", args for QEMU: {}", args.join(" "))?;
         }
         writeln!(f)?;
         for nic in &planned.nics {

@@ -33,7 +33,7 @@ pub const SSH_PORT: u16 = 22;
 /// TCP ports that the standard guest listens on on the internal net: telnet and ssh.
 pub const LOGIN_PORTS: [u16; 2] = [TELNET_PORT, SSH_PORT];
 
-/// Ports of node 1 that the shell version forwards for Kubernetes: a web server and the API server.
+/// Ports of node 1 that the original xcluster forwards for Kubernetes: a web server and the API server.
 pub const K8S_PORTS: [u16; 2] = [8080, 6443];
 
 /// What a start will do.

@@ -18,7 +18,7 @@ pub struct NodeBoot {
     /// What differs from the plan. Nets that the cluster does not have yet are made.
     #[serde(default)]
     pub spec: NodeSpec,
-    /// Further words for this QEMU, after those for every QEMU of the cluster, in place of those of an earlier boot.
+    /// Further args for this QEMU, after those for every QEMU of the cluster, in place of those of an earlier boot.
     #[serde(default)]
     pub qemu_args: Option<Vec<String>>,
 }
@@ -50,10 +50,10 @@ impl NodeBoot {
         self
     }
 
-    /// With these words added to the kernel's command line.
+    /// With these args added to the kernel's command line.
     #[must_use]
-    pub fn kernel_args(mut self, words: impl Into<String>) -> Self {
-        self.spec.kernel_args = Some(words.into());
+    pub fn kernel_args(mut self, args: impl Into<String>) -> Self {
+        self.spec.kernel_args = Some(args.into());
         self
     }
 
@@ -64,10 +64,10 @@ impl NodeBoot {
         self
     }
 
-    /// With these further words for its QEMU.
+    /// With these further args for its QEMU.
     #[must_use]
-    pub fn qemu_args(mut self, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.qemu_args = Some(words.into_iter().map(Into::into).collect());
+    pub fn qemu_args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.qemu_args = Some(args.into_iter().map(Into::into).collect());
         self
     }
 }
@@ -90,9 +90,9 @@ impl Plan {
         if boot.spec != NodeSpec::default() {
             topology.node_mut(boot.node).merge(boot.spec.clone());
         }
-        if let Some(words) = &boot.qemu_args {
-            options.node_qemu_args.insert(boot.node, words.clone());
-            options.node_qemu_args.retain(|_, words| !words.is_empty());
+        if let Some(args) = &boot.qemu_args {
+            options.node_qemu_args.insert(boot.node, args.clone());
+            options.node_qemu_args.retain(|_, args| !args.is_empty());
         }
         let mut plan = Self::new(self.name.clone(), &topology, options, backends)?;
         let gone = self.nets.iter().filter(|old| plan.net(old.net.id).is_none()).cloned();

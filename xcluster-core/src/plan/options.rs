@@ -30,9 +30,9 @@ pub struct Options {
     pub accel: Accel,
     /// QEMU's machine type; `pc` by default.
     pub machine: String,
-    /// Further words for every QEMU.
+    /// Further args for every QEMU.
     pub qemu_args: Vec<String>,
-    /// Further words for the QEMUs of single nodes, after those for every QEMU.
+    /// Further args for the QEMUs of single nodes, after those for every QEMU.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub node_qemu_args: BTreeMap<NodeId, Vec<String>>,
     /// Whether the nodes let everybody in by telnet and ssh on the internal net. Off means that neither is started.
@@ -73,8 +73,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The further words for a node's QEMU.
-    pub(crate) fn words_of(&self, node: NodeId) -> Vec<String> {
+    /// The further args for a node's QEMU.
+    pub(crate) fn qemu_args_of(&self, node: NodeId) -> Vec<String> {
         let own = self.node_qemu_args.get(&node);
         self.qemu_args.iter().chain(own.into_iter().flatten()).cloned().collect()
     }

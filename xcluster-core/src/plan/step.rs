@@ -22,7 +22,7 @@ pub enum Step {
     Uplink,
     /// Find or build the guest, and find out how processors are virtualised here.
     Guest,
-    /// Ask a backend whether this host can carry its nets, and claim the numbers that are shared.
+    /// Ask a backend whether this host can carry its nets, and lock the numbers that are shared.
     Preflight {
         /// The backend.
         backend: String,

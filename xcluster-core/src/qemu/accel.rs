@@ -17,9 +17,9 @@ use tokio::time::timeout;
 use super::command::{Accelerator, Boot, CONSOLE, Initramfs, MONITOR, Machine};
 use super::process::{Launch, Process, describe};
 use super::version::Qemu;
-use crate::host::Claim;
+use crate::host::HostLock;
 use crate::host::PrivateDir;
-use crate::net::Place;
+use crate::net::QemuNetns;
 use crate::plan::Accel;
 
 /// How long a guest on KVM may take to its first process. On hardware it is half a second.
@@ -37,14 +37,14 @@ const DEADLINE_TCG: Duration = Duration::from_secs(120);
 /// How processors are virtualised here, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Verdict {
+pub struct AccelChoice {
     /// The answer.
     pub accelerator: Accelerator,
     /// What is in the way of KVM, if it is not used though it was not refused.
     pub obstacle: Option<String>,
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for AccelChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.accelerator, &self.obstacle) {
             (Accelerator::Kvm, _) => f.write_str("processors: KVM"),
@@ -77,13 +77,13 @@ pub async fn choose(
     qemu: &Qemu,
     wanted: Accel,
     sample: impl AsyncFnOnce() -> Option<Sample>,
-) -> Result<Verdict, AccelError> {
-    let emulated = |obstacle| Verdict { accelerator: Accelerator::Tcg, obstacle };
+) -> Result<AccelChoice, AccelError> {
+    let emulated = |obstacle| AccelChoice { accelerator: Accelerator::Tcg, obstacle };
     if wanted == Accel::Tcg {
         return Ok(emulated(None));
     }
     match (obstacle(qemu, sample).await, wanted) {
-        (None, _) => Ok(Verdict { accelerator: Accelerator::Kvm, obstacle: None }),
+        (None, _) => Ok(AccelChoice { accelerator: Accelerator::Kvm, obstacle: None }),
         (Some(why), Accel::Kvm) => Err(AccelError(why)),
         (Some(why), _) => Ok(emulated(Some(why))),
     }
@@ -120,7 +120,7 @@ async fn obstacle(qemu: &Qemu, sample: impl AsyncFnOnce() -> Option<Sample>) -> 
     }
     // Only one process tries; the others find its verdict.
     let what = format!("kvm-probe/{}", nix::unistd::Uid::effective());
-    let _turn = match Claim::take_one_of(&what, 1, 3 * SIGN_OF_LIFE).await {
+    let _turn = match HostLock::take_one_of(&what, 1, 3 * SIGN_OF_LIFE).await {
         Ok(turn) => turn,
         // Nothing is known, and a guest on a broken KVM hangs.
         Err(error) => return Some(format!("KVM cannot be tried: {error}")),
@@ -133,9 +133,9 @@ async fn obstacle(qemu: &Qemu, sample: impl AsyncFnOnce() -> Option<Sample>) -> 
     };
     let obstacle = match run(qemu, sample).await {
         Ok(()) => None,
-        Err(Trouble::Guest(why)) => Some(why),
+        Err(ProbeFailure::Guest(why)) => Some(why),
         // This says nothing of KVM, so the next one may try again.
-        Err(Trouble::Trial(error)) => return Some(format!("a guest cannot be tried on KVM: {error}")),
+        Err(ProbeFailure::Trial(error)) => return Some(format!("a guest cannot be tried on KVM: {error}")),
     };
     if let Some(memory) = &memory
         && let Err(error) = remember(memory, &key, obstacle.as_ref())
@@ -146,7 +146,7 @@ async fn obstacle(qemu: &Qemu, sample: impl AsyncFnOnce() -> Option<Sample>) -> 
 }
 
 /// Why a guest did not come up on KVM.
-enum Trouble {
+enum ProbeFailure {
     /// What it did instead.
     Guest(String),
     /// It was not even started.
@@ -154,8 +154,8 @@ enum Trouble {
 }
 
 /// Runs a guest on KVM to its first process.
-async fn run(qemu: &Qemu, sample: Sample) -> Result<(), Trouble> {
-    let failed = Trouble::Trial;
+async fn run(qemu: &Qemu, sample: Sample) -> Result<(), ProbeFailure> {
+    let failed = ProbeFailure::Trial;
     let (console, console_end) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
     let (_monitor, monitor_end) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
     console.set_nonblocking(true).map_err(failed)?;
@@ -177,18 +177,18 @@ async fn run(qemu: &Qemu, sample: Sample) -> Result<(), Trouble> {
     };
     let ends = [(CONSOLE, console_end), (MONITOR, monitor_end)];
     let descriptors: BTreeMap<_, _> = ends.into_iter().map(|(name, end)| (name.to_owned(), end.into())).collect();
-    let launch = Launch { program: qemu.path.clone(), words: machine.words(), descriptors, place: Place::Here };
+    let launch = Launch { program: qemu.path.clone(), args: machine.args(), descriptors, place: QemuNetns::Here };
     let mut process = Process::start(launch).map_err(failed)?;
     let stderr = process.stderr();
     let outcome = tokio::select! {
         seen = timeout(SIGN_OF_LIFE, sign_of_life(console)) => match seen {
             Ok(()) => Ok(()),
             Err(_) => {
-                Err(Trouble::Guest(format!("a guest on KVM does not come up within {} s", SIGN_OF_LIFE.as_secs())))
+                Err(ProbeFailure::Guest(format!("a guest on KVM does not come up within {} s", SIGN_OF_LIFE.as_secs())))
             }
         },
         ended = process.wait() => Err(match ended {
-            Ok(status) => Trouble::Guest(format!("with KVM QEMU {}: {}", describe(status), first_line(&stderr.text()))),
+            Ok(status) => ProbeFailure::Guest(format!("with KVM QEMU {}: {}", describe(status), first_line(&stderr.text()))),
             Err(error) => failed(error),
         }),
     };
@@ -270,8 +270,8 @@ mod tests {
         let sample = Sample { kernel: PathBuf::from("/no/kernel"), initramfs: None };
         match LocalSet::new().run_until(run(&qemu, sample)).await {
             Ok(()) => None,
-            Err(Trouble::Guest(why)) => Some(why),
-            Err(Trouble::Trial(error)) => panic!("{error}"),
+            Err(ProbeFailure::Guest(why)) => Some(why),
+            Err(ProbeFailure::Trial(error)) => panic!("{error}"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! QEMU's command line for one node. Pure, and the only place that spells QEMU's options, but for the network words that
+//! QEMU's command line for one node. Pure, and the only place that spells QEMU's options, but for the network args that
 //! backends answer with.
 
 use std::path::PathBuf;
@@ -34,9 +34,9 @@ pub struct Machine {
     pub boot: Boot,
     /// The name of the virtio port of the guest's agent, if it has one.
     pub agent: Option<&'static str>,
-    /// The words of its NICs, in order: eth0 first.
+    /// The args of its NICs, in order: eth0 first.
     pub nics: Vec<KvmArgs>,
-    /// Further words, at the end, where they win over ours.
+    /// Further args, at the end, where they win over ours.
     pub extra: Vec<String>,
 }
 
@@ -88,70 +88,70 @@ pub enum Initramfs {
 }
 
 impl Machine {
-    /// The words after QEMU's name. Descriptors stand in them as `@name@`.
-    pub fn words(&self) -> Vec<String> {
-        let mut words = Words::default();
-        words.option("-name", format!("{},debug-threads=on", self.name));
-        words.option("-machine", &self.machine);
+    /// The args after QEMU's name. Descriptors stand in them as `@name@`.
+    pub fn args(&self) -> Vec<String> {
+        let mut args = Args::default();
+        args.option("-name", format!("{},debug-threads=on", self.name));
+        args.option("-machine", &self.machine);
         match self.accel {
-            Accelerator::Kvm => words.option("-accel", "kvm").option("-cpu", "host"),
+            Accelerator::Kvm => args.option("-accel", "kvm").option("-cpu", "host"),
             // One thread for all processors: with one each, a processor that changes the map of memory (a PCI device's
             // registers, as at every boot) makes another one read from the wrong device, or QEMU crash (seen with 7.2).
-            Accelerator::Tcg => words.option("-accel", "tcg,thread=single").option("-cpu", "max"),
+            Accelerator::Tcg => args.option("-accel", "tcg,thread=single").option("-cpu", "max"),
         };
-        words.option("-m", self.memory.to_string());
-        words.option("-smp", self.cpus.to_string());
+        args.option("-m", self.memory.to_string());
+        args.option("-smp", self.cpus.to_string());
         // Nothing that was not asked for: no VGA, no floppy, no NIC of QEMU's own choice, no configuration of the host.
-        words.flag("-nodefaults").flag("-no-user-config").option("-display", "none");
+        args.flag("-nodefaults").flag("-no-user-config").option("-display", "none");
         // A guest that reboots has ended: tests want to see that, not a fresh start.
-        words.flag("-no-reboot");
-        self.boot(&mut words);
-        channel(&mut words, MONITOR).option("-mon", format!("chardev={MONITOR},mode=control"));
-        channel(&mut words, CONSOLE).option("-serial", format!("chardev:{CONSOLE}"));
+        args.flag("-no-reboot");
+        self.boot(&mut args);
+        channel(&mut args, MONITOR).option("-mon", format!("chardev={MONITOR},mode=control"));
+        channel(&mut args, CONSOLE).option("-serial", format!("chardev:{CONSOLE}"));
         // Entropy at once: an ssh server waits for it.
-        words.option("-device", "virtio-rng-pci");
+        args.option("-device", "virtio-rng-pci");
         if let Some(port) = self.agent {
-            words.option("-device", "virtio-serial-pci,max_ports=2");
-            channel(&mut words, AGENT).option("-device", format!("virtserialport,chardev={AGENT},name={port}"));
+            args.option("-device", "virtio-serial-pci,max_ports=2");
+            channel(&mut args, AGENT).option("-device", format!("virtserialport,chardev={AGENT},name={port}"));
         }
         for nic in &self.nics {
-            words.0.extend(nic.words().iter().cloned());
+            args.0.extend(nic.args().iter().cloned());
         }
-        words.0.extend(self.extra.iter().cloned());
-        words.0
+        args.0.extend(self.extra.iter().cloned());
+        args.0
     }
 
-    fn boot(&self, words: &mut Words) {
+    fn boot(&self, args: &mut Args) {
         match &self.boot {
             Boot::Kernel { kernel, initramfs, cmdline } => {
-                words.option("-kernel", kernel.display().to_string());
+                args.option("-kernel", kernel.display().to_string());
                 match initramfs {
-                    Some(Initramfs::Path(path)) => words.option("-initrd", path.display().to_string()),
-                    Some(Initramfs::Descriptor) => words.option("-initrd", format!("/proc/self/fd/@{INITRAMFS}@")),
-                    None => words,
+                    Some(Initramfs::Path(path)) => args.option("-initrd", path.display().to_string()),
+                    Some(Initramfs::Descriptor) => args.option("-initrd", format!("/proc/self/fd/@{INITRAMFS}@")),
+                    None => args,
                 }
                 .option("-append", cmdline);
             }
             Boot::Disk { image } => {
                 // QEMU writes to an overlay of its own that it unlinks as soon as it is open.
                 let file = image.display().to_string().replace(',', ",,");
-                words.option("-drive", format!("file={file},if=virtio,snapshot=on,cache=unsafe"));
+                args.option("-drive", format!("file={file},if=virtio,snapshot=on,cache=unsafe"));
             }
         }
     }
 }
 
 /// A character device on a descriptor that only the owner has the other end of: there is no path to attack or to leak.
-fn channel<'a>(words: &'a mut Words, name: &str) -> &'a mut Words {
-    words.option("-chardev", format!("socket,id={name},fd=@{name}@"))
+fn channel<'a>(args: &'a mut Args, name: &str) -> &'a mut Args {
+    args.option("-chardev", format!("socket,id={name},fd=@{name}@"))
 }
 
 #[derive(Debug, Default)]
-struct Words(Vec<String>);
+struct Args(Vec<String>);
 
-impl Words {
-    fn flag(&mut self, word: &str) -> &mut Self {
-        self.0.push(word.to_owned());
+impl Args {
+    fn flag(&mut self, arg: &str) -> &mut Self {
+        self.0.push(arg.to_owned());
         self
     }
 
@@ -163,9 +163,9 @@ impl Words {
 }
 
 /// Replaces `@name@` by what the descriptor of that name is numbered. Other text between `@` signs is left alone.
-pub fn number_descriptors<'a>(word: &str, numbers: impl IntoIterator<Item = (&'a str, i32)>) -> String {
-    let named = |word: String, (name, number): (&str, i32)| word.replace(&format!("@{name}@"), &number.to_string());
-    numbers.into_iter().fold(word.to_owned(), named)
+pub fn number_descriptors<'a>(arg: &str, numbers: impl IntoIterator<Item = (&'a str, i32)>) -> String {
+    let named = |arg: String, (name, number): (&str, i32)| arg.replace(&format!("@{name}@"), &number.to_string());
+    numbers.into_iter().fold(arg.to_owned(), named)
 }
 
 #[cfg(test)]
@@ -190,20 +190,20 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_is_booted_with_these_words() {
+    fn a_kernel_is_booted_with_these_args() {
         let boot = Boot::Kernel {
             kernel: "/k/vmlinuz".into(),
             initramfs: Some(Initramfs::Descriptor),
             cmdline: "console=ttyS0".to_owned(),
         };
-        insta::assert_snapshot!(machine(boot).words().join("\n"));
+        insta::assert_snapshot!(machine(boot).args().join("\n"));
     }
 
     #[test]
-    fn a_disk_is_booted_with_these_words() {
-        let words =
+    fn a_disk_is_booted_with_these_args() {
+        let args =
             Machine { accel: Accelerator::Kvm, agent: None, ..machine(Boot::Disk { image: "/i,1.qcow2".into() }) };
-        insta::assert_snapshot!(words.words().join("\n"));
+        insta::assert_snapshot!(args.args().join("\n"));
     }
 
     #[test]

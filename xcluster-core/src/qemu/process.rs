@@ -19,8 +19,8 @@ use tokio::time::timeout;
 
 use super::command::number_descriptors;
 use crate::host::end_with_thread;
-use crate::host::namespace::Inside;
-use crate::net::{KvmArgs, Place};
+use crate::host::namespace::NamespaceEntry;
+use crate::net::{KvmArgs, QemuNetns};
 
 /// How much of the end of QEMU's standard error is kept, in bytes: its messages are short, and the last ones matter.
 const STDERR_TAIL: usize = 8 * 1024;
@@ -33,12 +33,12 @@ const DRAIN: Duration = Duration::from_secs(1);
 pub struct Launch {
     /// The program.
     pub program: PathBuf,
-    /// Its words, with descriptors as `@name@`.
-    pub words: Vec<String>,
+    /// Its args, with descriptors as `@name@`.
+    pub args: Vec<String>,
     /// The descriptors, by name.
     pub descriptors: BTreeMap<String, OwnedFd>,
     /// The network namespace that it must run in.
-    pub place: Place,
+    pub place: QemuNetns,
 }
 
 /// A QEMU that runs. Dropping it kills it.
@@ -59,10 +59,10 @@ impl Process {
     pub fn start(launch: Launch) -> io::Result<Self> {
         // Named descriptors get the numbers after standard error, in the order of their names.
         let numbers: Vec<(&str, i32)> = launch.descriptors.keys().map(String::as_str).zip(3..).collect();
-        let words: Vec<String> =
-            launch.words.iter().map(|word| number_descriptors(word, numbers.iter().copied())).collect();
+        let args: Vec<String> =
+            launch.args.iter().map(|arg| number_descriptors(arg, numbers.iter().copied())).collect();
         let mut command = std::process::Command::new(&launch.program);
-        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         go_to(&mut command, &launch.place)?;
         // After a user namespace was entered, which makes a process forget its death signal.
         end_with_thread(&mut command);
@@ -124,18 +124,18 @@ impl Stderr {
 }
 
 /// Where a QEMU with all of these NICs runs.
-pub fn place_of<'a>(nics: impl IntoIterator<Item = &'a KvmArgs>) -> Place {
-    let elsewhere = nics.into_iter().map(KvmArgs::place).find(|place| **place != Place::Here);
+pub fn qemu_netns_of<'a>(nics: impl IntoIterator<Item = &'a KvmArgs>) -> QemuNetns {
+    let elsewhere = nics.into_iter().map(KvmArgs::qemu_netns).find(|place| **place != QemuNetns::Here);
     elsewhere.cloned().unwrap_or_default()
 }
 
 /// Has QEMU enter a network namespace.
-fn go_to(command: &mut std::process::Command, place: &Place) -> io::Result<()> {
+fn go_to(command: &mut std::process::Command, place: &QemuNetns) -> io::Result<()> {
     match place {
-        Place::Here => {}
+        QemuNetns::Here => {}
         // Whoever may enter it has no need of another user namespace.
-        Place::File(netns) => Inside::new(None, std::fs::File::open(netns)?.into()).enter(command),
-        Place::Inside(inside) => inside.try_clone()?.enter(command),
+        QemuNetns::File(netns) => NamespaceEntry::new(None, std::fs::File::open(netns)?.into()).enter(command),
+        QemuNetns::Inside(inside) => inside.try_clone()?.enter(command),
     }
     Ok(())
 }

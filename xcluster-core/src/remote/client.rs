@@ -16,7 +16,7 @@ use crate::cluster::{ClusterStatus, Error, Event};
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
 use crate::host::folder::{self, LostOwner, Survey};
-use crate::host::namespace::Inside;
+use crate::host::namespace::NamespaceEntry;
 use crate::name::{ClusterName, NodeId};
 use crate::plan::Plan;
 
@@ -168,7 +168,7 @@ impl Remote {
     ///
     /// # Errors
     /// The start has not come to it yet, or the owner does not answer.
-    pub async fn inside(&self) -> Result<Option<Inside>, Error> {
+    pub async fn inside(&self) -> Result<Option<NamespaceEntry>, Error> {
         let asked = async {
             let (stream, way) = self.ask::<Way>(Verb::Namespace).await?;
             descriptors::take_inside(&stream, way).await.map_err(|error| self.unreachable(error))

@@ -11,8 +11,8 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::frame::{self, Frame, Reader};
 use crate::cluster::{ErrorKind, Refusal};
-use crate::guest::agent::wire::{Stream, WINDOW, cost};
-use crate::guest::exec::lane::{Lane, Order, Orders, Report};
+use crate::guest::agent::protocol::{Stream, WINDOW, cost};
+use crate::guest::exec::command_stream::{CommandStream, Report, RequestSender, StreamRequest};
 use crate::guest::exec::{Command, Event, ExecError, Execution, StdinWriter};
 
 /// The owner's end: passes on what happens until the command has ended or nobody follows it any more. Who does not read what
@@ -94,12 +94,12 @@ pub(super) fn follow(stream: UnixStream, command: &Command) -> Execution {
         // The last order was given: with the reader, the stream is closed, which the owner takes for the end.
         reading.abort();
     });
-    let orders = Orders::new(move |given| match given {
+    let orders = RequestSender::new(move |given| match given {
         // At once, and not behind input that the owner only takes once it is rid of output.
-        Order::Consumed(count) => window.add_permits(count as usize),
+        StreamRequest::Consumed(count) => window.add_permits(count as usize),
         given => drop(order.send(given)),
     });
-    Execution::new(Lane::new(orders, reported, Some(credits)), command)
+    Execution::new(CommandStream::new(orders, reported, Some(credits)), command)
 }
 
 async fn read(
@@ -145,14 +145,14 @@ async fn data(stream: Stream, bytes: Vec<u8>, window: &Semaphore) -> Result<Repo
 }
 
 /// Passes orders on until the last one.
-async fn write(mut writer: OwnedWriteHalf, mut orders: mpsc::UnboundedReceiver<Order>) {
+async fn write(mut writer: OwnedWriteHalf, mut orders: mpsc::UnboundedReceiver<StreamRequest>) {
     while let Some(order) = orders.recv().await {
         let frame = match order {
-            Order::Data(bytes) => Frame::Stdin(bytes),
-            Order::Eof { .. } => Frame::Eof,
-            Order::Signal(number) => Frame::Signal(number),
-            Order::Consumed(_) => continue,
-            Order::Cancel => return,
+            StreamRequest::Data(bytes) => Frame::Stdin(bytes),
+            StreamRequest::Eof { .. } => Frame::Eof,
+            StreamRequest::Signal(number) => Frame::Signal(number),
+            StreamRequest::Consumed(_) => continue,
+            StreamRequest::Cancel => return,
         };
         // The owner hangs up as soon as the command has ended. What it said until then is still to be read.
         let _ = frame::write(&mut writer, frame).await;
@@ -176,7 +176,7 @@ fn refused(refusal: Refusal) -> ExecError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::agent::wire::CHUNK;
+    use crate::guest::agent::protocol::CHUNK;
     use crate::guest::exec::Status;
 
     #[tokio::test]
@@ -184,8 +184,8 @@ mod tests {
         let (asker, owner) = UnixStream::pair().unwrap();
         let (reports, reported) = mpsc::unbounded_channel();
         let (order, mut orders) = mpsc::unbounded_channel();
-        let orders_of = Orders::new(move |given| drop(order.send(given)));
-        let execution = Execution::new(Lane::new(orders_of, reported, None), &Command::shell("yes"));
+        let orders_of = RequestSender::new(move |given| drop(order.send(given)));
+        let execution = Execution::new(CommandStream::new(orders_of, reported, None), &Command::shell("yes"));
         // More than any socket holds.
         for _ in 0..1000 {
             reports.send(Ok(Report::Data(Stream::Stdout, vec![b'y'; CHUNK]))).unwrap();
@@ -194,7 +194,7 @@ mod tests {
         asker.readable().await.unwrap();
         let (_unread, mut writer) = asker.into_split();
         frame::write(&mut writer, Frame::Signal(2)).await.unwrap();
-        while !matches!(orders.recv().await, Some(Order::Signal(2))) {}
+        while !matches!(orders.recv().await, Some(StreamRequest::Signal(2))) {}
         served.abort();
     }
 

@@ -34,10 +34,10 @@ impl Remote {
     /// # Errors
     /// The node runs, or cannot be as asked, or its backend failed; then nothing is wired.
     pub async fn wire_by_name(&self, node: NodeId, net: NetId) -> Result<WiredByName, Error> {
-        self.ask(Verb::Wire { node, net }).await.map(|(_, wired)| wired)
+        self.ask(Verb::Wire { node, net }).await.map(|(_, port_config)| port_config)
     }
 
-    /// Undoes the wiring of a NIC, if there is one.
+    /// Undoes the setup of a port, if there is one.
     ///
     /// # Errors
     /// The node runs, or something could not be removed.

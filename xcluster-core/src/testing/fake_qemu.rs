@@ -13,8 +13,8 @@ use crate::name::NodeId;
 
 /// The file that says how a node's QEMU behaves; before the point is the node's name.
 const BEHAVIOUR: &str = "behaviour";
-/// The file with the words that a node's QEMU was started with, one on a line.
-const WORDS: &str = "words";
+/// The file with the args that a node's QEMU was started with, one on a line.
+const ARGS: &str = "args";
 /// The file with a byte for each start of a node's QEMU.
 const STARTS: &str = "starts";
 
@@ -84,9 +84,9 @@ impl FakeQemu {
         std::fs::write(file(self.folder.path(), &node.to_string(), BEHAVIOUR), serde_json::to_vec(behaviour)?)
     }
 
-    /// The words that this node's QEMU was last started with; none if it was not.
-    pub fn words(&self, node: NodeId) -> Option<Vec<String>> {
-        let text = std::fs::read_to_string(file(self.folder.path(), &node.to_string(), WORDS)).ok()?;
+    /// The args that this node's QEMU was last started with; none if it was not.
+    pub fn args(&self, node: NodeId) -> Option<Vec<String>> {
+        let text = std::fs::read_to_string(file(self.folder.path(), &node.to_string(), ARGS)).ok()?;
         Some(text.lines().map(str::to_owned).collect())
     }
 
@@ -103,11 +103,11 @@ pub fn behaviour(folder: &Path, name: &str) -> Behaviour {
     text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
-/// For the program itself: remembers the words that it was started with, and that it was started.
+/// For the program itself: remembers the args that it was started with, and that it was started.
 #[doc(hidden)]
-pub fn record(folder: &Path, name: &str, words: &[String]) -> io::Result<()> {
+pub fn record(folder: &Path, name: &str, args: &[String]) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).open(file(folder, name, STARTS))?.write_all(b".")?;
-    std::fs::write(file(folder, name, WORDS), words.join("\n"))
+    std::fs::write(file(folder, name, ARGS), args.join("\n"))
 }
 
 /// For the program itself: how often the QEMU of this name was started, this time included.
@@ -122,6 +122,6 @@ pub fn agent_program() -> &'static [u8] {
     crate::guest::agent::BINARY
 }
 
-fn file(folder: &Path, whose: &str, what: &str) -> PathBuf {
-    folder.join(format!("{whose}.{what}"))
+fn file(folder: &Path, userns_owner: &str, what: &str) -> PathBuf {
+    folder.join(format!("{userns_owner}.{what}"))
 }

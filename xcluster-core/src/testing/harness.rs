@@ -4,11 +4,11 @@
 //! For a test target with `harness = false`:
 //!
 //! ```no_run
-//! use xcluster_core::testing::{Failed, ensure};
+//! use xcluster_core::testing::{TestFailure, ensure};
 //!
 //! xcluster_core::harness![one_and_one_is_two];
 //!
-//! async fn one_and_one_is_two() -> Result<(), Failed> {
+//! async fn one_and_one_is_two() -> Result<(), TestFailure> {
 //!     ensure(1 + 1 == 2, || "it is not".to_owned())
 //! }
 //! ```
@@ -24,7 +24,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Trial};
 use tokio::task::LocalSet;
 
-use super::{Failed, netns};
+use super::{TestFailure, netns};
 
 /// A `main` for tests that are functions of a test target: [`testing::harness`](crate::testing::harness).
 #[macro_export]
@@ -44,7 +44,7 @@ const DEADLINE: Duration = Duration::from_secs(180);
 /// A test with a name.
 pub struct Test {
     name: String,
-    run: Box<dyn FnOnce() -> Result<(), Failed> + Send>,
+    run: Box<dyn FnOnce() -> Result<(), TestFailure> + Send>,
 }
 
 impl fmt::Debug for Test {
@@ -56,7 +56,7 @@ impl fmt::Debug for Test {
 /// A test that is done when the future is.
 pub fn test<F>(name: impl Into<String>, test: impl FnOnce() -> F + Send + 'static) -> Test
 where
-    F: Future<Output = Result<(), Failed>>,
+    F: Future<Output = Result<(), TestFailure>>,
 {
     Test { name: name.into(), run: Box::new(move || run(test)) }
 }
@@ -88,9 +88,9 @@ fn note(text: &str) {
     eprintln!("{text}");
 }
 
-fn run<F: Future<Output = Result<(), Failed>>>(test: impl FnOnce() -> F) -> Result<(), Failed> {
-    netns::enter_fresh().map_err(|error| Failed::from(error).during("cannot enter a network namespace"))?;
+fn run<F: Future<Output = Result<(), TestFailure>>>(test: impl FnOnce() -> F) -> Result<(), TestFailure> {
+    netns::enter_fresh().map_err(|error| TestFailure::from(error).during("cannot enter a network namespace"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let late = |_| Failed::new(format!("it took longer than {} s", DEADLINE.as_secs()));
+    let late = |_| TestFailure::new(format!("it took longer than {} s", DEADLINE.as_secs()));
     LocalSet::new().block_on(&runtime, async { tokio::time::timeout(DEADLINE, test()).await.map_err(late)? })
 }

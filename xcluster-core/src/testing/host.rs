@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::host::Namespace;
 use crate::net::HostAccess;
-use crate::testing::Failed;
+use crate::testing::TestFailure;
 
 /// How many connections of a node may wait to be served.
 const BACKLOG: u32 = 16;
@@ -31,8 +31,8 @@ impl Host<'_> {
         access: &HostAccess,
         port: u16,
         question: Vec<u8>,
-        patience: Duration,
-    ) -> Result<Vec<u8>, Failed> {
+        deadline: Duration,
+    ) -> Result<Vec<u8>, TestFailure> {
         let asked = async {
             let (mut read, mut write) = self.connect(access, port).await?.into_split();
             let send = async {
@@ -43,18 +43,18 @@ impl Host<'_> {
             tokio::try_join!(send, read.read_to_end(&mut answer))?;
             Ok(answer)
         };
-        timeout(patience, asked).await.map_err(|_| Failed::new("no complete answer in time"))?
+        timeout(deadline, asked).await.map_err(|_| TestFailure::new("no complete answer in time"))?
     }
 
-    async fn connect(&self, access: &HostAccess, port: u16) -> Result<TcpStream, Failed> {
+    async fn connect(&self, access: &HostAccess, port: u16) -> Result<TcpStream, TestFailure> {
         match (access.tcp(port), access.tcp_inside(port), self.namespace) {
             (Some(at), _, _) => Ok(TcpStream::connect(at).await?),
             (None, Some(at), Some(namespace)) => Ok(namespace.connect(at).await?),
-            _ => Err(Failed::new(format!("port {port} has no address"))),
+            _ => Err(TestFailure::new(format!("port {port} has no address"))),
         }
     }
 
-    fn listen(&self) -> Result<(TcpListener, UdpSocket), Failed> {
+    fn listen(&self) -> Result<(TcpListener, UdpSocket), TestFailure> {
         let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
         let socket = |kind: i32| match self.namespace {
             Some(namespace) => namespace.socket(libc::AF_INET6, kind | libc::SOCK_NONBLOCK, 0),
@@ -76,7 +76,7 @@ pub(super) struct HostEcho {
 }
 
 impl HostEcho {
-    pub(super) fn start(host: Host<'_>) -> Result<Self, Failed> {
+    pub(super) fn start(host: Host<'_>) -> Result<Self, TestFailure> {
         let (tcp, udp) = host.listen()?;
         let ports = (tcp.local_addr()?.port(), udp.local_addr()?.port());
         let serve_tcp = async move {

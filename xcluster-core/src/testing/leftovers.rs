@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::host::Namespace;
 
-use super::{Failed, ensure, netns};
+use super::{TestFailure, ensure, netns};
 
 /// How long what is only on its way out may be seen, and how soon it is looked at again.
 const MOMENT: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Processes that descend from this one, links, and the names that clusters claim. In a network namespace of the
+    /// Processes that descend from this one, links, and the names that clusters lock. In a network namespace of the
     /// calling thread's own it is the processes in there instead, and also every port that is listened on.
     pub fn new() -> Self {
         Self::default()
@@ -46,7 +46,7 @@ impl Watch {
         self
     }
 
-    /// Also the links and the claims of this network namespace. It is kept for as long as it is watched.
+    /// Also the links and the host locks of this network namespace. It is kept for as long as it is watched.
     #[must_use]
     pub fn namespace(mut self, namespace: Arc<Namespace>) -> Self {
         self.namespaces.push(namespace);
@@ -76,7 +76,7 @@ impl Watch {
     ///
     /// # Errors
     /// What came and what went, in words.
-    pub fn is_as(&self, before: &Snapshot) -> Result<(), Failed> {
+    pub fn is_as(&self, before: &Snapshot) -> Result<(), TestFailure> {
         let late = Instant::now() + MOMENT;
         loop {
             match self.look().same_as(before) {
@@ -111,7 +111,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// What came and what went, in words.
-    pub fn same_as(&self, before: &Self) -> Result<(), Failed> {
+    pub fn same_as(&self, before: &Self) -> Result<(), TestFailure> {
         let new = self.0.difference(&before.0).map(|thing| format!("{thing} is new"));
         let gone = before.0.difference(&self.0).map(|thing| format!("{thing} is gone"));
         let differences: Vec<String> = new.chain(gone).collect();
@@ -170,11 +170,11 @@ fn proc_net_inside(namespace: &Namespace, table: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&command.output()?.stdout).into_owned())
 }
 
-/// Links, and the names that clusters claim, in the kernel's tables of them.
+/// Links, and the names that clusters lock, in the kernel's tables of them.
 fn named(links: &str, sockets: &str) -> impl Iterator<Item = String> + use<> {
     let links = column(links, 0).filter_map(|c| Some(format!("link {}", c.strip_suffix(':')?)));
-    let claims = column(sockets, 7).filter(|c| c.starts_with("@xcluster/")).map(|c| format!("claim {c}"));
-    links.chain(claims).collect::<Vec<_>>().into_iter()
+    let host_locks = column(sockets, 7).filter(|c| c.starts_with("@xcluster/")).map(|c| format!("host lock {c}"));
+    links.chain(host_locks).collect::<Vec<_>>().into_iter()
 }
 
 fn column(table: &str, index: usize) -> impl Iterator<Item = &str> {

@@ -1,4 +1,4 @@
-//! A QEMU for the suites: no guest in it, but the network words of a backend and a monitor. Knows nothing of clusters.
+//! A QEMU for the suites: no guest in it, but the network args of a backend and a monitor. Knows nothing of clusters.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -9,13 +9,13 @@ use serde_json::{Map, Value, json};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::Failed;
+use super::TestFailure;
 use crate::net::KvmArgs;
-use crate::qemu::process::{Launch, Process, find_program, place_of};
+use crate::qemu::process::{Launch, Process, find_program, qemu_netns_of};
 use crate::qemu::qmp::Qmp;
 
 const PROGRAM: &str = "qemu-system-x86_64";
-/// The words of every machine here.
+/// The args of every machine here.
 const COMMON: &str = "-accel tcg -nodefaults -no-user-config -display none \
                       -chardev socket,id=monitor,fd=@monitor@ -mon chardev=monitor,mode=control";
 /// How long QEMU may take to start, or to say why it does not, on a busy host.
@@ -29,26 +29,27 @@ pub(super) struct Qemu {
 }
 
 impl Qemu {
-    /// Starts it with these network words and waits until it has taken them all, which its monitor's greeting says.
-    /// `machine` are words that come before them, and `descriptors` what the words refer to besides.
+    /// Starts it with these network args and waits until it has taken them all, which its monitor's greeting says.
+    /// `machine` are args that come before them, and `descriptors` what the args refer to besides.
     pub(super) async fn start(
         machine: &[&str],
         nics: &[&KvmArgs],
         mut descriptors: BTreeMap<String, OwnedFd>,
-    ) -> Result<Self, Failed> {
-        let program = find_program(PROGRAM.as_ref()).ok_or_else(|| Failed::new(format!("there is no {PROGRAM}")))?;
+    ) -> Result<Self, TestFailure> {
+        let program =
+            find_program(PROGRAM.as_ref()).ok_or_else(|| TestFailure::new(format!("there is no {PROGRAM}")))?;
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         descriptors.insert("monitor".to_owned(), theirs.into());
-        let mut words: Vec<String> = machine.iter().copied().chain(COMMON.split(' ')).map(str::to_owned).collect();
+        let mut args: Vec<String> = machine.iter().copied().chain(COMMON.split(' ')).map(str::to_owned).collect();
         for nic in nics {
-            words.extend(nic.words().iter().cloned());
+            args.extend(nic.args().iter().cloned());
             for (name, descriptor) in nic.descriptors() {
                 descriptors.insert(name.clone(), descriptor.try_clone()?);
             }
         }
-        let place = place_of(nics.iter().copied());
-        let mut process = Process::start(Launch { program, words, descriptors, place })?;
+        let place = qemu_netns_of(nics.iter().copied());
+        let mut process = Process::start(Launch { program, args, descriptors, place })?;
         match Qmp::connect(UnixStream::from_std(ours)?, PATIENCE).await {
             Ok((monitor, _)) => Ok(Self { process, monitor }),
             Err(error) => Err(why_it_ended(&mut process).await.unwrap_or_else(|| error.into())),
@@ -56,7 +57,7 @@ impl Qemu {
     }
 
     /// Plugs a NIC into it, as one would into a VM that runs.
-    pub(super) async fn plug(&self, nic: &KvmArgs) -> Result<(), Failed> {
+    pub(super) async fn plug(&self, nic: &KvmArgs) -> Result<(), TestFailure> {
         for (name, descriptor) in nic.descriptors() {
             self.monitor.getfd(name, descriptor.try_clone()?).await?;
         }
@@ -76,11 +77,11 @@ impl Qemu {
 
     /// Types a line into the monitor for people, which takes the same words as the command line, and says nothing when
     /// all is well.
-    async fn type_in(&self, line: &str) -> Result<(), Failed> {
+    async fn type_in(&self, line: &str) -> Result<(), TestFailure> {
         let said = self.monitor.execute("human-monitor-command", json!({ "command-line": line })).await?;
         match said.as_str().map(str::trim) {
             Some("") => Ok(()),
-            said => Err(Failed::new(format!("QEMU answers `{}` to `{line}`", said.unwrap_or_default()))),
+            said => Err(TestFailure::new(format!("QEMU answers `{}` to `{line}`", said.unwrap_or_default()))),
         }
     }
 
@@ -108,8 +109,8 @@ fn typed(value: &str) -> Value {
 }
 
 /// What QEMU said last, if it has ended.
-async fn why_it_ended(process: &mut Process) -> Option<Failed> {
+async fn why_it_ended(process: &mut Process) -> Option<TestFailure> {
     let stderr = process.stderr();
     timeout(PATIENCE, process.wait()).await.ok()?.ok()?;
-    Some(Failed::new(format!("QEMU ended: {}", stderr.text())))
+    Some(TestFailure::new(format!("QEMU ended: {}", stderr.text())))
 }

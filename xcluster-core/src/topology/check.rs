@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::model::{Hop, NetKind, Topology, Who};
+use super::model::{Hop, NetKind, NodeSelector, Topology};
 use super::problem::Problems;
 use super::resolve::Node;
 use crate::name::{NetId, NodeId, Role};
@@ -165,7 +165,7 @@ impl Topology {
             if masquerade.nets.contains(&NetId::INTERNAL) {
                 problems.add(format!("{place}.nets"), "traffic is masqueraded towards net 0, not from it");
             }
-            let Who::Node(id) = masquerade.on else { continue };
+            let NodeSelector::Node(id) = masquerade.on else { continue };
             for net in masquerade.nets.iter().filter(|net| exists(nodes, id) && !is_on(nodes, id, **net)) {
                 problems.add(format!("{place}.nets"), format!("{id} is not on net {net}"));
             }
@@ -197,8 +197,8 @@ fn check_mtu(problems: &mut Problems, place: &str, mtu: u16) {
     }
 }
 
-fn check_who(problems: &mut Problems, place: &str, who: Who, nodes: &[Node]) {
-    if let Who::Node(id) = who
+fn check_who(problems: &mut Problems, place: &str, who: NodeSelector, nodes: &[Node]) {
+    if let NodeSelector::Node(id) = who
         && !exists(nodes, id)
     {
         problems.add(place, absent(id, nodes));
@@ -206,15 +206,15 @@ fn check_who(problems: &mut Problems, place: &str, who: Who, nodes: &[Node]) {
 }
 
 /// Hops that name a role find whoever is there; hops that name a node must find it.
-fn check_hop(problems: &mut Problems, place: &str, on: Who, hop: Hop, nodes: &[Node]) {
+fn check_hop(problems: &mut Problems, place: &str, on: NodeSelector, hop: Hop, nodes: &[Node]) {
     let Hop { net, node } = hop;
     check_who(problems, &format!("{place}.node"), node, nodes);
-    for id in [on, node].into_iter().filter_map(|who| if let Who::Node(id) = who { Some(id) } else { None }) {
+    for id in [on, node].into_iter().filter_map(|who| if let NodeSelector::Node(id) = who { Some(id) } else { None }) {
         if exists(nodes, id) && !is_on(nodes, id, net) {
             problems.add(format!("{place}.net"), format!("{id} is not on net {net}"));
         }
     }
-    if on == node && matches!(on, Who::Node(_)) {
+    if on == node && matches!(on, NodeSelector::Node(_)) {
         problems.add(format!("{place}.node"), "a node cannot route over itself");
     }
 }

@@ -1,4 +1,4 @@
-//! The topology as data, with the defaults of the shell version of xcluster. Says nothing of how it is read or judged.
+//! The topology as data, with the defaults of the original xcluster. Says nothing of how it is read or judged.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::name::{NameError, NetId, NodeId, Role};
 
 /// The nets of a cluster and who is on them.
 ///
-/// The default is the shell version's: four nodes on nets 0 and 1, two routers on nets 0, 1 and 2, no testers; nodes
+/// The default is the original xcluster's: four nodes on nets 0 and 1, two routers on nets 0, 1 and 2, no testers; nodes
 /// and testers route over all routers, which masquerade towards the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -45,7 +45,7 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The MTU of Ethernet, and of the shell version.
+    /// The MTU of Ethernet, and of the original xcluster.
     pub const MTU: u16 = 1500;
     /// The smallest MTU: the least that IPv6 works with (RFC 8200).
     pub const MTU_MIN: u16 = 1280;
@@ -57,7 +57,7 @@ impl Topology {
     /// The specification of a role, to be changed.
     pub fn role_mut(&mut self, role: Role) -> &mut RoleSpec {
         match role {
-            Role::Nodes => &mut self.roles.nodes,
+            Role::Workers => &mut self.roles.workers,
             Role::Routers => &mut self.roles.routers,
             Role::Testers => &mut self.roles.testers,
         }
@@ -66,7 +66,7 @@ impl Topology {
     /// The specification of a role.
     pub const fn role(&self, role: Role) -> &RoleSpec {
         match role {
-            Role::Nodes => &self.roles.nodes,
+            Role::Workers => &self.roles.workers,
             Role::Routers => &self.roles.routers,
             Role::Testers => &self.roles.testers,
         }
@@ -81,9 +81,9 @@ impl Topology {
 impl Default for Topology {
     fn default() -> Self {
         let over_routers = |on, net| Route {
-            on: Who::Role(on),
+            on: NodeSelector::Role(on),
             to: Destination::Default,
-            via: vec![Hop { net, node: Who::Role(Role::Routers) }],
+            via: vec![Hop { net, node: NodeSelector::Role(Role::Routers) }],
         };
         Self {
             mtu: Self::MTU,
@@ -92,8 +92,11 @@ impl Default for Topology {
             roles: Roles::default(),
             nodes: BTreeMap::new(),
             backends: BTreeMap::new(),
-            routes: vec![over_routers(Role::Nodes, NetId::CLUSTER), over_routers(Role::Testers, NetId::EXTERNAL)],
-            masquerades: vec![Masquerade { on: Who::Role(Role::Routers), nets: vec![NetId::CLUSTER, NetId::EXTERNAL] }],
+            routes: vec![over_routers(Role::Workers, NetId::CLUSTER), over_routers(Role::Testers, NetId::EXTERNAL)],
+            masquerades: vec![Masquerade {
+                on: NodeSelector::Role(Role::Routers),
+                nets: vec![NetId::CLUSTER, NetId::EXTERNAL],
+            }],
         }
     }
 }
@@ -155,8 +158,9 @@ pub struct NetSpec {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Roles {
-    /// Nodes, 1–200.
-    pub nodes: RoleSpec,
+    /// Workers, 1–200; the key `nodes` means the same.
+    #[serde(alias = "nodes")]
+    pub workers: RoleSpec,
     /// Routers, 201–220.
     pub routers: RoleSpec,
     /// Testers, 221–240.
@@ -165,7 +169,7 @@ pub struct Roles {
 
 /// How many nodes have a role, and what they are like. What is not set is as the role has it by default:
 ///
-/// | | nodes | routers | testers |
+/// | | workers | routers | testers |
 /// |---|---|---|---|
 /// | count | 4 | 2 | 0 |
 /// | nets | 0, 1 | 0, 1, 2 | 0, 2 |
@@ -189,7 +193,7 @@ pub struct RoleSpec {
     /// Virtual processors, 1–255.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpus: Option<u8>,
-    /// Words added to the kernel's command line.
+    /// Args added to the kernel's command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_args: Option<String>,
     /// Whether they forward packets between their nets.
@@ -216,7 +220,7 @@ pub struct NodeSpec {
     /// Virtual processors, 1–255.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpus: Option<u8>,
-    /// Words added to the kernel's command line.
+    /// Args added to the kernel's command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_args: Option<String>,
     /// Whether it forwards packets between its nets.
@@ -255,7 +259,7 @@ fn replace<T>(old: &mut Option<T>, new: Option<T>) {
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Who has the route. Of a role, those have it who share a net with a hop.
-    pub on: Who,
+    pub on: NodeSelector,
     /// Where it leads.
     pub to: Destination,
     /// Over whom.
@@ -269,7 +273,7 @@ pub struct Hop {
     /// The net that the neighbour is reached on.
     pub net: NetId,
     /// The neighbour; of a role, everyone who is on that net.
-    pub node: Who,
+    pub node: NodeSelector,
 }
 
 /// Nets whose traffic leaves a node's eth0 with the node's own address.
@@ -277,21 +281,21 @@ pub struct Hop {
 #[serde(deny_unknown_fields)]
 pub struct Masquerade {
     /// Who masquerades.
-    pub on: Who,
+    pub on: NodeSelector,
     /// The nets whose addresses are hidden.
     pub nets: Vec<NetId>,
 }
 
 /// A role or a single node; in files `"routers"` or `201`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Who {
+pub enum NodeSelector {
     /// Everyone with the role.
     Role(Role),
     /// One node.
     Node(NodeId),
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for NodeSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Role(role) => role.fmt(f),
@@ -300,7 +304,7 @@ impl fmt::Display for Who {
     }
 }
 
-impl FromStr for Who {
+impl FromStr for NodeSelector {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
@@ -389,5 +393,5 @@ macro_rules! word_or_number {
     };
 }
 
-word_or_number!(Who, "`nodes`, `routers`, `testers` or the number of a node");
+word_or_number!(NodeSelector, "`workers`, `routers`, `testers` or the number of a node");
 word_or_number!(Destination, "`default` or the number of a net");

@@ -30,6 +30,7 @@ impl Topology {
         problems.into_result()?;
         let mut places = BTreeMap::new();
         note_places(root.get_ref(), "", &mut places);
+        note_role_alias(&mut places);
         let value = toml::from_str(text).map_err(|error| single(error.message()))?;
         Self::from_value(value).map_err(|mut problems| {
             problems.locate(|place| nearest(&places, place).map(|offset| line_and_column(text, offset)));
@@ -184,6 +185,20 @@ fn note_places(table: &DeTable<'_>, path: &str, places: &mut BTreeMap<String, us
         let path = join(path, key.get_ref());
         places.insert(path.clone(), key.span().start);
         note_value(value.get_ref(), &path, places);
+    }
+}
+
+/// What is judged calls the role `workers`, also where the text says `nodes`.
+fn note_role_alias(places: &mut BTreeMap<String, usize>) {
+    let aliased: Vec<(String, usize)> = places
+        .iter()
+        .filter_map(|(place, offset)| {
+            let rest = place.strip_prefix("role.nodes").filter(|rest| rest.is_empty() || rest.starts_with('.'))?;
+            Some((format!("role.workers{rest}"), *offset))
+        })
+        .collect();
+    for (place, offset) in aliased {
+        places.entry(place).or_insert(offset);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Destination, Hop, NetKind, NodeSpec, RoleSpec, Topology, Who};
+use super::model::{Destination, Hop, NetKind, NodeSelector, NodeSpec, RoleSpec, Topology};
 use crate::name::{NetId, NodeId, Role};
 
 /// A node with everything that its role and its own specification say.
@@ -97,11 +97,11 @@ impl Topology {
         }
     }
 
-    /// A role's specification over the shell version's defaults.
+    /// A role's specification over the original xcluster's defaults.
     pub fn full_role(&self, role: Role) -> RoleSpec {
         let spec = self.role(role).clone();
         let (count, nets): (u8, &[u8]) = match role {
-            Role::Nodes => (4, &[0, 1]),
+            Role::Workers => (4, &[0, 1]),
             Role::Routers => (2, &[0, 1, 2]),
             Role::Testers => (0, &[0, 2]),
         };
@@ -153,10 +153,10 @@ impl Topology {
     }
 }
 
-fn covers(who: Who, id: NodeId) -> bool {
+fn covers(who: NodeSelector, id: NodeId) -> bool {
     match who {
-        Who::Role(role) => id.role() == role,
-        Who::Node(node) => id == node,
+        NodeSelector::Role(role) => id.role() == role,
+        NodeSelector::Node(node) => id == node,
     }
 }
 

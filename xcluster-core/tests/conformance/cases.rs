@@ -1,6 +1,6 @@
 //! The breaches, each with what it fails and why. Runs nothing.
 
-use xcluster_core::testing::conformance::Part;
+use xcluster_core::testing::conformance::ContractCase;
 
 /// The place where the contract is breached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,122 +43,158 @@ pub(crate) enum Place {
 /// A breach of the contract.
 pub(crate) struct Case {
     /// That it is noticed.
-    pub(crate) claim: &'static str,
+    pub(crate) test: &'static str,
     pub(crate) place: Place,
     pub(crate) breach: Breach,
     /// The parts that fail.
-    pub(crate) fails: &'static [Part],
+    pub(crate) fails: &'static [ContractCase],
     /// Words of why the first of them does.
     pub(crate) reason: &'static str,
 }
 
-const fn case(claim: &'static str, breach: Breach, fails: &'static [Part], reason: &'static str) -> Case {
-    Case { claim, place: Place::Own, breach, fails, reason }
+const fn case(test: &'static str, breach: Breach, fails: &'static [ContractCase], reason: &'static str) -> Case {
+    Case { test, place: Place::Own, breach, fails, reason }
 }
 
 pub(crate) const CASES: &[Case] = &[
     case(
         "a_repeated_setup_that_answers_other_words_is_noticed",
         Breach::OtherWords,
-        &[Part::RepeatedSetup],
+        &[ContractCase::RepeatedSetup],
         "vm-001 on net 1: first `-netdev",
     ),
-    case("a_repeated_setup_that_makes_something_new_is_noticed", Breach::Duplicates, &[Part::RepeatedSetup], "is new"),
+    case(
+        "a_repeated_setup_that_makes_something_new_is_noticed",
+        Breach::Duplicates,
+        &[ContractCase::RepeatedSetup],
+        "is new",
+    ),
     case(
         "a_preflight_that_forgets_what_was_before_is_noticed",
         Breach::ForgetsTheFirst,
-        &[Part::AddedPorts],
+        &[ContractCase::AddedPorts],
         "asked again after that: nobody has asked for this port",
     ),
     case(
         "a_teardown_that_fails_on_what_is_absent_is_noticed",
         Breach::AbsentIsAnError,
-        &[Part::TeardownOfAbsent],
+        &[ContractCase::TeardownOfAbsent],
         "a second time: cannot remove",
     ),
     case(
         "a_durable_backend_that_needs_its_memory_is_noticed",
         Breach::NeedsMemory,
-        &[Part::UndoByAnother],
+        &[ContractCase::UndoByAnother],
         "after another process has undone everything: file",
     ),
     case(
         "a_backend_that_touches_what_others_own_is_noticed",
         Breach::TouchesOthers,
-        &[Part::BesideAnotherCluster],
+        &[ContractCase::BesideAnotherCluster],
         "another cluster came and went: file",
     ),
     Case {
-        claim: "two_clusters_in_one_place_are_noticed",
+        test: "two_clusters_in_one_place_are_noticed",
         place: Place::Shared,
         breach: Breach::TakesItAsWell,
-        fails: &[Part::WhereAnotherClusterIs],
+        fails: &[ContractCase::WhereAnotherClusterIs],
         reason: "where another cluster is, it should say so, and says: nothing at all",
     },
     case(
         "a_backend_that_takes_a_strangers_place_is_noticed",
         Breach::Overwrites,
-        &[Part::InAStrangersPlace],
+        &[ContractCase::WithForeignObject],
         "is not as it was",
     ),
-    case("a_backend_that_takes_one_node_at_a_time_is_noticed", Breach::OneAtATime, &[Part::SetupsAtOnce], "busy"),
+    case(
+        "a_backend_that_takes_one_node_at_a_time_is_noticed",
+        Breach::OneAtATime,
+        &[ContractCase::SetupsAtOnce],
+        "busy",
+    ),
     case(
         "a_failed_setup_that_leaves_something_is_noticed",
         Breach::LeavesDebris,
-        &[Part::SetupTooEarly],
+        &[ContractCase::SetupTooEarly],
         "after a failed setup and its teardown: file",
     ),
     case(
         "a_refused_setup_that_leaves_something_is_noticed",
         Breach::LeavesWhatIsTooMuch,
-        &[Part::SetupOfTooMuch],
+        &[ContractCase::SetupOfTooMuch],
         "after a failed setup and its teardown: file",
     ),
     case(
         "words_that_qemu_does_not_know_are_noticed",
         Breach::UnknownWord,
-        &[Part::WordsAtTheStart, Part::WordsWhileItRuns],
+        &[ContractCase::WordsAtTheStart, ContractCase::WordsWhileItRuns],
         "QEMU ended: ",
     ),
-    case("a_nic_that_is_missing_is_noticed", Breach::NoDevice, &[Part::WordsAtTheStart], "vm-201 on net 1: `-netdev"),
+    case(
+        "a_nic_that_is_missing_is_noticed",
+        Breach::NoDevice,
+        &[ContractCase::WordsAtTheStart],
+        "vm-201 on net 1: `-netdev",
+    ),
     case(
         "a_nic_that_cannot_be_plugged_is_noticed",
         Breach::ColdDevice,
-        &[Part::WordsWhileItRuns],
+        &[ContractCase::WordsWhileItRuns],
         "does not support hotplugging",
     ),
-    case("a_net_that_leaves_something_is_noticed", Breach::Forgets, &[Part::AsBefore], "is new"),
+    case("a_net_that_leaves_something_is_noticed", Breach::Forgets, &[ContractCase::AsBefore], "is new"),
     case(
         "a_host_that_cannot_be_reached_is_noticed",
         Breach::NoHost,
-        &[Part::HostAccess],
+        &[ContractCase::HostAccess],
         "the host asks port 23: port 23 has no address",
     ),
     case(
         "nodes_that_hear_each_other_are_noticed",
         Breach::HearsThough,
-        &[Part::NodesApart],
+        &[ContractCase::NodesApart],
         "a node hears another one",
     ),
     case(
         "a_net_that_loses_what_it_does_not_know_is_noticed",
         Breach::LosesSome,
-        &[Part::NodesTogether],
+        &[ContractCase::NodesTogether],
         "1500001 bytes by TCP to [1000::1:c0a8:",
     ),
     case(
         "a_net_that_joins_nobody_is_noticed",
         Breach::JoinsNobody,
-        &[Part::NodesTogether, Part::Echo, Part::LargestMtu, Part::ClustersApart, Part::NetsApart],
+        &[
+            ContractCase::NodesTogether,
+            ContractCase::Echo,
+            ContractCase::LargestMtu,
+            ContractCase::ClustersApart,
+            ContractCase::NetsApart,
+        ],
         "64 bytes by UDP",
     ),
-    case("a_hub_that_is_called_a_switch_is_noticed", Breach::CalledASwitch, &[Part::Echo], "it is said to be no hub"),
-    case("an_mtu_that_is_not_carried_is_noticed", Breach::TooMuchMtu, &[Part::LargestMtu], "65507 bytes by UDP"),
+    case(
+        "a_hub_that_is_called_a_switch_is_noticed",
+        Breach::CalledASwitch,
+        &[ContractCase::Echo],
+        "it is said to be no hub",
+    ),
+    case(
+        "an_mtu_that_is_not_carried_is_noticed",
+        Breach::TooMuchMtu,
+        &[ContractCase::LargestMtu],
+        "65507 bytes by UDP",
+    ),
     case(
         "clusters_that_hear_each_other_are_noticed",
         Breach::OneClusterForAll,
-        &[Part::ClustersApart],
+        &[ContractCase::ClustersApart],
         "another cluster hears this one",
     ),
-    case("nets_that_hear_each_other_are_noticed", Breach::OneNetForAll, &[Part::NetsApart], "net 2 hears net 1"),
+    case(
+        "nets_that_hear_each_other_are_noticed",
+        Breach::OneNetForAll,
+        &[ContractCase::NetsApart],
+        "net 2 hears net 1",
+    ),
 ];

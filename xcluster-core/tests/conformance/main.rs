@@ -1,8 +1,8 @@
-//! The conformance suite itself: it passes a backend that keeps the contract, and each part of it bites.
+//! The conformance suite itself: it passes a backend that keeps the contract, and each contract case fails on a faulty one.
 
 mod cases;
-mod paper;
-mod wire;
+mod in_memory_backend;
+mod segment;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,25 +12,25 @@ use std::time::Duration;
 use xcluster_core::host::Netns;
 use xcluster_core::name::NetId;
 use xcluster_core::net::Net;
-use xcluster_core::testing::conformance::{Part, Report, Subject, trials};
+use xcluster_core::testing::conformance::{ContractCase, Report, Subject, trials};
 use xcluster_core::testing::traffic::Frames;
-use xcluster_core::testing::{Failed, ensure, harness};
+use xcluster_core::testing::{TestFailure, ensure, harness};
 
 use cases::{Breach, CASES, Case, Place};
-use paper::{Paper, PlantedPaper};
+use in_memory_backend::{ForeignFiles, InMemoryBackend};
 
 fn main() -> ExitCode {
     let keeps = [
         harness::test("a_backend_that_keeps_the_contract_passes", || keeps_the_contract(Place::Own)),
         harness::test("one_whose_clusters_share_a_place_passes_as_well", || keeps_the_contract(Place::Shared)),
-        harness::test("every_part_has_a_breach_that_fails_it_alone", every_part_bites),
+        harness::test("every_part_has_a_breach_that_fails_it_alone", every_contract_case_fails_on_a_faulty_backend),
     ];
-    let breaches = CASES.iter().map(|case| harness::test(case.claim, || is_noticed(case)));
+    let breaches = CASES.iter().map(|case| harness::test(case.test, || is_noticed(case)));
     harness::main(keeps.into_iter().chain(breaches).collect())
 }
 
-/// Puts the paper backend with one breach to the trials of these numbers, each on a host where nothing has been yet.
-async fn report(place: Place, breach: Breach, numbers: &[u8]) -> Result<Report, Failed> {
+/// Puts the in-memory backend with one breach to the trials of these numbers, each on a host where nothing has been yet.
+async fn report(place: Place, breach: Breach, numbers: &[u8]) -> Result<Report, TestFailure> {
     let mut outcomes = Vec::new();
     for index in 0.. {
         let host = tempfile::tempdir()?;
@@ -48,20 +48,20 @@ async fn report(place: Place, breach: Breach, numbers: &[u8]) -> Result<Report, 
 
 fn subject(host: &Path, place: Place, breach: Breach) -> Subject {
     // Where nothing will answer, half a minute for each question would be long.
-    let patience = Duration::from_secs(if breach == Breach::None { 30 } else { 3 });
+    let timeout = Duration::from_secs(if breach == Breach::None { 30 } else { 3 });
     let shared = host.to_owned();
-    let subject = Subject::new(move || Paper::shared(&shared, place, breach))
+    let subject = Subject::new(move || InMemoryBackend::shared(&shared, place, breach))
         .on([NetId::CLUSTER, NetId::EXTERNAL].map(Net::new))
         .watching(host)
-        .with_stranger(PlantedPaper::new(host))
-        .with_traffic(Frames { patience });
+        .with_foreign_objects(ForeignFiles::new(host))
+        .with_traffic(Frames { timeout });
     if place == Place::Shared { subject.in_netns(Netns::Here) } else { subject }
 }
 
 const WITHOUT_QEMU: [u8; 7] = [1, 2, 3, 4, 5, 6, 8];
 const ALL: [u8; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 
-async fn keeps_the_contract(place: Place) -> Result<(), Failed> {
+async fn keeps_the_contract(place: Place) -> Result<(), TestFailure> {
     let report = report(place, Breach::None, &ALL).await?;
     let tried: BTreeSet<u8> = report.0.iter().map(|outcome| outcome.number).collect();
     ensure(tried == BTreeSet::from(ALL), || format!("only {tried:?} were tried"))?;
@@ -69,13 +69,13 @@ async fn keeps_the_contract(place: Place) -> Result<(), Failed> {
 }
 
 /// A breach fails its parts and no other, and the first of them for its reason.
-async fn is_noticed(case: &Case) -> Result<(), Failed> {
+async fn is_noticed(case: &Case) -> Result<(), TestFailure> {
     let numbers = if case.fails[0].number() < 7 { &WITHOUT_QEMU[..] } else { &ALL };
     let report = report(case.place, case.breach, numbers).await?;
-    let failed: BTreeSet<Part> = report.failed().map(|outcome| outcome.part).collect();
-    let expected: BTreeSet<Part> = case.fails.iter().copied().collect();
+    let failed: BTreeSet<ContractCase> = report.failed().map(|outcome| outcome.contract_case).collect();
+    let expected: BTreeSet<ContractCase> = case.fails.iter().copied().collect();
     ensure(failed == expected, || format!("{expected:?} should have failed and nothing else:\n{report}"))?;
-    for outcome in report.failed().filter(|outcome| outcome.part == case.fails[0]) {
+    for outcome in report.failed().filter(|outcome| outcome.contract_case == case.fails[0]) {
         let said = outcome.failure.as_ref().map(ToString::to_string).unwrap_or_default();
         ensure(said.contains(case.reason), || format!("it should have said `{}`: {said}", case.reason))?;
     }
@@ -83,9 +83,10 @@ async fn is_noticed(case: &Case) -> Result<(), Failed> {
 }
 
 /// That each case fails what it says is a test of its own.
-async fn every_part_bites() -> Result<(), Failed> {
-    let alone: BTreeSet<Part> =
-        CASES.iter().filter_map(|case| <[Part; 1]>::try_from(case.fails).ok()).flatten().collect();
-    let blunt: Vec<Part> = Part::ALL.into_iter().filter(|part| !alone.contains(part)).collect();
+async fn every_contract_case_fails_on_a_faulty_backend() -> Result<(), TestFailure> {
+    let alone: BTreeSet<ContractCase> =
+        CASES.iter().filter_map(|case| <[ContractCase; 1]>::try_from(case.fails).ok()).flatten().collect();
+    let blunt: Vec<ContractCase> =
+        ContractCase::ALL.into_iter().filter(|contract_case| !alone.contains(contract_case)).collect();
     ensure(blunt.is_empty(), || format!("nothing shows that these bite: {blunt:?}"))
 }

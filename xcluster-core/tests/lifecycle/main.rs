@@ -1,10 +1,10 @@
 //! What a cluster does when its QEMUs behave badly, and what is left of it in any case: nothing. The QEMUs are fake ones,
 //! so that they do it at will and at once.
 
-mod marks;
-mod own;
+mod open_cluster;
+mod ownership_marks;
+mod port_setup;
 mod remote;
-mod wire;
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -17,39 +17,39 @@ use tempfile::TempDir;
 use xcluster_core::name::NodeId;
 use xcluster_core::plan::{Accel, GuestSource, Options, Readiness, Step};
 use xcluster_core::testing::leftovers::{Snapshot, Watch};
-use xcluster_core::testing::{Behaviour, Failed, FakeQemu, ensure};
+use xcluster_core::testing::{Behaviour, FakeQemu, TestFailure, ensure};
 use xcluster_core::{Builder, Cluster, Event, NodeState};
 
-use marks::Marks;
-use own::{
+use open_cluster::{
     a_boot_that_nobody_waits_for_is_called_off, a_cluster_that_ends_while_a_node_boots_leaves_nothing,
     a_node_boots_again_with_other_arguments, a_node_that_does_not_boot_fails_alone,
     a_node_that_ended_by_itself_boots_again, a_node_that_runs_is_not_booted,
-    a_node_that_stops_while_it_boots_is_called_off, a_nodes_mistakes_are_told_at_once_and_change_nothing,
+    a_node_that_stops_while_it_boots_is_called_off, a_nodes_mistakes_are_reported_at_once_and_change_nothing,
     an_open_cluster_boots_its_nodes_in_any_order, another_process_boots_and_stops_nodes,
     nets_that_a_failed_boot_wanted_are_gone, nodes_and_nets_come_to_a_cluster_that_runs,
     several_nodes_are_added_at_once, whatever_happens_at_once_leaves_a_cluster_in_order, who_hangs_up_calls_a_boot_off,
+};
+use ownership_marks::MarkingBackend;
+use port_setup::{
+    a_nic_that_is_in_no_plan_comes_after_the_others, a_nodes_ports_are_set_up_for_one_qemu_at_a_time,
+    a_port_is_set_up_for_somebody_elses_qemu, a_setup_that_fails_leaves_nothing, another_process_has_ports_set_up,
 };
 use remote::{
     a_cluster_without_a_namespace_has_no_way_into_it, a_connection_to_a_cluster_of_another_process_outlives_its_owner,
     a_port_that_nobody_listens_on_is_told_by_the_owner,
     a_program_runs_in_the_namespace_of_a_cluster_of_another_process,
 };
-use wire::{
-    a_nic_is_wired_for_somebody_elses_qemu, a_nic_that_is_in_no_plan_comes_after_the_others,
-    a_node_is_wired_for_one_qemu_at_a_time, a_wiring_that_fails_leaves_nothing, another_process_has_nics_wired,
-};
 
 xcluster_core::harness![
     a_cluster_starts_and_stops_and_leaves_nothing,
     a_dropped_cluster_leaves_nothing,
     every_node_gets_its_nics_in_order,
-    a_node_that_dies_at_once_fails_the_start_with_its_last_words,
-    a_node_that_dies_before_it_is_ready_fails_the_start_with_its_last_words,
+    a_node_that_dies_at_once_fails_the_start_with_its_last_messages,
+    a_node_that_dies_before_it_is_ready_fails_the_start_with_its_last_messages,
     a_node_that_does_not_greet_fails_the_start_at_the_deadline,
     a_node_that_hangs_fails_the_start_at_the_deadline,
     a_node_that_babbles_fails_the_start,
-    a_node_whose_qemu_crashes_is_started_once_more_and_that_is_told,
+    a_node_whose_qemu_crashes_is_started_once_more_and_that_is_reported,
     a_node_whose_qemu_crashes_twice_fails_the_start_with_the_signal,
     a_node_whose_qemu_is_killed_is_not_started_again,
     a_node_that_is_stopped_while_it_boots_is_not_started_again,
@@ -66,7 +66,7 @@ xcluster_core::harness![
     a_node_boots_again_with_other_arguments,
     a_node_that_ended_by_itself_boots_again,
     a_node_that_runs_is_not_booted,
-    a_nodes_mistakes_are_told_at_once_and_change_nothing,
+    a_nodes_mistakes_are_reported_at_once_and_change_nothing,
     a_node_that_does_not_boot_fails_alone,
     nets_that_a_failed_boot_wanted_are_gone,
     a_node_that_stops_while_it_boots_is_called_off,
@@ -75,11 +75,11 @@ xcluster_core::harness![
     whatever_happens_at_once_leaves_a_cluster_in_order,
     another_process_boots_and_stops_nodes,
     who_hangs_up_calls_a_boot_off,
-    a_nic_is_wired_for_somebody_elses_qemu,
+    a_port_is_set_up_for_somebody_elses_qemu,
     a_nic_that_is_in_no_plan_comes_after_the_others,
-    a_node_is_wired_for_one_qemu_at_a_time,
-    a_wiring_that_fails_leaves_nothing,
-    another_process_has_nics_wired,
+    a_nodes_ports_are_set_up_for_one_qemu_at_a_time,
+    a_setup_that_fails_leaves_nothing,
+    another_process_has_ports_set_up,
 ];
 
 /// A host with fake QEMUs, and a folder for everything that a cluster leaves there.
@@ -89,7 +89,7 @@ struct Host {
 }
 
 impl Host {
-    fn new() -> Result<Self, Failed> {
+    fn new() -> Result<Self, TestFailure> {
         let folder = tempfile::tempdir()?;
         for name in ["marks", "clusters"] {
             // Others must have no access to the folders of clusters, which would be refused.
@@ -109,14 +109,14 @@ impl Host {
     }
 
     fn cluster_with(&self, options: Options) -> Builder {
-        self.cluster_of(options, Marks::in_folder(&self.path("marks")))
+        self.cluster_of(options, MarkingBackend::in_folder(&self.path("marks")))
     }
 
-    fn cluster_on(&self, backend: Marks) -> Builder {
+    fn cluster_on(&self, backend: MarkingBackend) -> Builder {
         self.cluster_of(Options::default(), backend)
     }
 
-    fn cluster_of(&self, mut options: Options, backend: Marks) -> Builder {
+    fn cluster_of(&self, mut options: Options, backend: MarkingBackend) -> Builder {
         options.qemu = self.qemu.program();
         options.guest = GuestSource::Kernel { kernel: Some(self.path("kernel")), initramfs: Some(self.path("kernel")) };
         options.accel = Accel::Tcg;
@@ -124,10 +124,10 @@ impl Host {
     }
 
     /// The marks of a node's ports.
-    fn ports_of(&self, id: NodeId) -> Result<Vec<String>, Failed> {
+    fn ports_of(&self, id: NodeId) -> Result<Vec<String>, TestFailure> {
         let names =
             fs::read_dir(self.path("marks"))?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-        let mut names = names.collect::<Result<Vec<String>, Failed>>()?;
+        let mut names = names.collect::<Result<Vec<String>, TestFailure>>()?;
         names.retain(|name| name.ends_with(&id.to_string()));
         names.sort();
         Ok(names)
@@ -143,17 +143,17 @@ impl Host {
     }
 
     /// Whether that is what there was before.
-    fn is_as(&self, before: &Snapshot) -> Result<(), Failed> {
+    fn is_as(&self, before: &Snapshot) -> Result<(), TestFailure> {
         self.watch().is_as(before)
     }
 
     /// What is said of a start that fails: its causes on the first line, then as a test that gives up shows it. Nothing is
     /// left of it.
-    async fn failure(&self, builder: Builder) -> Result<String, Failed> {
+    async fn failure(&self, builder: Builder) -> Result<String, TestFailure> {
         let before = self.look();
-        let Err(error) = Cluster::start(builder).await else { return Err(Failed::new("the start did not fail")) };
+        let Err(error) = Cluster::start(builder).await else { return Err(TestFailure::new("the start did not fail")) };
         self.is_as(&before)?;
-        Ok(format!("{}\n{error:?}", Failed::from(&error)))
+        Ok(format!("{}\n{error:?}", TestFailure::from(&error)))
     }
 }
 
@@ -161,11 +161,11 @@ fn node(number: u16) -> NodeId {
     NodeId::new(number).expect("the number of a node")
 }
 
-fn has(text: &str, part: &str) -> Result<(), Failed> {
+fn has(text: &str, part: &str) -> Result<(), TestFailure> {
     ensure(text.contains(part), || format!("`{part}` is not in: {text}"))
 }
 
-async fn a_cluster_starts_and_stops_and_leaves_nothing() -> Result<(), Failed> {
+async fn a_cluster_starts_and_stops_and_leaves_nothing() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let before = host.look();
     let cluster = Cluster::start(host.cluster()).await?;
@@ -175,24 +175,24 @@ async fn a_cluster_starts_and_stops_and_leaves_nothing() -> Result<(), Failed> {
     host.is_as(&before)
 }
 
-async fn a_dropped_cluster_leaves_nothing() -> Result<(), Failed> {
+async fn a_dropped_cluster_leaves_nothing() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let before = host.look();
     drop(Cluster::start(host.cluster()).await?);
     host.is_as(&before)
 }
 
-async fn every_node_gets_its_nics_in_order() -> Result<(), Failed> {
+async fn every_node_gets_its_nics_in_order() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::start(host.cluster()).await?;
-    let words = host.qemu.words(node(201)).unwrap_or_default();
-    let netdevs: Vec<&str> = words.iter().filter(|word| word.starts_with("user,")).map(String::as_str).collect();
+    let args = host.qemu.args(node(201)).unwrap_or_default();
+    let netdevs: Vec<&str> = args.iter().filter(|arg| arg.starts_with("user,")).map(String::as_str).collect();
     let expected = ["user,id=net0,restrict=on", "user,id=net1,restrict=on", "user,id=net2,restrict=on"];
     ensure(netdevs == expected, || format!("{netdevs:?}"))?;
     Ok(cluster.stop().await?)
 }
 
-async fn a_node_that_dies_at_once_fails_the_start_with_its_last_words() -> Result<(), Failed> {
+async fn a_node_that_dies_at_once_fails_the_start_with_its_last_messages() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let stderr = "fake-qemu: cannot set up guest memory".to_owned();
     host.qemu.behave(node(2), &Behaviour::Die { stderr, code: 1, after: None })?;
@@ -201,7 +201,7 @@ async fn a_node_that_dies_at_once_fails_the_start_with_its_last_words() -> Resul
     has(&said, "cannot set up guest memory")
 }
 
-async fn a_node_that_dies_before_it_is_ready_fails_the_start_with_its_last_words() -> Result<(), Failed> {
+async fn a_node_that_dies_before_it_is_ready_fails_the_start_with_its_last_messages() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let stderr = "fake-qemu: the disk is on fire".to_owned();
     host.qemu.behave(node(2), &Behaviour::Die { stderr, code: 3, after: Some(50) })?;
@@ -212,22 +212,22 @@ async fn a_node_that_dies_before_it_is_ready_fails_the_start_with_its_last_words
     has(&said, "the disk is on fire")
 }
 
-async fn a_node_that_does_not_greet_fails_the_start_at_the_deadline() -> Result<(), Failed> {
+async fn a_node_that_does_not_greet_fails_the_start_at_the_deadline() -> Result<(), TestFailure> {
     late(&Behaviour::Mute).await
 }
 
-async fn a_node_that_hangs_fails_the_start_at_the_deadline() -> Result<(), Failed> {
+async fn a_node_that_hangs_fails_the_start_at_the_deadline() -> Result<(), TestFailure> {
     late(&Behaviour::Hang).await
 }
 
-async fn late(behaviour: &Behaviour) -> Result<(), Failed> {
+async fn late(behaviour: &Behaviour) -> Result<(), TestFailure> {
     let host = Host::new()?;
     host.qemu.behave(node(1), behaviour)?;
     let said = host.failure(host.cluster().deadline(Duration::from_secs(3))).await?;
     has(&said, "cannot start vm-001")
 }
 
-async fn a_node_that_babbles_fails_the_start() -> Result<(), Failed> {
+async fn a_node_that_babbles_fails_the_start() -> Result<(), TestFailure> {
     let host = Host::new()?;
     host.qemu.behave(node(1), &Behaviour::Babble)?;
     let said = host.failure(host.cluster()).await?;
@@ -239,16 +239,16 @@ fn killed(signal: Signal, times: usize) -> Behaviour {
     Behaviour::Killed { signal: signal as i32, times }
 }
 
-async fn a_node_whose_qemu_crashes_is_started_once_more_and_that_is_told() -> Result<(), Failed> {
+async fn a_node_whose_qemu_crashes_is_started_once_more_and_that_is_reported() -> Result<(), TestFailure> {
     let host = Host::new()?;
     host.qemu.behave(node(2), &killed(Signal::SIGSEGV, 1))?;
     let cluster = Cluster::start(host.cluster()).await?;
     let mut events = cluster.events();
-    let told = "vm-002: QEMU was killed by SIGSEGV; it is started once more";
+    let note = "vm-002: QEMU was killed by SIGSEGV; it is started once more";
     loop {
         match events.next().await {
-            Some(Event::Note { text }) if text == told => break,
-            Some(Event::Ready) | None => return Err(Failed::new("it was not told before the cluster was ready")),
+            Some(Event::Note { text }) if text == note => break,
+            Some(Event::Ready) | None => return Err(TestFailure::new("it was not told before the cluster was ready")),
             Some(_) => {}
         }
     }
@@ -260,7 +260,7 @@ async fn a_node_whose_qemu_crashes_is_started_once_more_and_that_is_told() -> Re
     Ok(cluster.stop().await?)
 }
 
-async fn a_node_whose_qemu_crashes_twice_fails_the_start_with_the_signal() -> Result<(), Failed> {
+async fn a_node_whose_qemu_crashes_twice_fails_the_start_with_the_signal() -> Result<(), TestFailure> {
     let host = Host::new()?;
     host.qemu.behave(node(2), &killed(Signal::SIGSEGV, usize::MAX))?;
     let said = host.failure(host.cluster()).await?;
@@ -268,7 +268,7 @@ async fn a_node_whose_qemu_crashes_twice_fails_the_start_with_the_signal() -> Re
     ensure(host.qemu.starts(node(2)) == 2, || format!("started {} times", host.qemu.starts(node(2))))
 }
 
-async fn a_node_whose_qemu_is_killed_is_not_started_again() -> Result<(), Failed> {
+async fn a_node_whose_qemu_is_killed_is_not_started_again() -> Result<(), TestFailure> {
     let host = Host::new()?;
     host.qemu.behave(node(2), &killed(Signal::SIGKILL, 1))?;
     let said = host.failure(host.cluster()).await?;
@@ -276,7 +276,7 @@ async fn a_node_whose_qemu_is_killed_is_not_started_again() -> Result<(), Failed
     ensure(host.qemu.starts(node(2)) == 1, || format!("started {} times", host.qemu.starts(node(2))))
 }
 
-async fn a_node_that_is_stopped_while_it_boots_is_not_started_again() -> Result<(), Failed> {
+async fn a_node_that_is_stopped_while_it_boots_is_not_started_again() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let before = host.look();
     host.qemu.behave(node(1), &Behaviour::Hang)?;
@@ -291,17 +291,17 @@ async fn a_node_that_is_stopped_while_it_boots_is_not_started_again() -> Result<
     ensure(host.qemu.starts(node(1)) <= 1, || format!("started {} times", host.qemu.starts(node(1))))
 }
 
-async fn a_node_that_dies_later_is_noticed_and_the_others_go_on() -> Result<(), Failed> {
+async fn a_node_that_dies_later_is_noticed_and_the_others_go_on() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::start(host.cluster()).await?;
     let mut events = cluster.events();
-    let pid = cluster.node(2)?.status().await?.pid.ok_or_else(|| Failed::new("no pid"))?;
+    let pid = cluster.node(2)?.status().await?.pid.ok_or_else(|| TestFailure::new("no pid"))?;
     kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)?;
     let reason = loop {
         match events.next().await {
             Some(Event::Exited { node: exited, reason }) if exited == node(2) => break reason,
             Some(_) => {}
-            None => return Err(Failed::new("the events ended without it")),
+            None => return Err(TestFailure::new("the events ended without it")),
         }
     };
     has(&reason, "SIGKILL")?;
@@ -311,7 +311,7 @@ async fn a_node_that_dies_later_is_noticed_and_the_others_go_on() -> Result<(), 
     Ok(cluster.stop().await?)
 }
 
-async fn the_console_can_be_what_tells_that_a_node_is_ready() -> Result<(), Failed> {
+async fn the_console_can_be_what_tells_that_a_node_is_ready() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let builder = host.cluster().ready_when(Readiness::Console(Behaviour::UP.to_owned()));
     let cluster = Cluster::start(builder).await?;
@@ -320,7 +320,7 @@ async fn the_console_can_be_what_tells_that_a_node_is_ready() -> Result<(), Fail
     Ok(cluster.stop().await?)
 }
 
-async fn a_cluster_that_boots_one_at_a_time_waits_for_other_clusters() -> Result<(), Failed> {
+async fn a_cluster_that_boots_one_at_a_time_waits_for_other_clusters() -> Result<(), TestFailure> {
     let (first, second) = (Host::new()?, Host::new()?);
     let mut options = Options::default();
     options.boots = Some(1);

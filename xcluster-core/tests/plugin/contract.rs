@@ -8,10 +8,10 @@ use xcluster_core::external::PluginBackend;
 use xcluster_core::net::{NetBackend, Settings};
 use xcluster_core::testing::conformance::{Subject, Trial, trials};
 use xcluster_core::testing::harness::Test;
-use xcluster_core::testing::{Failed, ensure};
+use xcluster_core::testing::{TestFailure, ensure};
 
+use super::fixture::{SOON, compile, error_text, load, own};
 use super::named;
-use super::scene::{SOON, compile, load, own, told};
 
 pub(crate) fn tests() -> Vec<Test> {
     let subject = Subject::new(|| Arc::new(switch()) as Arc<dyn NetBackend>);
@@ -26,24 +26,24 @@ fn switch() -> PluginBackend {
     static LIBRARY: OnceLock<(TempDir, std::path::PathBuf)> = OnceLock::new();
     let (_, library) =
         LIBRARY.get_or_init(|| compile(&own("../examples/plugin-c/switch.c"), &[]).expect("it compiles"));
-    load(library, SOON).unwrap_or_else(|error| panic!("{}", told(&error)))
+    load(library, SOON).unwrap_or_else(|error| panic!("{}", error_text(&error)))
 }
 
-async fn what_it_is_is_known_at_once() -> Result<(), Failed> {
+async fn what_it_is_is_known_at_once() -> Result<(), TestFailure> {
     let switch = switch();
     ensure((switch.name(), switch.version()) == ("c-switch", "1.0"), || format!("{switch:?}"))?;
     Ok(switch.usable()?)
 }
 
-async fn settings_that_it_has_not_are_refused() -> Result<(), Failed> {
+async fn settings_that_it_has_not_are_refused() -> Result<(), TestFailure> {
     let settings: Settings = [("colour".to_owned(), "red".into())].into_iter().collect();
     let said = switch().configured(&settings).err().map(|problems| problems.to_string()).unwrap_or_default();
     ensure(said.contains("has no settings"), || said)?;
-    switch().configured(&Settings::new()).map(drop).map_err(|problems| Failed::new(problems.to_string()))
+    switch().configured(&Settings::new()).map(drop).map_err(|problems| TestFailure::new(problems.to_string()))
 }
 
 /// As its author's guide says.
-async fn its_makefile_makes_it() -> Result<(), Failed> {
+async fn its_makefile_makes_it() -> Result<(), TestFailure> {
     let folder = tempfile::tempdir()?;
     let target = folder.path().join("libxcluster_net_c_switch.so");
     let mut make = Command::new("make");

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use xcluster_core::net::{NetBackend, NetError};
 use xcluster_core::testing::harness::Test;
-use xcluster_core::testing::{Failed, ensure};
+use xcluster_core::testing::{TestFailure, ensure};
 
+use super::fixture::{Fixture, SOON, error_text, faulty, load, port};
 use super::named;
-use super::scene::{SOON, Scene, faulty, load, port, told};
 
 pub(crate) fn tests() -> Vec<Test> {
     named![
-        what_is_no_plugin_is_told,
-        a_table_that_is_not_ours_is_told,
-        what_makes_no_instance_is_told,
-        rubbish_is_told,
-        a_setup_that_makes_no_sense_is_told,
+        what_is_no_plugin_is_reported,
+        a_table_that_is_not_ours_is_reported,
+        what_makes_no_instance_is_reported,
+        rubbish_is_reported,
+        a_setup_that_makes_no_sense_is_reported,
         a_plugins_own_errors_keep_their_kind,
         a_plugin_that_others_can_change_is_not_loaded,
     ]
@@ -27,30 +27,30 @@ pub(crate) fn tests() -> Vec<Test> {
 /// How soon a plugin that hangs is given up.
 const IMPATIENT: Duration = Duration::from_millis(200);
 
-fn contains(said: &str, expected: &str) -> Result<(), Failed> {
+fn contains(said: &str, expected: &str) -> Result<(), TestFailure> {
     ensure(said.contains(expected), || format!("`{expected}` is expected, and it says: {said}"))
 }
 
 /// A library that is compiled with these flags is not loaded, for this reason.
-fn check_load(deadline: Duration, flags: &[&str], expected: &str) -> Result<(), Failed> {
+fn check_load(deadline: Duration, flags: &[&str], expected: &str) -> Result<(), TestFailure> {
     let (_folder, library) = faulty(flags)?;
     match load(&library, deadline) {
-        Ok(plugin) => Err(Failed::new(format!("{flags:?}: it is loaded: {plugin:?}"))),
-        Err(error) => contains(&told(&error), expected).map_err(|failed| failed.during(format!("{flags:?}"))),
+        Ok(plugin) => Err(TestFailure::new(format!("{flags:?}: it is loaded: {plugin:?}"))),
+        Err(error) => contains(&error_text(&error), expected).map_err(|failed| failed.during(format!("{flags:?}"))),
     }
 }
 
-fn check_file(make: impl FnOnce(&Path) -> std::io::Result<()>, expected: &str) -> Result<(), Failed> {
+fn check_file(make: impl FnOnce(&Path) -> std::io::Result<()>, expected: &str) -> Result<(), TestFailure> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("plugin.so");
     make(&file)?;
     match load(&file, SOON) {
-        Ok(plugin) => Err(Failed::new(format!("it is loaded: {plugin:?}"))),
-        Err(error) => contains(&told(&error), expected),
+        Ok(plugin) => Err(TestFailure::new(format!("it is loaded: {plugin:?}"))),
+        Err(error) => contains(&error_text(&error), expected),
     }
 }
 
-async fn what_is_no_plugin_is_told() -> Result<(), Failed> {
+async fn what_is_no_plugin_is_reported() -> Result<(), TestFailure> {
     let write = |text: &'static [u8]| {
         move |file: &Path| {
             fs::write(file, text)?;
@@ -68,7 +68,7 @@ async fn what_is_no_plugin_is_told() -> Result<(), Failed> {
     check_load(SOON, &["-DNO_SYMBOL"], "it does not export a function `xcluster_plugin`")
 }
 
-async fn a_table_that_is_not_ours_is_told() -> Result<(), Failed> {
+async fn a_table_that_is_not_ours_is_reported() -> Result<(), TestFailure> {
     check_load(SOON, &["-DABI=0"], "an older interface, version 0; this one is version 1")?;
     check_load(SOON, &["-DABI=7"], "a newer interface, version 7; this one is version 1")?;
     check_load(SOON, &["-DSIZE=40"], "its table has 40 bytes, and ")?;
@@ -79,10 +79,10 @@ async fn a_table_that_is_not_ours_is_told() -> Result<(), Failed> {
     check_load(SOON, &["-DVERSION=\"\""], "its version is none, or too long")?;
     // One that is larger is from a later version of the same interface.
     let (_folder, library) = faulty(&["-DSIZE=4096"])?;
-    load(&library, SOON).map(drop).map_err(|error| Failed::new(told(&error)))
+    load(&library, SOON).map(drop).map_err(|error| TestFailure::new(error_text(&error)))
 }
 
-async fn what_makes_no_instance_is_told() -> Result<(), Failed> {
+async fn what_makes_no_instance_is_reported() -> Result<(), TestFailure> {
     check_load(SOON, &["-DCREATES_NULL"], "plugin `faulty` made no instance, and gave no reason")?;
     check_load(SOON, &["-DREASON=\"oops\""], "answered `create` with what is no reply")?;
     check_load(SOON, &["-DREASON=\"{\\\"ok\\\":{}}\""], "made no instance, and gave no reason")?;
@@ -97,7 +97,7 @@ async fn what_makes_no_instance_is_told() -> Result<(), Failed> {
     )
 }
 
-async fn rubbish_is_told() -> Result<(), Failed> {
+async fn rubbish_is_reported() -> Result<(), TestFailure> {
     check_load(SOON, &["-DNULL_WITH_LENGTH"], "answered `describe` with a length of 7 bytes and nothing there")?;
     check_load(SOON, &["-DNOTHING"], "answered `describe` with nothing")?;
     check_load(SOON, &["-DEMPTY"], "answered `describe` with nothing")?;
@@ -108,15 +108,15 @@ async fn rubbish_is_told() -> Result<(), Failed> {
 }
 
 /// A plugin that answers a setup with this text is refused for this reason.
-async fn check_setup(flags: &[&str], expected: &str) -> Result<(), Failed> {
-    let scene = Scene::new(flags)?;
-    match scene.set_up(&port(3)).await {
-        Ok(wired) => Err(Failed::new(format!("{flags:?}: {wired:?}"))),
-        Err(error) => contains(&told(&error), expected).map_err(|failed| failed.during(format!("{flags:?}"))),
+async fn check_setup(flags: &[&str], expected: &str) -> Result<(), TestFailure> {
+    let fixture = Fixture::new(flags)?;
+    match fixture.set_up(&port(3)).await {
+        Ok(port_config) => Err(TestFailure::new(format!("{flags:?}: {port_config:?}"))),
+        Err(error) => contains(&error_text(&error), expected).map_err(|failed| failed.during(format!("{flags:?}"))),
     }
 }
 
-async fn a_setup_that_makes_no_sense_is_told() -> Result<(), Failed> {
+async fn a_setup_that_makes_no_sense_is_reported() -> Result<(), TestFailure> {
     check_setup(&["-DSETUP=\"{\""], "plugin `faulty` answered `setup` with what is no reply: EOF").await?;
     check_setup(&[r#"-DSETUP="{\"ok\":{}}""#], "missing field `words`").await?;
     check_setup(&[r#"-DSETUP="{\"ok\":{\"words\":[\"tap\"]}}""#], "the first word of options for QEMU begins with `-`")
@@ -125,42 +125,42 @@ async fn a_setup_that_makes_no_sense_is_told() -> Result<(), Failed> {
     check_setup(&[nowhere], "a place in the cluster's network namespace, which it has not").await
 }
 
-async fn a_plugins_own_errors_keep_their_kind() -> Result<(), Failed> {
+async fn a_plugins_own_errors_keep_their_kind() -> Result<(), TestFailure> {
     let said = async |error: &str| {
         let text = format!("{{\"error\":{error}}}").replace('"', "\\\"");
-        let scene = Scene::new(&[&format!("-DSETUP=\"{text}\"")])?;
-        scene.set_up(&port(3)).await.err().ok_or_else(|| Failed::new("it should have failed"))
+        let fixture = Fixture::new(&[&format!("-DSETUP=\"{text}\"")])?;
+        fixture.set_up(&port(3)).await.err().ok_or_else(|| TestFailure::new("it should have failed"))
     };
     let unsupported = said(r#"{"kind":"unsupported","what":"no luck","remedy":"sudo luck"}"#).await?;
-    ensure((told(&unsupported).as_str(), unsupported.remedy()) == ("no luck", Some("sudo luck")), || {
-        told(&unsupported)
+    ensure((error_text(&unsupported).as_str(), unsupported.remedy()) == ("no luck", Some("sudo luck")), || {
+        error_text(&unsupported)
     })?;
     let in_use = said(r#"{"kind":"in_use","what":"port 7","by":"you"}"#).await?;
-    ensure(matches!(in_use, NetError::InUse { .. }), || told(&in_use))?;
+    ensure(matches!(in_use, NetError::InUse { .. }), || error_text(&in_use))?;
     let conflict = said(r#"{"kind":"conflict","object":"br0"}"#).await?;
-    ensure(matches!(conflict, NetError::Conflict { .. }), || told(&conflict))?;
+    ensure(matches!(conflict, NetError::Conflict { .. }), || error_text(&conflict))?;
     let io = said(r#"{"kind":"io","action":"open it","errno":13}"#).await?;
-    ensure(told(&io).starts_with("cannot open it: Permission denied"), || told(&io))?;
+    ensure(error_text(&io).starts_with("cannot open it: Permission denied"), || error_text(&io))?;
     let panic = said(r#"{"kind":"panicked","message":"boo"}"#).await?;
-    ensure(told(&panic) == "a panic: boo", || told(&panic))?;
-    let usable = Scene::new(&[r#"-DUSABLE="{\"error\":{\"kind\":\"refused\",\"message\":\"not here\"}}""#])?;
-    let said = usable.backend.usable().err().map(|error| told(&error)).unwrap_or_default();
+    ensure(error_text(&panic) == "a panic: boo", || error_text(&panic))?;
+    let usable = Fixture::new(&[r#"-DUSABLE="{\"error\":{\"kind\":\"refused\",\"message\":\"not here\"}}""#])?;
+    let said = usable.backend.usable().err().map(|error| error_text(&error)).unwrap_or_default();
     ensure(said == "not here", || said)
 }
 
-async fn a_plugin_that_others_can_change_is_not_loaded() -> Result<(), Failed> {
+async fn a_plugin_that_others_can_change_is_not_loaded() -> Result<(), TestFailure> {
     let (folder, library) = faulty(&[])?;
     let refused = |path: &Path, mode: u32, usual: u32| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         let loaded = load(&library, SOON);
         fs::set_permissions(path, fs::Permissions::from_mode(usual))?;
-        let error = loaded.err().ok_or_else(|| Failed::new("it is loaded"))?;
-        contains(&told(&error), &format!("others can write to `{}`", path.display()))?;
+        let error = loaded.err().ok_or_else(|| TestFailure::new("it is loaded"))?;
+        contains(&error_text(&error), &format!("others can write to `{}`", path.display()))?;
         let remedy = error.remedy().unwrap_or_default();
         ensure(remedy == format!("chmod go-w {}", path.display()), || remedy.to_owned())
     };
     refused(&library, 0o777, 0o755)?;
     refused(&library, 0o664, 0o644)?;
     refused(folder.path(), 0o777, 0o700)?;
-    load(&library, SOON).map(drop).map_err(|error| Failed::new(told(&error)))
+    load(&library, SOON).map(drop).map_err(|error| TestFailure::new(error_text(&error)))
 }

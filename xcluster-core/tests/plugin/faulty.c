@@ -112,12 +112,12 @@ static struct xcluster_buffer setup(const struct xcluster_host *host)
 	int flags = socket < 0 ? socket : fcntl(socket, F_GETFD);
 	int space = host->open_namespace(host->call, XCLUSTER_NAMESPACE_NET);
 	struct xcluster_text name = {(const uint8_t *)"plugin/test", 11};
-	int claimed = host->claim(host->call, XCLUSTER_PLACE_NAMESPACE, name);
+	int locked = host->take_lock(host->call, XCLUSTER_PLACE_NAMESPACE, name);
 	host->log(host->call, XCLUSTER_LOG_DEBUG, (struct xcluster_text){(const uint8_t *)"wired\n", 6});
 	snprintf(text, sizeof text,
-		 "{\"ok\":{\"words\":[\"-name\",\"inode=%lu,ended=%d,flags=%d,space=%d,claimed=%d\",\"-add-fd\",\"fd=@a@\"],"
+		 "{\"ok\":{\"words\":[\"-name\",\"inode=%lu,ended=%d,flags=%d,space=%d,locked=%d\",\"-add-fd\",\"fd=@a@\"],"
 		 "\"descriptors\":{\"a\":%llu,\"b\":%llu}}}",
-		 (unsigned long)of.st_ino, ended, flags, space < 0 ? space : 1, claimed, (unsigned long long)token,
+		 (unsigned long)of.st_ino, ended, flags, space < 0 ? space : 1, locked, (unsigned long long)token,
 		 (unsigned long long)second);
 	if (socket >= 0)
 		close(socket);

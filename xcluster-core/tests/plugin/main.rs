@@ -4,21 +4,21 @@
 mod contract;
 mod descriptors;
 mod faults;
-mod life;
+mod fixture;
+mod lifecycle;
 mod panicking;
-mod scene;
 
 use std::process::ExitCode;
 
 use xcluster_core::testing::harness;
 
 fn main() -> ExitCode {
-    if let Some(code) = life::hanging() {
+    if let Some(code) = lifecycle::hanging() {
         return code;
     }
     // A plugin may have threads: it is loaded where they may be.
     harness::main_with(|| {
-        let tests = [contract::tests(), descriptors::tests(), faults::tests(), life::tests(), panicking::tests()];
+        let tests = [contract::tests(), descriptors::tests(), faults::tests(), lifecycle::tests(), panicking::tests()];
         tests.into_iter().flatten().collect()
     })
 }

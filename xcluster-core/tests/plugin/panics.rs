@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use xcluster_core::net::{
-    Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Port, Settings, Site, VmToVm, Wired,
+    BackendContext, Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Port, PortConfig, Settings, VmToVm,
 };
 use xcluster_core::topology::{NetKind, Problems};
 
@@ -51,35 +51,35 @@ impl NetBackend for Panics {
         Ok(())
     }
 
-    async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
+    async fn preflight(&self, _: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
         if self.place == "preflight" {
             panic_any(7);
         }
         Ok(())
     }
 
-    async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn create_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 
-    async fn setup(&self, site: &Site<'_>, _: &Port) -> Result<Wired, NetError> {
+    async fn setup(&self, context: &BackendContext<'_>, _: &Port) -> Result<PortConfig, NetError> {
         // The cluster ends with the panic of what it remembers.
         if self.place == "end" {
-            site.store.put("panics", Self { place: "drop".to_owned() });
+            context.store.put("panics", Self { place: "drop".to_owned() });
         }
         // A task's panic is its own.
         let task = tokio::spawn(async { panic!("of a test, in a task") });
         let _ = task.await;
         self.at("setup");
-        Ok(Wired { kvm: KvmArgs::new(), access: HostAccess::None })
+        Ok(PortConfig { kvm: KvmArgs::new(), access: HostAccess::None })
     }
 
-    async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> {
+    async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> {
         self.at("teardown");
         Ok(())
     }
 
-    async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> {
+    async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
-//! The scenarios of every backend, with real VMs: that each claim bites, and how they go on a script as users have them. It is in a network namespace of its own, since
+//! The scenarios of every backend, with real VMs: that each expectation fails on a lying backend, and how they go on a script as users have them. It is in a network namespace of its own, since
 //! such a script has ports and groups of its own choice.
 
-mod liar;
+mod lying_backend;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,10 +11,10 @@ use xcluster_core::Cluster;
 use xcluster_core::external::{ScriptBackend, ScriptConfig, ScriptNet};
 use xcluster_core::net::VmToVm;
 use xcluster_core::testing::harness;
-use xcluster_core::testing::scenarios::{self, Claim, Scenario, Subject};
-use xcluster_core::testing::{Failed, ensure};
+use xcluster_core::testing::scenarios::{self, Expectation, Scenario, Subject};
+use xcluster_core::testing::{TestFailure, ensure};
 
-use liar::Liar;
+use lying_backend::LyingBackend;
 
 /// What UDP over IPv4 carries, without an Ethernet header.
 const MCAST_MTU: u16 = 65535 - 20 - 8 - 14;
@@ -25,37 +25,37 @@ fn main() -> ExitCode {
             scenarios::check(&userspace(), Scenario::Everyday).await;
             Ok(())
         }),
-        harness::test("every_claim_fails_on_a_backend_that_lies", every_claim_bites),
+        harness::test("every_claim_fails_on_a_backend_that_lies", every_expectation_fails_on_a_lying_backend),
     ])
 }
 
-/// What each claim says when it does not hold.
-const REASONS: [(Claim, &str); 12] = [
-    (Claim::NodesTogether, "node 1 does not reach these"),
-    (Claim::Megabytes, "to 192.168.0.2"),
-    (Claim::NetsApart, "heard where it should not be"),
-    (Claim::WholeMtu, "ping -c1 -W3 -s 8972 192.168.1.2"),
-    (Claim::Offloads, "bit 0 of eth0 is not agreed"),
-    (Claim::HostLogsIn, "port 22"),
-    (Claim::HostMegabytes, "port 7002"),
-    (Claim::NodesReachTheHost, "node 1 to 192.168.0.250"),
-    (Claim::ClustersApart, "of the other cluster these answer"),
-    (Claim::Restart, "once is enough"),
-    (Claim::EveryNic, "00:00:00:01:17:01 is not in"),
-    (Claim::EveryNetOfMany, "these do not answer"),
+/// What each expectation says when it does not hold.
+const REASONS: [(Expectation, &str); 12] = [
+    (Expectation::NodesTogether, "node 1 does not reach these"),
+    (Expectation::Megabytes, "to 192.168.0.2"),
+    (Expectation::NetsApart, "heard where it should not be"),
+    (Expectation::WholeMtu, "ping -c1 -W3 -s 8972 192.168.1.2"),
+    (Expectation::Offloads, "bit 0 of eth0 is not agreed"),
+    (Expectation::HostLogsIn, "port 22"),
+    (Expectation::HostMegabytes, "port 7002"),
+    (Expectation::NodesReachTheHost, "node 1 to 192.168.0.250"),
+    (Expectation::ClustersApart, "of the other cluster these answer"),
+    (Expectation::Restart, "once is enough"),
+    (Expectation::EveryNic, "00:00:00:01:17:01 is not in"),
+    (Expectation::EveryNetOfMany, "these do not answer"),
 ];
 
-async fn every_claim_bites() -> Result<(), Failed> {
+async fn every_expectation_fails_on_a_lying_backend() -> Result<(), TestFailure> {
     let mut failed = Vec::new();
     for scenario in [Scenario::Everyday, Scenario::ManyNics] {
-        let liar = Liar::default();
-        let subject = Subject::new(move || Cluster::builder().backend(liar.clone()));
+        let lying_backend = LyingBackend::default();
+        let subject = Subject::new(move || Cluster::builder().backend(lying_backend.clone()));
         failed.extend(scenarios::failures(&subject, scenario).await);
     }
-    for claim in Claim::ALL {
-        let why = failed.iter().find(|(other, _)| *other == claim).map(|(_, why)| why.as_str());
-        let reason = REASONS.iter().find(|(other, _)| *other == claim).map_or("", |(_, reason)| reason);
-        ensure(why.is_some_and(|why| why.contains(reason)), || format!("{claim:?}, not `{reason}` but {why:?}"))?;
+    for expectation in Expectation::ALL {
+        let why = failed.iter().find(|(other, _)| *other == expectation).map(|(_, why)| why.as_str());
+        let reason = REASONS.iter().find(|(other, _)| *other == expectation).map_or("", |(_, reason)| reason);
+        ensure(why.is_some_and(|why| why.contains(reason)), || format!("{expectation:?}, not `{reason}` but {why:?}"))?;
     }
     Ok(())
 }

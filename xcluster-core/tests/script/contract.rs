@@ -7,18 +7,18 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use xcluster_core::external::{ScriptBackend, ScriptConfig, ScriptNet};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::net::{NetBackend, VmToVm};
-use xcluster_core::testing::Failed;
+use xcluster_core::testing::TestFailure;
 use xcluster_core::testing::conformance::{Subject, Trial, trials};
 use xcluster_core::testing::harness::{self, Test};
 
-use crate::scene::ip;
+use crate::fixture::ip;
 
 /// What UDP over IPv4 carries, without an Ethernet header.
 const MCAST_MTU: u16 = 65535 - 20 - 8 - 14;
 
 pub(crate) fn tests() -> Vec<Test> {
     let userspace = trials(&userspace()).into_iter().map(Trial::into_test);
-    // Taps have the names that they have in the shell version, so that there is one cluster in a namespace.
+    // Taps have the names that they have in the original xcluster, so that there is one cluster in a namespace.
     let alone = |trial: &Trial| !trial.name.contains("another cluster") && !trial.name.contains("two clusters");
     let here = trials(&taps()).into_iter().filter(alone).map(on_bridges);
     // A bridge that a script makes is its own affair, and looks so.
@@ -59,15 +59,16 @@ fn taps_inside() -> Subject {
 
 /// A trial where there are bridges, with the host on each of them.
 fn on_bridges(trial: Trial) -> Test {
-    let words: Vec<&str> = trial.name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
-    let name = format!("contract_{}_taps_here_{}", trial.number, words.join("_").to_lowercase());
+    let name_parts: Vec<&str> =
+        trial.name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
+    let name = format!("contract_{}_taps_here_{}", trial.number, name_parts.join("_").to_lowercase());
     harness::test(name, || async {
         make_bridges()?;
         trial.run().await
     })
 }
 
-fn make_bridges() -> Result<(), Failed> {
+fn make_bridges() -> Result<(), TestFailure> {
     let here = Namespace::here();
     for net in 0..3 {
         ip(&here, &format!("link add xcbr{net} type bridge"))?;

@@ -7,126 +7,127 @@ use xcluster_core::external::{ScriptBackend, ScriptConfig};
 use xcluster_core::host::Namespace;
 use xcluster_core::net::{NetBackend, NetError};
 use xcluster_core::testing::harness::Test;
-use xcluster_core::testing::{Failed, ensure};
+use xcluster_core::testing::{TestFailure, ensure};
 
-use crate::scene::{Scene, lives, port, write};
+use crate::fixture::{Fixture, lives, port, write};
 
 pub(crate) fn tests() -> Vec<Test> {
     crate::named![
         a_script_is_told_what_it_may_rely_on,
-        words_are_split_as_a_shell_does_and_nothing_planted_is_run,
+        args_are_split_as_a_shell_does_and_nothing_planted_is_run,
         a_repeated_setup_does_not_run_the_script_again,
-        a_script_that_fails_is_told_with_its_last_words,
-        a_script_that_is_killed_is_told,
+        a_script_that_fails_is_reported_with_its_last_messages,
+        a_script_that_is_killed_is_reported,
         a_script_that_hangs_is_killed_with_all_that_it_started,
-        an_output_that_somebody_keeps_open_is_told,
+        an_output_that_somebody_keeps_open_is_reported,
         too_much_output_is_refused,
         output_that_is_no_option_is_refused,
         a_script_that_cannot_be_one_is_refused_before_anything_is_done,
-        more_mtu_than_was_promised_is_told_with_the_rest,
+        more_mtu_than_was_promised_is_reported_with_the_rest,
     ]
 }
 
 /// A setup fails with these words, also when it is done again.
-async fn check(scene: &Scene, expected: &str) -> Result<(), Failed> {
+async fn check(fixture: &Fixture, expected: &str) -> Result<(), TestFailure> {
     for _ in 0..2 {
-        let said = match scene.set_up(&port(1)).await {
+        let said = match fixture.set_up(&port(1)).await {
             Err(NetError::Other { message, .. }) => message,
-            other => return Err(Failed::new(format!("{other:?}"))),
+            other => return Err(TestFailure::new(format!("{other:?}"))),
         };
         ensure(said == expected, || format!("it says `{said}`, not `{expected}`"))?;
-        scene.tear_down(&port(1)).await?;
+        fixture.tear_down(&port(1)).await?;
     }
     Ok(())
 }
 
-async fn a_script_is_told_what_it_may_rely_on() -> Result<(), Failed> {
+async fn a_script_is_told_what_it_may_rely_on() -> Result<(), TestFailure> {
     let print = r#"set -e; cat >&2; [ "$PWD" = "$HERE" ]
         echo "-args $#:$1:$2" -mtu $__mtu -kvm "$__kvm" -own "$OWN" -exported "$HOME""#;
     let change = |config: ScriptConfig| {
         let here = config.env["HERE"].clone();
         config.with_folder(here).with_kvm("/opt/kvm").with_env("OWN", "1")
     };
-    let scene = Scene::with(print, change)?;
+    let fixture = Fixture::with(print, change)?;
     let mut port = port(1);
     port.net.mtu = 9000;
-    let wired = scene.set_up(&port).await?;
+    let port_config = fixture.set_up(&port).await?;
     let home = std::env::var("HOME")?;
     let expected = ["-args", "2:3:1", "-mtu", "9000", "-kvm", "/opt/kvm", "-own", "1", "-exported", &home];
-    ensure(wired.kvm.words() == expected, || wired.kvm.to_string())
+    ensure(port_config.kvm.args() == expected, || port_config.kvm.to_string())
 }
 
-async fn words_are_split_as_a_shell_does_and_nothing_planted_is_run() -> Result<(), Failed> {
-    let scene = Scene::new("printf '%s\\n' ' -M q35' '-netdev\ttap,id=n,ifname=t,downscript=/tmp/rmtap' '-x \"a b\"'")?;
-    let wired = scene.set_up(&port(1)).await?;
+async fn args_are_split_as_a_shell_does_and_nothing_planted_is_run() -> Result<(), TestFailure> {
+    let fixture =
+        Fixture::new("printf '%s\\n' ' -M q35' '-netdev\ttap,id=n,ifname=t,downscript=/tmp/rmtap' '-x \"a b\"'")?;
+    let port_config = fixture.set_up(&port(1)).await?;
     let expected = ["-M", "q35", "-netdev", "tap,id=n,ifname=t,downscript=no", "-x", "\"a", "b\""];
-    ensure(wired.kvm.words() == expected, || format!("{:?}", wired.kvm.words()))
+    ensure(port_config.kvm.args() == expected, || format!("{:?}", port_config.kvm.args()))
 }
 
-async fn a_repeated_setup_does_not_run_the_script_again() -> Result<(), Failed> {
-    let scene = Scene::new("echo $1 $2 >>$HERE/calls; echo -a $$")?;
-    let first = scene.set_up(&port(1)).await?;
-    let second = scene.set_up(&port(1)).await?;
-    scene.set_up(&port(2)).await?;
-    ensure(first == second && scene.text("calls") == "3 1\n3 2\n", || scene.text("calls"))
+async fn a_repeated_setup_does_not_run_the_script_again() -> Result<(), TestFailure> {
+    let fixture = Fixture::new("echo $1 $2 >>$HERE/calls; echo -a $$")?;
+    let first = fixture.set_up(&port(1)).await?;
+    let second = fixture.set_up(&port(1)).await?;
+    fixture.set_up(&port(2)).await?;
+    ensure(first == second && fixture.text("calls") == "3 1\n3 2\n", || fixture.text("calls"))
 }
 
-async fn a_script_that_fails_is_told_with_its_last_words() -> Result<(), Failed> {
-    let scene = Scene::new("echo 'no bridge xcbr1' >&2; exit 7")?;
-    check(&scene, "`net-setup 3 1` ended with code 7: no bridge xcbr1").await?;
-    let scene = Scene::new("for i in $(seq 100); do echo $i >&2; done; echo -x; exit 1")?;
+async fn a_script_that_fails_is_reported_with_its_last_messages() -> Result<(), TestFailure> {
+    let fixture = Fixture::new("echo 'no bridge xcbr1' >&2; exit 7")?;
+    check(&fixture, "`net-setup 3 1` ended with code 7: no bridge xcbr1").await?;
+    let fixture = Fixture::new("for i in $(seq 100); do echo $i >&2; done; echo -x; exit 1")?;
     let lines: Vec<String> = (91..=100).map(|line| line.to_string()).collect();
-    check(&scene, &format!("`net-setup 3 1` ended with code 1:\n{}", lines.join("\n"))).await?;
+    check(&fixture, &format!("`net-setup 3 1` ended with code 1:\n{}", lines.join("\n"))).await?;
     // Nobody is waited for who has an output open, once it is known that it was for nothing.
-    check(&Scene::new("sleep 1000 & exit 2")?, "`net-setup 3 1` ended with code 2").await
+    check(&Fixture::new("sleep 1000 & exit 2")?, "`net-setup 3 1` ended with code 2").await
 }
 
-async fn a_script_that_is_killed_is_told() -> Result<(), Failed> {
-    check(&Scene::new("kill -9 $$")?, "`net-setup 3 1` was killed by SIGKILL").await
+async fn a_script_that_is_killed_is_reported() -> Result<(), TestFailure> {
+    check(&Fixture::new("kill -9 $$")?, "`net-setup 3 1` was killed by SIGKILL").await
 }
 
-async fn a_script_that_hangs_is_killed_with_all_that_it_started() -> Result<(), Failed> {
+async fn a_script_that_hangs_is_killed_with_all_that_it_started() -> Result<(), TestFailure> {
     let hang = "setsid sh -c 'echo $$ >$HERE/pid; exec sleep 1000' & echo waiting >&2; sleep 1000";
-    let scene = Scene::with(hang, |config| config.with_deadline(Duration::from_millis(1500)))?;
-    let error = scene.set_up(&port(1)).await.err().map(|error| error.to_string());
+    let fixture = Fixture::with(hang, |config| config.with_deadline(Duration::from_millis(1500)))?;
+    let error = fixture.set_up(&port(1)).await.err().map(|error| error.to_string());
     let expected = "`net-setup 3 1` did not end within 1.5 s and was killed: waiting";
     ensure(error.as_deref() == Some(expected), || format!("{error:?}"))?;
-    let pid = scene.number("pid").await?;
+    let pid = fixture.number("pid").await?;
     ensure(!lives(pid), || format!("{pid} lives on"))
 }
 
-async fn an_output_that_somebody_keeps_open_is_told() -> Result<(), Failed> {
-    let scene = Scene::with("sleep 1000 & echo -x", |config| config.with_deadline(Duration::from_millis(1500)))?;
+async fn an_output_that_somebody_keeps_open_is_reported() -> Result<(), TestFailure> {
+    let fixture = Fixture::with("sleep 1000 & echo -x", |config| config.with_deadline(Duration::from_millis(1500)))?;
     let expected = "`net-setup 3 1` has ended, but something that it started kept its standard output open for 1.5 s and \
                     was killed";
-    check(&scene, expected).await
+    check(&fixture, expected).await
 }
 
-async fn too_much_output_is_refused() -> Result<(), Failed> {
-    check(&Scene::new("yes -- -x")?, "`net-setup 3 1` printed more than 64 KiB").await
+async fn too_much_output_is_refused() -> Result<(), TestFailure> {
+    check(&Fixture::new("yes -- -x")?, "`net-setup 3 1` printed more than 64 KiB").await
 }
 
-async fn output_that_is_no_option_is_refused() -> Result<(), Failed> {
-    check(&Scene::new("printf '\\377'")?, "`net-setup 3 1` printed what is no UTF-8 text").await?;
-    check(&Scene::new("printf -- '-a\\0'")?, "`net-setup 3 1` printed a zero byte, which no option has").await?;
+async fn output_that_is_no_option_is_refused() -> Result<(), TestFailure> {
+    check(&Fixture::new("printf '\\377'")?, "`net-setup 3 1` printed what is no UTF-8 text").await?;
+    check(&Fixture::new("printf -- '-a\\0'")?, "`net-setup 3 1` printed a zero byte, which no option has").await?;
     let expected = "`net-setup 3 1` printed `Bridge made`, and the first word of options for QEMU begins with `-`";
-    check(&Scene::new("echo Bridge made")?, expected).await
+    check(&Fixture::new("echo Bridge made")?, expected).await
 }
 
-async fn refused(script: &std::path::Path) -> Result<(String, Option<String>), Failed> {
+async fn refused(script: &std::path::Path) -> Result<(String, Option<String>), TestFailure> {
     let backend = ScriptBackend::new(ScriptConfig::new(script));
-    let stage = xcluster_core::testing::Stage::new("refused")?;
+    let test_context = xcluster_core::testing::TestContext::new("refused")?;
     let usable = backend.usable().err().map(|error| error.to_string());
-    match backend.preflight(&stage.site(), &[port(1).net], &[port(1)]).await {
+    match backend.preflight(&test_context.context(), &[port(1).net], &[port(1)]).await {
         Err(error @ NetError::Unsupported { .. }) => {
             ensure(usable.as_ref() == Some(&error.to_string()), || format!("{usable:?}"))?;
             Ok((error.to_string(), error.remedy().map(str::to_owned)))
         }
-        other => Err(Failed::new(format!("{other:?}"))),
+        other => Err(TestFailure::new(format!("{other:?}"))),
     }
 }
 
-async fn a_script_that_cannot_be_one_is_refused_before_anything_is_done() -> Result<(), Failed> {
+async fn a_script_that_cannot_be_one_is_refused_before_anything_is_done() -> Result<(), TestFailure> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
     let check = async |name: &str, expected: &str| {
@@ -151,17 +152,17 @@ async fn a_script_that_cannot_be_one_is_refused_before_anything_is_done() -> Res
     ensure(said == "there is no program `no-such-net-setup` in `PATH`", || said.clone())
 }
 
-async fn more_mtu_than_was_promised_is_told_with_the_rest() -> Result<(), Failed> {
-    let scene = Scene::new("echo -x")?;
+async fn more_mtu_than_was_promised_is_reported_with_the_rest() -> Result<(), TestFailure> {
+    let fixture = Fixture::new("echo -x")?;
     let mut port = port(1);
     port.net.mtu = u16::MAX;
-    let refused = scene.set_up(&port).await.err().map(|error| error.to_string());
+    let refused = fixture.set_up(&port).await.err().map(|error| error.to_string());
     let mtu = "net 1 has an MTU of 65535, and the script carries 65521";
     ensure(refused.as_deref() == Some(mtu), || format!("{refused:?}"))?;
     let backend = ScriptBackend::new(ScriptConfig::new("/nonexistent/script"));
     let namespace = Namespace::here();
-    let site = scene.stage.site().in_namespace(&namespace);
-    let said = backend.preflight(&site, &[port.net.clone()], &[]).await.err().map(|error| error.to_string());
+    let context = fixture.test_context.context().in_namespace(&namespace);
+    let said = backend.preflight(&context, &[port.net.clone()], &[]).await.err().map(|error| error.to_string());
     let both = format!("`/nonexistent/script` cannot be found: No such file or directory (os error 2); {mtu}");
     ensure(said.as_deref() == Some(&both), || format!("{said:?}"))
 }

@@ -3,9 +3,9 @@
 
 mod contract;
 mod faults;
-mod leavings;
-mod place;
-mod scene;
+mod fixture;
+mod leftovers;
+mod qemu_netns;
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 }
 
 fn tests() -> Vec<Test> {
-    [contract::tests(), faults::tests(), leavings::tests(), place::tests()].into_iter().flatten().collect()
+    [contract::tests(), faults::tests(), leftovers::tests(), qemu_netns::tests()].into_iter().flatten().collect()
 }
 
 /// Executes this program once more where `ip` may make links, as it may for users of such scripts: there it has the

@@ -8,7 +8,7 @@ use xcluster_core::host::NamespaceError;
 use xcluster_core::host::namespace::{NamedNetns, NetnsNameError};
 
 use super::index::Index;
-use xcluster_core::host::links::Failure;
+use xcluster_core::host::netlink::NetlinkError;
 
 /// Why a namespace cannot be prepared or removed. Its text reads after "cannot prepare network namespace 1: ".
 #[derive(Debug, thiserror::Error)]
@@ -99,14 +99,14 @@ pub enum Obstacle {
     #[error("this host has the address {0}, which is one of its own")]
     Address(std::net::IpAddr),
     /// It is there, and other than it is wanted now.
-    #[error("it is there with {what} {is}, not {wanted}")]
+    #[error("it is there with {what} {is}, not {request}")]
     Different {
         /// What is different.
         what: &'static str,
         /// How it is.
         is: String,
         /// How it is wanted.
-        wanted: String,
+        request: String,
         /// Its number.
         index: Index,
     },
@@ -174,8 +174,8 @@ impl PreparedError {
     }
 }
 
-impl From<Failure> for PreparedError {
-    fn from(failure: Failure) -> Self {
+impl From<NetlinkError> for PreparedError {
+    fn from(failure: NetlinkError) -> Self {
         Self::Network(failure.into())
     }
 }
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_in_the_way_is_told_with_the_commands_against_it() {
+    fn everything_in_the_way_is_reported_with_the_commands_against_it() {
         let index = Index::new(1).unwrap();
         let by = NamedNetns::of_user("bob", 1).unwrap();
         let free = Some(Index::new(2).unwrap());

@@ -11,7 +11,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde::{Deserialize, Serialize};
 
 use super::error::PreparedError;
-use super::ledger::gone;
+use super::state_file::ignore_absent;
 
 /// A folder that holds namespaces, and what of it is ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ impl Holder {
         if self.mounted {
             unmount(&self.path).map_err(failed)?;
         }
-        if self.made { gone(fs::remove_dir(&self.path)).map_err(failed) } else { Ok(()) }
+        if self.made { ignore_absent(fs::remove_dir(&self.path)).map_err(failed) } else { Ok(()) }
     }
 }
 
@@ -93,7 +93,7 @@ pub(super) fn release(file: &Path) -> Result<(), PreparedError> {
         if !found.is_file() || found.len() > 0 {
             return Err(io::Error::other("somebody else has put something in its place"));
         }
-        gone(fs::remove_file(file))
+        ignore_absent(fs::remove_file(file))
     };
     remove().map_err(PreparedError::at("remove", file))
 }

@@ -161,7 +161,7 @@ impl Ruleset {
             rule["comment"] == link && rule["expr"].as_array().is_some_and(|all| all.iter().any(of_link))
         };
         self.kind("rule").filter(ours).filter_map(|rule| {
-            let chain = Chain { name: word(rule, "chain"), ..read_chain(rule) };
+            let chain = Chain { name: text(rule, "chain"), ..read_chain(rule) };
             Some((chain, rule["handle"].as_u64()?))
         })
     }
@@ -172,10 +172,10 @@ impl Ruleset {
 }
 
 fn read_chain(chain: &Value) -> Chain {
-    Chain { family: word(chain, "family"), table: word(chain, "table"), name: word(chain, "name") }
+    Chain { family: text(chain, "family"), table: text(chain, "table"), name: text(chain, "name") }
 }
 
-fn word(object: &Value, key: &str) -> String {
+fn text(object: &Value, key: &str) -> String {
     object[key].as_str().unwrap_or_default().to_owned()
 }
 

@@ -1,5 +1,5 @@
 //! The number of a prepared namespace, and what follows from it: the names and addresses of its link to the host. The values
-//! are those of the shell version.
+//! are those of the original xcluster.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_numbers_are_those_of_the_shell_version() {
+    fn the_numbers_are_those_of_the_original_xcluster() {
         let index: Index = "1".parse().unwrap();
         assert_eq!((index.host_link().as_str(), index.inner_link().as_str()), ("xcluster1", "host1"));
         assert_eq!(

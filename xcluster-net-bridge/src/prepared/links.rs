@@ -8,23 +8,23 @@ use xcluster_core::host::Namespace;
 use xcluster_core::name::NetId;
 
 use super::error::{Obstacle, PreparedError};
+use super::in_namespace::in_namespace;
 use super::index::{Ends, Index};
-use super::ledger::Entry;
 use super::settings;
-use super::within::within;
+use super::state_file::Entry;
 use crate::bridge::FORWARD_LLDP;
 use crate::names::{self, PREPARED_MARK};
-use xcluster_core::host::links::Netlink;
-use xcluster_core::host::links::address::Address;
-use xcluster_core::host::links::link::{Change, Link, NewBridge, Which};
-use xcluster_core::host::links::route::Route;
+use xcluster_core::host::netlink::Netlink;
+use xcluster_core::host::netlink::address::Address;
+use xcluster_core::host::netlink::link::{Link, LinkChange, LinkSelector, NewBridge};
+use xcluster_core::host::netlink::route::Route;
 
 /// How many bridges there are from the start: one for each net of the default topology.
 const BRIDGES: u8 = 3;
 
 /// A namespace and the host, as seen by those who wire them.
 #[derive(Debug)]
-pub(super) struct Wiring<'a> {
+pub(super) struct LinkSetup<'a> {
     pub(super) index: Index,
     pub(super) namespace: &'a Namespace,
     pub(super) host: Netlink,
@@ -33,13 +33,13 @@ pub(super) struct Wiring<'a> {
     pub(super) made: Vec<String>,
 }
 
-impl Wiring<'_> {
+impl LinkSetup<'_> {
     /// The wire: the host's end, then the other, then the ways over it.
-    pub(super) async fn wire(&mut self) -> Result<(), PreparedError> {
+    pub(super) async fn connect(&mut self) -> Result<(), PreparedError> {
         let (host_link, inner_link) = (self.index.host_link(), self.index.inner_link());
         let (host, inner) = self.ends(&host_link, &inner_link).await?;
         settings::ready_ipv6(&host_link)?;
-        within(self.namespace, || settings::ready_ipv6(&inner_link))??;
+        in_namespace(self.namespace, || settings::ready_ipv6(&inner_link))??;
         let (here, there) = (self.index.host(), self.index.inner());
         occupy(&self.host, host.index, here).await?;
         occupy(&self.inner, inner.index, there).await?;
@@ -59,8 +59,8 @@ impl Wiring<'_> {
         let found = (self.host.link(host_link).await?, self.inner.link(inner_link).await?);
         match found {
             (Some(host), Some(inner)) => return Ok((host, inner)),
-            (Some(host), None) => self.host.remove(Which::Index(host.index)).await?,
-            (None, Some(inner)) => self.inner.remove(Which::Index(inner.index)).await?,
+            (Some(host), None) => self.host.remove(LinkSelector::Index(host.index)).await?,
+            (None, Some(inner)) => self.inner.remove(LinkSelector::Index(inner.index)).await?,
             (None, None) => {}
         }
         let Some((_, net)) = self.namespace.descriptors() else { return Err(absent(host_link)) };
@@ -81,7 +81,7 @@ impl Wiring<'_> {
                 Some(_) => return Err(PreparedError::Obstacles(vec![Obstacle::Link(name)])),
                 None => self.bridge(net, &name, entry.mtu).await?,
             };
-            within(self.namespace, || settings::ready_ipv6(&name))??;
+            in_namespace(self.namespace, || settings::ready_ipv6(&name))??;
             let v4 = Address { ip: addressing.host_ipv4(net).into(), prefix: Addressing::IPV4_LEN };
             let v6 = Address { ip: addressing.host_ipv6(net).into(), prefix: Addressing::IPV6_LEN };
             for address in having_ipv6([v4, v6]) {
@@ -95,8 +95,8 @@ impl Wiring<'_> {
         let address = Addressing::default().host_mac(net).0;
         let bridge = NewBridge { name, group: 0, address, forward_link_local: FORWARD_LLDP };
         self.inner.make_bridge(&bridge).await?;
-        let change = Change { alias: Some(PREPARED_MARK), mtu: Some(mtu), up: Some(true), ..Change::default() };
-        self.inner.change(Which::Name(name), &change).await?;
+        let change = LinkChange { alias: Some(PREPARED_MARK), mtu: Some(mtu), up: Some(true), ..LinkChange::default() };
+        self.inner.change(LinkSelector::Name(name), &change).await?;
         self.made.push(format!("bridge `{name}`"));
         self.inner.link(name).await?.ok_or_else(|| absent(name))
     }
@@ -104,8 +104,8 @@ impl Wiring<'_> {
 
 /// Brings an end up, with its addresses.
 async fn occupy(netlink: &Netlink, link: u32, ends: Ends) -> Result<(), PreparedError> {
-    let change = Change { alias: Some(PREPARED_MARK), up: Some(true), ..Change::default() };
-    netlink.change(Which::Index(link), &change).await?;
+    let change = LinkChange { alias: Some(PREPARED_MARK), up: Some(true), ..LinkChange::default() };
+    netlink.change(LinkSelector::Index(link), &change).await?;
     for address in ips(ends) {
         netlink.add_address(link, address).await?;
     }

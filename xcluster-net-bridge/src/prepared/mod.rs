@@ -5,29 +5,29 @@
 //! none is written down: `remove` leaves the host as it was.
 //!
 //! * [`prepare`], [`remove`]: start here. `prepare.rs` and `remove.rs` are the order of things.
-//! * `survey`: what is in the way, before anything is changed.
-//! * `ledger`: what is written down, and the lock on it.
+//! * `obstacles`: what is in the way, before anything is changed.
+//! * `state_file`: what is written down, and the lock on it.
 //! * `files`, `links`, `settings`, `nft`, `firewall`: how each kind of thing is made and removed.
-//! * `within`, `occupants`: inside of a namespace, and who is there.
+//! * `in_namespace`, `namespace_users`: inside of a namespace, and who is there.
 
 mod error;
 mod files;
 mod firewall;
+mod in_namespace;
 mod index;
-mod ledger;
 mod links;
+mod namespace_users;
 mod nft;
-mod occupants;
+mod obstacles;
 mod owner;
 mod prepare;
 mod remove;
 mod settings;
-mod survey;
-mod within;
+mod state_file;
 
 pub use error::{Obstacle, PreparedError};
 pub use index::{Ends, Index, IndexError};
-pub use occupants::Occupant;
+pub use namespace_users::NamespaceUser;
 pub use owner::{Owner, OwnerError};
-pub use prepare::{Prepared, Wanted, prepare};
+pub use prepare::{NamespaceRequest, Prepared, prepare};
 pub use remove::{Removed, remove};

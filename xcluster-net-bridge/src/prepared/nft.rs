@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use xcluster_core::host::Namespace;
-use xcluster_core::host::namespace::Inside;
+use xcluster_core::host::namespace::NamespaceEntry;
 
 use super::error::{Obstacle, PreparedError};
 use super::firewall::Ruleset;
@@ -38,14 +38,14 @@ pub(super) async fn ruleset(namespace: &Namespace) -> Result<Ruleset, PreparedEr
     Ruleset::parse(&text).map_err(|error| refused(action, error.to_string()))
 }
 
-async fn run(words: &[&str], input: &str, namespace: &Namespace, action: &str) -> Result<String, PreparedError> {
+async fn run(args: &[&str], input: &str, namespace: &Namespace, action: &str) -> Result<String, PreparedError> {
     let program = program().ok_or_else(|| PreparedError::Obstacles(vec![Obstacle::NoNft]))?;
     let failed = |source| PreparedError::Io { action: format!("run `{}`", program.display()), source };
     let mut command = std::process::Command::new(&program);
-    command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // The user namespace stays ours: root has every privilege in those of users, and needs its own to read libraries.
     if let Some((_, net)) = namespace.descriptors() {
-        Inside::new(None, net.try_clone_to_owned().map_err(failed)?).enter(&mut command);
+        NamespaceEntry::new(None, net.try_clone_to_owned().map_err(failed)?).enter(&mut command);
     }
     let mut child = Command::from(command).kill_on_drop(true).spawn().map_err(failed)?;
     let stdin = child.stdin.take();

@@ -8,20 +8,20 @@ use xcluster_core::host::namespace::NamedNetns;
 use xcluster_core::host::{Namespace, Netns};
 
 use super::error::PreparedError;
+use super::in_namespace::in_namespace;
 use super::index::Index;
-use super::ledger::{Entry, Ledger};
-use super::links::Wiring;
+use super::links::LinkSetup;
 use super::owner::Owner;
-use super::within::within;
-use super::{files, firewall, nft, remove, settings, survey};
-use xcluster_core::host::links::Netlink;
+use super::state_file::{Entry, StateFile};
+use super::{files, firewall, nft, obstacles, remove, settings};
+use xcluster_core::host::netlink::Netlink;
 
 /// The MTU of its bridges, unless another is asked for: Ethernet's.
 const MTU: u16 = 1500;
 
 /// Which namespace is wanted, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct NamespaceRequest {
     /// Its number, which no other namespace of this host has.
     pub index: Index,
     /// Who may enter it.
@@ -49,47 +49,51 @@ pub struct Prepared {
 ///
 /// # Errors
 /// Something is in the way: then nothing was changed. Or something failed: then what was made is removed again.
-pub async fn prepare(wanted: &Wanted) -> Result<Prepared, PreparedError> {
+pub async fn prepare(request: &NamespaceRequest) -> Result<Prepared, PreparedError> {
     if !Uid::effective().is_root() {
         return Err(PreparedError::NotRoot);
     }
-    let name = NamedNetns::of_user(&wanted.owner.name, wanted.index.number())?;
-    let mut ledger = Ledger::open().await?;
-    let done = attempt(&mut ledger, wanted, name).await;
-    let closed = ledger.close();
+    let name = NamedNetns::of_user(&request.owner.name, request.index.number())?;
+    let mut state_file = StateFile::open().await?;
+    let done = attempt(&mut state_file, request, name).await;
+    let closed = state_file.close();
     done.and_then(|prepared| closed.map(|()| prepared))
 }
 
-async fn attempt(ledger: &mut Ledger, wanted: &Wanted, name: NamedNetns) -> Result<Prepared, PreparedError> {
+async fn attempt(
+    state_file: &mut StateFile,
+    request: &NamespaceRequest,
+    name: NamedNetns,
+) -> Result<Prepared, PreparedError> {
     let host = Netlink::connect(&Namespace::here())?;
-    let obstacles = survey::obstacles(&ledger.record, &host, wanted, &name).await?;
+    let obstacles = obstacles::obstacles(&state_file.record, &host, request, &name).await?;
     if !obstacles.is_empty() {
         return Err(PreparedError::Obstacles(obstacles));
     }
-    let known = ledger.record.namespaces.get(&wanted.index).cloned();
+    let known = state_file.record.namespaces.get(&request.index).cloned();
     // Root could do without the user's file; the user could not.
     let usable = known.is_some() && name.user_file().exists() && Namespace::open(&Netns::Named(name.clone())).is_ok();
     if known.is_some() && !usable {
         // A reboot or somebody took the namespace away. What hung on it goes too, or it would be in the way.
-        remove::take_down(ledger, wanted.index).await?;
+        remove::take_down(state_file, request.index).await?;
     }
     let entry = known.unwrap_or_else(|| Entry {
         name,
-        owner: wanted.owner.clone(),
-        mtu: wanted.mtu.unwrap_or(MTU),
-        ipv6_prefix: wanted.ipv6_prefix.clone().unwrap_or_default(),
+        owner: request.owner.clone(),
+        mtu: request.mtu.unwrap_or(MTU),
+        ipv6_prefix: request.ipv6_prefix.clone().unwrap_or_default(),
     });
-    ledger.record.namespaces.insert(wanted.index, entry.clone());
-    ledger.save()?;
-    match make(ledger, host, wanted.index, &entry).await {
+    state_file.record.namespaces.insert(request.index, entry.clone());
+    state_file.save()?;
+    match make(state_file, host, request.index, &entry).await {
         // What was there before is not taken away because something could not be added to it.
-        Err(cause) if !usable => Err(undo(ledger, wanted.index, cause).await),
+        Err(cause) if !usable => Err(undo(state_file, request.index, cause).await),
         made => made,
     }
 }
 
-async fn undo(ledger: &mut Ledger, index: Index, cause: PreparedError) -> PreparedError {
-    match remove::take_down(ledger, index).await {
+async fn undo(state_file: &mut StateFile, index: Index, cause: PreparedError) -> PreparedError {
+    match remove::take_down(state_file, index).await {
         Ok(()) => cause,
         Err(PreparedError::Leftovers { leftovers, .. }) => {
             PreparedError::Leftovers { leftovers, source: Some(Box::new(cause)) }
@@ -99,18 +103,23 @@ async fn undo(ledger: &mut Ledger, index: Index, cause: PreparedError) -> Prepar
 }
 
 /// Makes what is missing.
-async fn make(ledger: &mut Ledger, host: Netlink, index: Index, entry: &Entry) -> Result<Prepared, PreparedError> {
+async fn make(
+    state_file: &mut StateFile,
+    host: Netlink,
+    index: Index,
+    entry: &Entry,
+) -> Result<Prepared, PreparedError> {
     let mut made = Vec::new();
-    let namespace = namespace(ledger, entry, &mut made)?;
-    if forward_here(ledger)? {
+    let namespace = namespace(state_file, entry, &mut made)?;
+    if forward_here(state_file)? {
         made.push("forwarding on the host".to_owned());
     }
-    within(&namespace, forward_there)??;
+    in_namespace(&namespace, forward_there)??;
     let inner = Netlink::connect(&namespace)?;
-    let mut wiring = Wiring { index, namespace: &namespace, host, inner, made };
-    wiring.wire().await?;
-    wiring.bridges(entry).await?;
-    let mut made = wiring.made;
+    let mut setup = LinkSetup { index, namespace: &namespace, host, inner, made };
+    setup.connect().await?;
+    setup.bridges(entry).await?;
+    let mut made = setup.made;
     if !nft::ruleset(&namespace).await?.masquerades(firewall::INNER_TABLE) {
         let script = firewall::inner_script(index, &entry.ipv6_prefix);
         nft::apply(&script, &namespace, "masquerade what leaves the namespace").await?;
@@ -121,17 +130,17 @@ async fn make(ledger: &mut Ledger, host: Netlink, index: Index, entry: &Entry) -
 }
 
 /// The namespace and its files.
-fn namespace(ledger: &mut Ledger, entry: &Entry, made: &mut Vec<String>) -> Result<Namespace, PreparedError> {
-    let wanted = Netns::Named(entry.name.clone());
+fn namespace(state_file: &mut StateFile, entry: &Entry, made: &mut Vec<String>) -> Result<Namespace, PreparedError> {
+    let request = Netns::Named(entry.name.clone());
     let (net_file, user_file) = (entry.name.net_file(), entry.name.user_file());
     for folder in [&net_file, &user_file].into_iter().filter_map(|file| file.parent()) {
-        if ledger.record.holders.iter().all(|holder| holder.path != folder) {
+        if state_file.record.holders.iter().all(|holder| holder.path != folder) {
             let holder = files::Holder::make(folder)?;
-            ledger.record.holders.push(holder);
-            ledger.save()?;
+            state_file.record.holders.push(holder);
+            state_file.save()?;
         }
     }
-    if let Ok(there) = Namespace::open(&wanted) {
+    if let Ok(there) = Namespace::open(&request) {
         return Ok(there);
     }
     let fresh = Namespace::private_of(entry.owner.uid, entry.owner.gid)?;
@@ -141,24 +150,24 @@ fn namespace(ledger: &mut Ledger, entry: &Entry, made: &mut Vec<String>) -> Resu
         files::hold(net, &net_file)?;
     }
     made.push(format!("network namespace `{}`", entry.name));
-    Ok(Namespace::open(&wanted)?)
+    Ok(Namespace::open(&request)?)
 }
 
 /// Turns forwarding on where we are, and writes down what that has changed. Returns whether it was off.
-fn forward_here(ledger: &mut Ledger) -> Result<bool, PreparedError> {
+fn forward_here(state_file: &mut StateFile) -> Result<bool, PreparedError> {
     let before = settings::look();
-    let wanted = settings::for_forwarding(&before, &settings::advertised_links());
-    if wanted.is_empty() {
+    let request = settings::for_forwarding(&before, &settings::advertised_links());
+    if request.is_empty() {
         return Ok(false);
     }
     // First what is said to be changed: if this process is killed in between, that much can be taken back.
     let mut after = before.clone();
-    after.extend(wanted.iter().map(|(path, value)| (path.clone(), (*value).to_owned())));
-    ledger.record.settings.note(&before, &after);
-    ledger.save()?;
-    let set: Result<(), _> = wanted.iter().try_for_each(|(path, value)| settings::set(path, value));
-    ledger.record.settings.note(&before, &settings::look());
-    ledger.save()?;
+    after.extend(request.iter().map(|(path, value)| (path.clone(), (*value).to_owned())));
+    state_file.record.settings.note(&before, &after);
+    state_file.save()?;
+    let set: Result<(), _> = request.iter().try_for_each(|(path, value)| settings::set(path, value));
+    state_file.record.settings.note(&before, &settings::look());
+    state_file.save()?;
     set.map(|()| true)
 }
 
@@ -175,7 +184,7 @@ async fn admit(index: Index, made: &mut Vec<String>) -> Result<Vec<String>, Prep
         nft::apply(&firewall::host_script(index), &here, "masquerade what leaves the host").await?;
         made.push("masquerading on the host".to_owned());
     }
-    let mut notes: Vec<String> = survey::legacy_filter(&link).into_iter().collect();
+    let mut notes: Vec<String> = obstacles::legacy_filter(&link).into_iter().collect();
     for chain in ruleset.barriers() {
         if ruleset.admits(&chain, &link) {
             continue;

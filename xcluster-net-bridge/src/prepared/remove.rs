@@ -7,13 +7,13 @@ use xcluster_core::host::{Namespace, Netns};
 
 use super::error::{Obstacle, PreparedError};
 use super::index::Index;
-use super::ledger::{Entry, Ledger};
-use super::occupants::{self, Occupant};
+use super::namespace_users::{self, NamespaceUser};
 use super::owner::Owner;
 use super::settings::Changes;
+use super::state_file::{Entry, StateFile};
 use super::{files, firewall, nft, settings};
-use xcluster_core::host::links::Netlink;
-use xcluster_core::host::links::link::Which;
+use xcluster_core::host::netlink::Netlink;
+use xcluster_core::host::netlink::link::LinkSelector;
 
 /// How a removal went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Removed {
     /// What was removed; none if there was nothing.
     pub name: Option<NamedNetns>,
     /// Who still is in it. It has no name and no way out any more, and ends with the last of them.
-    pub occupants: Vec<Occupant>,
+    pub namespace_users: Vec<NamespaceUser>,
 }
 
 /// Removes a namespace and everything that was changed for it. Takes root; must run in a tokio runtime, in the network
@@ -35,41 +35,41 @@ pub async fn remove(index: Index, owner: &Owner) -> Result<Removed, PreparedErro
     if !Uid::effective().is_root() {
         return Err(PreparedError::NotRoot);
     }
-    let mut ledger = Ledger::open().await?;
-    let done = attempt(&mut ledger, index, owner).await;
-    let closed = ledger.close();
+    let mut state_file = StateFile::open().await?;
+    let done = attempt(&mut state_file, index, owner).await;
+    let closed = state_file.close();
     done.and_then(|removed| closed.map(|()| removed))
 }
 
-async fn attempt(ledger: &mut Ledger, index: Index, owner: &Owner) -> Result<Removed, PreparedError> {
-    let Some(entry) = ledger.record.namespaces.get(&index).cloned() else {
-        return Ok(Removed { name: None, occupants: Vec::new() });
+async fn attempt(state_file: &mut StateFile, index: Index, owner: &Owner) -> Result<Removed, PreparedError> {
+    let Some(entry) = state_file.record.namespaces.get(&index).cloned() else {
+        return Ok(Removed { name: None, namespace_users: Vec::new() });
     };
     if entry.owner.uid != owner.uid {
         let not_yours = Obstacle::NotYours { by: entry.name, owner: entry.owner.name, index };
         return Err(PreparedError::Obstacles(vec![not_yours]));
     }
     let id = Namespace::open(&Netns::Named(entry.name.clone())).ok().and_then(|namespace| namespace.id().ok());
-    take_down(ledger, index).await?;
-    Ok(Removed { name: Some(entry.name), occupants: id.map(occupants::of).unwrap_or_default() })
+    take_down(state_file, index).await?;
+    Ok(Removed { name: Some(entry.name), namespace_users: id.map(namespace_users::of).unwrap_or_default() })
 }
 
 /// Removes everything of a namespace that is written down, also if it is only half made.
-pub(super) async fn take_down(ledger: &mut Ledger, index: Index) -> Result<(), PreparedError> {
-    let Some(entry) = ledger.record.namespaces.get(&index).cloned() else { return Ok(()) };
+pub(super) async fn take_down(state_file: &mut StateFile, index: Index) -> Result<(), PreparedError> {
+    let Some(entry) = state_file.record.namespaces.get(&index).cloned() else { return Ok(()) };
     let mut leftovers: Vec<PreparedError> = Vec::new();
     leftovers.extend(remove_rules(index).await.err());
     leftovers.extend(remove_link(index).await.err());
     leftovers.extend(remove_files(&entry));
-    if ledger.record.namespaces.len() == 1 && leftovers.is_empty() {
-        leftovers.extend(settings::restore(&ledger.record.settings));
-        leftovers.extend(ledger.record.holders.iter().filter_map(|holder| holder.remove().err()));
+    if state_file.record.namespaces.len() == 1 && leftovers.is_empty() {
+        leftovers.extend(settings::restore(&state_file.record.settings));
+        leftovers.extend(state_file.record.holders.iter().filter_map(|holder| holder.remove().err()));
     }
     if leftovers.is_empty() {
-        ledger.record.namespaces.remove(&index);
-        if ledger.record.namespaces.is_empty() {
-            ledger.record.settings = Changes::default();
-            ledger.record.holders.clear();
+        state_file.record.namespaces.remove(&index);
+        if state_file.record.namespaces.is_empty() {
+            state_file.record.settings = Changes::default();
+            state_file.record.holders.clear();
         }
         return Ok(());
     }
@@ -93,7 +93,7 @@ async fn remove_rules(index: Index) -> Result<(), PreparedError> {
 async fn remove_link(index: Index) -> Result<(), PreparedError> {
     let host = Netlink::connect(&Namespace::here())?;
     match host.link(&index.host_link()).await? {
-        Some(link) if link.kind == "veth" => Ok(host.remove(Which::Index(link.index)).await?),
+        Some(link) if link.kind == "veth" => Ok(host.remove(LinkSelector::Index(link.index)).await?),
         _ => Ok(()),
     }
 }

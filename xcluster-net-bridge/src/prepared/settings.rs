@@ -28,13 +28,13 @@ pub(super) type Values = BTreeMap<String, String>;
 pub(super) struct Changes {
     /// The links that were there. Others got what was set for links to come.
     links: BTreeSet<String>,
-    files: BTreeMap<String, Change>,
+    files: BTreeMap<String, LinkChange>,
 }
 
 /// A value and the one before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Change {
+struct LinkChange {
     before: String,
     after: String,
 }
@@ -48,7 +48,7 @@ impl Changes {
             let change = self
                 .files
                 .entry(path.clone())
-                .or_insert_with(|| Change { before: before.clone(), after: before.clone() });
+                .or_insert_with(|| LinkChange { before: before.clone(), after: before.clone() });
             // Somebody has changed it in between: what that was is what is to come back.
             if change.after != *before {
                 change.before = before.clone();
@@ -156,9 +156,9 @@ pub(super) fn ready_ipv6(link: &str) -> Result<(), PreparedError> {
 /// Takes changes back. Returns what could not be.
 pub(super) fn restore(changes: &Changes) -> Vec<PreparedError> {
     let now = look();
-    let wanted = changes.restored(&now);
+    let request = changes.restored(&now);
     // These change others, also others that were right.
-    let first = [FORWARD_IPV4, FORWARD_IPV6].into_iter().filter_map(|path| Some((path, wanted.get(path)?)));
+    let first = [FORWARD_IPV4, FORWARD_IPV6].into_iter().filter_map(|path| Some((path, request.get(path)?)));
     let mut failed: Vec<_> = first
         .filter(|(path, value)| now.get(*path) != Some(value))
         .filter_map(|(path, value)| set(path, value).err())
@@ -166,7 +166,7 @@ pub(super) fn restore(changes: &Changes) -> Vec<PreparedError> {
     // Some of the rest change others still: those of links to come those of links that are. So look again, but not for ever.
     for _ in 0..4 {
         let now = look();
-        let different = wanted.iter().filter(|(path, value)| now.get(*path).is_some_and(|now| now != *value));
+        let different = request.iter().filter(|(path, value)| now.get(*path).is_some_and(|now| now != *value));
         let errors: Vec<_> = different.filter_map(|(path, value)| set(path, value).err()).collect();
         if !errors.is_empty() {
             failed.extend(errors);
@@ -225,8 +225,8 @@ mod tests {
         assert_eq!(advertised(table), ["eth0"]);
         let now =
             values(&[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "0"), ("ipv6/conf/eth0/accept_ra", "1")]);
-        let wanted = for_forwarding(&now, &["eth0".to_owned()]);
-        assert_eq!(wanted, [("ipv6/conf/eth0/accept_ra".to_owned(), "2"), (FORWARD_IPV6.to_owned(), "1")]);
+        let request = for_forwarding(&now, &["eth0".to_owned()]);
+        assert_eq!(request, [("ipv6/conf/eth0/accept_ra".to_owned(), "2"), (FORWARD_IPV6.to_owned(), "1")]);
         let done = values(&[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")]);
         assert_eq!(for_forwarding(&done, &["eth0".to_owned()]), []);
     }

@@ -1,4 +1,4 @@
-//! Links of a network namespace, for tests: what there is, and the hand of a stranger.
+//! Links of a network namespace, for tests: what there is, and foreign links.
 
 use std::os::fd::{FromRawFd, IntoRawFd};
 
@@ -8,7 +8,7 @@ use rtnetlink::sys::TokioSocket;
 use rtnetlink::{Handle, LinkBridge};
 use tokio::task::AbortHandle;
 use xcluster_core::host::Namespace;
-use xcluster_core::testing::{Failed, ensure};
+use xcluster_core::testing::{TestFailure, ensure};
 
 /// The links of a namespace.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Drop for Links {
 }
 
 impl Links {
-    pub(crate) fn of(namespace: &Namespace) -> Result<Self, Failed> {
+    pub(crate) fn of(namespace: &Namespace) -> Result<Self, TestFailure> {
         // SAFETY: the number is of a descriptor that is ours alone, and given away here.
         let socket = unsafe { TokioSocket::from_raw_fd(namespace.netlink()?.into_raw_fd()) };
         let (connection, handle, _) = rtnetlink::from_socket(socket);
@@ -32,7 +32,7 @@ impl Links {
     }
 
     /// What a link is like, as far as nobody but its owner changes it.
-    pub(crate) async fn looks(&self, name: &str) -> Result<String, Failed> {
+    pub(crate) async fn looks(&self, name: &str) -> Result<String, TestFailure> {
         let message = self.find(name).await?;
         let lasting = |attribute: &&LinkAttribute| {
             use LinkAttribute::{Address, Controller, Group, IfAlias, Mtu};
@@ -44,19 +44,19 @@ impl Links {
     }
 
     /// Makes a bridge that nobody has marked.
-    pub(crate) async fn make_bridge(&self, name: &str) -> Result<(), Failed> {
+    pub(crate) async fn make_bridge(&self, name: &str) -> Result<(), TestFailure> {
         let message = LinkBridge::new(name).mtu(1400).address(vec![2, 0, 0, 0, 0, 1]).build();
         Ok(self.handle.link().add(message).execute().await?)
     }
 
-    pub(crate) async fn remove(&self, name: &str) -> Result<(), Failed> {
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), TestFailure> {
         let index = self.find(name).await?.header.index;
         Ok(self.handle.link().del(index).execute().await?)
     }
 
-    pub(crate) async fn find(&self, name: &str) -> Result<LinkMessage, Failed> {
+    pub(crate) async fn find(&self, name: &str) -> Result<LinkMessage, TestFailure> {
         let found: Vec<LinkMessage> = self.handle.link().get().match_name(name).execute().try_collect().await?;
         ensure(found.len() == 1, || format!("there is no `{name}`"))?;
-        found.into_iter().next().ok_or_else(|| Failed::new("nothing"))
+        found.into_iter().next().ok_or_else(|| TestFailure::new("nothing"))
     }
 }

@@ -1,29 +1,29 @@
 //! An owner that is killed leaves nothing, at whichever step of its start it is: no process, no network namespace, no link,
-//! no claim; and its folder goes with the next command of its user. How owners are made, and how is seen what is left of
+//! no host lock; and its folder goes with the next command of its user. How owners are made, and how is seen what is left of
 //! one, stands in the other files.
 //!
 //! Each test has a network namespace, which is to its owners what the host's is to those of users.
 
-mod family;
+mod fixture;
 mod nsid;
 mod owner;
-mod scene;
+mod process_tree;
 
 use std::process::ExitCode;
 
 use xcluster_core::name::NodeId;
 use xcluster_core::plan::Step;
-use xcluster_core::testing::{Failed, ensure, harness};
+use xcluster_core::testing::{TestFailure, ensure, harness};
 
-use owner::{Moment, Orders};
-use scene::Scene;
+use fixture::Fixture;
+use owner::{Moment, OwnerConfig};
 
 /// How often an owner is killed at each moment: when exactly in the course of things is never the same.
 const TIMES: usize = 3;
 
 fn main() -> ExitCode {
-    if let Some(orders) = Orders::given() {
-        return orders.carry_out();
+    if let Some(config) = OwnerConfig::given() {
+        return config.carry_out();
     }
     macro_rules! tests {
         ($($name:ident),* $(,)?) => { vec![$(harness::test(stringify!($name), $name)),*] };
@@ -32,80 +32,80 @@ fn main() -> ExitCode {
         nothing_is_left_of_real_vms,
         nothing_is_left_of_an_owner_that_was_killed_as_it_began,
         nothing_is_left_of_an_owner_that_was_killed_while_it_made_nets,
-        nothing_is_left_of_an_owner_that_was_killed_while_it_wired_nics,
+        nothing_is_left_of_an_owner_that_was_killed_while_it_set_up_ports,
         nothing_is_left_of_an_owner_that_was_killed_while_its_nodes_booted,
         what_is_left_in_a_shared_namespace_is_taken_over_by_the_next_cluster,
     ])
 }
 
-async fn nothing_is_left_of_an_owner_that_was_killed_as_it_began() -> Result<(), Failed> {
+async fn nothing_is_left_of_an_owner_that_was_killed_as_it_began() -> Result<(), TestFailure> {
     let early = |step: &Step| matches!(step, Step::Netns { .. } | Step::Preflight { .. } | Step::Guest);
     killed_at_each(early).await
 }
 
-async fn nothing_is_left_of_an_owner_that_was_killed_while_it_made_nets() -> Result<(), Failed> {
+async fn nothing_is_left_of_an_owner_that_was_killed_while_it_made_nets() -> Result<(), TestFailure> {
     killed_at_each(|step| matches!(step, Step::CreateNet { .. })).await
 }
 
-async fn nothing_is_left_of_an_owner_that_was_killed_while_it_wired_nics() -> Result<(), Failed> {
+async fn nothing_is_left_of_an_owner_that_was_killed_while_it_set_up_ports() -> Result<(), TestFailure> {
     killed_at_each(|step| matches!(step, Step::Setup { .. })).await
 }
 
-async fn nothing_is_left_of_an_owner_that_was_killed_while_its_nodes_booted() -> Result<(), Failed> {
+async fn nothing_is_left_of_an_owner_that_was_killed_while_its_nodes_booted() -> Result<(), TestFailure> {
     killed_at_each(|step| matches!(step, Step::Boot { .. })).await?;
-    let scene = Scene::fake()?;
+    let fixture = Fixture::fake()?;
     for _ in 0..TIMES {
-        scene.nothing_is_left_after(&Moment::Ready).await?;
+        fixture.nothing_is_left_after(&Moment::Ready).await?;
     }
     Ok(())
 }
 
-async fn killed_at_each(of: impl Fn(&Step) -> bool) -> Result<(), Failed> {
-    let scene = Scene::fake()?;
-    let moments = scene.moments(of)?;
+async fn killed_at_each(of: impl Fn(&Step) -> bool) -> Result<(), TestFailure> {
+    let fixture = Fixture::fake()?;
+    let moments = fixture.moments(of)?;
     ensure(!moments.is_empty(), || "a start has no such step".to_owned())?;
     for moment in moments.iter().cycle().take(TIMES * moments.len()) {
-        scene.nothing_is_left_after(moment).await?;
+        fixture.nothing_is_left_after(moment).await?;
     }
     Ok(())
 }
 
-async fn nothing_is_left_of_real_vms() -> Result<(), Failed> {
-    let scene = Scene::real()?;
+async fn nothing_is_left_of_real_vms() -> Result<(), TestFailure> {
+    let fixture = Fixture::real()?;
     let boot = |node| NodeId::new(node).map(|node| Step::Boot { node });
     let [node, router] = [boot(1)?, boot(201)?];
     let booting = [Moment::Begin(node.clone()), Moment::Begin(router.clone())];
     let up = [Moment::Done(node), Moment::Done(router), Moment::Ready];
     for moment in [&Moment::Done(Step::Guest)].into_iter().chain(&booting).chain(&booting).chain(&booting).chain(&up) {
-        scene.nothing_is_left_after(moment).await?;
+        fixture.nothing_is_left_after(moment).await?;
     }
     Ok(())
 }
 
 /// Bridges have names there, which keep them; taps go with their descriptors all the same.
-async fn what_is_left_in_a_shared_namespace_is_taken_over_by_the_next_cluster() -> Result<(), Failed> {
-    let scene = Scene::shared()?;
-    let mut moments = scene.moments(|step| !matches!(step, Step::Netns { .. } | Step::Guest))?;
+async fn what_is_left_in_a_shared_namespace_is_taken_over_by_the_next_cluster() -> Result<(), TestFailure> {
+    let fixture = Fixture::shared()?;
+    let mut moments = fixture.moments(|step| !matches!(step, Step::Netns { .. } | Step::Guest))?;
     moments.push(Moment::Ready);
-    let (before, mut bridges) = (scene.look(), 0);
+    let (before, mut bridges) = (fixture.look(), 0);
     for moment in moments {
-        scene.is_killed_at(&moment).await?;
-        let links = scene.links()?;
+        fixture.is_killed_at(&moment).await?;
+        let links = fixture.links()?;
         ensure(!links.iter().any(|link| link.contains('_')), || format!("{moment}: taps are left: {links:?}"))?;
         bridges = bridges.max(links.len() - 1);
-        next_cluster(&scene).await.map_err(|failed| failed.during(&moment))?;
-        scene.look().same_as(&before).map_err(|failed| failed.during(&moment))?;
+        next_cluster(&fixture).await.map_err(|failed| failed.during(&moment))?;
+        fixture.look().same_as(&before).map_err(|failed| failed.during(&moment))?;
     }
     ensure(bridges == 3, || format!("{bridges} bridges were there to be taken over"))
 }
 
 /// It starts and stops, and leaves nothing of itself, nor of those before.
-async fn next_cluster(scene: &Scene) -> Result<(), Failed> {
-    let mut owner = scene.owner()?;
+async fn next_cluster(fixture: &Fixture) -> Result<(), TestFailure> {
+    let mut owner = fixture.owner()?;
     owner.until(&Moment::Ready).await?;
-    let links = scene.links()?;
+    let links = fixture.links()?;
     ensure(links.len() == 1 + 3 + 7, || format!("{links:?}"))?;
     owner.stop().await?;
-    let links = scene.links()?;
+    let links = fixture.links()?;
     ensure(links == ["lo"], || format!("{links:?} are left"))
 }

@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use xcluster_core::cluster::Events;
 use xcluster_core::host::Netns;
-use xcluster_core::host::namespace::Inside;
+use xcluster_core::host::namespace::NamespaceEntry;
 use xcluster_core::plan::{Accel, GuestSource, Options, Readiness, Step};
-use xcluster_core::testing::{Failed, ensure};
+use xcluster_core::testing::{TestFailure, ensure};
 use xcluster_core::{Builder, Cluster, Event};
 use xcluster_net_bridge::BridgeBackend;
 
@@ -66,18 +66,18 @@ impl fmt::Display for Moment {
 
 /// What an owner is told to start.
 #[derive(Debug, Clone)]
-pub(crate) struct Orders {
+pub(crate) struct OwnerConfig {
     /// With `clusters` for the folders of clusters, and `kernel`, which is none, for what are no real VMs.
     pub(crate) folder: PathBuf,
     pub(crate) netns: Netns,
     pub(crate) real: bool,
 }
 
-impl Orders {
+impl OwnerConfig {
     /// What this process was told, if it is to be an owner.
     pub(crate) fn given() -> Option<Self> {
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        let [own, folder, netns, real] = words.as_slice() else { return None };
+        let args: Vec<String> = std::env::args().skip(1).collect();
+        let [own, folder, netns, real] = args.as_slice() else { return None };
         let (netns, real) = (netns.parse().ok()?, real.parse().ok()?);
         (own == OWN).then(|| Self { folder: folder.into(), netns, real })
     }
@@ -114,7 +114,7 @@ impl Orders {
         }
     }
 
-    fn own(&self) -> Result<(), Failed> {
+    fn own(&self) -> Result<(), TestFailure> {
         // Its processes are found by their session.
         nix::unistd::setsid()?;
         let (stop, stopped) = oneshot::channel();
@@ -127,7 +127,7 @@ impl Orders {
             let cluster = Cluster::begin(&self.builder())?;
             let events = tell(cluster.events());
             tokio::select! {
-                told = events => told?,
+                reported = events => reported?,
                 _ = stopped => cluster.stop().await?,
             }
             Ok(())
@@ -135,7 +135,7 @@ impl Orders {
     }
 }
 
-async fn tell(mut events: Events) -> Result<(), Failed> {
+async fn tell(mut events: Events) -> Result<(), TestFailure> {
     while let Some(event) = events.next().await {
         writeln!(io::stdout(), "{}", serde_json::to_string(&event)?)?;
     }
@@ -147,45 +147,48 @@ async fn tell(mut events: Events) -> Result<(), Failed> {
 pub(crate) struct Owner {
     child: Child,
     pub(crate) pid: i32,
-    told: Lines<BufReader<ChildStdout>>,
+    reported: Lines<BufReader<ChildStdout>>,
 }
 
 impl Owner {
     /// Starts it, in another namespace than this one if there is one.
-    pub(crate) fn start(orders: &Orders, elsewhere: Option<Inside>) -> Result<Self, Failed> {
+    pub(crate) fn start(config: &OwnerConfig, elsewhere: Option<NamespaceEntry>) -> Result<Self, TestFailure> {
         let mut command = std::process::Command::new(std::env::current_exe()?);
-        command.arg(OWN).arg(&orders.folder).args([orders.netns.to_string(), orders.real.to_string()]);
+        command.arg(OWN).arg(&config.folder).args([config.netns.to_string(), config.real.to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         if let Some(inside) = elsewhere {
             inside.enter(&mut command);
         }
         let mut child = Command::from(command).kill_on_drop(true).spawn()?;
-        let (pid, told) = (child.id(), child.stdout.take());
-        let (Some(pid), Some(told)) = (pid, told) else { return Err(Failed::new("the owner says nothing")) };
-        Ok(Self { child, pid: pid.try_into()?, told: BufReader::new(told).lines() })
+        let (pid, reported) = (child.id(), child.stdout.take());
+        let (Some(pid), Some(reported)) = (pid, reported) else {
+            return Err(TestFailure::new("the owner says nothing"));
+        };
+        Ok(Self { child, pid: pid.try_into()?, reported: BufReader::new(reported).lines() })
     }
 
     /// Follows the start until a moment has come.
-    pub(crate) async fn until(&mut self, moment: &Moment) -> Result<(), Failed> {
+    pub(crate) async fn until(&mut self, moment: &Moment) -> Result<(), TestFailure> {
         timeout(PATIENCE, async {
-            while let Some(line) = self.told.next_line().await? {
+            while let Some(line) = self.reported.next_line().await? {
                 let event: Event = serde_json::from_str(&line)?;
                 match event {
                     event if moment.is(&event) => return Ok(()),
-                    Event::Failed { error, .. } => return Err(Failed::new(error).during("the start failed")),
+                    Event::Failed { error, .. } => return Err(TestFailure::new(error).during("the start failed")),
                     _ => {}
                 }
             }
-            Err(Failed::new("the owner has ended"))
+            Err(TestFailure::new("the owner has ended"))
         })
         .await
-        .map_err(|_| Failed::new("the moment does not come"))?
+        .map_err(|_| TestFailure::new("the moment does not come"))?
     }
 
     /// Has it stop its cluster and end.
-    pub(crate) async fn stop(mut self) -> Result<(), Failed> {
+    pub(crate) async fn stop(mut self) -> Result<(), TestFailure> {
         drop(self.child.stdin.take());
-        let ended = timeout(PATIENCE, self.child.wait()).await.map_err(|_| Failed::new("the owner does not end"))??;
+        let ended =
+            timeout(PATIENCE, self.child.wait()).await.map_err(|_| TestFailure::new("the owner does not end"))??;
         ensure(ended.success(), || ended.to_string())
     }
 

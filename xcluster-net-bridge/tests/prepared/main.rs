@@ -1,26 +1,26 @@
 //! Prepared namespaces, made and removed for real: by an ordinary user who is root in a user namespace, with a network and
 //! mounts that nobody else sees. What is called the host here is such a network; the machine's own is never touched.
 
+mod access;
 mod conflicts;
-mod lab;
-mod life;
+mod fixture;
+mod lifecycle;
 mod settings;
-mod ways;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
-use xcluster_core::testing::Failed;
+use xcluster_core::testing::TestFailure;
 
-use lab::Lab;
+use fixture::Fixture;
 
 /// Far more than any test takes, also on a busy host.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
     // Before anything else: this process must not have a second thread yet.
-    let possible = lab::become_root();
+    let possible = fixture::become_root();
     let ignored = match &possible {
         Err(why) if std::env::var_os("CI").is_none() => {
             eprintln!("tests are ignored: {why}");
@@ -29,33 +29,36 @@ fn main() -> ExitCode {
         _ => false,
     };
     let trials = [
-        trial("a_host_is_afterwards_as_before", life::a_host_is_afterwards_as_before),
-        trial("a_second_call_makes_only_what_is_missing", life::a_second_call_makes_only_what_is_missing),
-        trial("a_namespace_that_was_taken_away_is_made_anew", life::a_namespace_that_was_taken_away_is_made_anew),
-        trial("a_failed_attempt_leaves_nothing", life::a_failed_attempt_leaves_nothing),
-        trial("two_at_the_same_time_take_turns", life::two_at_the_same_time_take_turns),
-        trial("who_is_still_inside_is_told", life::who_is_still_inside_is_told),
-        trial("everything_in_the_way_is_told_and_left_alone", conflicts::everything_in_the_way_is_told_and_left_alone),
+        trial("a_host_is_afterwards_as_before", lifecycle::a_host_is_afterwards_as_before),
+        trial("a_second_call_makes_only_what_is_missing", lifecycle::a_second_call_makes_only_what_is_missing),
+        trial("a_namespace_that_was_taken_away_is_made_anew", lifecycle::a_namespace_that_was_taken_away_is_made_anew),
+        trial("a_failed_attempt_leaves_nothing", lifecycle::a_failed_attempt_leaves_nothing),
+        trial("two_at_the_same_time_take_turns", lifecycle::two_at_the_same_time_take_turns),
+        trial("who_is_still_inside_is_told", lifecycle::who_is_still_inside_is_reported),
+        trial(
+            "everything_in_the_way_is_told_and_left_alone",
+            conflicts::everything_in_the_way_is_reported_and_left_alone,
+        ),
         trial("a_number_is_one_users", conflicts::a_number_is_one_users),
         trial("what_was_said_once_is_not_changed_by_the_way", conflicts::what_was_said_once_is_not_changed_by_the_way),
         trial("only_the_last_one_gives_settings_back", settings::only_the_last_one_gives_settings_back),
         trial("what_others_have_set_stays", settings::what_others_have_set_stays),
         trial("an_advertised_default_route_survives", settings::an_advertised_default_route_survives),
-        trial("nodes_reach_the_world_with_the_hosts_address", ways::nodes_reach_the_world_with_the_hosts_address),
-        trial("firewalls_of_others_let_nodes_out", ways::firewalls_of_others_let_nodes_out),
-        trial("its_user_enters_it_without_any_privilege", ways::its_user_enters_it_without_any_privilege),
+        trial("nodes_reach_the_world_with_the_hosts_address", access::nodes_reach_the_world_with_the_hosts_address),
+        trial("firewalls_of_others_let_nodes_out", access::firewalls_of_others_let_nodes_out),
+        trial("its_user_enters_it_without_any_privilege", access::its_user_enters_it_without_any_privilege),
     ];
     let trials = trials.into_iter().map(|trial| trial.with_ignored_flag(ignored)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 /// A test with a host of its own, which is gone with the test's thread.
-fn trial(name: &str, test: impl AsyncFnOnce(&Lab) -> Result<(), Failed> + Send + 'static) -> Trial {
-    let run = move || -> Result<(), Failed> {
-        let lab = Lab::new()?;
+fn trial(name: &str, test: impl AsyncFnOnce(&Fixture) -> Result<(), TestFailure> + Send + 'static) -> Trial {
+    let run = move || -> Result<(), TestFailure> {
+        let fixture = Fixture::new()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let late = |_| Failed::new(format!("it took longer than {} s", DEADLINE.as_secs()));
-        runtime.block_on(async { tokio::time::timeout(DEADLINE, test(&lab)).await.map_err(late)? })
+        let late = |_| TestFailure::new(format!("it took longer than {} s", DEADLINE.as_secs()));
+        runtime.block_on(async { tokio::time::timeout(DEADLINE, test(&fixture)).await.map_err(late)? })
     };
     Trial::test(name, move || {
         let done = std::thread::spawn(run).join();

@@ -10,23 +10,23 @@ use nix::sys::socket::{
     setsockopt, socket, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
-use xcluster_core::testing::{Failed, ensure};
+use xcluster_core::testing::{TestFailure, ensure};
 
-use crate::lab::{Lab, add, delete, read, run_in, setting};
+use crate::fixture::{Fixture, add, delete, read, run_in, setting};
 
-pub(crate) async fn only_the_last_one_gives_settings_back(lab: &Lab) -> Result<(), Failed> {
-    let before = lab.look()?;
+pub(crate) async fn only_the_last_one_gives_settings_back(fixture: &Fixture) -> Result<(), TestFailure> {
+    let before = fixture.look()?;
     add(1).await?;
     add(2).await?;
     delete(1).await?;
     ensure(read("ipv4/ip_forward")? == "1", || "the second one is cut off".to_owned())?;
     delete(2).await?;
-    lab.look()?.same_as(&before)
+    fixture.look()?.same_as(&before)
 }
 
-pub(crate) async fn what_others_have_set_stays(lab: &Lab) -> Result<(), Failed> {
+pub(crate) async fn what_others_have_set_stays(fixture: &Fixture) -> Result<(), TestFailure> {
     fs::write(setting("ipv4/ip_forward"), "1")?;
-    let before = lab.look()?;
+    let before = fixture.look()?;
     add(1).await?;
     fs::write(setting("ipv6/conf/up0/hop_limit"), "32")?;
     fs::write(setting("ipv6/conf/up0/accept_ra"), "0")?;
@@ -35,16 +35,16 @@ pub(crate) async fn what_others_have_set_stays(lab: &Lab) -> Result<(), Failed> 
     ensure(read("ipv6/conf/up0/accept_ra")? == "0", || "somebody else's word was changed".to_owned())?;
     fs::write(setting("ipv6/conf/up0/hop_limit"), "64")?;
     fs::write(setting("ipv6/conf/up0/accept_ra"), "1")?;
-    lab.look()?.same_as(&before)
+    fixture.look()?.same_as(&before)
 }
 
-pub(crate) async fn an_advertised_default_route_survives(lab: &Lab) -> Result<(), Failed> {
-    let is_there = || -> Result<(), Failed> {
-        let routes = lab.ip("-6 route")?;
+pub(crate) async fn an_advertised_default_route_survives(fixture: &Fixture) -> Result<(), TestFailure> {
+    let is_there = || -> Result<(), TestFailure> {
+        let routes = fixture.ip("-6 route")?;
         ensure(routes.contains("default via fe80::1 dev up0 proto ra"), || routes)
     };
     let changes = route_changes()?;
-    advertise(lab)?;
+    advertise(fixture)?;
     while is_there().is_err() {
         recv(changes.as_raw_fd(), &mut [0; 4096], MsgFlags::empty())?;
     }
@@ -57,7 +57,7 @@ pub(crate) async fn an_advertised_default_route_survives(lab: &Lab) -> Result<()
 }
 
 /// A socket on which the kernel tells of every change of a route (rtnetlink(7)). It does not wait for ever.
-fn route_changes() -> Result<OwnedFd, Failed> {
+fn route_changes() -> Result<OwnedFd, TestFailure> {
     const RTMGRP_IPV6_ROUTE: u32 = 0x400;
     let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, RTMGRP_IPV6_ROUTE))?;
@@ -66,7 +66,7 @@ fn route_changes() -> Result<OwnedFd, Failed> {
 }
 
 /// A router of the world tells the host that it is one (RFC 4861, 4.2).
-fn advertise(lab: &Lab) -> Result<(), Failed> {
+fn advertise(fixture: &Fixture) -> Result<(), TestFailure> {
     const ROUTER_ADVERTISEMENT: u8 = 134;
     const HOPS: u8 = 64;
     const LIFETIME: [u8; 2] = 1800_u16.to_be_bytes();
@@ -74,10 +74,10 @@ fn advertise(lab: &Lab) -> Result<(), Failed> {
     message[0] = ROUTER_ADVERTISEMENT;
     message[4] = HOPS;
     message[6..8].copy_from_slice(&LIFETIME);
-    let socket = lab.world.socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6)?;
+    let socket = fixture.world.socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6)?;
     // Others are not believed to come from the same link.
     setsockopt(&socket, sockopt::Ipv6Ttl, &255)?;
-    let listed = run_in(Some(&lab.world), "ip -oneline link show eth0")?;
+    let listed = run_in(Some(&fixture.world), "ip -oneline link show eth0")?;
     let link = listed.split(':').next().and_then(|number| number.parse().ok()).unwrap_or_default();
     let host = SocketAddrV6::new("fe80::2".parse()?, 0, 0, link);
     sendto(socket.as_raw_fd(), &message, &SockaddrIn6::from(host), MsgFlags::empty())?;

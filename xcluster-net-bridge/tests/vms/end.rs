@@ -1,4 +1,4 @@
-//! A claim about the end of a node: the last one that is checked, since nobody brings the node back.
+//! An expectation about the end of a node: the last one that is checked, since nobody brings the node back.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use nix::unistd::Pid;
 use tokio::time::timeout;
 use xcluster_core::{Cluster, Error, Event, NodeState};
 
-use crate::lab::run;
+use crate::harness::run;
 
-pub(crate) async fn the_end_of_a_qemu_is_told_and_the_others_go_on(cluster: &Cluster) {
+pub(crate) async fn the_end_of_a_qemu_is_reported_and_the_others_go_on(cluster: &Cluster) {
     let victim = cluster.node(2).unwrap();
     let pid = victim.status().await.unwrap().pid.unwrap();
     let mut events = cluster.events();
     kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
-    let told = timeout(Duration::from_secs(5), async {
+    let reported = timeout(Duration::from_secs(5), async {
         while !matches!(events.next().await.unwrap(), Event::Exited { node, .. } if node == victim.id()) {}
     });
-    told.await.unwrap();
+    reported.await.unwrap();
     assert_eq!(victim.status().await.unwrap().state, NodeState::Failed);
     assert!(matches!(victim.connect(22).await, Err(Error::NotReady { .. })));
     run(cluster, 1, "ping -c1 -W5 192.168.0.250").await;

@@ -1,8 +1,8 @@
-//! Claims about what a frame may be beyond what every backend carries: tagged.
+//! Expectations about what a frame may be beyond what every backend carries: tagged.
 
 use xcluster_core::Cluster;
 
-use crate::lab::{attempt, run};
+use crate::harness::{attempt, run};
 
 /// Tags belong to those on the net; what is in a tagged frame is as large as in any other.
 pub(crate) async fn tagged_frames_arrive_with_their_tag(cluster: &Cluster) {

@@ -1,10 +1,10 @@
-//! Claims about the host: what its programs see in the namespace, and that it has no part of it where its own links are.
+//! Expectations about the host: what its programs see in the namespace, and that it has no part of it where its own links are.
 
 use std::process::Command;
 
 use xcluster_core::Cluster;
 
-use crate::lab::links;
+use crate::harness::links;
 
 pub(crate) async fn programs_in_the_namespace_see_the_bridges(cluster: &Cluster) {
     let mut command = Command::new("cat");

@@ -1,15 +1,15 @@
-//! What is claimed of clusters on bridges, checked with real VMs and real traffic.
+//! What is expected of clusters on bridges, checked with real VMs and real traffic.
 //!
-//! A scenario is a cluster and a list of claims about it: booting is what costs time, so a cluster serves many claims.
+//! A scenario is a cluster and a list of expectations about it: booting is what costs time, so a cluster serves many expectations.
 //! Needed are QEMU, the standard guest, which is built on first use, and a host that gives network namespaces to its users.
 
-mod lab;
+mod harness;
 
 // Scenarios.
 mod default_cluster;
 mod scenarios;
 
-// Claims that are checked on the default cluster.
+// Expectations that are checked on the default cluster.
 mod end;
 mod frames;
 mod host;

@@ -1,8 +1,8 @@
-//! Claims about the way between nets: over routers, in both IP versions.
+//! Expectations about the way between nets: over routers, in both IP versions.
 
 use xcluster_core::Cluster;
 
-use crate::lab::{both, run};
+use crate::harness::{both, run};
 
 pub(crate) async fn nodes_and_testers_reach_each_other_over_the_router(cluster: &Cluster) {
     for (from, to) in [(221, "192.168.1.1"), (2, "192.168.2.221")] {

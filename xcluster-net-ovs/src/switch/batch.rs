@@ -3,9 +3,9 @@
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::error::Trouble;
+use crate::error::SwitchError;
 
-use super::vsctl::{Order, Vsctl};
+use super::vsctl::{Vsctl, VsctlCommand};
 
 /// How many go together: a transaction is to end long before its deadline, and removing a port takes the kernel some 10 ms.
 const TOGETHER: usize = 100;
@@ -13,13 +13,13 @@ const TOGETHER: usize = 100;
 /// Whoever has been given orders to carry out.
 #[derive(Debug)]
 pub(super) struct Batch {
-    orders: mpsc::UnboundedSender<Wanted>,
+    vsctl_commands: mpsc::UnboundedSender<QueuedCommand>,
     task: AbortHandle,
 }
 
-struct Wanted {
-    order: Order,
-    done: oneshot::Sender<Result<(), Trouble>>,
+struct QueuedCommand {
+    command: VsctlCommand,
+    done: oneshot::Sender<Result<(), SwitchError>>,
 }
 
 impl Drop for Batch {
@@ -31,54 +31,54 @@ impl Drop for Batch {
 impl Batch {
     /// Begins. Must run in a tokio runtime, and ends with it.
     pub(super) fn start(vsctl: Vsctl) -> Self {
-        let (orders, wanted) = mpsc::unbounded_channel();
-        Self { orders, task: tokio::spawn(work(vsctl, wanted)).abort_handle() }
+        let (vsctl_commands, queued) = mpsc::unbounded_channel();
+        Self { vsctl_commands, task: tokio::spawn(work(vsctl, queued)).abort_handle() }
     }
 
     /// Has an order carried out. Whoever gives up does not keep it from being carried out.
-    pub(super) async fn carry(&self, order: Order) -> Result<(), Trouble> {
+    pub(super) async fn run(&self, command: VsctlCommand) -> Result<(), SwitchError> {
         let (done, outcome) = oneshot::channel();
-        self.orders.send(Wanted { order, done }).map_err(|_| Trouble::GivenUp)?;
-        outcome.await.map_err(|_| Trouble::GivenUp)?
+        self.vsctl_commands.send(QueuedCommand { command, done }).map_err(|_| SwitchError::GivenUp)?;
+        outcome.await.map_err(|_| SwitchError::GivenUp)?
     }
 }
 
-async fn work(vsctl: Vsctl, mut wanted: mpsc::UnboundedReceiver<Wanted>) {
+async fn work(vsctl: Vsctl, mut queued: mpsc::UnboundedReceiver<QueuedCommand>) {
     let mut together = Vec::new();
-    while wanted.recv_many(&mut together, TOGETHER).await > 0 {
+    while queued.recv_many(&mut together, TOGETHER).await > 0 {
         carry_out(&vsctl, std::mem::take(&mut together)).await;
     }
 }
 
-async fn carry_out(vsctl: &Vsctl, together: Vec<Wanted>) {
-    let orders: Vec<Order> = together.iter().map(|wanted| wanted.order.clone()).collect();
-    match attempt(vsctl, &orders).await {
-        Ok(outcomes) => together.into_iter().zip(outcomes).for_each(|(wanted, outcome)| tell(wanted, outcome)),
+async fn carry_out(vsctl: &Vsctl, together: Vec<QueuedCommand>) {
+    let vsctl_commands: Vec<VsctlCommand> = together.iter().map(|queued| queued.command.clone()).collect();
+    match attempt(vsctl, &vsctl_commands).await {
+        Ok(outcomes) => together.into_iter().zip(outcomes).for_each(|(queued, outcome)| tell(queued, outcome)),
         // One of them keeps all from being done: by itself, each is told what is its own.
-        Err(Trouble::Said { .. }) if orders.len() > 1 => {
-            for wanted in together {
-                let outcome = attempt(vsctl, std::slice::from_ref(&wanted.order)).await;
-                tell(wanted, outcome.and_then(|outcomes| outcomes.into_iter().collect()));
+        Err(SwitchError::Refused { .. }) if vsctl_commands.len() > 1 => {
+            for queued in together {
+                let outcome = attempt(vsctl, std::slice::from_ref(&queued.command)).await;
+                tell(queued, outcome.and_then(|outcomes| outcomes.into_iter().collect()));
             }
         }
         Err(trouble) => {
             let text = trouble.to_string();
-            for wanted in together {
-                tell(wanted, Err(Trouble::Together(text.clone())));
+            for queued in together {
+                tell(queued, Err(SwitchError::Together(text.clone())));
             }
         }
     }
 }
 
 /// Carries out some orders as one, and gives the outcome of each.
-async fn attempt(vsctl: &Vsctl, orders: &[Order]) -> Result<Vec<Result<(), Trouble>>, Trouble> {
-    let all = Order::all(orders);
+async fn attempt(vsctl: &Vsctl, vsctl_commands: &[VsctlCommand]) -> Result<Vec<Result<(), SwitchError>>, SwitchError> {
+    let all = VsctlCommand::all(vsctl_commands);
     vsctl.transact(&all).await?;
     let rows = vsctl.interfaces(&all).await?;
-    Ok(orders.iter().map(|order| order.judge(&rows)).collect())
+    Ok(vsctl_commands.iter().map(|command| command.judge(&rows)).collect())
 }
 
-fn tell(wanted: Wanted, outcome: Result<(), Trouble>) {
+fn tell(queued: QueuedCommand, outcome: Result<(), SwitchError>) {
     // An error means that nobody waits for it.
-    let _ = wanted.done.send(outcome);
+    let _ = queued.done.send(outcome);
 }

@@ -1,10 +1,10 @@
 //! The two processes of an Open vSwitch of the cluster's own. What it switches is not known here.
 //!
 //! ```text
-//! owner's thread ── keeper ── ovsdb-server ── ovs-vswitchd
+//! owner's thread ── supervisor ── ovsdb-server ── ovs-vswitchd
 //! ```
 //!
-//! The database starts the switch once it can be asked, and ends with it. Both stay in the foreground, and the keeper ends
+//! The database starts the switch once it can be asked, and ends with it. Both stay in the foreground, and the supervisor ends
 //! them with the owner, however that ends. All of their files are in a folder of the cluster.
 
 use std::fs;
@@ -18,12 +18,12 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use xcluster_core::host::namespace::keep_privileges;
-use xcluster_core::host::{Ending, Family, Namespace};
+use xcluster_core::host::{Namespace, ProcessTree, TreeEnd};
 use xcluster_core::net::NetError;
 
-use super::vsctl::{Order, Vsctl};
-use crate::error::{self, Trouble};
-use crate::programs::{self, PATIENCE, Programs, SERVER, TOOL, VSWITCHD};
+use super::vsctl::{Vsctl, VsctlCommand};
+use crate::error::{self, SwitchError};
+use crate::programs::{self, Programs, SERVER, TIMEOUT, TOOL, VSWITCHD};
 
 /// How much of what a process says is kept, in bytes.
 const SAID_MAX: usize = 16 * 1024;
@@ -42,16 +42,16 @@ const SWITCH: &str = "echo ready; exec \"$XCLUSTER_SWITCH\" --disable-system --l
 /// The processes. Dropping them ends them.
 #[derive(Debug)]
 pub(crate) struct Daemons {
-    family: Family,
+    tree: ProcessTree,
     db: String,
-    words: Arc<Words>,
+    log: Arc<DaemonLog>,
     /// What was said last, once the database has ended: nobody can be told anything then.
     ended: watch::Receiver<Option<String>>,
 }
 
 impl Drop for Daemons {
     fn drop(&mut self) {
-        self.words.wanted.store(true, Ordering::Relaxed);
+        self.log.expected.store(true, Ordering::Relaxed);
     }
 }
 
@@ -66,27 +66,27 @@ impl Daemons {
         if inside.is_none() {
             keep_privileges(&mut command);
         }
-        let not_run = |source| NetError::from(Trouble::NotRun { program: SERVER.to_owned(), source });
-        let (family, output) = Family::start(command, inside).map_err(not_run)?;
-        let words = Arc::new(Words { log: dir.join("ovs-vswitchd.log"), ..Words::default() });
-        tokio::spawn(keep(output.stderr, Arc::clone(&words)));
+        let not_run = |source| NetError::from(SwitchError::NotRun { program: SERVER.to_owned(), source });
+        let (tree, output) = ProcessTree::start(command, inside).map_err(not_run)?;
+        let log = Arc::new(DaemonLog { log: dir.join("ovs-vswitchd.log"), ..DaemonLog::default() });
+        tokio::spawn(keep(output.stderr, Arc::clone(&log)));
         let (tell, ended) = watch::channel(None);
-        tokio::spawn(follow(output.ending, Arc::clone(&words), tell));
-        let daemons = Self { family, db: format!("unix:{}", dir.join("db.sock").display()), words, ended };
+        tokio::spawn(follow(output.ending, Arc::clone(&log), tell));
+        let daemons = Self { tree, db: format!("unix:{}", dir.join("db.sock").display()), log, ended };
         let ready = daemons.ready(programs, output.stdout).await;
         match ready {
-            Err(_) if daemons.ends_soon().await => Err(Trouble::Ended(daemons.ended().unwrap_or_default()).into()),
+            Err(_) if daemons.ends_soon().await => Err(SwitchError::Ended(daemons.ended().unwrap_or_default()).into()),
             ready => Ok(ready.map(|()| daemons)?),
         }
     }
 
-    async fn ready(&self, programs: &Programs, stdout: impl AsyncRead + Unpin) -> Result<(), Trouble> {
+    async fn ready(&self, programs: &Programs, stdout: impl AsyncRead + Unpin) -> Result<(), SwitchError> {
         let mut lines = BufReader::new(stdout).lines();
-        match timeout(PATIENCE, lines.next_line()).await {
+        match timeout(TIMEOUT, lines.next_line()).await {
             // The first transaction ends when the switch has read the database.
-            Ok(Ok(Some(_))) => Vsctl::new(programs, &self.db).transact(&Order::new(["init"])).await,
-            Ok(_) => Err(Trouble::Ended("without a word".to_owned())),
-            Err(_) => Err(Trouble::Late { program: SERVER.to_owned(), seconds: PATIENCE.as_secs() }),
+            Ok(Ok(Some(_))) => Vsctl::new(programs, &self.db).transact(&VsctlCommand::new(["init"])).await,
+            Ok(_) => Err(SwitchError::Ended("without a word".to_owned())),
+            Err(_) => Err(SwitchError::Late { program: SERVER.to_owned(), seconds: TIMEOUT.as_secs() }),
         }
     }
 
@@ -107,21 +107,21 @@ impl Daemons {
 
     /// Ends both, and waits until they are gone.
     pub(crate) async fn end(&self) -> Result<(), NetError> {
-        self.words.wanted.store(true, Ordering::Relaxed);
-        let late = |_| NetError::from(Trouble::Late { program: VSWITCHD.to_owned(), seconds: DEATH.as_secs() });
-        timeout(DEATH, self.family.end()).await.map_err(late)
+        self.log.expected.store(true, Ordering::Relaxed);
+        let late = |_| NetError::from(SwitchError::Late { program: VSWITCHD.to_owned(), seconds: DEATH.as_secs() });
+        timeout(DEATH, self.tree.end()).await.map_err(late)
     }
 }
 
 /// What the processes say, and whether they are to say no more.
 #[derive(Debug, Default)]
-struct Words {
+struct DaemonLog {
     said: Mutex<Vec<u8>>,
     log: PathBuf,
-    wanted: AtomicBool,
+    expected: AtomicBool,
 }
 
-impl Words {
+impl DaemonLog {
     fn last(&self) -> String {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let said = error::said(&String::from_utf8_lossy(&said), SERVER);
@@ -131,11 +131,11 @@ impl Words {
 }
 
 /// Waits for the end of the database, and tells it.
-async fn follow(mut ending: Ending, words: Arc<Words>, tell: watch::Sender<Option<String>>) {
+async fn follow(mut ending: TreeEnd, log: Arc<DaemonLog>, tell: watch::Sender<Option<String>>) {
     // How it ended is in its words.
     let _ = ending.wait().await;
-    let said = words.last();
-    if !words.wanted.load(Ordering::Relaxed) {
+    let said = log.last();
+    if !log.expected.load(Ordering::Relaxed) {
         tracing::warn!(said, "the cluster's Open vSwitch has ended");
     }
     tell.send_replace(Some(said));
@@ -164,10 +164,10 @@ fn server(programs: &Programs, dir: &Path) -> Command {
 }
 
 /// Reads what somebody says, so that he is never kept from saying more, and keeps the end of it.
-async fn keep(mut from: impl AsyncRead + Unpin, words: Arc<Words>) {
+async fn keep(mut from: impl AsyncRead + Unpin, log: Arc<DaemonLog>) {
     let mut part = [0; 1024];
     while let Ok(length @ 1..) = from.read(&mut part).await {
-        let mut said = words.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = log.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.extend(&part[..length]);
         let surplus = said.len().saturating_sub(SAID_MAX);
         said.drain(..surplus);

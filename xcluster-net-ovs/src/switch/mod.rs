@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use xcluster_core::host::Namespace;
 use xcluster_core::net::NetError;
 
-use crate::error::{self, Trouble};
+use crate::error::{self, SwitchError};
 use crate::programs::{self, OFCTL, Programs};
 
 pub(crate) use table::Row;
-pub(crate) use vsctl::{Order, Vsctl};
+pub(crate) use vsctl::{Vsctl, VsctlCommand};
 
 pub(crate) use daemons::Daemons;
 
@@ -37,7 +37,7 @@ pub(crate) enum Datapath {
 
 impl Datapath {
     /// Its name in the database.
-    pub(crate) const fn word(self) -> &'static str {
+    pub(crate) const fn type_name(self) -> &'static str {
         match self {
             Self::System => "system",
             Self::Netdev => "netdev",
@@ -70,9 +70,10 @@ impl Switch {
         let vsctl = Vsctl::new(programs, db);
         let types = vsctl.read(["--columns=datapath_types", "list", "Open_vSwitch"]).await;
         let types = types.map_err(|trouble| error::no_database(db, &trouble))?;
-        let knows = |word: &str| types.iter().any(|row| row.set("datapath_types").iter().any(|kind| kind == word));
+        let knows =
+            |type_name: &str| types.iter().any(|row| row.set("datapath_types").iter().any(|kind| kind == type_name));
         // The database tells what the program was built with, not what the kernel has.
-        let in_kernel = knows(Datapath::System.word()) && Path::new("/sys/module/openvswitch").exists();
+        let in_kernel = knows(Datapath::System.type_name()) && Path::new("/sys/module/openvswitch").exists();
         let datapath = if in_kernel { Datapath::System } else { Datapath::Netdev };
         let socket = db.strip_prefix("unix:").and_then(|path| Path::new(path).parent());
         let sockets = socket.unwrap_or(Path::new("/var/run/openvswitch"));
@@ -85,24 +86,24 @@ impl Switch {
     }
 
     /// Has something done, by itself or together with what others want at the same time, and sees what came of it.
-    pub(crate) async fn transact(&self, order: Order) -> Result<(), Trouble> {
+    pub(crate) async fn transact(&self, command: VsctlCommand) -> Result<(), SwitchError> {
         self.lives()?;
-        match (self.batch.carry(order).await, &self.daemons) {
+        match (self.batch.run(command).await, &self.daemons) {
             // What the switch says is no sign of its end.
-            (Err(trouble @ Trouble::Interface { .. }), _) => Err(trouble),
+            (Err(trouble @ SwitchError::Interface { .. }), _) => Err(trouble),
             (Err(trouble), Some(daemons)) if daemons.ends_soon().await => self.lives().and(Err(trouble)),
             (outcome, _) => outcome,
         }
     }
 
     /// Asks the database.
-    pub(crate) async fn read<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, Trouble> {
+    pub(crate) async fn read<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, SwitchError> {
         self.lives()?;
-        self.vsctl.read(words).await
+        self.vsctl.read(args).await
     }
 
     /// Tells a bridge something over OpenFlow.
-    pub(crate) async fn openflow(&self, bridge: &str, verb: &str, file: &Path) -> Result<String, Trouble> {
+    pub(crate) async fn openflow(&self, bridge: &str, verb: &str, file: &Path) -> Result<String, SwitchError> {
         let socket = format!("unix:{}", self.sockets.join(format!("{bridge}.mgmt")).display());
         let mut command = self.vsctl.programs().command(OFCTL);
         // A bundle is carried out as a whole or not at all; the first version of OpenFlow with bundles is 1.4.
@@ -111,9 +112,9 @@ impl Switch {
     }
 
     /// Whether the processes are there, as far as they are ours.
-    fn lives(&self) -> Result<(), Trouble> {
+    fn lives(&self) -> Result<(), SwitchError> {
         match self.daemons.as_ref().and_then(Daemons::ended) {
-            Some(said) => Err(Trouble::Ended(said)),
+            Some(said) => Err(SwitchError::Ended(said)),
             None => Ok(()),
         }
     }

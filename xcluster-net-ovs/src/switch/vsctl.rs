@@ -3,33 +3,33 @@
 //! `ovs-vsctl` ends when the switch has done what the database says, and ends well also where it could not: what became of a
 //! port is in its `Interface` row.
 
-use crate::error::Trouble;
+use crate::error::SwitchError;
 use crate::programs::{self, Programs, VSCTL};
 
 use super::table::{self, Row};
 
 /// After how many seconds `ovs-vsctl` gives up by itself.
-const TIMEOUT: &str = "--timeout=30"; // `programs::GIVES_UP`
+const TIMEOUT: &str = "--timeout=30"; // `programs::VSCTL_TIMEOUT_SECS`
 
 /// What is to be done at once, and whose outcome is to be looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Order {
-    words: Vec<String>,
+pub(crate) struct VsctlCommand {
+    args: Vec<String>,
     /// Interfaces that there are to be afterwards, with their MTU where it matters.
     expected: Vec<(String, Option<u16>)>,
 }
 
-impl Order {
+impl VsctlCommand {
     /// One command.
-    pub(crate) fn new(words: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { words: words.into_iter().map(Into::into).collect(), expected: Vec::new() }
+    pub(crate) fn new(args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { args: args.into_iter().map(Into::into).collect(), expected: Vec::new() }
     }
 
     /// The same, and one more command.
     #[must_use]
-    pub(crate) fn and(mut self, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.words.push("--".to_owned());
-        self.words.extend(words.into_iter().map(Into::into));
+    pub(crate) fn and(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.args.push("--".to_owned());
+        self.args.extend(args.into_iter().map(Into::into));
         self
     }
 
@@ -41,18 +41,18 @@ impl Order {
     }
 
     /// Several as one.
-    pub(crate) fn all(orders: &[Self]) -> Self {
-        let words: Vec<Vec<String>> = orders.iter().map(|order| order.words.clone()).collect();
-        let expected = orders.iter().flat_map(|order| order.expected.clone()).collect();
-        Self { words: words.join(&"--".to_owned()), expected }
+    pub(crate) fn all(vsctl_commands: &[Self]) -> Self {
+        let args: Vec<Vec<String>> = vsctl_commands.iter().map(|command| command.args.clone()).collect();
+        let expected = vsctl_commands.iter().flat_map(|command| command.expected.clone()).collect();
+        Self { args: args.join(&"--".to_owned()), expected }
     }
 
     /// What the rows say of what was expected.
-    pub(crate) fn judge(&self, rows: &[Row]) -> Result<(), Trouble> {
+    pub(crate) fn judge(&self, rows: &[Row]) -> Result<(), SwitchError> {
         self.expected.iter().try_for_each(|(name, mtu)| {
             let row = rows.iter().find(|row| row.text("name") == Some(name));
             match row.map_or(Some("it is not there".to_owned()), |row| wrong(row, *mtu)) {
-                Some(said) => Err(Trouble::Interface { interface: name.clone(), said }),
+                Some(said) => Err(SwitchError::Interface { interface: name.clone(), said }),
                 None => Ok(()),
             }
         })
@@ -66,8 +66,8 @@ fn wrong(row: &Row, mtu: Option<u16>) -> Option<String> {
     }
     match (row.number("ofport"), mtu, row.number("mtu")) {
         (None | Some(-1), ..) => Some("it is no port of the bridge".to_owned()),
-        (_, Some(wanted), Some(found)) if i64::from(wanted) != found => {
-            Some(format!("its MTU is {found} instead of {wanted}"))
+        (_, Some(queued), Some(found)) if i64::from(queued) != found => {
+            Some(format!("its MTU is {found} instead of {queued}"))
         }
         _ => None,
     }
@@ -90,30 +90,30 @@ impl Vsctl {
     }
 
     /// Has something done, and waits for the switch to do it.
-    pub(super) async fn transact(&self, order: &Order) -> Result<(), Trouble> {
-        self.run(order.words.iter().map(String::as_str), &[]).await.map(drop)
+    pub(super) async fn transact(&self, command: &VsctlCommand) -> Result<(), SwitchError> {
+        self.run(command.args.iter().map(String::as_str), &[]).await.map(drop)
     }
 
     /// What became of the interfaces that are expected.
-    pub(super) async fn interfaces(&self, order: &Order) -> Result<Vec<Row>, Trouble> {
-        if order.expected.is_empty() {
+    pub(super) async fn interfaces(&self, command: &VsctlCommand) -> Result<Vec<Row>, SwitchError> {
+        if command.expected.is_empty() {
             return Ok(Vec::new());
         }
-        let words = ["--if-exists", "--columns=name,error,ofport,mtu", "list", "Interface"];
-        self.read(words.into_iter().chain(order.expected.iter().map(|(name, _)| name.as_str()))).await
+        let args = ["--if-exists", "--columns=name,error,ofport,mtu", "list", "Interface"];
+        self.read(args.into_iter().chain(command.expected.iter().map(|(name, _)| name.as_str()))).await
     }
 
     /// Asks for rows.
-    pub(crate) async fn read<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, Trouble> {
-        let answer = self.run(words, &["--no-wait", "--format=json"]).await?;
-        let unreadable = || Trouble::Unreadable { program: VSCTL.to_owned(), said: answer.clone() };
+    pub(crate) async fn read<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, SwitchError> {
+        let answer = self.run(args, &["--no-wait", "--format=json"]).await?;
+        let unreadable = || SwitchError::Unreadable { program: VSCTL.to_owned(), said: answer.clone() };
         table::read(&answer).ok_or_else(unreadable)
     }
 
-    async fn run<'a>(&self, words: impl IntoIterator<Item = &'a str>, options: &[&str]) -> Result<String, Trouble> {
+    async fn run<'a>(&self, args: impl IntoIterator<Item = &'a str>, options: &[&str]) -> Result<String, SwitchError> {
         let mut command = self.programs.command(VSCTL);
         // What the switch could not do is read from the database.
-        command.arg(format!("--db={}", self.db)).args([TIMEOUT, "-vsyslog:off"]).args(options).arg("--").args(words);
+        command.arg(format!("--db={}", self.db)).args([TIMEOUT, "-vsyslog:off"]).args(options).arg("--").args(args);
         programs::run(VSCTL, command).await
     }
 }
@@ -127,8 +127,8 @@ mod tests {
     }
 
     fn check(row: &str, expected: Option<&str>) {
-        let order = Order::new(["add-port", "b", "t1"]).expecting("t1", Some(9000));
-        assert_eq!(order.judge(&rows(row)).err().map(|error| error.to_string()).as_deref(), expected);
+        let command = VsctlCommand::new(["add-port", "b", "t1"]).expecting("t1", Some(9000));
+        assert_eq!(command.judge(&rows(row)).err().map(|error| error.to_string()).as_deref(), expected);
     }
 
     #[test]
@@ -142,9 +142,10 @@ mod tests {
 
     #[test]
     fn several_orders_are_one_transaction() {
-        let first = Order::new(["add-port", "b", "t1"]).and(["set", "Port", "t1", "tag=5"]).expecting("t1", None);
-        let all = Order::all(&[first, Order::new(["del-port", "b", "t2"])]);
-        assert_eq!(all.words.join(" "), "add-port b t1 -- set Port t1 tag=5 -- del-port b t2");
+        let first =
+            VsctlCommand::new(["add-port", "b", "t1"]).and(["set", "Port", "t1", "tag=5"]).expecting("t1", None);
+        let all = VsctlCommand::all(&[first, VsctlCommand::new(["del-port", "b", "t2"])]);
+        assert_eq!(all.args.join(" "), "add-port b t1 -- set Port t1 tag=5 -- del-port b t2");
         assert_eq!(all.expected, [("t1".to_owned(), None)]);
     }
 }

@@ -4,10 +4,10 @@ use xcluster_core::Cluster;
 use xcluster_core::topology::Topology;
 use xcluster_net_ovs::OvsConfig;
 
-use crate::lab::{both, builder, claims, is_possible, links, run, scenario};
+use crate::harness::{both, builder, expectations, is_possible, links, run, scenario};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_default_cluster_does_what_is_claimed() {
+async fn the_default_cluster_does_what_is_expected() {
     if !is_possible() {
         return;
     }
@@ -16,7 +16,7 @@ async fn the_default_cluster_does_what_is_claimed() {
     topology.mtu = 9000;
     let builder = builder(OvsConfig::default()).topology(topology).nodes(2).routers(1).testers(1);
     scenario(builder, async |cluster| {
-        claims!(cluster;
+        expectations!(cluster;
             nodes_and_testers_reach_each_other_over_the_router,
             tagged_frames_arrive_with_their_tag,
         );

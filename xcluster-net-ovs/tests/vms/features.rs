@@ -7,11 +7,11 @@ use xcluster_core::Cluster;
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_net_ovs::{OvsConfig, OvsNet, OvsPort};
 
-use crate::lab::{attempt, builder, claims, is_possible, run, scenario, serving};
+use crate::harness::{attempt, builder, expectations, is_possible, run, scenario, serving};
 
 /// Nodes 1 and 3 are in VLAN 10, node 2 in VLAN 20, and the router is on both by tags. Nothing for port 7009 passes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_net_with_vlans_rules_and_a_copy_does_what_is_claimed() {
+async fn a_net_with_vlans_rules_and_a_copy_does_what_is_expected() {
     if !is_possible() {
         return;
     }
@@ -28,7 +28,7 @@ async fn a_net_with_vlans_rules_and_a_copy_does_what_is_claimed() {
         .with_node(node(201), OvsPort::trunk([10, 20]));
     let config = OvsConfig::default().with_net(NetId::CLUSTER, net);
     scenario(builder(config).nodes(3).routers(1), async |cluster| {
-        claims!(cluster;
+        expectations!(cluster;
             nodes_of_a_vlan_reach_each_other_alone,
             the_router_is_on_both_vlans_by_its_tags,
             the_copy_shows_what_nodes_say_to_each_other,

@@ -1,10 +1,10 @@
-//! What is claimed of clusters on Open vSwitch, checked with real VMs and real traffic.
+//! What is expected of clusters on Open vSwitch, checked with real VMs and real traffic.
 //!
-//! A scenario is a cluster and a list of claims about it: booting is what costs time, so a cluster serves many claims.
+//! A scenario is a cluster and a list of expectations about it: booting is what costs time, so a cluster serves many expectations.
 //! Needed are QEMU, the standard guest, which is built on first use, Open vSwitch, and a host that gives network namespaces to
 //! its users.
 
-mod lab;
+mod harness;
 
 // Scenarios.
 mod default_cluster;

@@ -3,7 +3,7 @@
 use xcluster_core::testing::scenarios::Subject;
 use xcluster_net_ovs::OvsConfig;
 
-use crate::lab::builder;
+use crate::harness::builder;
 
 fn subject() -> Subject {
     Subject::new(|| builder(OvsConfig::default()))

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use xcluster_core::Cluster;
-use xcluster_core::net::{Capabilities, KvmArgs, Net, NetBackend, NetError, Port, Site, Wired};
+use xcluster_core::net::{BackendContext, Capabilities, KvmArgs, Net, NetBackend, NetError, Port, PortConfig};
 use xcluster_core::plan::{Identity, Options};
 use xcluster_core::topology::NetKind;
 use xcluster_net_user::UserBackend;
 
-use crate::lab::{attempt, claims, run, scenario};
+use crate::harness::{attempt, expectations, run, scenario};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bare_node_is_named_and_otherwise_left_alone() {
@@ -17,7 +17,7 @@ async fn a_bare_node_is_named_and_otherwise_left_alone() {
     options.login = false;
     let builder = Cluster::builder().backend(OtherMacs::default()).options(options).nodes(1).routers(0);
     scenario(builder, async |cluster| {
-        claims!(cluster;
+        expectations!(cluster;
             a_node_has_the_number_that_the_kernel_is_told,
             nets_other_than_the_internal_one_are_down_and_without_address,
             neither_telnet_nor_ssh_answers,
@@ -64,26 +64,26 @@ impl NetBackend for OtherMacs {
         self.0.capabilities(kind)
     }
 
-    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
-        self.0.preflight(site, nets, ports).await
+    async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
+        self.0.preflight(context, nets, ports).await
     }
 
-    async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        self.0.create_net(site, net).await
+    async fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        self.0.create_net(context, net).await
     }
 
-    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
-        let wired = self.0.setup(site, port).await?;
+    async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
+        let port_config = self.0.setup(context, port).await?;
         let (usual, other) = (port.mac.to_string(), format!("{OTHER}:{:02x}", port.nic + 1));
-        let words = wired.kvm.words().iter().map(|word| word.replace(&usual, &other));
-        Ok(Wired { kvm: KvmArgs::from_words(words), access: wired.access })
+        let args = port_config.kvm.args().iter().map(|arg| arg.replace(&usual, &other));
+        Ok(PortConfig { kvm: KvmArgs::from_args(args), access: port_config.access })
     }
 
-    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
-        self.0.teardown(site, port).await
+    async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
+        self.0.teardown(context, port).await
     }
 
-    async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        self.0.delete_net(site, net).await
+    async fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        self.0.delete_net(context, net).await
     }
 }

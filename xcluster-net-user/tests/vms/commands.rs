@@ -1,4 +1,4 @@
-//! Claims about commands on nodes, and files copied to and from them.
+//! Expectations about commands on nodes, and files copied to and from them.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use futures::future::join_all;
 use tempfile::TempDir;
 use xcluster_core::{Cluster, Command, Status};
 
-use crate::lab::{attempt, run};
+use crate::harness::{attempt, run};
 
 pub(crate) async fn a_command_gives_its_code_and_both_outputs(cluster: &Cluster) {
     let output = attempt(cluster, 1, "echo out; echo err >&2; exit 42").await;

@@ -1,13 +1,13 @@
-//! Claims about what the owner has of each QEMU: the serial console and the monitor.
+//! Expectations about what the owner has of each QEMU: the serial console and the monitor.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use xcluster_core::guest::args::READY_LINE;
+use xcluster_core::guest::kernel_args::READY_LINE;
 use xcluster_core::{Cluster, Console};
 
-use crate::lab::run;
+use crate::harness::run;
 
 pub(crate) async fn a_console_is_kept_and_joined_by_several(cluster: &Cluster) {
     let node = cluster.node(2).unwrap();

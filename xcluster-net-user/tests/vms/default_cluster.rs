@@ -1,17 +1,17 @@
-//! The default topology with few nodes, as most people use it. What is claimed of it stands beside it, by subject.
+//! The default topology with few nodes, as most people use it. What is expected of it stands beside it, by subject.
 
 use tempfile::TempDir;
 
-use crate::lab::{builder, claims, scenario};
+use crate::harness::{builder, expectations, scenario};
 use crate::{commands, console, internal_net, overlays, routing};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_default_cluster_does_what_is_claimed() {
+async fn the_default_cluster_does_what_is_expected() {
     let files = TempDir::new().unwrap();
     let builder = builder().nodes(2).routers(2).testers(1);
     let builder = overlays::sample(files.path()).into_iter().fold(builder, |builder, path| builder.overlay(path));
     scenario(builder, async |cluster| {
-        claims!(cluster;
+        expectations!(cluster;
             routing::nodes_and_testers_have_a_route_over_every_router,
             routing::nodes_and_testers_reach_each_other,
             routing::flows_are_spread_over_the_routers,

@@ -12,7 +12,7 @@ use xcluster_core::plan::{Accel, GuestSource, Readiness, Step};
 use xcluster_core::topology::Topology;
 use xcluster_net_user::{UserBackend, UserConfig};
 
-use crate::lab::{builder, failure};
+use crate::harness::{builder, failure};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_init_script_that_fails_is_named_with_what_it_said() {

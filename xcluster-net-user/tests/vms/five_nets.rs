@@ -3,7 +3,7 @@
 use xcluster_core::Cluster;
 use xcluster_core::topology::Topology;
 
-use crate::lab::{attempt, builder, claims, run, scenario};
+use crate::harness::{attempt, builder, expectations, run, scenario};
 
 /// Five nets, of which nodes have four and routers five, in different orders. Node 2 is larger, and on fewer nets.
 const TOPOLOGY: &str = r#"
@@ -13,7 +13,7 @@ const TOPOLOGY: &str = r#"
     [net.4]
     mtu = 1300
 
-    [role.nodes]
+    [role.workers]
     count = 2
     nets = [0, 3, 1, 4]
 
@@ -28,7 +28,7 @@ const TOPOLOGY: &str = r#"
     kernel_args = "my.argument=7"
 
     [[route]]
-    on = "nodes"
+    on = "workers"
     to = 2
     via = [{ net = 4, node = 201 }]
 "#;
@@ -37,7 +37,7 @@ const TOPOLOGY: &str = r#"
 async fn a_cluster_has_the_nets_that_it_is_given() {
     let topology: Topology = Topology::from_toml(TOPOLOGY).unwrap();
     scenario(builder().topology(topology), async |cluster| {
-        claims!(cluster;
+        expectations!(cluster;
             the_order_of_the_nets_makes_the_nics,
             each_nic_has_the_mtu_of_its_net,
             each_net_joins_its_members_and_nobody_else,

@@ -1,4 +1,4 @@
-//! Claims about the internal net: the host and each node reach each other, the nodes do not.
+//! Expectations about the internal net: the host and each node reach each other, the nodes do not.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use xcluster_core::Cluster;
 
-use crate::lab::{attempt, need, run};
+use crate::harness::{attempt, need, run};
 
 /// How long the host waits for a login.
 const LOGIN: Duration = Duration::from_secs(60);
@@ -122,10 +122,10 @@ impl Listener {
     async fn on(address: &str) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let word = word(address.port());
+        let greeting = greeting(address.port());
         let serving = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let _ = stream.write_all(word.as_bytes()).await;
+                let _ = stream.write_all(greeting.as_bytes()).await;
             }
         });
         Self { address, serving }
@@ -136,8 +136,8 @@ impl Listener {
     }
 
     /// What it says.
-    pub(crate) fn word(&self) -> String {
-        word(self.port())
+    pub(crate) fn greeting(&self) -> String {
+        greeting(self.port())
     }
 }
 
@@ -147,6 +147,6 @@ impl Drop for Listener {
     }
 }
 
-fn word(port: u16) -> String {
+fn greeting(port: u16) -> String {
     format!("hello from port {port}")
 }

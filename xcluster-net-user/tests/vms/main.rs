@@ -1,9 +1,9 @@
-//! What is claimed of clusters on user-space networking, checked with real VMs and real traffic.
+//! What is expected of clusters on user-space networking, checked with real VMs and real traffic.
 //!
-//! A scenario is a cluster and a list of claims about it: booting is what costs time, so a cluster serves many claims.
+//! A scenario is a cluster and a list of expectations about it: booting is what costs time, so a cluster serves many expectations.
 //! Needed are QEMU and the standard guest, which is built on first use. Everything runs as an ordinary user.
 
-mod lab;
+mod harness;
 
 // Scenarios.
 mod bare;
@@ -15,7 +15,7 @@ mod own_guest;
 mod owner;
 mod scenarios;
 
-// Claims that are checked on the default cluster.
+// Expectations that are checked on the default cluster.
 mod commands;
 mod console;
 mod internal_net;

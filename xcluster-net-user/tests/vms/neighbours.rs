@@ -11,13 +11,13 @@ use xcluster_core::name::NodeId;
 use xcluster_core::topology::Topology;
 use xcluster_core::{Builder, Cluster, Error, ErrorKind, Event, NodeState};
 
+use crate::harness::{begin, builder, expectations, run, scenario};
 use crate::internal_net::by_telnet;
-use crate::lab::{begin, builder, claims, run, scenario};
 
 /// Nodes 1 and this one on the default nets.
 fn with(node: u16) -> Builder {
     let mut topology = Topology::default();
-    topology.roles.nodes.ids = Some([1, node].map(|n| NodeId::new(n).unwrap()).to_vec());
+    topology.roles.workers.ids = Some([1, node].map(|n| NodeId::new(n).unwrap()).to_vec());
     builder().topology(topology).routers(0)
 }
 
@@ -30,10 +30,10 @@ async fn two_clusters_side_by_side_have_their_own_numbers() {
     scenario(with(3), async |cluster| {
         let (other, traces) = other.await.unwrap().unwrap();
         their_ports_differ(cluster, &other).await;
-        claims!(cluster;
+        expectations!(cluster;
             a_node_that_has_the_number_of_qemus_name_server_is_reached,
             a_name_in_use_is_refused,
-            the_end_of_a_qemu_is_told_at_once_and_the_others_go_on,
+            the_end_of_a_qemu_is_reported_at_once_and_the_others_go_on,
         );
         // Inside a runtime, whose thread must not be needed for it.
         drop(other);
@@ -65,20 +65,20 @@ async fn a_node_that_has_the_number_of_qemus_name_server_is_reached(cluster: &Cl
     by_telnet(cluster, 3, "echo I am $(hostname)", "I am vm-003").await;
 }
 
-async fn the_end_of_a_qemu_is_told_at_once_and_the_others_go_on(cluster: &Cluster) {
+async fn the_end_of_a_qemu_is_reported_at_once_and_the_others_go_on(cluster: &Cluster) {
     let victim = cluster.node(3).unwrap();
     let pid = victim.status().await.unwrap().pid.unwrap();
     let running = victim.spawn("sleep 1000").await.unwrap();
     let mut events = cluster.events();
     kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
-    let told = timeout(Duration::from_secs(5), async {
+    let describe = timeout(Duration::from_secs(5), async {
         loop {
             if let Some(Event::Exited { node, reason }) = events.next().await {
                 return (node, reason);
             }
         }
     });
-    let (node, reason) = told.await.unwrap();
+    let (node, reason) = describe.await.unwrap();
     assert_eq!(node, victim.id());
     assert!(reason.contains("SIGKILL"), "{reason}");
 

@@ -1,4 +1,4 @@
-//! Claims about a user's own overlays, in each of their forms.
+//! Expectations about a user's own overlays, in each of their forms.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use xcluster_core::Cluster;
 
-use crate::lab::run;
+use crate::harness::run;
 
 /// Makes an overlay of each form: a folder, a tar, and a folder with an executable `tar` that writes one.
 pub(crate) fn sample(dir: &Path) -> Vec<PathBuf> {
@@ -35,7 +35,7 @@ pub(crate) fn sample(dir: &Path) -> Vec<PathBuf> {
     vec![folder, tar, program]
 }
 
-/// What overlays of the shell version look like: the argument is the file to write, `-` for standard output.
+/// What overlays of the original xcluster look like: the argument is the file to write, `-` for standard output.
 const PROGRAM: &str = r#"#!/bin/sh -e
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

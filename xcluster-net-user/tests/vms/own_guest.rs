@@ -6,12 +6,12 @@ use std::process::Command;
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use xcluster_core::Cluster;
-use xcluster_core::guest::args::READY_LINE;
+use xcluster_core::guest::kernel_args::READY_LINE;
 use xcluster_core::guest::{Image, standard_image};
 use xcluster_core::plan::{GuestSource, Readiness};
 
+use crate::harness::{builder, expectations, need, scenario};
 use crate::internal_net::by_telnet;
-use crate::lab::{builder, claims, need, scenario};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kernel_and_an_initramfs_of_ones_own_are_booted() {
@@ -19,7 +19,7 @@ async fn a_kernel_and_an_initramfs_of_ones_own_are_booted() {
     let guest = GuestSource::Kernel { kernel: Some(image.kernel), initramfs: image.initramfs };
     let builder = builder().nodes(1).routers(0).guest(guest).ready_when(Readiness::Console(READY_LINE.to_owned()));
     scenario(builder, async |cluster| {
-        claims!(cluster; a_node_without_our_agent_says_so, its_nets_are_its_own_affair);
+        expectations!(cluster; a_node_without_our_agent_says_so, its_nets_are_its_own_affair);
     })
     .await;
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use xcluster_core::plan::Options;
 use xcluster_core::{Cluster, blocking};
 
-use crate::lab::{Traces, boots, builder, failure, told};
+use crate::harness::{Traces, boots, builder, describe, failure};
 
 /// Set for the process that is to own a cluster: the folder that the cluster's own is made in.
 const OWNER: &str = "XCLUSTER_TEST_OWNER";
@@ -69,10 +69,10 @@ async fn nothing_survives_an_owner_that_is_killed() {
 /// What the other process does: it starts a cluster, tells what it consists of, and waits to be killed.
 async fn own(base: &Path) {
     let started = Cluster::start(builder().folder(base).nodes(1).routers(1)).await;
-    let cluster = started.unwrap_or_else(|error| panic!("{}", told(&error)));
+    let cluster = started.unwrap_or_else(|error| panic!("{}", describe(&error)));
     let pids = cluster.status().await.unwrap().nodes.into_iter().filter_map(|node| node.pid);
-    let told: Vec<String> = pids.map(|pid| pid.to_string()).collect();
-    eprintln!("{MARK}{}\t{}", cluster.folder().display(), told.join(" "));
+    let describe: Vec<String> = pids.map(|pid| pid.to_string()).collect();
+    eprintln!("{MARK}{}\t{}", cluster.folder().display(), describe.join(" "));
     // Ends when the other side does, whatever happens there.
     let _ = io::stdin().read_line(&mut String::new());
 }
@@ -94,7 +94,7 @@ impl Owner {
         let said = BufReader::new(self.0.stderr.take().unwrap());
         let mut other = Vec::new();
         for line in said.lines().map(Result::unwrap) {
-            if let Some((folder, pids)) = line.strip_prefix(MARK).and_then(|told| told.split_once('\t')) {
+            if let Some((folder, pids)) = line.strip_prefix(MARK).and_then(|describe| describe.split_once('\t')) {
                 return Traces::new(folder, pids.split(' ').map(|pid| pid.parse().unwrap()));
             }
             other.push(line);

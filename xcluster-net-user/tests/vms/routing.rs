@@ -1,10 +1,10 @@
-//! Claims about the nets that VMs share: who reaches whom over which routers, in both IP versions.
+//! Expectations about the nets that VMs share: who reaches whom over which routers, in both IP versions.
 
 use xcluster_core::guest::exec::{self, Execution};
 use xcluster_core::{Cluster, Command};
 
+use crate::harness::run;
 use crate::internal_net::Listener;
-use crate::lab::run;
 
 const ROUTERS: [u8; 2] = [201, 202];
 
@@ -70,7 +70,7 @@ pub(crate) async fn what_leaves_for_the_host_has_the_routers_address(cluster: &C
         let mut capture = cluster.node(201).unwrap().spawn(capture).await.unwrap();
         assert!(heard(&mut capture, "listening on eth0").await);
         run(cluster, 1, format!("ip route add {host} via {prefix}192.168.1.201 src {prefix}192.168.1.1")).await;
-        assert_eq!(run(cluster, 1, format!("nc {host} {port} </dev/null")).await, listener.word());
+        assert_eq!(run(cluster, 1, format!("nc {host} {port} </dev/null")).await, listener.greeting());
         run(cluster, 1, format!("ip route del {host}")).await;
         assert!(heard(&mut capture, &format!(" {router}.")).await, "the source was not {router}");
     }

@@ -2,7 +2,7 @@
 
 use xcluster_core::testing::scenarios::Subject;
 
-use crate::lab::builder;
+use crate::harness::builder;
 
 fn subject() -> Subject {
     Subject::new(builder)

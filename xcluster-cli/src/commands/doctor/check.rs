@@ -16,7 +16,7 @@ pub(super) enum Verdict {
 
 impl Verdict {
     /// The word before a line.
-    pub(super) const fn word(self) -> &'static str {
+    pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Good => "ok",
             Self::Poor => "limited",

@@ -10,7 +10,7 @@ use xcluster_net_ovs::OvsBackend;
 
 use super::check::Check;
 use crate::report::one_line;
-use crate::settings::Choice;
+use crate::settings::DefaultBackend;
 
 /// Whether the default cluster fits into memory; a start refuses it else.
 pub(super) fn memory(plan: Option<&Plan>) -> Check {
@@ -84,7 +84,7 @@ fn program(what: &'static str, name: &str, without: &str, package: &str) -> Chec
 }
 
 /// Who carries the nets of a cluster that nobody chooses a backend for.
-pub(super) fn nets(choice: Option<&Choice>) -> Check {
+pub(super) fn nets(choice: Option<&DefaultBackend>) -> Check {
     const WHAT: &str = "nets";
     match choice {
         Some(choice) if !choice.is_preferred() => {

@@ -29,7 +29,7 @@ fn values(settings: &Settings) -> Vec<(&'static str, String)> {
     let text = |value: Option<&dyn Display>| value.map(ToString::to_string).unwrap_or_default();
     vec![
         ("XCLUSTER_NAME", settings.name.to_string()),
-        ("__nvm", count(Role::Nodes)),
+        ("__nvm", count(Role::Workers)),
         ("__nrouters", count(Role::Routers)),
         ("__ntesters", count(Role::Testers)),
         ("__nets_vm", nets(&nodes)),

@@ -20,9 +20,9 @@ pub(super) struct Spec {
 ///
 /// # Errors
 /// Every one that cannot be read, at once.
-pub(super) fn read(words: &[String]) -> Result<Vec<Spec>, Failure> {
-    let (specs, wrong): (Vec<_>, Vec<_>) = words.iter().map(|word| spec(word).ok_or(word)).partition(Result::is_ok);
-    let wrong: Vec<String> = wrong.into_iter().filter_map(Result::err).map(|word| format!("`{word}`")).collect();
+pub(super) fn read(texts: &[String]) -> Result<Vec<Spec>, Failure> {
+    let (specs, wrong): (Vec<_>, Vec<_>) = texts.iter().map(|text| spec(text).ok_or(text)).partition(Result::is_ok);
+    let wrong: Vec<String> = wrong.into_iter().filter_map(Result::err).map(|text| format!("`{text}`")).collect();
     if wrong.is_empty() {
         return Ok(specs.into_iter().flatten().collect());
     }
@@ -30,8 +30,8 @@ pub(super) fn read(words: &[String]) -> Result<Vec<Spec>, Failure> {
     Err(Failure::new(Exit::USAGE, message).hint("`xcluster forward 8080:1:80`"))
 }
 
-fn spec(word: &str) -> Option<Spec> {
-    let mut parts = word.rsplitn(3, ':');
+fn spec(text: &str) -> Option<Spec> {
+    let mut parts = text.rsplitn(3, ':');
     let (port, node, local) = (parts.next()?, parts.next()?, parts.next()?);
     let (address, local) = match local.rsplit_once(':') {
         Some((address, local)) => (ip(address)?, local),
@@ -54,9 +54,9 @@ fn ip(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn check(word: &str, listen: &str, node: &str, port: u16) {
+    fn check(text: &str, listen: &str, node: &str, port: u16) {
         let expected = Spec { listen: listen.parse().unwrap(), node: node.to_owned(), port };
-        assert_eq!(spec(word), Some(expected), "{word}");
+        assert_eq!(spec(text), Some(expected), "{text}");
     }
 
     #[test]
@@ -68,12 +68,12 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_no_forward_is_told_at_once() {
+    fn everything_that_is_no_forward_is_reported_at_once() {
         let bad = ["", "1", "1:22", "8080:1:0", "8080::80", "x:1:80", "::1:8080:1:80", "localhost:1:2:3", "1:1:99999"];
-        let words: Vec<String> = bad.iter().map(ToString::to_string).chain(["1:1:1".to_owned()]).collect();
-        let failure = read(&words).unwrap_err();
+        let texts: Vec<String> = bad.iter().map(ToString::to_string).chain(["1:1:1".to_owned()]).collect();
+        let failure = read(&texts).unwrap_err();
         assert_eq!(failure.exit, Exit::USAGE);
-        assert!(bad.iter().all(|word| failure.chain[0].contains(&format!("`{word}`"))), "{:?}", failure.chain);
+        assert!(bad.iter().all(|text| failure.chain[0].contains(&format!("`{text}`"))), "{:?}", failure.chain);
         assert!(!failure.chain[0].contains("`1:1:1`"));
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 
 /// Runs a session with these events and a server that does `serve`; gives what the user saw.
 async fn session<F: Future<Output = ()>>(
-    wire: impl Wire,
+    protocol: impl TerminalProtocol,
     interactive: bool,
     events: Vec<Event>,
     serve: impl FnOnce(UnixStream) -> F,
@@ -19,7 +19,7 @@ async fn session<F: Future<Output = ()>>(
         sender.send(event).await.unwrap();
     }
     let mut seen = Vec::new();
-    let user = join(ours, wire, Input { events: receiver, interactive }, &mut seen);
+    let user = join(ours, protocol, Input { events: receiver, interactive }, &mut seen);
     let (end, ()) = tokio::join!(user, serve(theirs));
     drop(sender);
     (end.unwrap(), String::from_utf8(seen).unwrap())
@@ -84,7 +84,7 @@ async fn piped_commands_end_the_shell_when_it_is_at_its_prompt() {
 }
 
 #[tokio::test]
-async fn a_server_that_reads_nothing_holds_up_a_file_but_not_its_own_words() {
+async fn a_server_that_reads_nothing_holds_up_a_file_but_not_its_own_text() {
     let chunk = Event::Bytes(vec![b'x'; 64 * 1024]);
     let (end, seen) = session(Plain, false, vec![chunk; 16], |mut server| async move {
         for _ in 0..100 {

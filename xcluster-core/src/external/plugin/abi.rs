@@ -8,9 +8,9 @@ use std::ffi::{c_char, c_int, c_void};
 /// The version of this interface. Both sides say theirs in the field `abi`, which is always the first.
 pub const ABI: u32 = 1;
 
-/// Among whom a name is claimed: everybody on this host.
+/// Among whom a name is locked: everybody on this host.
 pub const PLACE_HOST: u32 = 0;
-/// Among whom a name is claimed: everybody who uses the cluster's network namespace.
+/// Among whom a name is locked: everybody who uses the cluster's network namespace.
 pub const PLACE_NAMESPACE: u32 = 1;
 
 /// The network namespace of the cluster.
@@ -74,10 +74,10 @@ pub struct Host {
     /// Opens one of `XCLUSTER_NAMESPACE_…`, for setns(2) in a process of one thread. Returns a descriptor, close-on-exec, which is
     /// the plugin's; -ENOENT if that is where this process is anyway.
     pub open_namespace: Option<unsafe extern "C" fn(call: *mut c_void, which: u32) -> c_int>,
-    /// Claims a name, such as a port's, among all clusters of one of `XCLUSTER_PLACE_…`. The claim lasts until it is released or
+    /// Locks a name, such as a port's, among all clusters of one of `XCLUSTER_PLACE_…`. The host lock lasts until it is released or
     /// the cluster ends, however that happens. Returns 0, also if this cluster has it already; -EADDRINUSE if another has it.
-    pub claim: Option<unsafe extern "C" fn(call: *mut c_void, place: u32, name: Text) -> c_int>,
-    /// Releases a name. Returns 0, also if this cluster has no such claim.
+    pub take_lock: Option<unsafe extern "C" fn(call: *mut c_void, place: u32, name: Text) -> c_int>,
+    /// Releases a name. Returns 0, also if this cluster has no such host lock.
     pub release: Option<unsafe extern "C" fn(call: *mut c_void, name: Text) -> c_int>,
 }
 

@@ -10,15 +10,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::call;
-use super::cluster::{Membership, Subject};
-use super::error::{Fault, PluginError, Rubbish, at_the_seam};
-use super::host::Context;
+use super::cluster::{PluginCluster, Subject};
+use super::error::{Fault, InvalidReply, PluginError, net_error};
+use super::host::CallContext;
 use super::instance::{Instance, spell};
 use super::load::{self, Loaded};
-use super::message::{self, Done, Request};
+use super::message::{self, ClusterInfo, Done, Request};
+use super::watchdog;
 use super::{reply, search};
-use crate::net::{Capabilities, KvmArgs, Net, NetBackend, NetError, Place, Port, Settings, Site, VmToVm, Wired, merge};
+use crate::net::{
+    BackendContext, Capabilities, KvmArgs, Net, NetBackend, NetError, Port, PortConfig, QemuNetns, Settings, VmToVm,
+    merge,
+};
 use crate::topology::{NetKind, Problems};
 
 /// Which plugin, and what is said to it.
@@ -133,48 +136,48 @@ impl PluginBackend {
     /// Asks what is answered by nothing but that it is done.
     async fn order(
         &self,
-        site: &Site<'_>,
+        context: &BackendContext<'_>,
         call: &'static str,
         subject: Subject<'_>,
-        request: impl FnOnce(message::Site) -> Request + Send,
+        request: impl FnOnce(ClusterInfo) -> Request + Send,
     ) -> Result<(), NetError> {
-        self.ask(site, call, subject, request).await.map(|(Done {}, _)| ()).map_err(|fault| self.at_the_seam(fault))
+        self.ask(context, call, subject, request).await.map(|(Done {}, _)| ()).map_err(|fault| self.net_error(fault))
     }
 
     /// Asks, and answers what the plugin asks meanwhile.
     async fn ask<T: DeserializeOwned>(
         &self,
-        site: &Site<'_>,
+        context: &BackendContext<'_>,
         call: &'static str,
         subject: Subject<'_>,
-        request: impl FnOnce(message::Site) -> Request + Send,
-    ) -> Result<(T, Given), Refusal> {
-        let membership = Membership::of(site, self.instance().map_err(Refusal::Seam)?);
-        let request = spell(call, &request(membership.site()))?;
-        let limit = membership.instance.limit;
-        let turn = timeout(limit, membership.turn(subject)).await.map_err(|_| Fault::Busy { call, limit })?;
-        let (context, mut questions) = Context::new(&self.plugin.name);
-        let given = Given(Arc::clone(&context));
-        let answer = call::start(limit, &self.plugin.health, move || {
-            let answer = membership.instance.call(call, &request, &context);
-            drop(turn);
+        request: impl FnOnce(ClusterInfo) -> Request + Send,
+    ) -> Result<(T, GivenDescriptors), Refusal> {
+        let cluster = PluginCluster::of(context, self.instance().map_err(Refusal::Net)?);
+        let request = spell(call, &request(cluster.info()))?;
+        let limit = cluster.instance.limit;
+        let guard = timeout(limit, cluster.lock(subject)).await.map_err(|_| Fault::Busy { call, limit })?;
+        let (call_context, mut requests) = CallContext::new(&self.plugin.name);
+        let given = GivenDescriptors(Arc::clone(&call_context));
+        let answer = watchdog::start(limit, &self.plugin.health, move || {
+            let answer = cluster.instance.call(call, &request, &call_context);
+            drop(guard);
             answer
         });
-        let mut answer = std::pin::pin!(answer.map_err(|missed| Fault::missed(call, missed))?);
+        let mut answer = std::pin::pin!(answer.map_err(|no_result| Fault::no_result(call, no_result))?);
         let answer = loop {
             tokio::select! {
                 answer = &mut answer => break answer,
-                Some(question) = questions.recv() => question.answer(site),
+                Some(question) = requests.recv() => question.answer(context),
             }
         };
-        let answer = answer.map_err(|missed| Fault::missed(call, missed))??;
+        let answer = answer.map_err(|no_result| Fault::no_result(call, no_result))??;
         Ok((reply::read(call, &answer)?, given))
     }
 
-    fn at_the_seam(&self, refusal: Refusal) -> NetError {
+    fn net_error(&self, refusal: Refusal) -> NetError {
         match refusal {
-            Refusal::Seam(error) => error,
-            Refusal::Fault(fault) => at_the_seam(&self.plugin.name, fault),
+            Refusal::Net(error) => error,
+            Refusal::Fault(fault) => net_error(&self.plugin.name, fault),
         }
     }
 }
@@ -182,7 +185,7 @@ impl PluginBackend {
 /// Why a call gave nothing.
 #[derive(Debug)]
 enum Refusal {
-    Seam(NetError),
+    Net(NetError),
     Fault(Fault),
 }
 
@@ -194,9 +197,9 @@ impl From<Fault> for Refusal {
 
 /// The descriptors of a call, which close when nobody has taken them.
 #[derive(Debug)]
-struct Given(Arc<Context>);
+struct GivenDescriptors(Arc<CallContext>);
 
-impl Drop for Given {
+impl Drop for GivenDescriptors {
     fn drop(&mut self) {
         self.0.tokens().close();
     }
@@ -230,55 +233,56 @@ impl NetBackend for PluginBackend {
 
     fn usable(&self) -> Result<(), NetError> {
         let asked = self.instance()?.ask_alone("usable", &Request::Usable);
-        asked.map_err(|fault| at_the_seam(&self.plugin.name, fault))
+        asked.map_err(|fault| net_error(&self.plugin.name, fault))
     }
 
-    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
-        let request = |site| Request::Preflight { site, nets: nets.to_owned(), ports: ports.to_owned() };
-        self.order(site, "preflight", Subject::Cluster, request).await
+    async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
+        let request = |cluster| Request::Preflight { cluster, nets: nets.to_owned(), ports: ports.to_owned() };
+        self.order(context, "preflight", Subject::Cluster, request).await
     }
 
-    async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        let request = |site| Request::CreateNet { site, net: net.clone() };
-        self.order(site, "create_net", Subject::Net(net), request).await
+    async fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        let request = |cluster| Request::CreateNet { cluster, net: net.clone() };
+        self.order(context, "create_net", Subject::Net(net), request).await
     }
 
-    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
-        let request = |site| Request::Setup { site, port: port.clone() };
-        let asked = self.ask(site, "setup", Subject::Port(port), request).await;
-        let (wired, given): (message::Wired, Given) = asked.map_err(|refusal| self.at_the_seam(refusal))?;
-        let what = |what| at_the_seam(&self.plugin.name, Fault::Rubbish { call: "setup", what });
-        reply::sane(&wired).map_err(what)?;
-        let mut kvm =
-            KvmArgs::from_words(wired.words).at(place(site, wired.place)?.ok_or_else(|| what(Rubbish::NoPlace))?);
-        for (name, token) in wired.descriptors {
-            let descriptor = given.0.tokens().take(token).map_err(|bad| what(Rubbish::Token(bad)))?;
+    async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
+        let request = |cluster| Request::Setup { cluster, port: port.clone() };
+        let asked = self.ask(context, "setup", Subject::Port(port), request).await;
+        let (port_config, given): (message::PortConfig, GivenDescriptors) =
+            asked.map_err(|refusal| self.net_error(refusal))?;
+        let what = |what| net_error(&self.plugin.name, Fault::InvalidReply { call: "setup", what });
+        reply::check_port_config(&port_config).map_err(what)?;
+        let mut kvm = KvmArgs::from_args(port_config.args)
+            .at(place(context, port_config.place)?.ok_or_else(|| what(InvalidReply::NoPlace))?);
+        for (name, token) in port_config.descriptors {
+            let descriptor = given.0.tokens().take(token).map_err(|bad| what(InvalidReply::Token(bad)))?;
             kvm = kvm.with_descriptor(name, descriptor);
         }
-        Ok(Wired { kvm, access: wired.access })
+        Ok(PortConfig { kvm, access: port_config.access })
     }
 
-    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
-        let request = |site| Request::Teardown { site, port: port.clone() };
-        self.order(site, "teardown", Subject::Port(port), request).await
+    async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
+        let request = |cluster| Request::Teardown { cluster, port: port.clone() };
+        self.order(context, "teardown", Subject::Port(port), request).await
     }
 
-    async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        let request = |site| Request::DeleteNet { site, net: net.clone() };
-        self.order(site, "delete_net", Subject::Net(net), request).await
+    async fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        let request = |cluster| Request::DeleteNet { cluster, net: net.clone() };
+        self.order(context, "delete_net", Subject::Net(net), request).await
     }
 }
 
 /// Where QEMU is to run; none if the cluster has no such place.
-fn place(site: &Site<'_>, said: message::Place) -> Result<Option<Place>, NetError> {
-    let inside = match (said, site.namespace) {
-        (message::Place::Here, _) => return Ok(Some(Place::Here)),
-        (message::Place::File(path), _) => return Ok(Some(Place::File(path))),
-        (message::Place::Cluster, None) => return Ok(None),
-        (message::Place::Cluster, Some(namespace)) => namespace.inside(),
+fn place(context: &BackendContext<'_>, said: message::QemuNetns) -> Result<Option<QemuNetns>, NetError> {
+    let inside = match (said, context.namespace) {
+        (message::QemuNetns::Here, _) => return Ok(Some(QemuNetns::Here)),
+        (message::QemuNetns::File(path), _) => return Ok(Some(QemuNetns::File(path))),
+        (message::QemuNetns::Cluster, None) => return Ok(None),
+        (message::QemuNetns::Cluster, Some(namespace)) => namespace.inside(),
     };
     let inside = inside.map_err(|error| NetError::io("enter the cluster's network namespace", error))?;
-    Ok(Some(inside.map_or(Place::Here, |inside| Place::Inside(Arc::new(inside)))))
+    Ok(Some(inside.map_or(QemuNetns::Here, |inside| QemuNetns::Inside(Arc::new(inside)))))
 }
 
 fn of(said: Vec<message::Problem>) -> Problems {

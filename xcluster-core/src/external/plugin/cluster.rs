@@ -9,18 +9,18 @@ use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, 
 
 use super::super::lock;
 use super::instance::Instance;
-use super::message::{self, Request};
+use super::message::{ClusterInfo, Request};
 use crate::name::{NetId, NodeId};
-use crate::net::{Net, Port, Site};
+use crate::net::{BackendContext, Net, Port};
 
 /// Held by the one call about a port that goes on.
 type PortLock = Arc<tokio::sync::Mutex<()>>;
 
 /// A cluster that a plugin works for. It ends when nobody has it any more: not its store, and no call.
 #[derive(Debug)]
-pub(super) struct Membership {
+pub(super) struct PluginCluster {
     pub(super) instance: Arc<Instance>,
-    site: message::Site,
+    info: ClusterInfo,
     nets: Mutex<BTreeMap<NetId, Arc<RwLock<()>>>>,
     ports: Mutex<BTreeMap<(NetId, NodeId), PortLock>>,
 }
@@ -39,49 +39,49 @@ pub(super) enum Subject<'a> {
 /// Held while a call goes on.
 #[derive(Debug)]
 #[expect(dead_code, reason = "what is held is held")]
-pub(super) enum Turn {
+pub(super) enum CallGuard {
     Cluster,
     Net(OwnedRwLockWriteGuard<()>),
     Port(OwnedRwLockReadGuard<()>, OwnedMutexGuard<()>),
 }
 
-impl Membership {
+impl PluginCluster {
     /// Of this cluster; it begins with this instance if there is none.
-    pub(super) fn of(site: &Site<'_>, instance: &Arc<Instance>) -> Arc<Self> {
+    pub(super) fn of(context: &BackendContext<'_>, instance: &Arc<Instance>) -> Arc<Self> {
         let name = &instance.plugin.name;
-        if let Some(membership) = site.store.find::<Arc<Self>>(name) {
-            return Arc::clone(&*membership);
+        if let Some(cluster) = context.store.find::<Arc<Self>>(name) {
+            return Arc::clone(&*cluster);
         }
         static COUNT: AtomicU64 = AtomicU64::new(1);
-        let of = message::Site {
+        let of = ClusterInfo {
             id: COUNT.fetch_add(1, Ordering::Relaxed),
-            cluster: site.cluster.clone(),
-            dir: site.dir.to_owned(),
-            namespace: site.namespace.map(|namespace| namespace.wanted().clone()),
+            cluster: context.cluster.clone(),
+            dir: context.dir.to_owned(),
+            namespace: context.namespace.map(|namespace| namespace.netns().clone()),
         };
-        let membership = Arc::new(Self {
+        let cluster = Arc::new(Self {
             instance: Arc::clone(instance),
-            site: of,
+            info: of,
             nets: Mutex::default(),
             ports: Mutex::default(),
         });
-        site.store.put(name, Arc::clone(&membership));
-        membership
+        context.store.put(name, Arc::clone(&cluster));
+        cluster
     }
 
     /// The cluster as a plugin is told of it.
-    pub(super) fn site(&self) -> message::Site {
-        self.site.clone()
+    pub(super) fn info(&self) -> ClusterInfo {
+        self.info.clone()
     }
 
     /// Waits until no other call about the same goes on.
-    pub(super) async fn turn(&self, subject: Subject<'_>) -> Turn {
+    pub(super) async fn lock(&self, subject: Subject<'_>) -> CallGuard {
         match subject {
-            Subject::Cluster => Turn::Cluster,
-            Subject::Net(net) => Turn::Net(self.net(net.id).write_owned().await),
+            Subject::Cluster => CallGuard::Cluster,
+            Subject::Net(net) => CallGuard::Net(self.net(net.id).write_owned().await),
             Subject::Port(port) => {
                 let net = self.net(port.net.id).read_owned().await;
-                Turn::Port(net, self.port(port).lock_owned().await)
+                CallGuard::Port(net, self.port(port).lock_owned().await)
             }
         }
     }
@@ -97,8 +97,8 @@ impl Membership {
     }
 }
 
-impl Drop for Membership {
+impl Drop for PluginCluster {
     fn drop(&mut self) {
-        self.instance.end(&Request::End { site: self.site.clone() });
+        self.instance.end(&Request::End { cluster: self.info.clone() });
     }
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::abi::ABI;
-use super::call::Missed;
 use super::message;
 use super::tokens::BadToken;
+use super::watchdog::NoResult;
 use crate::net::NetError;
 use crate::topology::Problems;
 
@@ -105,7 +105,7 @@ pub(super) enum Fault {
     #[error("cannot be told `{call}`: {source}")]
     Unspeakable { call: &'static str, source: serde_json::Error },
     #[error("answered `{call}` with {what}")]
-    Rubbish { call: &'static str, what: Rubbish },
+    InvalidReply { call: &'static str, what: InvalidReply },
     #[error("made no instance, and gave no reason")]
     NoInstance,
     #[error("did not make an instance: {}", said(.0))]
@@ -116,7 +116,7 @@ pub(super) enum Fault {
 
 /// What an answer is that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Rubbish {
+pub(super) enum InvalidReply {
     #[error("nothing")]
     Nothing,
     #[error("a length of {0} bytes and nothing there")]
@@ -140,11 +140,11 @@ pub(super) enum Rubbish {
 }
 
 impl Fault {
-    pub(super) fn missed(call: &'static str, missed: Missed) -> Self {
-        match missed {
-            Missed::Hanging => Self::Hanging { call },
-            Missed::Late(limit) => Self::Late { call, limit },
-            Missed::Thread(source) => Self::Thread { call, source },
+    pub(super) fn no_result(call: &'static str, no_result: NoResult) -> Self {
+        match no_result {
+            NoResult::Hanging => Self::Hanging { call },
+            NoResult::Late(limit) => Self::Late { call, limit },
+            NoResult::Thread(source) => Self::Thread { call, source },
         }
     }
 }
@@ -155,8 +155,8 @@ pub(super) fn other_version(theirs: u32) -> String {
     format!("it was made for {age} interface, version {theirs}; this one is version {ABI}, so it must be built anew")
 }
 
-/// A fault of a plugin's, at the seam.
-pub(super) fn at_the_seam(plugin: &str, fault: Fault) -> NetError {
+/// A fault of a plugin's, at the backend API.
+pub(super) fn net_error(plugin: &str, fault: Fault) -> NetError {
     match fault {
         Fault::Said { error, .. } => of_plugin(error),
         fault => NetError::Other { message: format!("plugin `{plugin}` {fault}"), source: None },

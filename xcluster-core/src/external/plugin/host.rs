@@ -6,32 +6,32 @@ use std::os::fd::{IntoRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use nix::errno::Errno;
-use tokio::sync::mpsc as questions;
+use tokio::sync::mpsc as requests;
 
 use super::abi::{self, Text};
 use super::reply::text;
 use super::tokens::Tokens;
-use crate::host::{ClaimError, Namespace, NamespaceError};
-use crate::net::Site;
+use crate::host::{HostLockError, Namespace, NamespaceError};
+use crate::net::BackendContext;
 
 /// How much of a line of the log is kept, in bytes.
 const LOG_MAX: usize = 4096;
-/// The longest name of a claim that is looked at, in bytes; the kernel takes less (unix(7)).
+/// The longest name of a host lock that is looked at, in bytes; the kernel takes less (unix(7)).
 const CLAIM_MAX: usize = 256;
 
 /// One call, as the host knows it. It lives for as long as the plugin is in it.
 #[derive(Debug)]
-pub(super) struct Context {
+pub(super) struct CallContext {
     /// Who is called, for the log.
     plugin: String,
     tokens: Mutex<Tokens>,
-    questions: Option<questions::UnboundedSender<Question>>,
+    requests: Option<requests::UnboundedSender<HostRequest>>,
 }
 
 /// What a plugin asks about its cluster.
 #[derive(Debug)]
-pub(super) struct Question {
-    about: About,
+pub(super) struct HostRequest {
+    kind: RequestKind,
     answer: mpsc::Sender<Answer>,
 }
 
@@ -39,24 +39,24 @@ pub(super) struct Question {
 type Answer = Result<Option<OwnedFd>, Errno>;
 
 #[derive(Debug)]
-enum About {
+enum RequestKind {
     Socket(c_int, c_int, c_int),
     Tun,
     Namespace(u32),
-    Claim(u32, String),
+    HostLock(u32, String),
     Release(String),
 }
 
-impl Context {
+impl CallContext {
     /// A call that is about no cluster.
     pub(super) fn of_none(plugin: &str) -> Arc<Self> {
-        Arc::new(Self { plugin: plugin.to_owned(), tokens: Mutex::default(), questions: None })
+        Arc::new(Self { plugin: plugin.to_owned(), tokens: Mutex::default(), requests: None })
     }
 
     /// A call about a cluster, and where its questions come out. Who drops that waits no more.
-    pub(super) fn new(plugin: &str) -> (Arc<Self>, questions::UnboundedReceiver<Question>) {
-        let (ask, asked) = questions::unbounded_channel();
-        (Arc::new(Self { plugin: plugin.to_owned(), tokens: Mutex::default(), questions: Some(ask) }), asked)
+    pub(super) fn new(plugin: &str) -> (Arc<Self>, requests::UnboundedReceiver<HostRequest>) {
+        let (ask, asked) = requests::unbounded_channel();
+        (Arc::new(Self { plugin: plugin.to_owned(), tokens: Mutex::default(), requests: Some(ask) }), asked)
     }
 
     /// The table for a plugin. It must not outlive the context.
@@ -70,7 +70,7 @@ impl Context {
             open_socket: Some(open_socket),
             open_tun: Some(open_tun),
             open_namespace: Some(open_namespace),
-            claim: Some(claim),
+            take_lock: Some(take_lock),
             release: Some(release),
         }
     }
@@ -80,31 +80,35 @@ impl Context {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self, about: About) -> Answer {
-        let Some(questions) = &self.questions else { return Err(Errno::ENOENT) };
+    fn ask(&self, kind: RequestKind) -> Answer {
+        let Some(requests) = &self.requests else { return Err(Errno::ENOENT) };
         let (answer, answered) = mpsc::channel();
-        questions.send(Question { about, answer }).map_err(|_| Errno::ECANCELED)?;
+        requests.send(HostRequest { kind, answer }).map_err(|_| Errno::ECANCELED)?;
         // It comes, or the one who would give it is gone.
         answered.recv().unwrap_or(Err(Errno::ECANCELED))
     }
 }
 
-impl Question {
+impl HostRequest {
     /// Answers it for this cluster.
-    pub(super) fn answer(self, site: &Site<'_>) {
+    pub(super) fn answer(self, context: &BackendContext<'_>) {
         let here = Namespace::here();
-        let namespace = site.namespace.unwrap_or(&here);
-        let answer = match self.about {
-            About::Socket(family, kind, protocol) => namespace.socket(family, kind, protocol).map(Some).map_err(of_io),
-            About::Tun => namespace.tun().map(Some).map_err(of_tun),
-            About::Namespace(which) => descriptor(namespace, which),
-            About::Claim(abi::PLACE_HOST, name) => site.claims.claim_all([name]).map(|()| None).map_err(of_claim),
-            About::Claim(abi::PLACE_NAMESPACE, name) => {
-                site.claims.claim_all_in(namespace, [name]).map(|()| None).map_err(of_claim)
+        let namespace = context.namespace.unwrap_or(&here);
+        let answer = match self.kind {
+            RequestKind::Socket(family, kind, protocol) => {
+                namespace.socket(family, kind, protocol).map(Some).map_err(of_io)
             }
-            About::Claim(..) => Err(Errno::EINVAL),
-            About::Release(name) => {
-                site.claims.release([name]);
+            RequestKind::Tun => namespace.tun().map(Some).map_err(of_tun),
+            RequestKind::Namespace(which) => descriptor(namespace, which),
+            RequestKind::HostLock(abi::PLACE_HOST, name) => {
+                context.host_locks.take_all([name]).map(|()| None).map_err(of_lock)
+            }
+            RequestKind::HostLock(abi::PLACE_NAMESPACE, name) => {
+                context.host_locks.take_all_in(namespace, [name]).map(|()| None).map_err(of_lock)
+            }
+            RequestKind::HostLock(..) => Err(Errno::EINVAL),
+            RequestKind::Release(name) => {
+                context.host_locks.release([name]);
                 Ok(None)
             }
         };
@@ -134,18 +138,18 @@ fn of_tun(error: NamespaceError) -> Errno {
     }
 }
 
-fn of_claim(error: ClaimError) -> Errno {
+fn of_lock(error: HostLockError) -> Errno {
     match error {
-        ClaimError::Taken { .. } => Errno::EADDRINUSE,
-        ClaimError::Io { source, .. } => of_io(source),
+        HostLockError::Taken { .. } => Errno::EADDRINUSE,
+        HostLockError::Io { source, .. } => of_io(source),
         _ => Errno::EIO,
     }
 }
 
 unsafe extern "C" fn log(call: *mut c_void, level: u32, line: Text) {
     // SAFETY: a plugin has got this pointer from us, and the call goes on; the text is lent to us.
-    let (Some(context), line) = (unsafe { context(call) }, unsafe { lent(line, LOG_MAX) }) else { return };
-    let (plugin, line) = (&context.plugin, line.trim_end());
+    let (Some(call_context), line) = (unsafe { call_context(call) }, unsafe { lent(line, LOG_MAX) }) else { return };
+    let (plugin, line) = (&call_context.plugin, line.trim_end());
     match level {
         abi::LOG_ERROR => tracing::error!(plugin, "{line}"),
         abi::LOG_WARN => tracing::warn!(plugin, "{line}"),
@@ -156,41 +160,41 @@ unsafe extern "C" fn log(call: *mut c_void, level: u32, line: Text) {
 
 unsafe extern "C" fn give(call: *mut c_void, descriptor: c_int) -> u64 {
     // SAFETY: a plugin has got this pointer from us, and the call goes on.
-    let context = unsafe { context(call) };
-    context.and_then(|context| context.tokens().give(descriptor)).unwrap_or(0)
+    let call_context = unsafe { call_context(call) };
+    call_context.and_then(|call_context| call_context.tokens().give(descriptor)).unwrap_or(0)
 }
 
 unsafe extern "C" fn open_socket(call: *mut c_void, family: c_int, kind: c_int, protocol: c_int) -> c_int {
     // SAFETY: a plugin has got this pointer from us, and the call goes on.
-    unsafe { ask(call, About::Socket(family, kind, protocol)) }
+    unsafe { ask(call, RequestKind::Socket(family, kind, protocol)) }
 }
 
 unsafe extern "C" fn open_tun(call: *mut c_void) -> c_int {
     // SAFETY: the same.
-    unsafe { ask(call, About::Tun) }
+    unsafe { ask(call, RequestKind::Tun) }
 }
 
 unsafe extern "C" fn open_namespace(call: *mut c_void, which: u32) -> c_int {
     // SAFETY: the same.
-    unsafe { ask(call, About::Namespace(which)) }
+    unsafe { ask(call, RequestKind::Namespace(which)) }
 }
 
-unsafe extern "C" fn claim(call: *mut c_void, place: u32, name: Text) -> c_int {
+unsafe extern "C" fn take_lock(call: *mut c_void, place: u32, name: Text) -> c_int {
     // SAFETY: the same, and the text is lent to us.
-    unsafe { ask(call, About::Claim(place, lent(name, CLAIM_MAX))) }
+    unsafe { ask(call, RequestKind::HostLock(place, lent(name, CLAIM_MAX))) }
 }
 
 unsafe extern "C" fn release(call: *mut c_void, name: Text) -> c_int {
     // SAFETY: the same.
-    unsafe { ask(call, About::Release(lent(name, CLAIM_MAX))) }
+    unsafe { ask(call, RequestKind::Release(lent(name, CLAIM_MAX))) }
 }
 
 /// # Safety
-/// As for [`context`].
-unsafe fn ask(call: *mut c_void, about: About) -> c_int {
+/// As for [`call_context`].
+unsafe fn ask(call: *mut c_void, kind: RequestKind) -> c_int {
     // SAFETY: the caller's.
-    let Some(context) = (unsafe { context(call) }) else { return -(Errno::EINVAL as c_int) };
-    match context.ask(about) {
+    let Some(call_context) = (unsafe { call_context(call) }) else { return -(Errno::EINVAL as c_int) };
+    match call_context.ask(kind) {
         Ok(descriptor) => descriptor.map_or(0, IntoRawFd::into_raw_fd),
         Err(errno) => -(errno as c_int),
     }
@@ -198,9 +202,9 @@ unsafe fn ask(call: *mut c_void, about: About) -> c_int {
 
 /// # Safety
 /// It is null, or of a table whose context lives.
-unsafe fn context<'a>(call: *mut c_void) -> Option<&'a Context> {
+unsafe fn call_context<'a>(call: *mut c_void) -> Option<&'a CallContext> {
     // SAFETY: the caller's.
-    unsafe { call.cast::<Context>().as_ref() }
+    unsafe { call.cast::<CallContext>().as_ref() }
 }
 
 /// The beginning of a text that somebody lends.

@@ -9,12 +9,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::abi::{Buffer, Text};
-use super::call::{Missed, within};
-use super::error::{Fault, Rubbish};
-use super::host::Context;
+use super::error::{Fault, InvalidReply};
+use super::host::CallContext;
 use super::load::Loaded;
 use super::message::{Description, Done, Request};
 use super::reply;
+use super::watchdog::{NoResult, within};
 use crate::net::Settings;
 
 /// How long the freeing of an instance may take; then it goes on by itself.
@@ -51,19 +51,19 @@ impl Instance {
         let maker = Arc::clone(plugin);
         let made = within(limit, &plugin.health, move || {
             let raw = Raw::create(&maker, &configuration)?;
-            let context = Context::of_none(&maker.name);
-            let description: Description = reply::read("describe", &raw.call("describe", &request, &context)?)?;
-            reply::complete(&description).map_err(|what| Fault::Rubbish { call: "describe", what })?;
+            let call_context = CallContext::of_none(&maker.name);
+            let description: Description = reply::read("describe", &raw.call("describe", &request, &call_context)?)?;
+            reply::complete(&description).map_err(|what| Fault::InvalidReply { call: "describe", what })?;
             Ok((raw, description))
         });
-        let (raw, description) = made.map_err(|missed| Fault::missed("create", missed))??;
+        let (raw, description) = made.map_err(|no_result| Fault::no_result("create", no_result))??;
         Ok(Self { plugin: Arc::clone(plugin), description, limit, raw: Some(raw) })
     }
 
     /// Calls it, on this thread, for as long as that takes. Returns what it said.
-    pub(super) fn call(&self, call: &'static str, request: &str, context: &Context) -> Result<Vec<u8>, Fault> {
+    pub(super) fn call(&self, call: &'static str, request: &str, call_context: &CallContext) -> Result<Vec<u8>, Fault> {
         let raw = self.raw.as_ref().expect("it is there until it is dropped");
-        raw.call(call, request, context)
+        raw.call(call, request, call_context)
     }
 
     /// Asks what is about no cluster, and waits.
@@ -74,17 +74,17 @@ impl Instance {
     fn ask_within(self: &Arc<Self>, limit: Duration, call: &'static str, request: &Request) -> Result<(), Fault> {
         let (instance, request) = (Arc::clone(self), spell(call, request)?);
         let answer = within(limit, &self.plugin.health, move || {
-            let context = Context::of_none(&instance.plugin.name);
-            instance.call(call, &request, &context)
+            let call_context = CallContext::of_none(&instance.plugin.name);
+            instance.call(call, &request, &call_context)
         });
-        reply::read(call, &answer.map_err(|missed| Fault::missed(call, missed))??).map(|Done {}| ())
+        reply::read(call, &answer.map_err(|no_result| Fault::no_result(call, no_result))??).map(|Done {}| ())
     }
 
     /// Says that a cluster has ended. Who hangs already is not waited for once more.
     pub(super) fn end(self: &Arc<Self>, request: &Request) {
         let ended = match self.plugin.health.is_well() {
             true => self.ask_within(END.min(self.limit), "end", request),
-            false => Err(Fault::missed("end", Missed::Hanging)),
+            false => Err(Fault::no_result("end", NoResult::Hanging)),
         };
         if let Err(fault) = ended {
             tracing::warn!(plugin = self.plugin.name, "plugin `{}` {fault}", self.plugin.name);
@@ -98,16 +98,16 @@ impl Drop for Instance {
         // If there is no thread for it, it is left as it is: here it could keep us for ever.
         let raw = ManuallyDrop::new(raw);
         let freed = within(END, &self.plugin.health, move || drop(ManuallyDrop::into_inner(raw)));
-        if let Err(missed) = freed {
-            tracing::warn!("plugin `{}` {}", self.plugin.name, Fault::missed("destroy", missed));
+        if let Err(no_result) = freed {
+            tracing::warn!("plugin `{}` {}", self.plugin.name, Fault::no_result("destroy", no_result));
         }
     }
 }
 
 impl Raw {
     fn create(plugin: &Arc<Loaded>, configuration: &str) -> Result<Self, Fault> {
-        let context = Context::of_none(&plugin.name);
-        let (host, mut reason) = (context.table(), Buffer { data: null_mut(), length: 0 });
+        let call_context = CallContext::of_none(&plugin.name);
+        let (host, mut reason) = (call_context.table(), Buffer { data: null_mut(), length: 0 });
         let create = plugin.table.create.expect("the table is whole");
         // SAFETY: the table is of the version that we know; everything that is lent lives until the call returns.
         let value = unsafe { create(&raw const host, lend(configuration), &raw mut reason) };
@@ -123,13 +123,13 @@ impl Raw {
         Ok(Self { plugin: Arc::clone(plugin), value })
     }
 
-    fn call(&self, call: &'static str, request: &str, context: &Context) -> Result<Vec<u8>, Fault> {
-        let (host, function) = (context.table(), self.plugin.table.call.expect("the table is whole"));
+    fn call(&self, call: &'static str, request: &str, call_context: &CallContext) -> Result<Vec<u8>, Fault> {
+        let (host, function) = (call_context.table(), self.plugin.table.call.expect("the table is whole"));
         // SAFETY: the instance is one of this plugin's and not freed; everything that is lent lives until the call returns.
         let buffer = unsafe { function(self.value.as_ptr(), &raw const host, lend(request)) };
-        let said =
-            take(&self.plugin, buffer).and_then(|said| if said.is_empty() { Err(Rubbish::Nothing) } else { Ok(said) });
-        said.map_err(|what| Fault::Rubbish { call, what })
+        let said = take(&self.plugin, buffer)
+            .and_then(|said| if said.is_empty() { Err(InvalidReply::Nothing) } else { Ok(said) });
+        said.map_err(|what| Fault::InvalidReply { call, what })
     }
 }
 
@@ -151,12 +151,12 @@ const fn lend(text: &str) -> Text {
 }
 
 /// What is in a plugin's buffer, which goes back to it. Nothing if there is none.
-fn take(plugin: &Loaded, buffer: Buffer) -> Result<Vec<u8>, Rubbish> {
+fn take(plugin: &Loaded, buffer: Buffer) -> Result<Vec<u8>, InvalidReply> {
     let Some(data) = NonNull::new(buffer.data) else {
-        return if buffer.length == 0 { Ok(Vec::new()) } else { Err(Rubbish::Null(buffer.length)) };
+        return if buffer.length == 0 { Ok(Vec::new()) } else { Err(InvalidReply::Null(buffer.length)) };
     };
     let said = if buffer.length > reply::MAX {
-        Err(Rubbish::TooMuch(buffer.length))
+        Err(InvalidReply::TooMuch(buffer.length))
     } else {
         // SAFETY: the plugin says that so much is there, and nobody frees it before the line below.
         Ok(unsafe { std::slice::from_raw_parts(data.as_ptr(), buffer.length) }.to_vec())

@@ -15,9 +15,9 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::super::lock;
 use super::abi::{ABI, Plugin};
-use super::call::{Health, within};
 use super::error::{Fault, PluginError, other_version};
-use super::trust::{self, Trusted};
+use super::file_permissions::{self, CheckedFile};
+use super::watchdog::{HungThreads, within};
 use crate::error_chain;
 
 /// What begins a program or library in the machine's own language.
@@ -37,7 +37,7 @@ pub(super) struct Loaded {
     pub(super) path: PathBuf,
     pub(super) table: Table,
     /// Of all calls into it.
-    pub(super) health: Arc<Health>,
+    pub(super) health: Arc<HungThreads>,
 }
 
 /// The functions of a plugin, none of which is null.
@@ -69,12 +69,12 @@ pub(super) fn is_name(text: &str) -> bool {
 /// # Errors
 /// It may not be loaded, is no plugin, or one of another version of the interface.
 pub(super) fn load(path: &Path, limit: Duration) -> Result<Arc<Loaded>, PluginError> {
-    let trusted = trust::open(path)?;
+    let trusted = file_permissions::open(path)?;
     let (shown, given) = (path.display().to_string(), path.to_owned());
-    let late = |missed| PluginError::failed(shown, &Fault::missed("xcluster_plugin", missed));
+    let late = |no_result| PluginError::failed(shown, &Fault::no_result("xcluster_plugin", no_result));
     within(limit, &Arc::default(), move || {
         let why = |why| PluginError::Unfit { path: given, why };
-        let Trusted { file, path } = trusted;
+        let CheckedFile { file, path } = trusted;
         open(file, &path).and_then(|library| ask(&library, path)).map_err(why)
     })
     .map_err(late)?

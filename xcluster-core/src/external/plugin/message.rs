@@ -19,22 +19,46 @@ pub(super) enum Request {
     /// Whether this host can carry nets with it at all.
     Usable,
     /// Whether this host can carry these nets with these ports.
-    Preflight { site: Site, nets: Vec<Net>, ports: Vec<Port> },
+    Preflight {
+        #[serde(rename = "site")]
+        cluster: ClusterInfo,
+        nets: Vec<Net>,
+        ports: Vec<Port>,
+    },
     /// Makes what the ports of a net share.
-    CreateNet { site: Site, net: Net },
+    CreateNet {
+        #[serde(rename = "site")]
+        cluster: ClusterInfo,
+        net: Net,
+    },
     /// Wires a port.
-    Setup { site: Site, port: Port },
+    Setup {
+        #[serde(rename = "site")]
+        cluster: ClusterInfo,
+        port: Port,
+    },
     /// Undoes a setup.
-    Teardown { site: Site, port: Port },
+    Teardown {
+        #[serde(rename = "site")]
+        cluster: ClusterInfo,
+        port: Port,
+    },
     /// Undoes the making of a net.
-    DeleteNet { site: Site, net: Net },
+    DeleteNet {
+        #[serde(rename = "site")]
+        cluster: ClusterInfo,
+        net: Net,
+    },
     /// The cluster has ended: what is remembered of it goes.
-    End { site: Site },
+    End {
+        #[serde(rename = "site")]
+        cluster: ClusterInfo,
+    },
 }
 
 /// The cluster that a request is about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Site {
+pub(super) struct ClusterInfo {
     /// A number that no other cluster of this process has or will have.
     pub(super) id: u64,
     /// Its name.
@@ -101,24 +125,25 @@ pub(super) struct Capabilities {
 /// The answer to [`Request::Setup`].
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wired {
+pub(super) struct PortConfig {
     /// Words for QEMU.
-    pub(super) words: Vec<String>,
+    #[serde(rename = "words")]
+    pub(super) args: Vec<String>,
     /// The tokens of the descriptors that they name.
     #[serde(default)]
     pub(super) descriptors: BTreeMap<String, u64>,
     /// Where QEMU must run.
     #[serde(default)]
-    pub(super) place: Place,
+    pub(super) place: QemuNetns,
     /// How the host reaches the node.
     #[serde(default)]
     pub(super) access: HostAccess,
 }
 
-/// [`net::Place`], in words.
+/// [`net::QemuNetns`], in words.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Place {
+pub(super) enum QemuNetns {
     /// Where the owner is.
     #[default]
     Here,

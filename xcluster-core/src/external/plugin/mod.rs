@@ -1,7 +1,7 @@
 //! Backends that are loaded at run time: a library with one exported C function. Knows nothing of what a plugin does.
 //!
 //! * [`PluginBackend`]: start here, to use one. [`PluginConfig`]: which one, and what is said to it.
-//! * [`find`], [`Found`]: where plugins are looked for, and what is there.
+//! * [`find`], [`FoundPlugin`]: where plugins are looked for, and what is there.
 //! * [`export_plugin!`](crate::export_plugin): start here, to write one in Rust: a line behind an `impl NetBackend`.
 //! * [`BlockingBackend`]: the same without async.
 //! * [`abi`]: start here, to write one in another language; `include/xcluster_plugin.h` is generated from it.
@@ -12,11 +12,11 @@
 
 pub mod abi;
 mod backend;
-mod call;
 mod cluster;
 mod error;
 #[doc(hidden)]
 pub mod export;
+mod file_permissions;
 mod host;
 mod instance;
 mod load;
@@ -24,9 +24,9 @@ mod message;
 mod reply;
 mod search;
 mod tokens;
-mod trust;
+mod watchdog;
 
 pub use backend::{PluginBackend, PluginConfig};
 pub use error::PluginError;
 pub use export::BlockingBackend;
-pub use search::{Found, find, folders, list};
+pub use search::{FoundPlugin, find, folders, list};

@@ -2,11 +2,11 @@
 
 use serde::de::DeserializeOwned;
 
-use super::error::{Fault, Rubbish};
-use super::message::{Description, Reply, Wired};
+use super::error::{Fault, InvalidReply};
+use super::message::{Description, PortConfig, Reply};
 use crate::topology::NetKind;
 
-/// The most that a plugin may answer, in bytes: a NIC's words have some hundred.
+/// The most that a plugin may answer, in bytes: a NIC's args have some hundred.
 pub(super) const MAX: usize = 1 << 20;
 
 /// Every kind of net.
@@ -14,31 +14,31 @@ const KINDS: [NetKind; 4] = [NetKind::Internal, NetKind::Cluster, NetKind::Exter
 
 /// A reply to a call.
 pub(super) fn read<T: DeserializeOwned>(call: &'static str, bytes: &[u8]) -> Result<T, Fault> {
-    let rubbish = |what| Fault::Rubbish { call, what };
-    let text = std::str::from_utf8(bytes).map_err(|_| rubbish(Rubbish::NotText))?;
+    let rubbish = |what| Fault::InvalidReply { call, what };
+    let text = std::str::from_utf8(bytes).map_err(|_| rubbish(InvalidReply::NotText))?;
     match serde_json::from_str(text) {
         Ok(Reply::Ok(answer)) => Ok(answer),
         Ok(Reply::Error(error)) => Err(Fault::Said { call, error }),
-        Err(error) => Err(rubbish(Rubbish::Json(error))),
+        Err(error) => Err(rubbish(InvalidReply::Json(error))),
     }
 }
 
 /// Whether a description says everything.
-pub(super) fn complete(description: &Description) -> Result<(), Rubbish> {
+pub(super) fn complete(description: &Description) -> Result<(), InvalidReply> {
     match KINDS.into_iter().find(|kind| description.of(*kind).is_none()) {
-        Some(kind) => Err(Rubbish::Silent(kind)),
+        Some(kind) => Err(InvalidReply::Silent(kind)),
         None => Ok(()),
     }
 }
 
-/// Whether QEMU could be given such words.
-pub(super) fn sane(wired: &Wired) -> Result<(), Rubbish> {
-    if wired.words.iter().any(|word| word.contains('\0')) {
-        return Err(Rubbish::Zero);
+/// Whether QEMU could be given such args.
+pub(super) fn check_port_config(port_config: &PortConfig) -> Result<(), InvalidReply> {
+    if port_config.args.iter().any(|arg| arg.contains('\0')) {
+        return Err(InvalidReply::Zero);
     }
-    match wired.words.first() {
-        Some(word) if !word.starts_with('-') => {
-            Err(Rubbish::NoOption(text(word.as_bytes()).chars().take(60).collect()))
+    match port_config.args.first() {
+        Some(arg) if !arg.starts_with('-') => {
+            Err(InvalidReply::NoOption(text(arg.as_bytes()).chars().take(60).collect()))
         }
         _ => Ok(()),
     }
@@ -54,25 +54,30 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::super::message::{Done, Error, Place};
+    use super::super::message::{Done, Error, QemuNetns};
     use super::*;
     use crate::net::HostAccess;
 
     fn check(reply: &str, expected: &str) {
-        let wired = read::<Wired>("setup", reply.as_bytes());
-        let judged = wired.and_then(|wired| sane(&wired).map_err(|what| Fault::Rubbish { call: "setup", what }));
+        let port_config = read::<PortConfig>("setup", reply.as_bytes());
+        let judged = port_config.and_then(|port_config| {
+            check_port_config(&port_config).map_err(|what| Fault::InvalidReply { call: "setup", what })
+        });
         let said = judged.unwrap_err().to_string();
         assert!(said.contains(expected), "{reply}: {said}");
     }
 
     #[test]
     fn what_is_not_said_of_a_port_is_as_usual() {
-        let wired: Wired = read("setup", br#"{"ok": {"words": ["-s"]}}"#).unwrap();
-        assert_eq!((wired.place, wired.access, wired.descriptors.len()), (Place::Here, HostAccess::None, 0));
+        let port_config: PortConfig = read("setup", br#"{"ok": {"words": ["-s"]}}"#).unwrap();
+        assert_eq!(
+            (port_config.place, port_config.access, port_config.descriptors.len()),
+            (QemuNetns::Here, HostAccess::None, 0)
+        );
         let said = json!({"ok": {"words": ["-netdev", "tap,fd=@a@"], "descriptors": {"a": 7}, "place": "cluster",
             "access": {"inside": "192.168.1.3"}}});
-        let wired: Wired = read("setup", said.to_string().as_bytes()).unwrap();
-        assert_eq!((wired.place, wired.descriptors["a"]), (Place::Cluster, 7));
+        let port_config: PortConfig = read("setup", said.to_string().as_bytes()).unwrap();
+        assert_eq!((port_config.place, port_config.descriptors["a"]), (QemuNetns::Cluster, 7));
     }
 
     #[test]
@@ -118,7 +123,7 @@ mod tests {
 
     /// Anything that JSON can say.
     fn json() -> impl Strategy<Value = Value> {
-        let word = prop_oneof![
+        let arg = prop_oneof![
             Just("ok"),
             Just("error"),
             Just("words"),
@@ -132,13 +137,13 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
-            word.clone().prop_map(Value::from),
+            arg.clone().prop_map(Value::from),
             ".*".prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 32, 6, move |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                prop::collection::btree_map(word.clone().prop_map(str::to_owned), inner, 0..6)
+                prop::collection::btree_map(arg.clone().prop_map(str::to_owned), inner, 0..6)
                     .prop_map(|map| Value::Object(map.into_iter().collect())),
             ]
         })
@@ -147,14 +152,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_judged(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            let _ = read::<Wired>("setup", &bytes).map(|wired| sane(&wired));
+            let _ = read::<PortConfig>("setup", &bytes).map(|port_config| check_port_config(&port_config));
             let _ = read::<Description>("describe", &bytes).map(|said| complete(&said));
         }
 
         #[test]
         fn any_json_is_judged(value in json()) {
             let bytes = value.to_string();
-            let _ = read::<Wired>("setup", bytes.as_bytes()).map(|wired| sane(&wired));
+            let _ = read::<PortConfig>("setup", bytes.as_bytes()).map(|port_config| check_port_config(&port_config));
             let _ = read::<Description>("describe", bytes.as_bytes()).map(|said| complete(&said));
             let _ = read::<Done>("usable", bytes.as_bytes());
         }

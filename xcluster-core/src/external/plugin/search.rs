@@ -23,7 +23,7 @@ const AFTER: &str = ".so";
 /// A file that may be a plugin.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Found {
+pub struct FoundPlugin {
     /// The name that its file has.
     pub name: String,
     /// The file.
@@ -47,12 +47,12 @@ pub fn find(name: &str) -> Result<PathBuf, PluginError> {
 }
 
 /// Every plugin in the folders, by name, each loaded to see what it is. Of two with one name the one that [`find`] finds.
-pub fn list() -> Vec<Found> {
+pub fn list() -> Vec<FoundPlugin> {
     let files = files_in(&folders());
     let found = |(name, path): (String, PathBuf)| {
         let plugin = PluginBackend::load(PluginConfig::new(&path));
         let plugin = plugin.and_then(|plugin| plugin.expected_as(&name));
-        Found { name, path, plugin }
+        FoundPlugin { name, path, plugin }
     };
     files.into_iter().map(found).collect()
 }

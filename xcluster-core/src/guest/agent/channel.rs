@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use super::wire::{self, End, FromGuest, ToGuest, WINDOW};
-use crate::guest::exec::lane::{Order, Report};
+use super::protocol::{self, End, FromGuest, ToGuest, WINDOW};
+use crate::guest::exec::command_stream::{Report, StreamRequest};
 use crate::guest::exec::{ExecError, Status, printable};
 
 /// How long after a command's own deadline its end may be reported: a guest under TCG on a loaded host is slow, and its
@@ -27,7 +27,7 @@ const LONGEST_TEXT: usize = 1024;
 
 /// How long to wait for the guest.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Patience {
+pub(super) enum AnswerDeadline {
     /// Until the command's deadline, which the guest enforces, and a little longer; for ever without one.
     Command(Option<Duration>),
     /// As long as it moves.
@@ -49,7 +49,7 @@ pub(super) struct Channel {
     unacknowledged: u32,
     /// Whether the guest was told that the input has ended.
     eof: bool,
-    patience: Patience,
+    answer_deadline: AnswerDeadline,
     expires: Option<Instant>,
 }
 
@@ -58,7 +58,7 @@ pub(super) type UserEnd = (mpsc::UnboundedReceiver<Result<Report, ExecError>>, A
 
 impl Channel {
     /// A channel that begins with this message, and its other end.
-    pub(super) fn new(opening: &ToGuest, patience: Patience) -> (Self, UserEnd) {
+    pub(super) fn new(opening: &ToGuest, answer_deadline: AnswerDeadline) -> (Self, UserEnd) {
         let (reports, received) = mpsc::unbounded_channel();
         let credits = Arc::new(Semaphore::new(WINDOW as usize));
         let channel = Self {
@@ -69,20 +69,20 @@ impl Channel {
             consumed: 0,
             unacknowledged: 0,
             eof: !matches!(opening, ToGuest::Put { .. }),
-            patience,
-            expires: patience.deadline(),
+            answer_deadline,
+            expires: answer_deadline.deadline(),
         };
         (channel, (received, credits))
     }
 
     /// Takes what the guest says; whether it was the last word, or what is wrong with it.
     pub(super) fn hear(&mut self, message: FromGuest) -> Result<bool, &'static str> {
-        if matches!(self.patience, Patience::Copy) {
-            self.expires = self.patience.deadline();
+        if matches!(self.answer_deadline, AnswerDeadline::Copy) {
+            self.expires = self.answer_deadline.deadline();
         }
         match message {
             FromGuest::Data { stream, bytes } => {
-                let cost = wire::cost(bytes.len());
+                let cost = protocol::cost(bytes.len());
                 if self.unconsumed + self.consumed + cost > WINDOW {
                     return Err("more data than it was granted");
                 }
@@ -110,9 +110,9 @@ impl Channel {
     }
 
     /// Takes what the user's end orders; what the guest must be told of it.
-    pub(super) fn obey(&mut self, order: Order) -> Option<ToGuest> {
-        Some(match order {
-            Order::Consumed(cost) => {
+    pub(super) fn apply(&mut self, request: StreamRequest) -> Option<ToGuest> {
+        Some(match request {
+            StreamRequest::Consumed(cost) => {
                 self.unconsumed -= cost;
                 self.consumed += cost;
                 if self.consumed < GRANT {
@@ -120,16 +120,16 @@ impl Channel {
                 }
                 ToGuest::Credit(std::mem::take(&mut self.consumed))
             }
-            Order::Data(bytes) => {
-                self.unacknowledged += wire::cost(bytes.len());
+            StreamRequest::Data(bytes) => {
+                self.unacknowledged += protocol::cost(bytes.len());
                 ToGuest::Data(bytes)
             }
-            Order::Eof { total } => {
+            StreamRequest::Eof { total } => {
                 self.eof = true;
                 ToGuest::Eof { total }
             }
-            Order::Signal(number) => ToGuest::Signal(number),
-            Order::Cancel => ToGuest::Cancel,
+            StreamRequest::Signal(number) => ToGuest::Signal(number),
+            StreamRequest::Cancel => ToGuest::Cancel,
         })
     }
 
@@ -142,7 +142,7 @@ impl Channel {
     /// the rest of a file.
     pub(super) fn is_overdue(&mut self, now: Instant) -> Option<Duration> {
         self.expires.filter(|expires| *expires <= now)?;
-        let waited = self.patience.grace();
+        let waited = self.answer_deadline.grace();
         if self.unconsumed > 0 || (!self.eof && self.unacknowledged == 0) {
             self.expires = Some(now + waited);
             return None;
@@ -169,7 +169,7 @@ impl Drop for Channel {
     }
 }
 
-impl Patience {
+impl AnswerDeadline {
     fn deadline(self) -> Option<Instant> {
         match self {
             Self::Command(timeout) => Instant::now().checked_add(timeout?.checked_add(GRACE)?),

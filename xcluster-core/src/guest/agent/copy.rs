@@ -3,11 +3,11 @@
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Agent;
-use super::channel::Patience;
-use super::wire::{CHUNK, ToGuest};
+use super::channel::AnswerDeadline;
+use super::protocol::{CHUNK, ToGuest};
 use crate::guest::copy::Copied;
 use crate::guest::exec::ExecError;
-use crate::guest::exec::lane::{Lane, Report};
+use crate::guest::exec::command_stream::{CommandStream, Report};
 
 impl Agent {
     /// Writes a file of the guest. It is in its place when this has succeeded, and nothing is there when it has not.
@@ -17,9 +17,9 @@ impl Agent {
         path: &[u8],
         mode: u32,
     ) -> Result<Copied, ExecError> {
-        let mut lane = self.open(&ToGuest::Put { path: path.to_vec(), mode }, Patience::Copy)?;
-        let sent = send(source, &mut lane).await?;
-        match lane.next().await? {
+        let mut command_stream = self.open(&ToGuest::Put { path: path.to_vec(), mode }, AnswerDeadline::Copy)?;
+        let sent = send(source, &mut command_stream).await?;
+        match command_stream.next().await? {
             Some(Report::Complete { total }) if sent.is_none_or(|sent| sent == total) => {
                 Ok(Copied { bytes: total, mode })
             }
@@ -29,11 +29,11 @@ impl Agent {
 
     /// Reads a file of the guest into the sink, and says what it was.
     pub(crate) async fn get(&self, path: &[u8], sink: &mut (impl AsyncWrite + Unpin)) -> Result<Copied, ExecError> {
-        let mut lane = self.open(&ToGuest::Get { path: path.to_vec() }, Patience::Copy)?;
-        let Some(Report::Opened { mode }) = lane.next().await? else { return Err(confused()) };
+        let mut command_stream = self.open(&ToGuest::Get { path: path.to_vec() }, AnswerDeadline::Copy)?;
+        let Some(Report::Opened { mode }) = command_stream.next().await? else { return Err(confused()) };
         let mut bytes = 0;
         loop {
-            match lane.next().await? {
+            match command_stream.next().await? {
                 Some(Report::Data(_, chunk)) => {
                     bytes += chunk.len() as u64;
                     sink.write_all(&chunk).await.map_err(|source| local("cannot write the copy", source))?;
@@ -52,8 +52,11 @@ impl Agent {
 
 /// Sends all of the source, and says how much it was. The guest stops listening when it cannot go on; its report says why,
 /// and how much it was does not matter. A source that fails leaves the end unsaid, so that the guest forgets the file.
-async fn send(source: &mut (impl AsyncRead + Unpin), lane: &mut Lane) -> Result<Option<u64>, ExecError> {
-    let Some(mut input) = lane.take_input() else { return Err(confused()) };
+async fn send(
+    source: &mut (impl AsyncRead + Unpin),
+    command_stream: &mut CommandStream,
+) -> Result<Option<u64>, ExecError> {
+    let Some(mut input) = command_stream.take_input() else { return Err(confused()) };
     let mut buffer = vec![0; CHUNK];
     loop {
         let read = source.read(&mut buffer).await;

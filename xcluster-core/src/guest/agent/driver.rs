@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Ready;
 use super::channel::Channel;
-use super::wire::{self, Decoder, FromGuest, Hello, MAGIC, ToGuest, VERSION};
-use crate::guest::exec::lane::Order;
+use super::protocol::{self, Decoder, FromGuest, Hello, MAGIC, ToGuest, VERSION};
+use crate::guest::exec::command_stream::StreamRequest;
 use crate::guest::exec::{ExecError, printable};
 
 /// Above this many bytes that the guest has not taken, no more requests are.
@@ -29,7 +29,7 @@ pub(super) enum Request {
     /// Begin a channel with this frame.
     Open { id: u32, frame: Vec<u8>, channel: Channel },
     /// Pass something on.
-    Order(u32, Order),
+    Stream(u32, StreamRequest),
 }
 
 /// How far the guest is.
@@ -191,7 +191,7 @@ impl Driver {
     fn greet(&mut self) {
         self.greeted = false;
         self.outbox.extend_from_slice(&MAGIC);
-        wire::encode(0, &ToGuest::Hello { version: VERSION, session: self.session }, &mut self.outbox);
+        protocol::encode(0, &ToGuest::Hello { version: VERSION, session: self.session }, &mut self.outbox);
     }
 
     fn take(&mut self, request: Request) {
@@ -201,11 +201,11 @@ impl Driver {
                 self.outbox.extend_from_slice(&frame);
                 self.channels.insert(id, channel);
             }
-            Request::Order(id, order) => {
-                let cancelled = matches!(order, Order::Cancel);
+            Request::Stream(id, request) => {
+                let cancelled = matches!(request, StreamRequest::Cancel);
                 let Some(channel) = self.channels.get_mut(&id) else { return };
-                if let Some(message) = channel.obey(order) {
-                    wire::encode(id, &message, &mut self.outbox);
+                if let Some(message) = channel.apply(request) {
+                    protocol::encode(id, &message, &mut self.outbox);
                 }
                 if cancelled {
                     self.channels.remove(&id);
@@ -222,7 +222,7 @@ impl Driver {
         for (id, waited) in overdue {
             if let Some(channel) = self.channels.remove(&id) {
                 channel.fail(ExecError::Unresponsive { waited });
-                wire::encode(id, &ToGuest::Cancel, &mut self.outbox);
+                protocol::encode(id, &ToGuest::Cancel, &mut self.outbox);
             }
         }
     }

@@ -4,10 +4,10 @@
 mod channel;
 mod copy;
 mod driver;
+#[path = "../../../agent/protocol/mod.rs"]
+pub(crate) mod protocol;
 #[cfg(test)]
 mod tests;
-#[path = "../../../agent/wire/mod.rs"]
-pub(crate) mod wire;
 
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
-use self::channel::{Channel, Patience};
+use self::channel::{AnswerDeadline, Channel};
 use self::driver::{Driver, Request, State};
-use self::wire::{Exec, HEADER, MAX_BODY, ToGuest};
-use super::exec::lane::{Lane, Orders};
+use self::protocol::{Exec, HEADER, MAX_BODY, ToGuest};
+use super::exec::command_stream::{CommandStream, RequestSender};
 use super::exec::{Command, ExecError, Execution, Stdin, StdinWriter};
 
 /// The agent's program, statically linked for the machine this library is built for.
@@ -69,39 +69,39 @@ impl Agent {
     /// Starts a command. Must be called within a runtime, like [`Agent::new`]; the execution needs none.
     pub(crate) fn exec(&self, command: &Command) -> Result<Execution, ExecError> {
         let exec = Exec {
-            argv: command.argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            argv: command.argv.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
             env: command.env.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect(),
             cwd: command.cwd.as_ref().map_or_else(Vec::new, |cwd| cwd.as_bytes().to_vec()),
             stdin: command.stdin != Stdin::Null,
             timeout_ms: command.timeout.map_or(0, millis),
         };
-        let mut lane = self.open(&ToGuest::Exec(exec), Patience::Command(command.timeout))?;
+        let mut command_stream = self.open(&ToGuest::Exec(exec), AnswerDeadline::Command(command.timeout))?;
         match &command.stdin {
             Stdin::Streamed => {}
-            Stdin::Null => drop(lane.take_input()),
+            Stdin::Null => drop(command_stream.take_input()),
             Stdin::Bytes(bytes) => {
-                if let Some(input) = lane.take_input() {
+                if let Some(input) = command_stream.take_input() {
                     let (mut stdin, bytes) = (StdinWriter::new(input), bytes.clone());
                     // A command that does not want all of its input is no error.
                     tokio::spawn(async move { stdin.write_all(&bytes).await });
                 }
             }
         }
-        Ok(Execution::new(lane, command))
+        Ok(Execution::new(command_stream, command))
     }
 
-    fn open(&self, opening: &ToGuest, patience: Patience) -> Result<Lane, ExecError> {
+    fn open(&self, opening: &ToGuest, answer_deadline: AnswerDeadline) -> Result<CommandStream, ExecError> {
         let id = self.newest.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let mut frame = Vec::new();
-        wire::encode(id, opening, &mut frame);
+        protocol::encode(id, opening, &mut frame);
         if frame.len() > HEADER + MAX_BODY {
             return Err(ExecError::TooLong { bytes: frame.len() - HEADER, limit: MAX_BODY });
         }
-        let (channel, (reports, credits)) = Channel::new(opening, patience);
+        let (channel, (reports, credits)) = Channel::new(opening, answer_deadline);
         let requests = self.requests.clone();
-        let orders = Orders::new(move |order| drop(requests.send(Request::Order(id, order))));
+        let requests = RequestSender::new(move |request| drop(requests.send(Request::Stream(id, request))));
         match self.requests.send(Request::Open { id, frame, channel }) {
-            Ok(()) => Ok(Lane::new(orders, reports, Some(credits))),
+            Ok(()) => Ok(CommandStream::new(requests, reports, Some(credits))),
             Err(_) => Err(match &*self.state.borrow() {
                 State::Ended(reason) => ExecError::Lost { reason: reason.clone() },
                 State::Booting | State::Ready(_) => abandoned(),

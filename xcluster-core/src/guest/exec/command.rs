@@ -155,14 +155,13 @@ impl fmt::Display for Command {
         {
             return write!(f, "{}", line.display());
         }
-        for (index, word) in self.argv.iter().enumerate() {
-            let (space, word) = (if index > 0 { " " } else { "" }, word.to_string_lossy());
-            let plain =
-                !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || "'\"$`\\|&;<>()*?".contains(c));
+        for (index, arg) in self.argv.iter().enumerate() {
+            let (space, arg) = (if index > 0 { " " } else { "" }, arg.to_string_lossy());
+            let plain = !arg.is_empty() && !arg.contains(|c: char| c.is_whitespace() || "'\"$`\\|&;<>()*?".contains(c));
             if plain {
-                write!(f, "{space}{word}")?;
+                write!(f, "{space}{arg}")?;
             } else {
-                write!(f, "{space}'{word}'")?;
+                write!(f, "{space}'{arg}'")?;
             }
         }
         Ok(())

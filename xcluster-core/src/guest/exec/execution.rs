@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::lane::{Lane, Report};
+use super::command_stream::{CommandStream, Report};
 use super::{Command, ExecError, Output, Status, StdinWriter};
-use crate::guest::agent::wire::Stream;
+use crate::guest::agent::protocol::Stream;
 
 const SIGKILL: i32 = 9;
 
@@ -26,19 +26,19 @@ pub enum Event {
 /// into a full pipe, and other commands go on. The handle needs no runtime of its own and can be moved between threads.
 #[derive(Debug)]
 pub struct Execution {
-    lane: Lane,
+    command_stream: CommandStream,
     command: String,
     max_output: u64,
 }
 
 impl Execution {
-    pub(crate) fn new(lane: Lane, command: &Command) -> Self {
-        Self { lane, command: command.to_string(), max_output: command.max_output }
+    pub(crate) fn new(command_stream: CommandStream, command: &Command) -> Self {
+        Self { command_stream, command: command.to_string(), max_output: command.max_output }
     }
 
     /// The next event; none after [`Event::Exited`]. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Result<Option<Event>, ExecError> {
-        Ok(match self.lane.next().await? {
+        Ok(match self.command_stream.next().await? {
             Some(Report::Data(Stream::Stdout, bytes)) => Some(Event::Stdout(bytes)),
             Some(Report::Data(Stream::Stderr, bytes)) => Some(Event::Stderr(bytes)),
             Some(Report::Ended(status)) => Some(Event::Exited(status)),
@@ -51,12 +51,12 @@ impl Execution {
 
     /// The command's input, once, if it was made with [`Command::stream_stdin`].
     pub fn take_stdin(&mut self) -> Option<StdinWriter> {
-        self.lane.take_input().map(StdinWriter::new)
+        self.command_stream.take_input().map(StdinWriter::new)
     }
 
     /// Sends a signal to the command's process group: 2 to let `tcpdump` finish its file.
     pub fn signal(&self, number: i32) {
-        self.lane.signal(number);
+        self.command_stream.signal(number);
     }
 
     /// Kills the command and all of its session at once. What it wrote before and its status still come.

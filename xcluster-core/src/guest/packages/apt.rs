@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::super::run::{RunError, stdout_of};
+use super::super::subprocess::{SubprocessError, stdout_of};
 use super::{Package, PackageError};
 
 /// Questions to apt's index. It is built anew when it is old, which takes a second or two.
@@ -50,7 +50,7 @@ pub(super) fn download(names: &[String], folder: &Path) -> Result<(), PackageErr
 }
 
 /// Unpacks a package into a folder.
-pub(super) fn unpack(file: &Path, root: &Path) -> Result<(), RunError> {
+pub(super) fn unpack(file: &Path, root: &Path) -> Result<(), SubprocessError> {
     stdout_of(command("dpkg-deb").arg("--extract").arg(file).arg(root), UNPACK).map(drop)
 }
 
@@ -77,10 +77,10 @@ fn run(
     command: &mut Command,
     program: &'static str,
     deadline: Duration,
-    error: fn(RunError) -> PackageError,
+    error: fn(SubprocessError) -> PackageError,
 ) -> Result<Vec<u8>, PackageError> {
     stdout_of(command, deadline).map_err(|source| match source {
-        RunError::Start { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+        SubprocessError::Start { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             PackageError::NoApt { program }
         }
         other => error(other),

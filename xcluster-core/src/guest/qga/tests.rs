@@ -53,7 +53,7 @@ impl Fake {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guest_is_asked_until_it_answers_and_late_answers_are_told_apart() {
+async fn a_guest_is_asked_until_it_answers_and_late_answers_are_kept_apart() {
     let (qga, mut fake) = Fake::pair();
     let guest = async {
         let (_, first) = fake.hear().await;
@@ -123,7 +123,7 @@ async fn output_that_the_agent_cut_is_an_error() {
 }
 
 #[tokio::test]
-async fn what_the_agent_refuses_is_told_in_its_words() {
+async fn what_the_agent_refuses_is_reported_with_its_text() {
     let (qga, mut fake) = Fake::pair();
     let guest = async {
         fake.agree().await;

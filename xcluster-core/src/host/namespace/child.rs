@@ -18,14 +18,14 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, write};
 
 use super::privileges;
-use crate::host::passing::{self, BATCH_MAX};
+use crate::host::fd_passing::{self, BATCH_MAX};
 
 /// How long a child may take: its system calls wait for nothing, but a host may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where the child goes.
 #[derive(Debug)]
-pub(super) enum Place<'a> {
+pub(super) enum Target<'a> {
     /// Into these namespaces, the user's first, whose owner may then enter the other.
     Existing {
         /// The user namespace, if it is another than ours.
@@ -75,7 +75,7 @@ pub(super) enum Open {
 /// What the child was doing when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Stage {
+pub(super) enum FetchStage {
     /// Nothing yet: it could not be made, or did not answer.
     Child = 0,
     /// Making a user namespace.
@@ -96,7 +96,7 @@ pub(super) enum Stage {
     Owner,
 }
 
-impl Stage {
+impl FetchStage {
     const ALL: [Self; 9] = [
         Self::Child,
         Self::NewUser,
@@ -113,13 +113,13 @@ impl Stage {
 /// Why there are no descriptors.
 #[derive(Debug)]
 pub(super) struct Failure {
-    pub(super) stage: Stage,
+    pub(super) stage: FetchStage,
     pub(super) source: io::Error,
 }
 
 impl From<io::Error> for Failure {
     fn from(source: io::Error) -> Self {
-        Self { stage: Stage::Child, source }
+        Self { stage: FetchStage::Child, source }
     }
 }
 
@@ -131,7 +131,7 @@ impl From<Errno> for Failure {
 
 /// Has a child go to `place` and open `what`. The descriptors are close-on-exec: one that leaked into an unrelated program
 /// would keep the namespace alive.
-pub(super) fn fetch(place: &Place<'_>, what: Open) -> Result<Vec<OwnedFd>, Failure> {
+pub(super) fn fetch(place: &Target<'_>, what: Open) -> Result<Vec<OwnedFd>, Failure> {
     let (ours, theirs) = UnixDatagram::pair()?;
     let answer_to = theirs.as_raw_fd();
     // SAFETY: the child makes system calls on values that exist already, and ends by `_exit`: nothing there allocates,
@@ -155,10 +155,10 @@ fn end(child: Pid) {
 
 fn receive(socket: &UnixDatagram) -> Result<Vec<OwnedFd>, Failure> {
     wait_readable(socket)?;
-    let mut word = [0; 5];
-    let (length, descriptors) = passing::receive(socket, &mut word)?;
-    let [stage, errno @ ..] = word;
-    let stage = Stage::ALL.get(usize::from(stage)).copied().unwrap_or(Stage::Child);
+    let mut message = [0; 5];
+    let (length, descriptors) = fd_passing::receive(socket, &mut message)?;
+    let [stage, errno @ ..] = message;
+    let stage = FetchStage::ALL.get(usize::from(stage)).copied().unwrap_or(FetchStage::Child);
     match (length, i32::from_ne_bytes(errno)) {
         (5, 0) => Ok(descriptors),
         (5, errno) => Err(Failure { stage, source: io::Error::from_raw_os_error(errno) }),
@@ -182,47 +182,47 @@ fn wait_readable(socket: &UnixDatagram) -> Result<(), Failure> {
 }
 
 /// All of the child.
-fn work(place: &Place<'_>, what: Open, answer_to: RawFd) -> ! {
+fn work(place: &Target<'_>, what: Open, answer_to: RawFd) -> ! {
     let mut opened = [-1; BATCH_MAX];
-    let answer = go(place).and_then(|()| open_all(what, &mut opened).map_err(|errno| (Stage::Open, errno)));
+    let answer = go(place).and_then(|()| open_all(what, &mut opened).map_err(|errno| (FetchStage::Open, errno)));
     match answer {
-        Ok(count) => send(answer_to, Stage::Child, 0, &opened[..count]),
+        Ok(count) => send(answer_to, FetchStage::Child, 0, &opened[..count]),
         Err((stage, errno)) => send(answer_to, stage, errno as i32, &[]),
     }
     // SAFETY: it ends this process, as is wanted.
     unsafe { libc::_exit(0) }
 }
 
-fn go(place: &Place<'_>) -> Result<(), (Stage, Errno)> {
+fn go(place: &Target<'_>) -> Result<(), (FetchStage, Errno)> {
     let at = |stage| move |errno| (stage, errno);
     match place {
-        Place::Existing { user, net } => {
+        Target::Existing { user, net } => {
             if let Some(user) = user {
-                setns(user, CloneFlags::CLONE_NEWUSER).map_err(at(Stage::EnterUser))?;
+                setns(user, CloneFlags::CLONE_NEWUSER).map_err(at(FetchStage::EnterUser))?;
             }
-            setns(net, CloneFlags::CLONE_NEWNET).map_err(at(Stage::EnterNet))
+            setns(net, CloneFlags::CLONE_NEWNET).map_err(at(FetchStage::EnterNet))
         }
-        Place::Fresh(maps) => fresh(maps),
-        Place::FreshFor(maps) => {
-            privileges::act_for(maps.uid, maps.gid).map_err(at(Stage::Owner))?;
+        Target::Fresh(maps) => fresh(maps),
+        Target::FreshFor(maps) => {
+            privileges::act_for(maps.uid, maps.gid).map_err(at(FetchStage::Owner))?;
             fresh(maps)
         }
-        Place::FreshNet => {
-            unshare(CloneFlags::CLONE_NEWNET).map_err(at(Stage::NewNet))?;
-            raise_loopback().map_err(at(Stage::Loopback))
+        Target::FreshNet => {
+            unshare(CloneFlags::CLONE_NEWNET).map_err(at(FetchStage::NewNet))?;
+            raise_loopback().map_err(at(FetchStage::Loopback))
         }
     }
 }
 
-fn fresh(maps: &IdMaps) -> Result<(), (Stage, Errno)> {
+fn fresh(maps: &IdMaps) -> Result<(), (FetchStage, Errno)> {
     let at = |stage| move |errno| (stage, errno);
-    unshare(CloneFlags::CLONE_NEWUSER).map_err(at(Stage::NewUser))?;
-    unshare(CloneFlags::CLONE_NEWNET).map_err(at(Stage::NewNet))?;
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(at(FetchStage::NewUser))?;
+    unshare(CloneFlags::CLONE_NEWNET).map_err(at(FetchStage::NewNet))?;
     // Without this, an unprivileged process may not map a group.
-    put(c"/proc/self/setgroups", b"deny").map_err(at(Stage::Maps))?;
-    put(c"/proc/self/uid_map", maps.user.to_bytes()).map_err(at(Stage::Maps))?;
-    put(c"/proc/self/gid_map", maps.group.to_bytes()).map_err(at(Stage::Maps))?;
-    raise_loopback().map_err(at(Stage::Loopback))
+    put(c"/proc/self/setgroups", b"deny").map_err(at(FetchStage::Maps))?;
+    put(c"/proc/self/uid_map", maps.user.to_bytes()).map_err(at(FetchStage::Maps))?;
+    put(c"/proc/self/gid_map", maps.group.to_bytes()).map_err(at(FetchStage::Maps))?;
+    raise_loopback().map_err(at(FetchStage::Loopback))
 }
 
 fn put(file: &CStr, text: &[u8]) -> nix::Result<()> {
@@ -283,19 +283,19 @@ fn open_all(what: Open, opened: &mut [RawFd; BATCH_MAX]) -> nix::Result<usize> {
 }
 
 /// Sends the answer: the stage, the error or 0, and the descriptors. By hand, since a library would allocate.
-fn send(to: RawFd, stage: Stage, errno: i32, descriptors: &[RawFd]) {
-    let mut word = [0; 5];
-    word[0] = stage as u8;
-    word[1..].copy_from_slice(&errno.to_ne_bytes());
+fn send(to: RawFd, stage: FetchStage, errno: i32, descriptors: &[RawFd]) {
+    let mut message = [0; 5];
+    message[0] = stage as u8;
+    message[1..].copy_from_slice(&errno.to_ne_bytes());
     /// Room for a control message, aligned as one.
     #[repr(C, align(8))]
-    struct Room([u8; 24 + 4 * BATCH_MAX]);
-    let mut room = Room([0; 24 + 4 * BATCH_MAX]);
+    struct ControlBuffer([u8; 24 + 4 * BATCH_MAX]);
+    let mut room = ControlBuffer([0; 24 + 4 * BATCH_MAX]);
     let length = u32::try_from(size_of_val(descriptors)).unwrap_or(0);
     // SAFETY: every pointer is to a value of this frame, of the length that is said beside it; the room is aligned and
     // large enough for the header and the most descriptors that there are.
     unsafe {
-        let mut part = libc::iovec { iov_base: word.as_mut_ptr().cast(), iov_len: word.len() };
+        let mut part = libc::iovec { iov_base: message.as_mut_ptr().cast(), iov_len: message.len() };
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;

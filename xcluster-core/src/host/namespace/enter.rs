@@ -8,11 +8,11 @@ use std::process::Command;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::fstat;
 
-use super::{Namespace, privileges, whose};
+use super::{Namespace, privileges, userns_owner};
 
 /// The way into a namespace for a program that is about to be executed. Owns its descriptors, which are close-on-exec.
 #[derive(Debug)]
-pub struct Inside {
+pub struct NamespaceEntry {
     pub(super) user: Option<OwnedFd>,
     pub(super) net: OwnedFd,
 }
@@ -22,18 +22,18 @@ impl Namespace {
     ///
     /// # Errors
     /// There are too few descriptors.
-    pub fn inside(&self) -> io::Result<Option<Inside>> {
+    pub fn inside(&self) -> io::Result<Option<NamespaceEntry>> {
         let Some((user, net)) = self.descriptors() else { return Ok(None) };
         let user = user.map(|user| user.try_clone_to_owned()).transpose()?;
-        Ok(Some(Inside::new(user, net.try_clone_to_owned()?)))
+        Ok(Some(NamespaceEntry::new(user, net.try_clone_to_owned()?)))
     }
 }
 
-impl Inside {
+impl NamespaceEntry {
     /// A way by these descriptors: of the user namespace, if it is another than ours, and of the network's.
     /// Root stays out of a user namespace of somebody else, and nobody enters one twice.
     pub fn new(user: Option<OwnedFd>, net: OwnedFd) -> Self {
-        Self { user: user.and_then(whose::to_enter), net }
+        Self { user: user.and_then(userns_owner::enterable), net }
     }
 
     /// The same way once more.
@@ -78,7 +78,7 @@ pub fn keep_privileges(command: &mut Command) {
 }
 
 /// Two ways into the same network namespace are the same.
-impl PartialEq for Inside {
+impl PartialEq for NamespaceEntry {
     fn eq(&self, other: &Self) -> bool {
         let number = |inside: &Self| fstat(&inside.net).map(|stat| (stat.st_dev, stat.st_ino)).ok();
         number(self).is_some_and(|this| Some(this) == number(other))

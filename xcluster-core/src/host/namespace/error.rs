@@ -5,8 +5,8 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::child::Stage;
-use super::wanted::NamedNetns;
+use super::child::FetchStage;
+use super::netns_name::NamedNetns;
 
 /// Why a network namespace cannot be had or used.
 #[derive(Debug, thiserror::Error)]
@@ -70,8 +70,11 @@ impl NamespaceError {
     }
 
     /// What a child met on its way into a new namespace.
-    pub(super) fn forbidden(stage: Stage, source: io::Error) -> Self {
-        if matches!(stage, Stage::Child | Stage::Owner | Stage::Open | Stage::EnterUser | Stage::EnterNet) {
+    pub(super) fn forbidden(stage: FetchStage, source: io::Error) -> Self {
+        if matches!(
+            stage,
+            FetchStage::Child | FetchStage::Owner | FetchStage::Open | FetchStage::EnterUser | FetchStage::EnterNet
+        ) {
             return Self::Io(source);
         }
         let setting = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
@@ -87,7 +90,11 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// Which of a host's settings explains the refusal, and the command against it.
-fn why(stage: Stage, source: &io::Error, setting: impl Fn(&str) -> Option<String>) -> (String, Option<&'static str>) {
+fn why(
+    stage: FetchStage,
+    source: &io::Error,
+    setting: impl Fn(&str) -> Option<String>,
+) -> (String, Option<&'static str>) {
     let is = |path: &str, value: &str| setting(path).as_deref() == Some(value);
     if is(USERNS_CLONE, "0") {
         let remedy = "sudo sysctl -w kernel.unprivileged_userns_clone=1";
@@ -107,7 +114,7 @@ fn why(stage: Stage, source: &io::Error, setting: impl Fn(&str) -> Option<String
             ("there are as many as may be".to_owned(), Some(remedy))
         }
         (_, Errno::EINVAL | Errno::ENOSYS) => ("its kernel has none".to_owned(), None),
-        (Stage::Loopback, _) => ("what is made there has no privilege in it".to_owned(), None),
+        (FetchStage::Loopback, _) => ("what is made there has no privilege in it".to_owned(), None),
         _ => ("a container or a security module forbids it".to_owned(), None),
     }
 }
@@ -117,7 +124,7 @@ mod tests {
     use super::*;
 
     /// The explanation on a host where `path` is `value`.
-    fn check(stage: Stage, errno: Errno, path: &str, value: &str, expected: &str, remedy: Option<&str>) {
+    fn check(stage: FetchStage, errno: Errno, path: &str, value: &str, expected: &str, remedy: Option<&str>) {
         let setting = |asked: &str| (asked == path).then(|| value.to_owned());
         let (text, command) = why(stage, &errno.into(), setting);
         assert_eq!((text.as_str(), command), (expected, remedy));
@@ -133,12 +140,19 @@ mod tests {
     #[test]
     fn the_setting_that_forbids_it_is_named_with_the_command_against_it() {
         let debian = Some("sudo sysctl -w kernel.unprivileged_userns_clone=1");
-        check(Stage::NewUser, Errno::EPERM, USERNS_CLONE, "0", "`kernel.unprivileged_userns_clone` is 0", debian);
+        check(FetchStage::NewUser, Errno::EPERM, USERNS_CLONE, "0", "`kernel.unprivileged_userns_clone` is 0", debian);
         let none = Some("sudo sysctl -w user.max_user_namespaces=10000");
-        check(Stage::NewUser, Errno::ENOSPC, USERNS_MAX, "0", "`user.max_user_namespaces` is 0", none);
+        check(FetchStage::NewUser, Errno::ENOSPC, USERNS_MAX, "0", "`user.max_user_namespaces` is 0", none);
         let ubuntu = Some("sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0");
-        check(Stage::Loopback, Errno::EPERM, APPARMOR, "1", "AppArmor restricts what may be done in one", ubuntu);
-        check(Stage::NewUser, Errno::EPERM, USERNS_CLONE, "1", "a container or a security module forbids it", None);
-        check(Stage::Loopback, Errno::EPERM, APPARMOR, "0", "what is made there has no privilege in it", None);
+        check(FetchStage::Loopback, Errno::EPERM, APPARMOR, "1", "AppArmor restricts what may be done in one", ubuntu);
+        check(
+            FetchStage::NewUser,
+            Errno::EPERM,
+            USERNS_CLONE,
+            "1",
+            "a container or a security module forbids it",
+            None,
+        );
+        check(FetchStage::Loopback, Errno::EPERM, APPARMOR, "0", "what is made there has no privilege in it", None);
     }
 }

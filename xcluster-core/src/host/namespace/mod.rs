@@ -10,14 +10,14 @@
 //! * [`NamespaceError`]: why there is none, and which command helps.
 
 mod child;
-mod contain;
 mod enter;
 mod error;
+mod isolate;
+mod netns_name;
 mod privileges;
 #[cfg(test)]
 mod tests;
-mod wanted;
-mod whose;
+mod userns_owner;
 
 use std::fs::File;
 use std::io;
@@ -32,14 +32,14 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::stat::fstat;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::host::passing::BATCH_MAX;
+use crate::host::fd_passing::BATCH_MAX;
 
-use child::{IdMaps, Open, Place, Stage};
+use child::{FetchStage, IdMaps, Open, Target};
 
-pub use contain::ContainedNet;
-pub use enter::{Inside, keep_privileges};
+pub use enter::{NamespaceEntry, keep_privileges};
 pub use error::NamespaceError;
-pub use wanted::{NamedNetns, Netns, NetnsNameError};
+pub use isolate::IsolatedNet;
+pub use netns_name::{NamedNetns, Netns, NetnsNameError};
 
 /// How long the other end of a connection may be silent before it is asked whether it is there, how often it is asked, both
 /// in seconds, how many times; and for how many milliseconds what was sent may stay unanswered.
@@ -48,7 +48,7 @@ const SILENCE: (u32, u32, u32, u32) = (10, 5, 4, 30_000);
 /// A network namespace, and how to use it from outside.
 #[derive(Debug)]
 pub struct Namespace {
-    wanted: Netns,
+    netns: Netns,
     /// None for the one that we are in.
     handles: Option<Handles>,
     spare: Mutex<Spare>,
@@ -74,13 +74,13 @@ impl Namespace {
     ///
     /// # Errors
     /// This host or this user cannot have it.
-    pub fn open(wanted: &Netns) -> Result<Self, NamespaceError> {
-        let handles = match wanted {
+    pub fn open(netns: &Netns) -> Result<Self, NamespaceError> {
+        let handles = match netns {
             Netns::Private => Some(fresh()?),
             Netns::Named(name) => Some(named(name)?),
             Netns::Here => None,
         };
-        Ok(Self { wanted: wanted.clone(), handles, spare: Mutex::default() })
+        Ok(Self { netns: netns.clone(), handles, spare: Mutex::default() })
     }
 
     /// A new one that nobody else has, with nothing but the loopback in it. Needs no privilege.
@@ -98,36 +98,36 @@ impl Namespace {
     /// This process has not the privileges, or the host has no user namespaces.
     pub fn private_of(uid: u32, gid: u32) -> Result<Self, NamespaceError> {
         let maps = IdMaps::of(uid, gid);
-        let made = child::fetch(&Place::FreshFor(&maps), Open::Namespaces);
+        let made = child::fetch(&Target::FreshFor(&maps), Open::Namespaces);
         let made = made.map_err(|failure| NamespaceError::forbidden(failure.stage, failure.source))?;
-        Ok(Self { wanted: Netns::Private, handles: Some(handles(made, true)?), spare: Mutex::default() })
+        Ok(Self { netns: Netns::Private, handles: Some(handles(made, true)?), spare: Mutex::default() })
     }
 
     /// The one that this process is in.
     pub const fn here() -> Self {
         let spare = Mutex::new(Spare { tuns: Vec::new(), expected: 0 });
-        Self { wanted: Netns::Here, handles: None, spare }
+        Self { netns: Netns::Here, handles: None, spare }
     }
 
     /// One that is held by files: of the user namespace, if it belongs to another than ours, and of its own.
     ///
     /// # Errors
     /// The files cannot be opened.
-    pub fn from_files(wanted: Netns, user: Option<&Path>, net: &Path) -> io::Result<Self> {
-        let user = user.map(File::open).transpose()?.map(OwnedFd::from).and_then(whose::to_enter);
+    pub fn from_files(netns: Netns, user: Option<&Path>, net: &Path) -> io::Result<Self> {
+        let user = user.map(File::open).transpose()?.map(OwnedFd::from).and_then(userns_owner::enterable);
         let handles = Handles { user, net: File::open(net)?.into() };
-        Ok(Self { wanted, handles: Some(handles), spare: Mutex::default() })
+        Ok(Self { netns, handles: Some(handles), spare: Mutex::default() })
     }
 
     /// One that somebody has handed over: by its descriptor and, if it belongs to another user namespace than ours, by that
     /// one's. They are as [`descriptors`](Self::descriptors) gave them.
-    pub fn from_descriptors(wanted: Netns, user: Option<OwnedFd>, net: OwnedFd) -> Self {
-        Self { wanted, handles: Some(Handles { user, net }), spare: Mutex::default() }
+    pub fn from_descriptors(netns: Netns, user: Option<OwnedFd>, net: OwnedFd) -> Self {
+        Self { netns, handles: Some(Handles { user, net }), spare: Mutex::default() }
     }
 
     /// Which one it is.
-    pub const fn wanted(&self) -> &Netns {
-        &self.wanted
+    pub const fn netns(&self) -> &Netns {
+        &self.netns
     }
 
     /// Its descriptor and that of the user namespace it belongs to, for those who enter it; none for the one that we are
@@ -180,8 +180,8 @@ impl Namespace {
         if let Some(tun) = spare.tuns.pop() {
             return Ok(tun);
         }
-        let wanted = Open::Tuns(spare.expected.saturating_add(1).min(BATCH_MAX));
-        spare.tuns = self.fetch(wanted).map_err(NamespaceError::Tun)?;
+        let batch = Open::Tuns(spare.expected.saturating_add(1).min(BATCH_MAX));
+        spare.tuns = self.fetch(batch).map_err(NamespaceError::Tun)?;
         spare.tuns.pop().ok_or_else(|| NamespaceError::Tun(io::ErrorKind::UnexpectedEof.into()))
     }
 
@@ -203,7 +203,7 @@ impl Namespace {
 
     fn fetch(&self, what: Open) -> io::Result<Vec<OwnedFd>> {
         let Some(handles) = &self.handles else { return child::open_here(what) };
-        let place = Place::Existing { user: handles.user.as_ref().map(AsFd::as_fd), net: handles.net.as_fd() };
+        let place = Target::Existing { user: handles.user.as_ref().map(AsFd::as_fd), net: handles.net.as_fd() };
         child::fetch(&place, what).map_err(|failure| failure.source)
     }
 
@@ -214,14 +214,14 @@ impl Namespace {
 
 fn fresh() -> Result<Handles, NamespaceError> {
     let maps = IdMaps::identity();
-    let unprivileged = child::fetch(&Place::Fresh(&maps), Open::Namespaces);
+    let unprivileged = child::fetch(&Target::Fresh(&maps), Open::Namespaces);
     let failure = match unprivileged {
         Ok(descriptors) => return handles(descriptors, true),
         Err(failure) => failure,
     };
     // Root of a host that has forbidden user namespaces to everybody needs none.
-    if failure.stage == Stage::NewUser
-        && let Ok(descriptors) = child::fetch(&Place::FreshNet, Open::Namespaces)
+    if failure.stage == FetchStage::NewUser
+        && let Ok(descriptors) = child::fetch(&Target::FreshNet, Open::Namespaces)
     {
         return handles(descriptors, false);
     }
@@ -242,8 +242,8 @@ fn named(name: &NamedNetns) -> Result<Handles, NamespaceError> {
     };
     let net = open(name.net_file())?.ok_or_else(|| NamespaceError::Absent(name.clone()))?;
     // One that `ip netns add` made belongs to no user namespace but the host's.
-    let handles = Handles { user: open(name.user_file())?.and_then(whose::to_enter), net };
-    let place = Place::Existing { user: handles.user.as_ref().map(AsFd::as_fd), net: handles.net.as_fd() };
+    let handles = Handles { user: open(name.user_file())?.and_then(userns_owner::enterable), net };
+    let place = Target::Existing { user: handles.user.as_ref().map(AsFd::as_fd), net: handles.net.as_fd() };
     let entered = child::fetch(&place, Open::Namespaces);
     entered.map_err(|failure| match Errno::from_raw(failure.source.raw_os_error().unwrap_or_default()) {
         Errno::EPERM => NamespaceError::NotYours(name.clone()),

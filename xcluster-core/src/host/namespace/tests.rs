@@ -1,4 +1,4 @@
-//! Claims about namespaces, made by whoever runs the tests.
+//! Tests of namespaces, made by whoever runs the tests.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -82,7 +82,7 @@ fn a_program_inside_has_privileges_and_is_who_it_was() {
 }
 
 #[test]
-fn a_name_that_nobody_prepared_is_told() {
+fn a_name_that_nobody_prepared_is_reported() {
     let name = NamedNetns::new("nobody_xcluster99").unwrap();
     let error = Namespace::open(&Netns::Named(name)).unwrap_err();
     assert_eq!(error.to_string(), "there is no network namespace `nobody_xcluster99`");
@@ -93,7 +93,7 @@ fn a_name_that_nobody_prepared_is_told() {
 fn household(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script]).stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
-    Namespace::private().unwrap().inside().unwrap().unwrap().contain(&mut command, ContainedNet::Entered).unwrap();
+    Namespace::private().unwrap().inside().unwrap().unwrap().isolate(&mut command, IsolatedNet::Entered).unwrap();
     command
 }
 
@@ -146,6 +146,6 @@ fn what_a_contained_program_started_ends_with_the_thread_that_started_it() {
 #[test]
 fn a_contained_program_that_is_not_there_is_an_error_at_once() {
     let mut command = Command::new("/nonexistent/program");
-    Namespace::private().unwrap().inside().unwrap().unwrap().contain(&mut command, ContainedNet::Entered).unwrap();
+    Namespace::private().unwrap().inside().unwrap().unwrap().isolate(&mut command, IsolatedNet::Entered).unwrap();
     assert_eq!(command.spawn().unwrap_err().kind(), io::ErrorKind::NotFound);
 }

@@ -19,13 +19,13 @@
 //!
 //! Which trials there are follows from the backend's capabilities: what it does not promise is not tried.
 
-mod home;
-mod life;
+mod contract_case;
+mod fixture;
+mod lifecycle;
+mod netns_mode;
 mod objects;
-mod part;
-mod scene;
+mod qemu_args;
 mod traffic;
-mod words;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -36,21 +36,21 @@ use async_trait::async_trait;
 use futures::future::LocalBoxFuture;
 
 use super::traffic::{Frames, Traffic};
-use super::{Failed, harness};
+use super::{TestFailure, harness};
 use crate::host::Netns;
 use crate::name::NetId;
-use crate::net::{Capabilities, Net, NetBackend, Site};
+use crate::net::{BackendContext, Capabilities, Net, NetBackend};
 
-use home::Home;
+use netns_mode::NetnsMode;
 
-pub use part::Part;
+pub use contract_case::ContractCase;
 
 /// The contract, in the words of [`NetBackend`]; the first is number 1.
 pub const CONTRACT: [&str; 9] = [
-    "A repeated setup answers the same words and access and makes nothing new.",
+    "A repeated setup answers the same args and access and makes nothing new.",
     "Teardown of what is absent succeeds.",
     "A durable backend can undo from the request alone in another process.",
-    "Only objects named after the request are touched, and a stranger's object of that name is a conflict, left as it was.",
+    "Only objects named after the request are touched, and a foreign object of that name is a conflict, left as it was.",
     "Ports of different nodes are set up concurrently.",
     "A failed setup leaves nothing that teardown would not remove.",
     "Real QEMU accepts the arguments.",
@@ -67,25 +67,25 @@ pub struct Subject {
     make: Arc<dyn Fn() -> Arc<dyn NetBackend> + Send + Sync>,
     nets: Vec<Net>,
     folders: Vec<PathBuf>,
-    stranger: Option<Arc<dyn Stranger>>,
+    foreign_objects: Option<Arc<dyn ForeignObjects>>,
     traffic: Arc<dyn Traffic>,
-    home: Home,
+    netns_mode: NetnsMode,
 }
 
 /// Puts objects into a backend's way that are not the cluster's.
 #[async_trait(?Send)]
-pub trait Stranger: fmt::Debug + Send + Sync {
-    /// Makes an object that has the name of what the backend would make for this net of the site's cluster.
+pub trait ForeignObjects: fmt::Debug + Send + Sync {
+    /// Makes an object that has the name of what the backend would make for this net of the context's cluster.
     ///
     /// # Errors
     /// It could not be made.
-    async fn plant(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed>;
+    async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure>;
 
     /// Whether it is as it was made; then removes it.
     ///
     /// # Errors
     /// It was changed, or it is gone.
-    async fn remove_intact(&self, site: &Site<'_>, net: &Net) -> Result<(), Failed>;
+    async fn remove_intact(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure>;
 }
 
 impl Subject {
@@ -95,9 +95,9 @@ impl Subject {
             make: Arc::new(make),
             nets: [NetId::INTERNAL, NetId::CLUSTER, NetId::EXTERNAL].map(Net::new).into(),
             folders: Vec::new(),
-            stranger: None,
+            foreign_objects: None,
             traffic: Arc::new(Frames::default()),
-            home: Home::default(),
+            netns_mode: NetnsMode::default(),
         }
     }
 
@@ -115,10 +115,10 @@ impl Subject {
         self
     }
 
-    /// The same for a backend whose objects have names that a stranger may take first.
+    /// The same for a backend whose objects have names that something foreign may have already.
     #[must_use]
-    pub fn with_stranger(mut self, stranger: impl Stranger + 'static) -> Self {
-        self.stranger = Some(Arc::new(stranger));
+    pub fn with_foreign_objects(mut self, foreign_objects: impl ForeignObjects + 'static) -> Self {
+        self.foreign_objects = Some(Arc::new(foreign_objects));
         self
     }
 
@@ -128,7 +128,7 @@ impl Subject {
     /// is to be refused.
     #[must_use]
     pub fn in_netns(mut self, netns: Netns) -> Self {
-        self.home = Home::new(netns);
+        self.netns_mode = NetnsMode::new(netns);
         self
     }
 
@@ -155,8 +155,8 @@ impl Subject {
     /// The same for a trial of its own, which does not meet the others.
     fn apart(&self) -> Self {
         let needs_one = self.promises(|capabilities| capabilities.needs_namespace);
-        let home = if needs_one { self.home.or_private() } else { self.home.anew() };
-        Self { home, ..self.clone() }
+        let netns_mode = if needs_one { self.netns_mode.or_private() } else { self.netns_mode.anew() };
+        Self { netns_mode, ..self.clone() }
     }
 }
 
@@ -171,36 +171,37 @@ pub struct Trial {
     /// The number, from 1.
     pub number: u8,
     /// Which part of it.
-    pub part: Part,
+    pub contract_case: ContractCase,
     /// The number's words in the contract and, where it has several trials, which part this is, and on which net.
     pub name: String,
-    run: Box<dyn FnOnce() -> LocalBoxFuture<'static, Result<(), Failed>> + Send>,
+    run: Box<dyn FnOnce() -> LocalBoxFuture<'static, Result<(), TestFailure>> + Send>,
 }
 
 impl Trial {
-    fn new<F>(subject: &Subject, part: Part, run: impl FnOnce(Subject) -> F + Send + 'static) -> Self
+    fn new<F>(subject: &Subject, contract_case: ContractCase, run: impl FnOnce(Subject) -> F + Send + 'static) -> Self
     where
-        F: Future<Output = Result<(), Failed>> + 'static,
+        F: Future<Output = Result<(), TestFailure>> + 'static,
     {
-        let words = CONTRACT[usize::from(part.number()) - 1].trim_end_matches('.');
-        let name = if part.words().is_empty() { words.to_owned() } else { format!("{words}: {}", part.words()) };
+        let text = CONTRACT[usize::from(contract_case.number()) - 1].trim_end_matches('.');
+        let name =
+            if contract_case.text().is_empty() { text.to_owned() } else { format!("{text}: {}", contract_case.text()) };
         let subject = subject.apart();
-        Self { number: part.number(), part, name, run: Box::new(move || Box::pin(run(subject))) }
+        Self { number: contract_case.number(), contract_case, name, run: Box::new(move || Box::pin(run(subject))) }
     }
 
     /// Runs it, within a [`LocalSet`](tokio::task::LocalSet).
     ///
     /// # Errors
     /// The backend does not keep this number, or it took longer than two minutes.
-    pub async fn run(self) -> Result<(), Failed> {
-        let late = |_| Failed::new(format!("it took longer than {} s", DEADLINE.as_secs()));
+    pub async fn run(self) -> Result<(), TestFailure> {
+        let late = |_| TestFailure::new(format!("it took longer than {} s", DEADLINE.as_secs()));
         tokio::time::timeout(DEADLINE, (self.run)()).await.map_err(late)?
     }
 
     /// Runs it and tells how it went, within a [`LocalSet`](tokio::task::LocalSet).
     pub async fn outcome(self) -> Outcome {
-        let (part, name) = (self.part, self.name.clone());
-        Outcome { number: part.number(), part, name, failure: self.run().await.err() }
+        let (contract_case, name) = (self.contract_case, self.name.clone());
+        Outcome { number: contract_case.number(), contract_case, name, failure: self.run().await.err() }
     }
 
     /// The trial as a test of its own.
@@ -210,13 +211,13 @@ impl Trial {
 
     /// The name of that test.
     pub fn test_name(&self) -> String {
-        let words: Vec<String> = self
+        let text: Vec<String> = self
             .name
             .split(|c: char| !c.is_ascii_alphanumeric())
             .filter(|w| !w.is_empty())
             .map(str::to_lowercase)
             .collect();
-        format!("contract_{}_{}", self.number, words.join("_"))
+        format!("contract_{}_{}", self.number, text.join("_"))
     }
 }
 
@@ -229,9 +230,9 @@ impl fmt::Debug for Trial {
 /// The trials for a backend, in the order of the contract.
 pub fn trials(subject: &Subject) -> Vec<Trial> {
     let mut trials = Vec::new();
-    life::add(subject, &mut trials);
+    lifecycle::add(subject, &mut trials);
     objects::add(subject, &mut trials);
-    words::add(subject, &mut trials);
+    qemu_args::add(subject, &mut trials);
     traffic::add(subject, &mut trials);
     trials.sort_by_key(|trial| trial.number);
     trials
@@ -256,11 +257,11 @@ pub struct Outcome {
     /// The number in the contract.
     pub number: u8,
     /// Which part of it.
-    pub part: Part,
+    pub contract_case: ContractCase,
     /// The words.
     pub name: String,
     /// Why it failed, if it did.
-    pub failure: Option<Failed>,
+    pub failure: Option<TestFailure>,
 }
 
 impl Report {
@@ -273,7 +274,7 @@ impl Report {
     ///
     /// # Errors
     /// Every number that is not kept, and why.
-    pub fn into_result(self) -> Result<(), Failed> {
+    pub fn into_result(self) -> Result<(), TestFailure> {
         super::ensure(self.failed().next().is_none(), || format!("the contract is not kept:\n{self}"))
     }
 }
@@ -296,18 +297,18 @@ mod tests {
 
     #[test]
     fn every_number_has_parts_in_its_order() {
-        let numbers: Vec<u8> = Part::ALL.iter().map(|part| part.number()).collect();
+        let numbers: Vec<u8> = ContractCase::ALL.iter().map(|contract_case| contract_case.number()).collect();
         assert!(numbers.is_sorted());
         assert!((1..).zip(CONTRACT).all(|(number, _)| numbers.contains(&number)), "{numbers:?}");
     }
 
     #[test]
-    fn the_trials_have_the_words_of_the_trait() {
+    fn the_trials_have_the_text_of_the_trait() {
         let doc = include_str!("../../net/backend.rs");
         let lines: Vec<&str> = doc.lines().filter_map(|line| line.strip_prefix("///")).map(str::trim).collect();
         let doc = lines.join(" ");
-        for (number, words) in (1..).zip(CONTRACT) {
-            assert!(doc.contains(&format!("{number}. {words}")), "{number}. {words}");
+        for (number, text) in (1..).zip(CONTRACT) {
+            assert!(doc.contains(&format!("{number}. {text}")), "{number}. {text}");
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::scene::Scene;
-use super::{Part, Subject, Trial};
-use crate::net::{Net, Port, VmToVm, Wired};
+use super::fixture::Fixture;
+use super::{ContractCase, Subject, Trial};
+use crate::net::{Net, Port, PortConfig, VmToVm};
 use crate::testing::host::HostEcho;
 use crate::testing::traffic::{ECHO, Guest, Protocol};
-use crate::testing::{Failed, ensure};
+use crate::testing::{TestFailure, ensure};
 
 /// More than a megabyte, and no multiple of any buffer.
 const BULK: usize = 1_500_001;
@@ -18,30 +18,38 @@ const GRACE: Duration = Duration::from_millis(200);
 const HEADERS: [usize; 2] = [20 + 8, 40 + 8];
 
 /// The parts that are tried on each net for itself.
-const ON_A_NET: [Part; 6] =
-    [Part::HostAccess, Part::NodesApart, Part::NodesTogether, Part::Echo, Part::LargestMtu, Part::ClustersApart];
+const ON_A_NET: [ContractCase; 6] = [
+    ContractCase::HostAccess,
+    ContractCase::NodesApart,
+    ContractCase::NodesTogether,
+    ContractCase::Echo,
+    ContractCase::LargestMtu,
+    ContractCase::ClustersApart,
+];
 
 pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
     // Where clusters share a place they are not on one net at the same time: number 4.
-    let possible = |part: &Part| *part != Part::ClustersApart || !subject.home.is_shared();
+    let possible =
+        |contract_case: &ContractCase| *contract_case != ContractCase::ClustersApart || !subject.netns_mode.is_shared();
     for net in &subject.nets {
         let promise = subject.capabilities(net);
-        let tried = ON_A_NET.into_iter().filter(possible).filter(|part| part.is_promised_by(&promise));
-        trials.extend(tried.map(|part| on_a_net(subject, part, net.clone())));
+        let tried =
+            ON_A_NET.into_iter().filter(possible).filter(|contract_case| contract_case.is_promised_by(&promise));
+        trials.extend(tried.map(|contract_case| on_a_net(subject, contract_case, net.clone())));
     }
     if joined(subject).len() > 1 {
-        trials.push(Trial::new(subject, Part::NetsApart, two_nets));
+        trials.push(Trial::new(subject, ContractCase::NetsApart, two_nets));
     }
 }
 
-fn on_a_net(subject: &Subject, part: Part, net: Net) -> Trial {
+fn on_a_net(subject: &Subject, contract_case: ContractCase, net: Net) -> Trial {
     let on = format!(" {} {}", net.kind, net.id);
-    let mut trial = Trial::new(subject, part, async move |subject| match part {
-        Part::HostAccess => host_access(subject, net).await,
-        Part::NodesApart => no_vm_to_vm(subject, net).await,
-        Part::NodesTogether => vm_to_vm(subject, net).await,
-        Part::Echo => echo(subject, net).await,
-        Part::LargestMtu => largest_mtu(subject, net).await,
+    let mut trial = Trial::new(subject, contract_case, async move |subject| match contract_case {
+        ContractCase::HostAccess => host_access(subject, net).await,
+        ContractCase::NodesApart => no_vm_to_vm(subject, net).await,
+        ContractCase::NodesTogether => vm_to_vm(subject, net).await,
+        ContractCase::Echo => echo(subject, net).await,
+        ContractCase::LargestMtu => largest_mtu(subject, net).await,
         _ => two_clusters(subject, net).await,
     });
     trial.name.push_str(&on);
@@ -55,70 +63,70 @@ fn joined(subject: &Subject) -> Vec<Net> {
 }
 
 /// A cluster on some nets, and guests on its ports.
-struct Cast {
+struct TrafficPorts {
     subject: Subject,
-    scene: Scene,
-    wired: Vec<Wired>,
+    fixture: Fixture,
+    port_configs: Vec<PortConfig>,
 }
 
-impl Cast {
-    async fn new(subject: &Subject, cluster: &str, nets: Vec<Net>) -> Result<Self, Failed> {
-        let scene = Scene::on(subject, cluster, nets)?;
-        let wired = scene.begin().await?;
-        Ok(Self { subject: subject.clone(), scene, wired })
+impl TrafficPorts {
+    async fn new(subject: &Subject, cluster: &str, nets: Vec<Net>) -> Result<Self, TestFailure> {
+        let fixture = Fixture::on(subject, cluster, nets)?;
+        let port_configs = fixture.begin().await?;
+        Ok(Self { subject: subject.clone(), fixture, port_configs })
     }
 
     /// The port of the node with index `node` on a net.
-    fn port(&self, net: &Net, node: usize) -> Result<(&Port, &Wired), Failed> {
-        let mut ports = self.scene.ports.iter().zip(&self.wired).filter(|(port, _)| port.net.id == net.id);
-        ports.nth(node).ok_or_else(|| Failed::new("there is no such port"))
+    fn port(&self, net: &Net, node: usize) -> Result<(&Port, &PortConfig), TestFailure> {
+        let mut ports = self.fixture.ports.iter().zip(&self.port_configs).filter(|(port, _)| port.net.id == net.id);
+        ports.nth(node).ok_or_else(|| TestFailure::new("there is no such port"))
     }
 
-    async fn guest(&self, net: &Net, node: usize) -> Result<Box<dyn Guest>, Failed> {
-        let (port, wired) = self.port(net, node)?;
-        self.subject.traffic.guest(wired, port).await
+    async fn guest(&self, net: &Net, node: usize) -> Result<Box<dyn Guest>, TestFailure> {
+        let (port, port_config) = self.port(net, node)?;
+        self.subject.traffic.guest(port_config, port).await
     }
 
     /// Addresses of a node, of both IP versions.
-    fn addresses(&self, net: &Net, node: usize) -> Result<[IpAddr; 2], Failed> {
+    fn addresses(&self, net: &Net, node: usize) -> Result<[IpAddr; 2], TestFailure> {
         let (port, _) = self.port(net, node)?;
         Ok([port.ipv4().into(), port.ipv6().into()])
     }
 
     /// Once its guests are gone.
-    async fn end(self) -> Result<(), Failed> {
-        Ok(self.scene.end().await?)
+    async fn end(self) -> Result<(), TestFailure> {
+        Ok(self.fixture.end().await?)
     }
 }
 
-async fn vm_to_vm(subject: Subject, net: Net) -> Result<(), Failed> {
-    let cast = Cast::new(&subject, "talkers", vec![net.clone()]).await?;
-    let mut first = cast.guest(&net, 0).await?;
-    let second = cast.guest(&net, 1).await?;
-    exchange(&mut *first, cast.addresses(&net, 1)?, net.mtu, ECHO, ECHO).await?;
+async fn vm_to_vm(subject: Subject, net: Net) -> Result<(), TestFailure> {
+    let traffic_ports = TrafficPorts::new(&subject, "talkers", vec![net.clone()]).await?;
+    let mut first = traffic_ports.guest(&net, 0).await?;
+    let second = traffic_ports.guest(&net, 1).await?;
+    exchange(&mut *first, traffic_ports.addresses(&net, 1)?, net.mtu, ECHO, ECHO).await?;
     drop((first, second));
-    cast.end().await
+    traffic_ports.end().await
 }
 
 /// Datagrams that fill the MTU, a megabyte and more of them.
-async fn largest_mtu(subject: Subject, mut net: Net) -> Result<(), Failed> {
+async fn largest_mtu(subject: Subject, mut net: Net) -> Result<(), TestFailure> {
     net.mtu = subject.capabilities(&net).mtu_max;
-    let cast = Cast::new(&subject, "large", vec![net.clone()]).await?;
-    let mut first = cast.guest(&net, 0).await?;
-    let second = cast.guest(&net, 1).await?;
+    let traffic_ports = TrafficPorts::new(&subject, "large", vec![net.clone()]).await?;
+    let mut first = traffic_ports.guest(&net, 0).await?;
+    let second = traffic_ports.guest(&net, 1).await?;
     for _ in 0..BULK / usize::from(net.mtu) {
-        for (ip, headers) in cast.addresses(&net, 1)?.into_iter().zip(HEADERS) {
+        for (ip, headers) in traffic_ports.addresses(&net, 1)?.into_iter().zip(HEADERS) {
             let to = SocketAddr::new(ip, ECHO);
             let full = pattern(usize::from(net.mtu) - headers);
             compare(&mut *first, Protocol::Udp, to, &full).await?;
         }
     }
     drop((first, second));
-    cast.end().await
+    traffic_ports.end().await
 }
 
 /// Bulk over TCP, and datagrams, small and filling the MTU, over both IP versions.
-async fn exchange(guest: &mut dyn Guest, to: [IpAddr; 2], mtu: u16, tcp: u16, udp: u16) -> Result<(), Failed> {
+async fn exchange(guest: &mut dyn Guest, to: [IpAddr; 2], mtu: u16, tcp: u16, udp: u16) -> Result<(), TestFailure> {
     for (ip, headers) in to.into_iter().zip(HEADERS) {
         let datagrams = SocketAddr::new(ip, udp);
         compare(guest, Protocol::Udp, datagrams, &pattern(64)).await?;
@@ -128,14 +136,19 @@ async fn exchange(guest: &mut dyn Guest, to: [IpAddr; 2], mtu: u16, tcp: u16, ud
     Ok(())
 }
 
-async fn compare(guest: &mut dyn Guest, protocol: Protocol, to: SocketAddr, question: &[u8]) -> Result<(), Failed> {
+async fn compare(
+    guest: &mut dyn Guest,
+    protocol: Protocol,
+    to: SocketAddr,
+    question: &[u8],
+) -> Result<(), TestFailure> {
     let answer = guest.ask(protocol, to, question).await;
     let compared = answer.and_then(|answer| same_content(question, &answer));
     compared.map_err(|failed| failed.during(format!("{} bytes by {protocol} to {to}", question.len())))
 }
 
 /// What was sent came back, byte by byte.
-fn same_content(question: &[u8], answer: &[u8]) -> Result<(), Failed> {
+fn same_content(question: &[u8], answer: &[u8]) -> Result<(), TestFailure> {
     ensure(question.len() == answer.len(), || format!("{} bytes came back of {}", answer.len(), question.len()))?;
     let different = question.iter().zip(answer).position(|(q, a)| q != a);
     ensure(different.is_none(), || format!("byte {} came back different", different.unwrap_or_default()))
@@ -147,7 +160,7 @@ fn pattern(length: usize) -> Vec<u8> {
 }
 
 /// Whether a frame to everyone arrives. It is sent until it does: a bridge drops what comes while a port of it comes up.
-async fn heard(from: &mut dyn Guest, at: &mut dyn Guest, text: &str, within: Duration) -> Result<bool, Failed> {
+async fn heard(from: &mut dyn Guest, at: &mut dyn Guest, text: &str, within: Duration) -> Result<bool, TestFailure> {
     let deadline = Instant::now() + within;
     loop {
         from.shout(text).await?;
@@ -161,10 +174,10 @@ async fn heard(from: &mut dyn Guest, at: &mut dyn Guest, text: &str, within: Dur
 }
 
 /// A hub echoes and a switch does not; either way, the others hear.
-async fn echo(subject: Subject, net: Net) -> Result<(), Failed> {
-    let cast = Cast::new(&subject, "echoes", vec![net.clone()]).await?;
-    let soon = subject.traffic.patience();
-    let (mut first, mut second) = (cast.guest(&net, 0).await?, cast.guest(&net, 1).await?);
+async fn echo(subject: Subject, net: Net) -> Result<(), TestFailure> {
+    let traffic_ports = TrafficPorts::new(&subject, "echoes", vec![net.clone()]).await?;
+    let soon = subject.traffic.timeout();
+    let (mut first, mut second) = (traffic_ports.guest(&net, 0).await?, traffic_ports.guest(&net, 1).await?);
     ensure(heard(&mut *first, &mut *second, "to everyone", soon).await?, || {
         "a frame to everyone does not arrive".to_owned()
     })?;
@@ -176,68 +189,68 @@ async fn echo(subject: Subject, net: Net) -> Result<(), Failed> {
         _ => ensure(!echoes, || "it is said to be no hub, and sends a frame back to its sender".to_owned())?,
     }
     drop((first, second));
-    cast.end().await
+    traffic_ports.end().await
 }
 
-async fn no_vm_to_vm(subject: Subject, net: Net) -> Result<(), Failed> {
-    let cast = Cast::new(&subject, "mute", vec![net.clone()]).await?;
-    let (mut first, mut second) = (cast.guest(&net, 0).await?, cast.guest(&net, 1).await?);
+async fn no_vm_to_vm(subject: Subject, net: Net) -> Result<(), TestFailure> {
+    let traffic_ports = TrafficPorts::new(&subject, "mute", vec![net.clone()]).await?;
+    let (mut first, mut second) = (traffic_ports.guest(&net, 0).await?, traffic_ports.guest(&net, 1).await?);
     first.shout("is anybody there").await?;
     ensure(!second.hears("is anybody there", GRACE).await?, || "a node hears another one".to_owned())?;
     drop((first, second));
-    cast.end().await
+    traffic_ports.end().await
 }
 
 /// A frame of one net is heard there, and on no other.
-async fn two_nets(subject: Subject) -> Result<(), Failed> {
-    let (nets, soon) = (joined(&subject), subject.traffic.patience());
-    let cast = Cast::new(&subject, "two-nets", nets.clone()).await?;
+async fn two_nets(subject: Subject) -> Result<(), TestFailure> {
+    let (nets, soon) = (joined(&subject), subject.traffic.timeout());
+    let traffic_ports = TrafficPorts::new(&subject, "two-nets", nets.clone()).await?;
     for net in &nets {
-        let mut speaker = cast.guest(net, 0).await?;
-        let mut neighbour = cast.guest(net, 1).await?;
+        let mut speaker = traffic_ports.guest(net, 0).await?;
+        let mut neighbour = traffic_ports.guest(net, 1).await?;
         for other in nets.iter().filter(|other| other.id != net.id) {
-            let mut stranger = cast.guest(other, 2).await?;
+            let mut outsider = traffic_ports.guest(other, 2).await?;
             let text = format!("from net {} not to net {}", net.id, other.id);
             ensure(heard(&mut *speaker, &mut *neighbour, &text, soon).await?, || {
                 format!("net {} carries nothing", net.id)
             })?;
-            ensure(!stranger.hears(&text, GRACE).await?, || format!("net {} hears net {}", other.id, net.id))?;
+            ensure(!outsider.hears(&text, GRACE).await?, || format!("net {} hears net {}", other.id, net.id))?;
         }
     }
-    cast.end().await
+    traffic_ports.end().await
 }
 
-async fn two_clusters(subject: Subject, net: Net) -> Result<(), Failed> {
-    let cast = Cast::new(&subject, "insiders", vec![net.clone()]).await?;
-    let other = Cast::new(&subject, "outsiders", vec![net.clone()]).await?;
-    let (mut speaker, mut neighbour) = (cast.guest(&net, 0).await?, cast.guest(&net, 1).await?);
-    let mut stranger = other.guest(&net, 2).await?;
-    let soon = subject.traffic.patience();
+async fn two_clusters(subject: Subject, net: Net) -> Result<(), TestFailure> {
+    let traffic_ports = TrafficPorts::new(&subject, "insiders", vec![net.clone()]).await?;
+    let other = TrafficPorts::new(&subject, "outsiders", vec![net.clone()]).await?;
+    let (mut speaker, mut neighbour) = (traffic_ports.guest(&net, 0).await?, traffic_ports.guest(&net, 1).await?);
+    let mut outsider = other.guest(&net, 2).await?;
+    let soon = subject.traffic.timeout();
     ensure(heard(&mut *speaker, &mut *neighbour, "among us", soon).await?, || {
         "a frame to everyone does not arrive".to_owned()
     })?;
-    ensure(!stranger.hears("among us", GRACE).await?, || "another cluster hears this one".to_owned())?;
-    drop((speaker, neighbour, stranger));
-    cast.end().await?;
+    ensure(!outsider.hears("among us", GRACE).await?, || "another cluster hears this one".to_owned())?;
+    drop((speaker, neighbour, outsider));
+    traffic_ports.end().await?;
     other.end().await
 }
 
 /// The host reaches every exposed port, and a node reaches the host at its address on the net.
-async fn host_access(subject: Subject, net: Net) -> Result<(), Failed> {
-    let cast = Cast::new(&subject, "hosted", vec![net.clone()]).await?;
+async fn host_access(subject: Subject, net: Net) -> Result<(), TestFailure> {
+    let traffic_ports = TrafficPorts::new(&subject, "hosted", vec![net.clone()]).await?;
     for node in 0..2 {
-        let (port, wired) = cast.port(&net, node)?;
-        let mut guest = cast.guest(&net, node).await?;
+        let (port, port_config) = traffic_ports.port(&net, node)?;
+        let mut guest = traffic_ports.guest(&net, node).await?;
         for number in &port.expose {
-            let host = cast.scene.host();
-            let answer = host.ask(&wired.access, *number, pattern(BULK), subject.traffic.patience()).await;
+            let host = traffic_ports.fixture.host();
+            let answer = host.ask(&port_config.access, *number, pattern(BULK), subject.traffic.timeout()).await;
             let answer = answer.map_err(|failed| failed.during(format!("the host asks port {number}")))?;
             same_content(&pattern(BULK), &answer)?;
         }
-        let host = HostEcho::start(cast.scene.host())?;
+        let host = HostEcho::start(traffic_ports.fixture.host())?;
         let to = [net.host_ipv4().into(), net.host_ipv6().into()];
         let asked = exchange(&mut *guest, to, net.mtu, host.tcp, host.udp).await;
         asked.map_err(|failed| failed.during("a node asks the host"))?;
     }
-    cast.end().await
+    traffic_ports.end().await
 }

@@ -1,30 +1,30 @@
-//! Claims about what a frame may be: as large as its net allows, and unfinished where the data path finishes it.
+//! Expectations about what a frame may be: as large as its net allows, and unfinished where the data path finishes it.
 
 use crate::plan::PlannedNic;
 
+use super::fixture::{Fixture, addresses};
 use super::node;
-use super::scene::{Scene, addresses};
 
 /// Headers of an echo request over IPv4 and over IPv6.
 const HEADERS: [u16; 2] = [20 + 8, 40 + 8];
 
 /// Two witnesses: nobody has taken a packet apart or put it together, and the one at the other end was as large as it should
 /// be. Linux lets nobody on the way take such a packet apart (`DF`).
-pub(super) async fn packets_that_fill_the_mtu_arrive(scene: &Scene<'_>) {
-    let before = fragments(scene).await;
-    for nic in scene.joined(1) {
-        fill(scene, nic).await;
+pub(super) async fn packets_that_fill_the_mtu_arrive(fixture: &Fixture<'_>) {
+    let before = fragments(fixture).await;
+    for nic in fixture.joined(1) {
+        fill(fixture, nic).await;
     }
-    assert_eq!(fragments(scene).await, before, "packets were taken apart");
+    assert_eq!(fragments(fixture).await, before, "packets were taken apart");
 }
 
-async fn fill(scene: &Scene<'_>, nic: &PlannedNic) {
+async fn fill(fixture: &Fixture<'_>, nic: &PlannedNic) {
     let (name, mtu) = (&nic.name, nic.port.net.mtu);
-    assert_eq!(scene.run(1, format!("cat /sys/class/net/{name}/mtu")).await, mtu.to_string(), "MTU of {name}");
-    let mut seen = scene.capture(2, &format!("-v -i {name} icmp or icmp6")).await;
+    assert_eq!(fixture.run(1, format!("cat /sys/class/net/{name}/mtu")).await, mtu.to_string(), "MTU of {name}");
+    let mut seen = fixture.capture(2, &format!("-v -i {name} icmp or icmp6")).await;
     for (address, headers) in addresses(&nic.port.net, node(2)).into_iter().zip(HEADERS) {
         let ping = format!("ping -c1 -W3 -s {} {address}", mtu - headers);
-        scene.run(1, format!("{ping} || {ping}")).await;
+        fixture.run(1, format!("{ping} || {ping}")).await;
     }
     seen.wait_for(&format!("flags [DF], proto ICMP (1), length {mtu}")).await;
     // What IPv6 calls the length is without its own header.
@@ -32,19 +32,19 @@ async fn fill(scene: &Scene<'_>, nic: &PlannedNic) {
 }
 
 /// How many fragments both nodes have made or put together, in both IP versions.
-async fn fragments(scene: &Scene<'_>) -> [String; 2] {
+async fn fragments(fixture: &Fixture<'_>) -> [String; 2] {
     let count = "awk '/^Ip: [0-9]/ { n += $15 + $18 + $20 } /^Ip6(ReasmReqds|FragOKs|FragCreates)/ { n += $2 } \
                  END { print n }' /proc/net/snmp /proc/net/snmp6";
-    [scene.run(1, count).await, scene.run(2, count).await]
+    [fixture.run(1, count).await, fixture.run(2, count).await]
 }
 
 /// `VIRTIO_NET_F_CSUM` and `VIRTIO_NET_F_HOST_TSO4` of the virtio specification, as the bits that device and driver have agreed
 /// on are shown by Linux.
 const FEATURES: [usize; 2] = [0, 11];
 
-pub(super) async fn much_is_left_to_the_data_path(scene: &Scene<'_>) {
-    for nic in scene.nics(1).iter().filter(|nic| scene.promise(&nic.port.net).offloads) {
-        let agreed = scene.run(1, format!("cat /sys/class/net/{}/device/features", nic.name)).await;
+pub(super) async fn much_is_left_to_the_data_path(fixture: &Fixture<'_>) {
+    for nic in fixture.nics(1).iter().filter(|nic| fixture.promise(&nic.port.net).offloads) {
+        let agreed = fixture.run(1, format!("cat /sys/class/net/{}/device/features", nic.name)).await;
         for bit in FEATURES {
             assert_eq!(agreed.as_bytes().get(bit), Some(&b'1'), "bit {bit} of {} is not agreed: {agreed}", nic.name);
         }

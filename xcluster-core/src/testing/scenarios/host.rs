@@ -1,4 +1,4 @@
-//! Claims about the host: it reaches the nodes, and they reach it.
+//! Expectations about the host: it reaches the nodes, and they reach it.
 
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -10,16 +10,16 @@ use tokio::net::TcpStream;
 
 use crate::cluster::Node;
 use crate::host::{Namespace, Netns};
+use crate::testing::cluster_harness;
 use crate::testing::host::{Host, HostEcho};
-use crate::testing::lab;
 
-use super::scene::Scene;
+use super::fixture::Fixture;
 
 /// Where a node serves the host.
 const PORT: u16 = 7002;
 
-pub(super) async fn the_host_logs_in(scene: &Scene<'_>) {
-    for node in scene.cluster.nodes() {
+pub(super) async fn the_host_logs_in(fixture: &Fixture<'_>) {
+    for node in fixture.cluster.nodes() {
         // Telnet begins with what it negotiates, a byte that is in no text.
         for (port, greeting) in [(22, &b"SSH-"[..]), (23, &[0xff])] {
             let mut said = vec![0; greeting.len()];
@@ -30,15 +30,15 @@ pub(super) async fn the_host_logs_in(scene: &Scene<'_>) {
 }
 
 async fn connect(node: &Node, port: u16) -> TcpStream {
-    let stream = node.connect(port).await.unwrap_or_else(|error| panic!("{}", lab::told(&error)));
+    let stream = node.connect(port).await.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
     stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)).expect("a connection can be waited for")
 }
 
 /// There and back: the node answers with what it got.
-pub(super) async fn megabytes_come_back(scene: &Scene<'_>) {
+pub(super) async fn megabytes_come_back(fixture: &Fixture<'_>) {
     let sent: Vec<u8> = (0..4_194_305).map(|index: u32| (index ^ (index >> 8) ^ (index >> 16)) as u8).collect();
-    let server = scene.serving(2, PORT, "cat").await;
-    let node = scene.cluster.node(2).expect("the scenario has this node");
+    let server = fixture.serving(2, PORT, "cat").await;
+    let node = fixture.cluster.node(2).expect("the scenario has this node");
     let (mut receiving, mut sending) = connect(&node, PORT).await.into_split();
     let mut got = Vec::new();
     let send = async {
@@ -51,24 +51,25 @@ pub(super) async fn megabytes_come_back(scene: &Scene<'_>) {
 }
 
 /// As node 250 of each net that it is on.
-pub(super) async fn nodes_reach_it(scene: &Scene<'_>) {
-    let namespace = namespace(scene).await;
+pub(super) async fn nodes_reach_it(fixture: &Fixture<'_>) {
+    let namespace = namespace(fixture).await;
     let echo = HostEcho::start(Host { namespace: namespace.as_ref() }).unwrap_or_else(|failed| panic!("{failed}"));
     for number in [1, 3] {
-        let sent = scene.run(number, "head -c 1048577 /dev/urandom >/tmp/told; sha256sum </tmp/told").await;
-        for nic in scene.with_host(number) {
+        let sent = fixture.run(number, "head -c 1048577 /dev/urandom >/tmp/told; sha256sum </tmp/told").await;
+        for nic in fixture.with_host(number) {
             let host: [IpAddr; 2] = [nic.port.net.host_ipv4().into(), nic.port.net.host_ipv6().into()];
             for address in host {
                 let ask = format!("nc {address} {} </tmp/told | sha256sum", echo.tcp);
-                assert_eq!(scene.run(number, ask).await, sent, "node {number} to {address}");
+                assert_eq!(fixture.run(number, ask).await, sent, "node {number} to {address}");
             }
         }
     }
 }
 
 /// The namespace that the cluster's networks are in, if it is not ours.
-async fn namespace(scene: &Scene<'_>) -> Option<Arc<Namespace>> {
-    let inside = scene.cluster.inside().await.unwrap_or_else(|error| panic!("{}", lab::told(&error)))?;
+async fn namespace(fixture: &Fixture<'_>) -> Option<Arc<Namespace>> {
+    let inside =
+        fixture.cluster.inside().await.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)))?;
     let (user, net) = inside.descriptors();
     let file = |descriptor: BorrowedFd<'_>| PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()));
     let namespace = Namespace::from_files(Netns::Private, user.map(file).as_deref(), &file(net));

@@ -1,5 +1,5 @@
 //! What clusters of real VMs show, the same on every backend: reachability, content, isolation, the MTU, the host, many
-//! NICs. What is claimed follows from the backend's capabilities; what a backend has besides is for its own tests to say.
+//! NICs. What is expected follows from the backend's capabilities; what a backend has besides is for its own tests to say.
 //!
 //! After [`conformance`](super::conformance), these are the other half of a backend's tests. A target of its own with
 //!
@@ -18,14 +18,14 @@
 //!
 //! has a `#[test]` for each [`Scenario`]. Needed are QEMU and the standard guest, which is built when it is first used. Booting
 //! is what costs time, about three seconds of a core for each VM that is emulated, so each scenario is one cluster with many
-//! claims. Every claim is told as it is checked, with the time that it took.
+//! expectations. Every expectation is told as it is checked, with the time that it took.
 
-mod claim;
+mod expectation;
+mod fixture;
 mod frames;
 mod host;
 mod nets;
 mod nics;
-mod scene;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -36,10 +36,10 @@ use crate::name::{NetId, NodeId};
 use crate::net::{Capabilities, NetBackend};
 use crate::topology::{NetKind, NodeSpec, Topology};
 
-use super::lab;
-use scene::Scene;
+use super::cluster_harness;
+use fixture::Fixture;
 
-pub use claim::Claim;
+pub use expectation::Expectation;
 
 /// Tests for every scenario, on the [`Subject`] that a function gives: [`testing::scenarios`](crate::testing::scenarios).
 #[macro_export]
@@ -55,7 +55,7 @@ macro_rules! scenarios {
     )+};
 }
 
-/// A cluster, and what is claimed of it.
+/// A cluster, and what is expected of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
     /// Three nodes on three nets, with frames as large as they may be; and beside them a second cluster.
@@ -101,8 +101,8 @@ impl Subject {
     fn cluster(&self, nodes: &[(u16, &[u8])]) -> Builder {
         let builder = (self.make)();
         let mut topology = builder.wanted().clone();
-        topology.roles.nodes.count = None;
-        topology.roles.nodes.ids = Some(nodes.iter().map(|(number, _)| node(*number)).collect());
+        topology.roles.workers.count = None;
+        topology.roles.workers.ids = Some(nodes.iter().map(|(number, _)| node(*number)).collect());
         for (number, nets) in nodes {
             let nets = Some(nets.iter().copied().map(NetId::new).collect());
             *topology.node_mut(node(*number)) = NodeSpec { nets, cpus: Some(1), ..NodeSpec::default() };
@@ -131,50 +131,52 @@ pub fn run(subject: &Subject, scenario: Scenario) {
     runtime.block_on(check(subject, scenario));
 }
 
-/// Starts a scenario's cluster, checks every claim that the backend's capabilities imply, and sees that nothing is left.
+/// Starts a scenario's cluster, checks every expectation that the backend's capabilities imply, and sees that nothing is left.
 ///
 /// Where the host cannot carry the backend at all nothing is tested, which is said; with `CI` in the environment it fails.
 ///
 /// # Panics
-/// The cluster does not start, or a claim does not hold; the others are checked all the same.
+/// The cluster does not start, or an expectation does not hold; the others are checked all the same.
 pub async fn check(subject: &Subject, scenario: Scenario) {
-    if lab::is_usable(&*subject.backend()) {
-        hold(subject, scenario, lab::Report::end).await;
+    if cluster_harness::is_usable(&*subject.backend()) {
+        hold(subject, scenario, cluster_harness::Report::end).await;
     }
 }
 
-/// The claims of a scenario that do not hold, and why: for those who want to see that one is noticed.
+/// The expectations of a scenario that do not hold, and why: for those who want to see that one is noticed.
 ///
 /// # Panics
 /// The cluster does not start, or something is left of it.
-pub async fn failures(subject: &Subject, scenario: Scenario) -> Vec<(Claim, String)> {
+pub async fn failures(subject: &Subject, scenario: Scenario) -> Vec<(Expectation, String)> {
     let failed = RefCell::new(Vec::new());
     hold(subject, scenario, |report| *failed.borrow_mut() = report.failed().to_vec()).await;
-    let claim = |words| Claim::ALL.into_iter().find(|claim| claim.words() == words);
-    failed.take().into_iter().filter_map(|(words, why)| Some((claim(words)?, why))).collect()
+    let expectation = |text| Expectation::ALL.into_iter().find(|expectation| expectation.text() == text);
+    failed.take().into_iter().filter_map(|(text, why)| Some((expectation(text)?, why))).collect()
 }
 
-/// Starts a scenario's cluster and has somebody judge what came of its claims while it still runs.
-async fn hold(subject: &Subject, scenario: Scenario, judge: impl Fn(lab::Report)) {
+/// Starts a scenario's cluster and has somebody judge what came of its expectations while it still runs.
+async fn hold(subject: &Subject, scenario: Scenario, judge: impl Fn(cluster_harness::Report)) {
     match scenario {
         Scenario::Everyday => everyday(subject, judge).await,
         Scenario::ManyNics => many_nics(subject, judge).await,
     }
 }
 
-async fn everyday(subject: &Subject, judge: impl Fn(lab::Report)) {
+async fn everyday(subject: &Subject, judge: impl Fn(cluster_harness::Report)) {
     let neighbours = (!subject.alone).then(|| {
         let neighbours = subject.cluster(&[(4, &[0, 1, 2])]);
-        tokio::spawn(async move { lab::begin(&neighbours).await })
+        tokio::spawn(async move { cluster_harness::begin(&neighbours).await })
     });
-    lab::scenario(subject.cluster(&[(1, &[0, 1, 2]), (2, &[0, 1, 2]), (3, &[0, 2])]), async |cluster| {
+    cluster_harness::scenario(subject.cluster(&[(1, &[0, 1, 2]), (2, &[0, 1, 2]), (3, &[0, 2])]), async |cluster| {
         let Some(neighbours) = neighbours else {
-            return judge(check_claims(&Scene::new(cluster, None, subject.backend()), Scenario::Everyday).await);
+            return judge(
+                check_expectations(&Fixture::new(cluster, None, subject.backend()), Scenario::Everyday).await,
+            );
         };
         let (other, traces, ready) = neighbours.await.expect("the other cluster is begun");
-        ready.unwrap_or_else(|error| panic!("{}", lab::told(&error)));
-        let scene = Scene::new(cluster, Some(&other), subject.backend());
-        let report = check_claims(&scene, Scenario::Everyday).await;
+        ready.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
+        let fixture = Fixture::new(cluster, Some(&other), subject.backend());
+        let report = check_expectations(&fixture, Scenario::Everyday).await;
         other.stop().await.expect("nothing keeps the other cluster from being stopped");
         traces.are_gone();
         judge(report);
@@ -182,21 +184,21 @@ async fn everyday(subject: &Subject, judge: impl Fn(lab::Report)) {
     .await;
 }
 
-async fn many_nics(subject: &Subject, judge: impl Fn(lab::Report)) {
+async fn many_nics(subject: &Subject, judge: impl Fn(cluster_harness::Report)) {
     let nets: Vec<u8> = (0..).take(Topology::NICS_MAX).collect();
-    lab::scenario(subject.cluster(&[(1, &nets), (2, &nets)]), async |cluster| {
-        judge(check_claims(&Scene::new(cluster, None, subject.backend()), Scenario::ManyNics).await);
+    cluster_harness::scenario(subject.cluster(&[(1, &nets), (2, &nets)]), async |cluster| {
+        judge(check_expectations(&Fixture::new(cluster, None, subject.backend()), Scenario::ManyNics).await);
     })
     .await;
 }
 
-/// Checks those claims of a scenario that something of the cluster promises.
-async fn check_claims(scene: &Scene<'_>, scenario: Scenario) -> lab::Report {
-    let mut report = lab::Report::default();
-    for claim in Claim::ALL.into_iter().filter(|claim| claim.scenario() == scenario) {
-        let possible = claim != Claim::ClustersApart || scene.other.is_some();
-        if possible && scene.promises(|promise| claim.is_promised_by(promise)) {
-            report.check(claim.words(), claim.check(scene)).await;
+/// Checks those expectations of a scenario that something of the cluster promises.
+async fn check_expectations(fixture: &Fixture<'_>, scenario: Scenario) -> cluster_harness::Report {
+    let mut report = cluster_harness::Report::default();
+    for expectation in Expectation::ALL.into_iter().filter(|expectation| expectation.scenario() == scenario) {
+        let possible = expectation != Expectation::ClustersApart || fixture.other.is_some();
+        if possible && fixture.promises(|promise| expectation.is_promised_by(promise)) {
+            report.check(expectation.text(), expectation.check(fixture)).await;
         }
     }
     report

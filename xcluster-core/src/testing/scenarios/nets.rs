@@ -1,43 +1,43 @@
-//! Claims about nets: who reaches whom, and who hears nothing.
+//! Expectations about nets: who reaches whom, and who hears nothing.
 
 use std::net::IpAddr;
 
-use crate::testing::lab;
+use crate::testing::cluster_harness;
 
+use super::fixture::{Fixture, addresses};
 use super::node;
-use super::scene::{Scene, addresses};
 
 /// Where a node serves the others.
 const PORT: u16 = 7000;
 /// How often a question to everybody is put: the first may be lost while a port comes up.
 const PROBES: usize = 3;
 
-pub(super) async fn nodes_reach_each_other(scene: &Scene<'_>) {
+pub(super) async fn nodes_reach_each_other(fixture: &Fixture<'_>) {
     for from in [1, 2, 3] {
-        let pings = scene.joined(from).flat_map(|nic| {
-            let neighbours = scene.neighbours(nic);
+        let pings = fixture.joined(from).flat_map(|nic| {
+            let neighbours = fixture.neighbours(nic);
             neighbours.flat_map(|neighbour| addresses(&nic.port.net, neighbour)).collect::<Vec<_>>()
         });
-        assert_eq!(silent(scene, from, pings).await, "", "node {from} does not reach these");
+        assert_eq!(silent(fixture, from, pings).await, "", "node {from} does not reach these");
     }
 }
 
 /// Those of some addresses that do not answer a node's ping. All are asked at the same time, and again if need be: a hub may
 /// lose a frame where much is under way.
-pub(super) async fn silent(scene: &Scene<'_>, from: u16, addresses: impl IntoIterator<Item = IpAddr>) -> String {
+pub(super) async fn silent(fixture: &Fixture<'_>, from: u16, addresses: impl IntoIterator<Item = IpAddr>) -> String {
     // Whoever is more hops away has a smaller TTL.
     let ping = |to| format!("(for _ in 1 2 3; do ping -c1 -W3 {to} | grep -q ttl=64 && exit; done; echo {to}) &");
     let pings: Vec<String> = addresses.into_iter().map(ping).collect();
-    scene.run(from, format!("{} wait", pings.join("\n"))).await
+    fixture.run(from, format!("{} wait", pings.join("\n"))).await
 }
 
 /// With all offloads that there are, so that nobody but the other guest would find a wrong checksum.
-pub(super) async fn megabytes_arrive(scene: &Scene<'_>) {
-    let server = scene.serving(2, PORT, "sha256sum").await;
-    let sent = scene.run(1, "head -c 4194305 /dev/urandom >/tmp/sent; sha256sum </tmp/sent").await;
-    for nic in scene.joined(1) {
+pub(super) async fn megabytes_arrive(fixture: &Fixture<'_>) {
+    let server = fixture.serving(2, PORT, "sha256sum").await;
+    let sent = fixture.run(1, "head -c 4194305 /dev/urandom >/tmp/sent; sha256sum </tmp/sent").await;
+    for nic in fixture.joined(1) {
         for address in addresses(&nic.port.net, node(2)) {
-            assert_eq!(scene.run(1, format!("nc {address} {PORT} </tmp/sent")).await, sent, "to {address}");
+            assert_eq!(fixture.run(1, format!("nc {address} {PORT} </tmp/sent")).await, sent, "to {address}");
         }
     }
     drop(server);
@@ -45,51 +45,52 @@ pub(super) async fn megabytes_arrive(scene: &Scene<'_>) {
 
 /// Node 1 asks on each of its nets for an address that nobody has. Node 2 is on the same nets and says on which NIC it hears
 /// what.
-pub(super) async fn nets_do_not_hear_each_other(scene: &Scene<'_>) {
-    let mut heard = scene.capture(2, "-i any arp").await;
+pub(super) async fn nets_do_not_hear_each_other(fixture: &Fixture<'_>) {
+    let mut heard = fixture.capture(2, "-i any arp").await;
     let question = |net: u8| format!("who-has 192.168.{net}.199 ");
-    let nics = || scene.nics(1).iter().map(|nic| (nic, nic.port.net.id.number()));
+    let nics = || fixture.nics(1).iter().map(|nic| (nic, nic.port.net.id.number()));
     // They fail, since nobody answers.
     let ask = nics().map(|(nic, net)| format!("arping -c{PROBES} -w{PROBES} -I {} 192.168.{net}.199 &", nic.name));
-    scene.run(1, format!("{} wait", ask.collect::<Vec<_>>().join(" "))).await;
-    for (_, net) in nics().filter(|(nic, _)| scene.joins(&nic.port.net)) {
+    fixture.run(1, format!("{} wait", ask.collect::<Vec<_>>().join(" "))).await;
+    for (_, net) in nics().filter(|(nic, _)| fixture.joins(&nic.port.net)) {
         heard.wait_for(&question(net)).await;
     }
     for line in heard.said.lines().filter(|line| line.contains(".199 ")) {
         // Who sends on a hub hears itself; this is the other node.
         let right = nics().any(|(nic, net)| {
-            scene.joins(&nic.port.net) && line.contains(&question(net)) && line.contains(&format!(" {} ", nic.name))
+            fixture.joins(&nic.port.net) && line.contains(&question(net)) && line.contains(&format!(" {} ", nic.name))
         });
         assert!(right, "heard where it should not be: {line}");
     }
 }
 
 /// The same nets and addresses, and yet neither finds the other's nodes.
-pub(super) async fn clusters_do_not_meet(scene: &Scene<'_>) {
-    let Some(other) = scene.other else { return };
-    for (cluster, from, absent) in [(scene.cluster, 1, 4), (other, 4, 1)] {
-        let ask = scene.nics(1).iter().map(|nic| {
+pub(super) async fn clusters_do_not_meet(fixture: &Fixture<'_>) {
+    let Some(other) = fixture.other else { return };
+    for (cluster, from, absent) in [(fixture.cluster, 1, 4), (other, 4, 1)] {
+        let ask = fixture.nics(1).iter().map(|nic| {
             let [address, _] = addresses(&nic.port.net, node(absent));
             format!("{{ arping -c1 -w1 -I {} {address} >/dev/null && echo {address}; }} &", nic.name)
         });
-        let answered = lab::run(cluster, from, format!("{} wait", ask.collect::<Vec<_>>().join(" "))).await;
+        let answered = cluster_harness::run(cluster, from, format!("{} wait", ask.collect::<Vec<_>>().join(" "))).await;
         assert_eq!(answered, "", "of the other cluster these answer node {from}");
     }
-    let known = lab::run(other, 4, "ip neighbour").await;
+    let known = cluster_harness::run(other, 4, "ip neighbour").await;
     let ours = |number: u16| format!(" 00:00:00:01:01:{number:02x} ");
     assert!(![1, 2, 3].into_iter().any(|number| known.contains(&ours(number))), "{known}");
 }
 
 /// Its ports are taken down with it and set up again, whose other ends have learnt where it was.
-pub(super) async fn a_node_comes_back(scene: &Scene<'_>) {
-    let stopped = scene.cluster.node(2).expect("the scenario has this node").stop().await;
-    stopped.unwrap_or_else(|error| panic!("{}", lab::told(&error)));
-    for nic in scene.joined(1) {
+pub(super) async fn a_node_comes_back(fixture: &Fixture<'_>) {
+    let stopped = fixture.cluster.node(2).expect("the scenario has this node").stop().await;
+    stopped.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
+    for nic in fixture.joined(1) {
         let [address, _] = addresses(&nic.port.net, node(2));
-        let asked = lab::attempt(scene.cluster, 1, format!("arping -c1 -w1 -I {} {address}", nic.name)).await;
+        let asked =
+            cluster_harness::attempt(fixture.cluster, 1, format!("arping -c1 -w1 -I {} {address}", nic.name)).await;
         assert!(!asked.status.success(), "it answers though it is stopped: {}", asked.text());
     }
-    scene.cluster.boot(2).await.unwrap_or_else(|error| panic!("{}", lab::told(&error)));
-    nodes_reach_each_other(scene).await;
-    megabytes_arrive(scene).await;
+    fixture.cluster.boot(2).await.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
+    nodes_reach_each_other(fixture).await;
+    megabytes_arrive(fixture).await;
 }

@@ -1,14 +1,14 @@
-//! Claims about a node with as many NICs as a topology may give it.
+//! Expectations about a node with as many NICs as a topology may give it.
 
+use super::fixture::{Fixture, addresses};
 use super::nets::silent;
 use super::node;
-use super::scene::{Scene, addresses};
 
 /// The topology's order of nets is the guest's order of NICs.
-pub(super) async fn each_has_its_addresses(scene: &Scene<'_>) {
+pub(super) async fn each_has_its_addresses(fixture: &Fixture<'_>) {
     for number in [1, 2] {
-        let shown = scene.run(number, "ip -br link show; ip -br address show").await;
-        for nic in scene.nics(number) {
+        let shown = fixture.run(number, "ip -br link show; ip -br address show").await;
+        for nic in fixture.nics(number) {
             let mine = |line: &&str| line.split_whitespace().next() == Some(nic.name.as_str());
             let lines: Vec<&str> = shown.lines().filter(mine).collect();
             for expected in [nic.mac.to_string(), nic.ipv4.clone()] {
@@ -18,7 +18,7 @@ pub(super) async fn each_has_its_addresses(scene: &Scene<'_>) {
     }
 }
 
-pub(super) async fn each_net_joins(scene: &Scene<'_>) {
-    let others = scene.joined(1).flat_map(|nic| addresses(&nic.port.net, node(2)));
-    assert_eq!(silent(scene, 1, others).await, "", "these do not answer");
+pub(super) async fn each_net_joins(fixture: &Fixture<'_>) {
+    let others = fixture.joined(1).flat_map(|nic| addresses(&nic.port.net, node(2)));
+    assert_eq!(silent(fixture, 1, others).await, "", "these do not answer");
 }

@@ -24,15 +24,15 @@ pub(super) struct Nic {
 
 impl Device for Nic {
     type RxToken<'a> = Received;
-    type TxToken<'a> = Room<'a>;
+    type TxToken<'a> = FrameSlot<'a>;
 
-    fn receive(&mut self, _: Instant) -> Option<(Received, Room<'_>)> {
+    fn receive(&mut self, _: Instant) -> Option<(Received, FrameSlot<'_>)> {
         let frame = self.received.pop_front()?;
-        Some((Received(frame), Room(&mut self.to_send)))
+        Some((Received(frame), FrameSlot(&mut self.to_send)))
     }
 
-    fn transmit(&mut self, _: Instant) -> Option<Room<'_>> {
-        Some(Room(&mut self.to_send))
+    fn transmit(&mut self, _: Instant) -> Option<FrameSlot<'_>> {
+        Some(FrameSlot(&mut self.to_send))
     }
 
     /// Every checksum is made and every one is checked: that is the default.
@@ -56,9 +56,9 @@ impl phy::RxToken for Received {
 
 /// Room for a frame of the stack.
 #[derive(Debug)]
-pub(super) struct Room<'a>(&'a mut VecDeque<Vec<u8>>);
+pub(super) struct FrameSlot<'a>(&'a mut VecDeque<Vec<u8>>);
 
-impl phy::TxToken for Room<'_> {
+impl phy::TxToken for FrameSlot<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
         let mut frame = vec![0; length];
         let result = fill(&mut frame);
@@ -69,13 +69,13 @@ impl phy::TxToken for Room<'_> {
 
 /// QEMU's stream socket: each frame follows its length in four bytes.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct FrameSocket {
     socket: UnixStream,
     read: Vec<u8>,
     to_write: Vec<u8>,
 }
 
-impl Wire {
+impl FrameSocket {
     pub(super) const fn new(socket: UnixStream) -> Self {
         Self { socket, read: Vec::new(), to_write: Vec::new() }
     }

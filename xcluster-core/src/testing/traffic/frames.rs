@@ -15,11 +15,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::device::{HEADER, Wire};
+use super::device::{FrameSocket, HEADER};
 use super::stack::Stack;
 use super::{Guest, Protocol, Traffic};
-use crate::net::{KvmArgs, Port, Wired};
-use crate::testing::Failed;
+use crate::net::{KvmArgs, Port, PortConfig};
+use crate::testing::TestFailure;
 use crate::testing::qemu::Qemu;
 
 /// The type of a frame that carries a text: one that IEEE keeps for experiments.
@@ -31,54 +31,54 @@ const IDLE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy)]
 pub struct Frames {
     /// How long an answer may take.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// Half a minute of patience: a megabyte takes a tenth of a second, but not on a host that is busy with other tests.
 impl Default for Frames {
     fn default() -> Self {
-        Self { patience: Duration::from_secs(30) }
+        Self { timeout: Duration::from_secs(30) }
     }
 }
 
 #[async_trait(?Send)]
 impl Traffic for Frames {
-    async fn guest(&self, wired: &Wired, port: &Port) -> Result<Box<dyn Guest>, Failed> {
+    async fn guest(&self, port_config: &PortConfig, port: &Port) -> Result<Box<dyn Guest>, TestFailure> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let words = hub_words(&wired.kvm, port)?;
+        let args = hub_args(&port_config.kvm, port)?;
         let descriptors = BTreeMap::from([("peer".to_owned(), theirs.into())]);
-        let qemu = Qemu::start(&["-M", "none"], &[&words], descriptors).await?;
-        let wire = Wire::new(UnixStream::from_std(ours)?);
+        let qemu = Qemu::start(&["-M", "none"], &[&args], descriptors).await?;
+        let frame_socket = FrameSocket::new(UnixStream::from_std(ours)?);
         let (orders, received) = mpsc::unbounded_channel();
         let (publish, heard) = watch::channel(BTreeSet::new());
-        let run = run(wire, Stack::new(port), received, publish);
+        let run = run(frame_socket, Stack::new(port), received, publish);
         let task = tokio::task::spawn_local(async move {
             // An error means that QEMU has ended, which everybody who waits for an answer notices.
             let _ = run.await;
         });
-        Ok(Box::new(FrameGuest { _qemu: qemu, task, orders, heard, mac: port.mac.0, patience: self.patience }))
+        Ok(Box::new(FrameGuest { _qemu: qemu, task, orders, heard, mac: port.mac.0, timeout: self.timeout }))
     }
 
-    fn patience(&self) -> Duration {
-        self.patience
+    fn timeout(&self) -> Duration {
+        self.timeout
     }
 }
 
 /// The netdev without its NIC, joined to a peer on the descriptor `@peer@`.
-fn hub_words(kvm: &KvmArgs, port: &Port) -> Result<KvmArgs, Failed> {
-    let netdev = kvm.netdevs().next().ok_or_else(|| Failed::new("there is no netdev among the words"))?;
+fn hub_args(kvm: &KvmArgs, port: &Port) -> Result<KvmArgs, TestFailure> {
+    let netdev = kvm.netdevs().next().ok_or_else(|| TestFailure::new("there is no netdev among the words"))?;
     let hub = |id: &str, of: &str| format!("hubport,id={id},hubid=0,netdev={of}");
     let values =
         [netdev.to_owned(), "socket,id=peer,fd=@peer@".to_owned(), hub("hub0", &port.netdev()), hub("hub1", "peer")];
-    let words = values.into_iter().flat_map(|value| ["-netdev".to_owned(), value]);
+    let args = values.into_iter().flat_map(|value| ["-netdev".to_owned(), value]);
     let descriptors = kvm.descriptors().iter();
-    let words = descriptors.fold(KvmArgs::from_words(words), |w, (name, fd)| w.with_descriptor(name, fd.clone()));
-    Ok(words.at(kvm.place().clone()))
+    let args = descriptors.fold(KvmArgs::from_args(args), |w, (name, fd)| w.with_descriptor(name, fd.clone()));
+    Ok(args.at(kvm.qemu_netns().clone()))
 }
 
 /// What a guest is told to do.
-enum Order {
+enum GuestCommand {
     Ask { protocol: Protocol, to: SocketAddr, question: Vec<u8>, answer: oneshot::Sender<Vec<u8>> },
     Send(Vec<u8>),
 }
@@ -86,10 +86,10 @@ enum Order {
 struct FrameGuest {
     _qemu: Qemu,
     task: JoinHandle<()>,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<GuestCommand>,
     heard: watch::Receiver<BTreeSet<String>>,
     mac: [u8; 6],
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl std::fmt::Debug for FrameGuest {
@@ -105,26 +105,26 @@ impl Drop for FrameGuest {
 }
 
 impl FrameGuest {
-    fn order(&self, order: Order) -> Result<(), Failed> {
+    fn order(&self, order: GuestCommand) -> Result<(), TestFailure> {
         self.orders.send(order).map_err(|_| gone())
     }
 }
 
 #[async_trait(?Send)]
 impl Guest for FrameGuest {
-    async fn ask(&mut self, protocol: Protocol, to: SocketAddr, question: &[u8]) -> Result<Vec<u8>, Failed> {
+    async fn ask(&mut self, protocol: Protocol, to: SocketAddr, question: &[u8]) -> Result<Vec<u8>, TestFailure> {
         let (answer, answered) = oneshot::channel();
-        self.order(Order::Ask { protocol, to, question: question.to_vec(), answer })?;
-        let late = |_| Failed::new(format!("no complete answer within {} s", self.patience.as_secs()));
-        timeout(self.patience, answered).await.map_err(late)?.map_err(|_| gone())
+        self.order(GuestCommand::Ask { protocol, to, question: question.to_vec(), answer })?;
+        let late = |_| TestFailure::new(format!("no complete answer within {} s", self.timeout.as_secs()));
+        timeout(self.timeout, answered).await.map_err(late)?.map_err(|_| gone())
     }
 
-    async fn shout(&mut self, text: &str) -> Result<(), Failed> {
+    async fn shout(&mut self, text: &str) -> Result<(), TestFailure> {
         let frame = [&[0xff; 6], &self.mac[..], &SHOUT, text.as_bytes()].concat();
-        self.order(Order::Send(frame))
+        self.order(GuestCommand::Send(frame))
     }
 
-    async fn hears(&mut self, text: &str, within: Duration) -> Result<bool, Failed> {
+    async fn hears(&mut self, text: &str, within: Duration) -> Result<bool, TestFailure> {
         match timeout(within, self.heard.wait_for(|heard| heard.contains(text))).await {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(_)) => Err(gone()),
@@ -133,15 +133,15 @@ impl Guest for FrameGuest {
     }
 }
 
-fn gone() -> Failed {
-    Failed::new("the guest's QEMU has ended")
+fn gone() -> TestFailure {
+    TestFailure::new("the guest's QEMU has ended")
 }
 
 /// The life of a guest, until QEMU ends.
 async fn run(
-    mut wire: Wire,
+    mut frame_socket: FrameSocket,
     mut stack: Stack,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    mut orders: mpsc::UnboundedReceiver<GuestCommand>,
     heard: watch::Sender<BTreeSet<String>>,
 ) -> std::io::Result<()> {
     let mut waiting: Option<oneshot::Sender<Vec<u8>>> = None;
@@ -153,17 +153,17 @@ async fn run(
         }
         tokio::select! {
             order = orders.recv() => match order {
-                Some(Order::Ask { protocol, to, question, answer }) => {
+                Some(GuestCommand::Ask { protocol, to, question, answer }) => {
                     stack.ask(protocol, to, question);
                     waiting = Some(answer);
                 }
-                Some(Order::Send(frame)) => stack.nic.to_send.push_back(frame),
+                Some(GuestCommand::Send(frame)) => stack.nic.to_send.push_back(frame),
                 None => return Ok(()),
             },
-            turned = wire.turn(&mut stack.nic.to_send) => turned?,
+            turned = frame_socket.turn(&mut stack.nic.to_send) => turned?,
             () = sleep(due) => {}
         }
-        while let Some(frame) = wire.next() {
+        while let Some(frame) = frame_socket.next() {
             match shouted(&frame) {
                 Some(text) => heard.send_modify(|heard| _ = heard.insert(text)),
                 None => stack.nic.received.push_back(frame),

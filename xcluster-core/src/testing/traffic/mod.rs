@@ -14,8 +14,8 @@ use async_trait::async_trait;
 
 pub use frames::Frames;
 
-use super::Failed;
-use crate::net::{Port, Wired};
+use super::TestFailure;
+use crate::net::{Port, PortConfig};
 
 /// The port at which every guest sends back what it gets, over TCP and over UDP (RFC 862).
 pub const ECHO: u16 = 7;
@@ -46,10 +46,10 @@ pub trait Traffic: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// It does not run.
-    async fn guest(&self, wired: &Wired, port: &Port) -> Result<Box<dyn Guest>, Failed>;
+    async fn guest(&self, port_config: &PortConfig, port: &Port) -> Result<Box<dyn Guest>, TestFailure>;
 
     /// How long what shall arrive may take.
-    fn patience(&self) -> Duration;
+    fn timeout(&self) -> Duration;
 }
 
 /// Somebody who talks over a port. Dropping it ends it.
@@ -59,17 +59,17 @@ pub trait Guest: fmt::Debug {
     ///
     /// # Errors
     /// No answer, or not so much of one, came in time.
-    async fn ask(&mut self, protocol: Protocol, to: SocketAddr, question: &[u8]) -> Result<Vec<u8>, Failed>;
+    async fn ask(&mut self, protocol: Protocol, to: SocketAddr, question: &[u8]) -> Result<Vec<u8>, TestFailure>;
 
     /// Sends a frame to everyone that carries this text.
     ///
     /// # Errors
     /// It could not be sent.
-    async fn shout(&mut self, text: &str) -> Result<(), Failed>;
+    async fn shout(&mut self, text: &str) -> Result<(), TestFailure>;
 
     /// Whether a frame that carries this text arrives, or has arrived, from anybody.
     ///
     /// # Errors
     /// The guest is gone.
-    async fn hears(&mut self, text: &str, within: Duration) -> Result<bool, Failed>;
+    async fn hears(&mut self, text: &str, within: Duration) -> Result<bool, TestFailure>;
 }

@@ -30,13 +30,13 @@ pub(super) struct Stack {
     /// The ports that are served, each with the socket that listens on it.
     listening: Vec<(u16, SocketHandle)>,
     serving: Vec<SocketHandle>,
-    asking: Option<Asking>,
+    asking: Option<PendingRequest>,
     own_port: u16,
     begin: Instant,
 }
 
 /// A question and what came back so far.
-struct Asking {
+struct PendingRequest {
     protocol: Protocol,
     to: SocketAddr,
     socket: SocketHandle,
@@ -99,7 +99,7 @@ impl Stack {
             }
         };
         let (sent, sent_at, answer) = (0, None, Vec::new());
-        self.asking = Some(Asking { protocol, to, socket, question, sent, sent_at, answer });
+        self.asking = Some(PendingRequest { protocol, to, socket, question, sent, sent_at, answer });
     }
 
     /// The answer, once it is complete; then the question is over.
@@ -174,7 +174,7 @@ impl std::fmt::Debug for Stack {
     }
 }
 
-impl Asking {
+impl PendingRequest {
     fn stream(&mut self, socket: &mut tcp::Socket<'_>) {
         if socket.can_send() && self.sent < self.question.len() {
             self.sent += socket.send_slice(&self.question[self.sent..]).unwrap_or_default();

@@ -1,19 +1,19 @@
-//! A backend behind the interface: requests become calls of [`NetBackend`], with a site that is this library's own.
+//! A backend behind the interface: requests become calls of [`NetBackend`], with a backend context that is this library's own.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::super::message::{self, Description, Done, Error, Kind, Request};
-use super::asked::Asked;
+use super::super::message::{self, ClusterInfo, Description, Done, Error, Kind, Request};
 use super::blocking::Blocking;
+use super::host_client::HostClient;
 use super::runtime::Runtime;
-use super::{Author, other, reply};
+use super::{ExportedBackend, other, reply};
 use crate::error_chain::one_line;
-use crate::host::{Claims, Namespace, Store};
+use crate::host::{HostLocks, Namespace, Store};
 use crate::name::ClusterName;
-use crate::net::{self, NetBackend, NetError, Settings, Site};
+use crate::net::{self, BackendContext, NetBackend, NetError, Settings};
 use crate::topology::NetKind;
 
 /// An instance.
@@ -28,65 +28,65 @@ pub(super) struct Adapter {
     runtime: OnceLock<Result<Runtime, String>>,
 }
 
-/// What a site is made of. The claims and the namespace are as good as the host's own: the kernel keeps both.
+/// What a backend context is made of. The host locks and the namespace are as good as the host's own: the kernel keeps both.
 #[derive(Debug)]
 struct Cluster {
     name: ClusterName,
     dir: PathBuf,
-    claims: Claims,
+    host_locks: HostLocks,
     // A backend may have remembered what it uses the namespace by: that goes first.
     store: Store,
     namespace: Option<Namespace>,
 }
 
 impl Cluster {
-    fn site(&self) -> Site<'_> {
-        let site = Site::new(&self.name, &self.dir, &self.claims, &self.store);
+    fn context(&self) -> BackendContext<'_> {
+        let context = BackendContext::new(&self.name, &self.dir, &self.host_locks, &self.store);
         match &self.namespace {
-            Some(namespace) => site.in_namespace(namespace),
-            None => site,
+            Some(namespace) => context.in_namespace(namespace),
+            None => context,
         }
     }
 }
 
 impl Adapter {
-    pub(super) fn new(author: Author, configuration: &[u8]) -> Result<Self, Error> {
+    pub(super) fn new(author: ExportedBackend, configuration: &[u8]) -> Result<Self, Error> {
         let settings: Settings = serde_json::from_slice(configuration)
             .map_err(|error| other(format!("the configuration is no JSON object: {error}")))?;
         let (made, blocking): (Arc<dyn NetBackend>, bool) = match author {
-            Author::Concurrent(make) => (make(), false),
-            Author::Blocking(make) => (Arc::new(Blocking(make())), true),
+            ExportedBackend::Concurrent(make) => (make(), false),
+            ExportedBackend::Blocking(make) => (Arc::new(Blocking(make())), true),
         };
         let backend = if settings.is_empty() { made } else { made.configured(&settings)? };
         Ok(Self { backend, blocking, clusters: Mutex::default(), runtime: OnceLock::new() })
     }
 
     /// The reply to a request.
-    pub(super) fn answer(&self, host: &Asked<'_>, request: &[u8]) -> Result<String, Error> {
+    pub(super) fn answer(&self, host: &HostClient<'_>, request: &[u8]) -> Result<String, Error> {
         let request = serde_json::from_slice(request).map_err(|error| other(format!("this is no request: {error}")))?;
         let backend = Arc::clone(&self.backend);
         let done = match request {
             Request::Describe => return Ok(reply(Ok(self.describe()))),
             Request::Usable => backend.usable().map_err(Error::from),
-            Request::Preflight { site, nets, ports } => {
-                self.work(host, site, async move |cluster| backend.preflight(&cluster.site(), &nets, &ports).await)
+            Request::Preflight { cluster: info, nets, ports } => {
+                self.work(host, info, async move |cluster| backend.preflight(&cluster.context(), &nets, &ports).await)
             }
-            Request::CreateNet { site, net } => {
-                self.work(host, site, async move |cluster| backend.create_net(&cluster.site(), &net).await)
+            Request::CreateNet { cluster: info, net } => {
+                self.work(host, info, async move |cluster| backend.create_net(&cluster.context(), &net).await)
             }
-            Request::Setup { site, port } => {
-                let cluster = self.cluster(host, site)?;
+            Request::Setup { cluster: info, port } => {
+                let cluster = self.cluster(host, info)?;
                 let lent = Arc::clone(&cluster);
-                let wired = self.run(async move { Ok(backend.setup(&lent.site(), &port).await?) })?;
-                return Ok(reply(say(host, &cluster, wired)));
+                let port_config = self.run(async move { Ok(backend.setup(&lent.context(), &port).await?) })?;
+                return Ok(reply(say(host, &cluster, port_config)));
             }
-            Request::Teardown { site, port } => {
-                self.work(host, site, async move |cluster| backend.teardown(&cluster.site(), &port).await)
+            Request::Teardown { cluster: info, port } => {
+                self.work(host, info, async move |cluster| backend.teardown(&cluster.context(), &port).await)
             }
-            Request::DeleteNet { site, net } => {
-                self.work(host, site, async move |cluster| backend.delete_net(&cluster.site(), &net).await)
+            Request::DeleteNet { cluster: info, net } => {
+                self.work(host, info, async move |cluster| backend.delete_net(&cluster.context(), &net).await)
             }
-            Request::End { site } => self.end(site.id),
+            Request::End { cluster: info } => self.end(info.id),
         };
         Ok(reply(done.map(|()| Done {})))
     }
@@ -97,11 +97,16 @@ impl Adapter {
         Description { capabilities: kinds.map(of).into() }
     }
 
-    fn work<F>(&self, host: &Asked<'_>, site: message::Site, work: impl FnOnce(Arc<Cluster>) -> F) -> Result<(), Error>
+    fn work<F>(
+        &self,
+        host: &HostClient<'_>,
+        info: ClusterInfo,
+        work: impl FnOnce(Arc<Cluster>) -> F,
+    ) -> Result<(), Error>
     where
         F: Future<Output = Result<(), NetError>> + Send + 'static,
     {
-        let work = work(self.cluster(host, site)?);
+        let work = work(self.cluster(host, info)?);
         self.run(async move { Ok(work.await?) })
     }
 
@@ -118,13 +123,13 @@ impl Adapter {
     }
 
     /// The cluster of a request, which begins with the first.
-    fn cluster(&self, host: &Asked<'_>, of: message::Site) -> Result<Arc<Cluster>, Error> {
+    fn cluster(&self, host: &HostClient<'_>, of: ClusterInfo) -> Result<Arc<Cluster>, Error> {
         if let Some(cluster) = self.clusters().get(&of.id) {
             return Ok(Arc::clone(cluster));
         }
         let namespace = of.namespace.map(|wanted| host.namespace(wanted)).transpose()?;
-        let (claims, store) = (Claims::new(), Store::new());
-        let cluster = Arc::new(Cluster { name: of.cluster, dir: of.dir, claims, store, namespace });
+        let (host_locks, store) = (HostLocks::new(), Store::new());
+        let cluster = Arc::new(Cluster { name: of.cluster, dir: of.dir, host_locks, store, namespace });
         Ok(Arc::clone(self.clusters().entry(of.id).or_insert(cluster)))
     }
 
@@ -156,24 +161,24 @@ impl Drop for Adapter {
 }
 
 /// What a backend answers to a setup, as it is said to the host.
-fn say(host: &Asked<'_>, cluster: &Cluster, wired: net::Wired) -> Result<message::Wired, Error> {
-    let place = match wired.kvm.place() {
-        net::Place::Here => message::Place::Here,
-        net::Place::File(path) => message::Place::File(path.clone()),
-        net::Place::Inside(inside) => {
+fn say(host: &HostClient<'_>, cluster: &Cluster, port_config: net::PortConfig) -> Result<message::PortConfig, Error> {
+    let place = match port_config.kvm.qemu_netns() {
+        net::QemuNetns::Here => message::QemuNetns::Here,
+        net::QemuNetns::File(path) => message::QemuNetns::File(path.clone()),
+        net::QemuNetns::Inside(inside) => {
             let own = cluster.namespace.as_ref().and_then(|namespace| namespace.inside().ok().flatten());
             if own.as_ref() != Some(&**inside) {
                 return Err(other("QEMU can only be in the cluster's network namespace, or in one that has a file"));
             }
-            message::Place::Cluster
+            message::QemuNetns::Cluster
         }
     };
-    let given = wired.kvm.descriptors().iter().map(|(name, descriptor)| {
+    let given = port_config.kvm.descriptors().iter().map(|(name, descriptor)| {
         use std::os::fd::AsFd;
         Ok((name.clone(), host.give(descriptor.as_fd())?))
     });
     let descriptors = given.collect::<Result<_, Error>>()?;
-    Ok(message::Wired { words: wired.kvm.words().to_owned(), descriptors, place, access: wired.access })
+    Ok(message::PortConfig { args: port_config.kvm.args().to_owned(), descriptors, place, access: port_config.access })
 }
 
 impl From<NetError> for Error {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::net::{Capabilities, Net, NetBackend, NetError, Port, Settings, Site, Wired, takes_none};
+use crate::net::{BackendContext, Capabilities, Net, NetBackend, NetError, Port, PortConfig, Settings, takes_none};
 use crate::topology::{NetKind, Problems};
 
 /// A [`NetBackend`] without async, for plugins: the same functions with the same contract. Each call has a thread of its own, so that
@@ -39,31 +39,31 @@ pub trait BlockingBackend: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// As there.
-    fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError>;
+    fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError>;
 
     /// As [`NetBackend::create_net`].
     ///
     /// # Errors
     /// As there.
-    fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError>;
+    fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError>;
 
     /// As [`NetBackend::setup`].
     ///
     /// # Errors
     /// As there.
-    fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError>;
+    fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError>;
 
     /// As [`NetBackend::teardown`].
     ///
     /// # Errors
     /// As there.
-    fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError>;
+    fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError>;
 
     /// As [`NetBackend::delete_net`].
     ///
     /// # Errors
     /// As there.
-    fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError>;
+    fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError>;
 }
 
 /// Its futures are done when they are asked for the first time: they block whoever does that.
@@ -88,23 +88,23 @@ impl NetBackend for Blocking {
         self.0.usable()
     }
 
-    async fn preflight(&self, site: &Site<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
-        self.0.preflight(site, nets, ports)
+    async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
+        self.0.preflight(context, nets, ports)
     }
 
-    async fn create_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        self.0.create_net(site, net)
+    async fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        self.0.create_net(context, net)
     }
 
-    async fn setup(&self, site: &Site<'_>, port: &Port) -> Result<Wired, NetError> {
-        self.0.setup(site, port)
+    async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
+        self.0.setup(context, port)
     }
 
-    async fn teardown(&self, site: &Site<'_>, port: &Port) -> Result<(), NetError> {
-        self.0.teardown(site, port)
+    async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
+        self.0.teardown(context, port)
     }
 
-    async fn delete_net(&self, site: &Site<'_>, net: &Net) -> Result<(), NetError> {
-        self.0.delete_net(site, net)
+    async fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError> {
+        self.0.delete_net(context, net)
     }
 }

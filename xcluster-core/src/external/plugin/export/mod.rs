@@ -5,8 +5,8 @@
 //! * `blocking`: backends without async. * `runtime`: where futures run.
 
 mod adapter;
-mod asked;
 mod blocking;
+mod host_client;
 mod runtime;
 
 use std::ffi::{CString, c_void};
@@ -21,7 +21,7 @@ use super::message::{Error, Reply};
 use crate::net::NetBackend;
 
 use adapter::Adapter;
-use asked::Asked;
+use host_client::HostClient;
 
 pub use blocking::{Blocking, BlockingBackend};
 
@@ -41,11 +41,11 @@ pub use blocking::{Blocking, BlockingBackend};
 ///     }
 ///     // …
 /// #   fn capabilities(&self, _: NetKind) -> Capabilities { Capabilities::joining(VmToVm::Switch, 1500) }
-/// #   async fn preflight(&self, _: &Site<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> { Ok(()) }
-/// #   async fn create_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> { Ok(()) }
-/// #   async fn setup(&self, _: &Site<'_>, _: &Port) -> Result<Wired, NetError> { Err(NetError::unsupported("")) }
-/// #   async fn teardown(&self, _: &Site<'_>, _: &Port) -> Result<(), NetError> { Ok(()) }
-/// #   async fn delete_net(&self, _: &Site<'_>, _: &Net) -> Result<(), NetError> { Ok(()) }
+/// #   async fn preflight(&self, _: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> { Ok(()) }
+/// #   async fn create_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> { Ok(()) }
+/// #   async fn setup(&self, _: &BackendContext<'_>, _: &Port) -> Result<PortConfig, NetError> { Err(NetError::unsupported("")) }
+/// #   async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> { Ok(()) }
+/// #   async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> { Ok(()) }
 /// }
 ///
 /// xcluster_core::export_plugin!(MySwitch::default());
@@ -55,7 +55,7 @@ pub use blocking::{Blocking, BlockingBackend};
 ///
 /// The expression is evaluated once per instance. What a topology says to the backend reaches it as it would be linked:
 /// [`NetBackend::configured`](crate::net::NetBackend::configured). Its futures run on a runtime of the plugin's own, on one thread, which
-/// lives as long as the instance, and with it whatever it spawns. A `Site` has claims, a store and a namespace as the
+/// lives as long as the instance, and with it whatever it spawns. A `BackendContext` has host locks, a store and a namespace as the
 /// cluster's own, and they end with the cluster.
 ///
 /// `export_plugin!(blocking MySwitch::default())` takes a [`BlockingBackend`](crate::external::plugin::BlockingBackend) instead.
@@ -80,7 +80,7 @@ macro_rules! export_plugin {
 
 /// How the backend of this library is made.
 #[derive(Debug, Clone, Copy)]
-pub enum Author {
+pub enum ExportedBackend {
     /// Its futures run on the plugin's runtime.
     Concurrent(fn() -> Arc<dyn NetBackend>),
     /// Its functions run on the thread of the call.
@@ -88,13 +88,13 @@ pub enum Author {
 }
 
 /// The author of a backend as it is linked, too.
-pub const fn concurrent(make: fn() -> Arc<dyn NetBackend>) -> Author {
-    Author::Concurrent(make)
+pub const fn concurrent(make: fn() -> Arc<dyn NetBackend>) -> ExportedBackend {
+    ExportedBackend::Concurrent(make)
 }
 
 /// The author of a backend without async.
-pub const fn blocking(make: fn() -> Arc<dyn BlockingBackend>) -> Author {
-    Author::Blocking(make)
+pub const fn blocking(make: fn() -> Arc<dyn BlockingBackend>) -> ExportedBackend {
+    ExportedBackend::Blocking(make)
 }
 
 /// What this library exports, once it was asked for. Each library has its own copy of this crate, and so of this.
@@ -102,7 +102,7 @@ static EXPORTED: OnceLock<Option<Exported>> = OnceLock::new();
 
 #[derive(Debug)]
 struct Exported {
-    author: Author,
+    author: ExportedBackend,
     table: Plugin,
     /// What the table points to.
     _texts: [CString; 2],
@@ -114,15 +114,15 @@ unsafe impl Send for Exported {}
 unsafe impl Sync for Exported {}
 
 /// The table of this library; null if its backend cannot be asked for its name.
-pub fn table(version: &str, author: impl FnOnce() -> Author) -> *const Plugin {
+pub fn table(version: &str, author: impl FnOnce() -> ExportedBackend) -> *const Plugin {
     let exported = EXPORTED.get_or_init(|| catch_unwind(AssertUnwindSafe(|| export(version, author()))).ok().flatten());
     exported.as_ref().map_or(null(), |exported| &raw const exported.table)
 }
 
-fn export(version: &str, author: Author) -> Option<Exported> {
+fn export(version: &str, author: ExportedBackend) -> Option<Exported> {
     let name = match author {
-        Author::Concurrent(make) => make().name().to_owned(),
-        Author::Blocking(make) => make().name().to_owned(),
+        ExportedBackend::Concurrent(make) => make().name().to_owned(),
+        ExportedBackend::Blocking(make) => make().name().to_owned(),
     };
     let texts = [CString::new(name).ok()?, CString::new(version).ok()?];
     let table = Plugin {
@@ -140,8 +140,8 @@ fn export(version: &str, author: Author) -> Option<Exported> {
 
 unsafe extern "C" fn create(host: *const Host, configuration: Text, reason: *mut Buffer) -> *mut c_void {
     // SAFETY: the host lends them for this call.
-    let (host, configuration) = unsafe { (Asked::new(host), bytes(configuration)) };
-    let made = contained(|| {
+    let (host, configuration) = unsafe { (HostClient::new(host), bytes(configuration)) };
+    let made = isolated(|| {
         host?;
         let Some(Some(exported)) = EXPORTED.get() else { return Err(other("the library was not asked who it is")) };
         Adapter::new(exported.author, configuration)
@@ -160,8 +160,9 @@ unsafe extern "C" fn create(host: *const Host, configuration: Text, reason: *mut
 
 unsafe extern "C" fn call(instance: *mut c_void, host: *const Host, request: Text) -> Buffer {
     // SAFETY: the host lends them for this call, and has the instance from us.
-    let (host, request, adapter) = unsafe { (Asked::new(host), bytes(request), instance.cast::<Adapter>().as_ref()) };
-    let answered = contained(|| adapter.ok_or_else(|| other("there is no instance"))?.answer(&host?, request));
+    let (host, request, adapter) =
+        unsafe { (HostClient::new(host), bytes(request), instance.cast::<Adapter>().as_ref()) };
+    let answered = isolated(|| adapter.ok_or_else(|| other("there is no instance"))?.answer(&host?, request));
     buffer(answered.unwrap_or_else(|error| reply::<()>(Err(error))))
 }
 
@@ -184,7 +185,7 @@ unsafe extern "C" fn free(buffer: Buffer) {
 }
 
 /// Does something, and makes an error of its panic: beyond the boundary one would end the process.
-fn contained<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+fn isolated<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
 }
 

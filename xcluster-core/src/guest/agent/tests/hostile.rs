@@ -1,4 +1,4 @@
-//! Claims about the host's end, against a fake agent in this process: late, lying, or gone.
+//! Tests of the host's end, against a fake agent in this process: late, lying, or gone.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 
 use super::soon;
 use crate::guest::agent::Agent;
-use crate::guest::agent::wire::{
+use crate::guest::agent::protocol::{
     CHUNK, Decoder, End, FromGuest, Hello, Stream, ToGuest, VERSION, WINDOW, cost, encode,
 };
 use crate::guest::exec::{Command, Event, ExecError, Status};

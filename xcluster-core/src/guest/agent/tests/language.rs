@@ -1,10 +1,10 @@
-//! Claims about frames.
+//! Tests of frames.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::guest::agent::wire::codec::Message;
-use crate::guest::agent::wire::{
+use crate::guest::agent::protocol::codec::Message;
+use crate::guest::agent::protocol::{
     CHUNK, Decoder, End, Exec, FromGuest, HEADER, Hello, MAGIC, MAX_BODY, Stream, ToGuest, encode,
 };
 
@@ -105,7 +105,7 @@ proptest! {
 
 #[test]
 fn a_list_is_no_longer_than_its_bytes() {
-    // A hello whose list of failed scripts claims four thousand million entries.
+    // A hello whose list of failed scripts announces four thousand million entries.
     let mut frame = vec![0; HEADER + 4 + 8 + 8 + 4];
     frame.extend([0xff; 4]);
     let length = (frame.len() - HEADER) as u32;

@@ -1,4 +1,4 @@
-//! Claims about commands, with the real program: it runs on this machine, on a socket instead of a virtio port.
+//! Tests of commands, with the real program: it runs on this machine, on a socket instead of a virtio port.
 
 use std::fs;
 use std::io;
@@ -96,7 +96,7 @@ async fn both_outputs_and_the_code_come_back() {
 }
 
 #[tokio::test]
-async fn environment_directory_and_words_arrive_as_given() {
+async fn environment_directory_and_args_arrive_as_given() {
     let program = Program::start().await;
     let command =
         Command::new("sh").args(["-c", "printf '%s|' \"$A\" \"$PWD\" \"$@\"", "sh", "two words", "", "ünï\n"]);

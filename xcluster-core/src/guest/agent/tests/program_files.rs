@@ -1,4 +1,4 @@
-//! Claims about copies, with the real program and the host's side of them.
+//! Tests of copies, with the real program and the host's side of them.
 
 use std::fs::{self, Permissions};
 use std::io;

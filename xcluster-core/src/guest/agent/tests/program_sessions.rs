@@ -1,4 +1,4 @@
-//! Claims about sessions, with the real program and a host that a test plays byte by byte.
+//! Tests of sessions, with the real program and a host that a test plays byte by byte.
 
 use std::process::{Child, Command as Process, Stdio};
 
@@ -8,7 +8,7 @@ use tokio::net::unix::pipe;
 
 use super::program::{PATH, fifo, spawn};
 use super::soon;
-use crate::guest::agent::wire::{Decoder, End, Exec, FromGuest, HEADER, MAGIC, Stream, ToGuest, VERSION, encode};
+use crate::guest::agent::protocol::{Decoder, End, Exec, FromGuest, HEADER, MAGIC, Stream, ToGuest, VERSION, encode};
 
 /// A host without manners.
 struct Host {
@@ -42,7 +42,7 @@ impl Host {
     }
 
     async fn exec(&mut self, channel: u32, line: &str) {
-        let argv = ["sh", "-c", line].map(|word| word.as_bytes().to_vec()).to_vec();
+        let argv = ["sh", "-c", line].map(|arg| arg.as_bytes().to_vec()).to_vec();
         self.say(channel, ToGuest::Exec(Exec { argv, ..Exec::default() })).await;
     }
 

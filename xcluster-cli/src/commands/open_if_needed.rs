@@ -1,0 +1,38 @@
+//! Commands' way to a cluster that need not run yet: it is opened then, once, whoever else asks at the same time.
+
+use std::time::Duration;
+
+use nix::unistd::Uid;
+use xcluster_core::host::HostLock;
+use xcluster_core::remote::Remote;
+
+use super::start::explain;
+use crate::args::{ClusterArgs, NameArg};
+use crate::exit::Exit;
+use crate::owner::launch;
+use crate::report::Failure;
+use crate::settings::{Settings, cluster_name};
+use crate::variables::Variables;
+
+/// How long somebody else may take to open the cluster: a guest may have to be built.
+const OTHERS: Duration = Duration::from_secs(1200);
+
+/// The cluster that a command is about, opened as by `start --no-nodes` if it does not run.
+pub(super) async fn open_if_needed(arg: &NameArg, variables: &Variables, verbose: u8) -> Result<Remote, Failure> {
+    let name = cluster_name(arg, variables)?;
+    let locked = HostLock::take_one_of(&format!("open/{}/{name}", Uid::effective()), 1, OTHERS).await;
+    let _turn = locked.map_err(|error| Failure::from_error(Exit::FAILURE, &error))?;
+    if let Ok(cluster) = Remote::attach(&name) {
+        return Ok(cluster);
+    }
+    let args = ClusterArgs { name: NameArg { name: Some(name.to_string()) }, ..ClusterArgs::default() };
+    let mut settings = Settings::new(&args, variables)?;
+    settings.no_nodes = true;
+    let choice = settings.choose_backend()?;
+    settings.plan()?;
+    if let Some(choice) = choice {
+        explain(&choice);
+    }
+    launch(&settings, verbose).await?;
+    Ok(Remote::attach(&name)?)
+}

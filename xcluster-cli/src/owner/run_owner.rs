@@ -1,0 +1,105 @@
+//! A cluster from its start to its end, whoever waits for it. What the waiting one is told, and how, is its own affair.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use xcluster_core::{Cluster, ClusterStatus, Event, remote};
+
+use crate::commands::Outcome;
+use crate::exit::Exit;
+use crate::report::Failure;
+use crate::settings::Settings;
+
+/// Whoever waits until the cluster is ready.
+pub(crate) trait StartObserver {
+    /// Something happened.
+    async fn event(&mut self, event: Event) -> Result<(), Failure>;
+
+    /// Every node is ready.
+    async fn ready(&mut self, status: ClusterStatus) -> Result<(), Failure>;
+
+    /// Returns when nobody waits any more. May be dropped and called again.
+    async fn gone(&mut self);
+}
+
+/// Starts a cluster and keeps it until somebody stops it, by the control socket or a signal.
+pub(crate) async fn run_owner(settings: &Settings, observer: &mut impl StartObserver) -> Outcome {
+    let mut signals = Signals::new().map_err(|error| Failure::io("watch signals", &error))?;
+    let builder = settings.builder()?;
+    let begun = if settings.no_nodes { Cluster::begin_open(&builder) } else { Cluster::begin(&builder) };
+    let cluster = Arc::new(begun?);
+    let (stop, stopped) = oneshot::channel::<()>();
+    // Others may ask for the status of a cluster that starts, or stop it.
+    let mut served = pin!(remote::serve(cluster.clone(), async { drop(stopped.await) }));
+    let started = tokio::select! {
+        started = start(&cluster, observer) => started,
+        served = &mut served => return Err(called_off(served.err())),
+        () = signals.end() => Err(interrupted()),
+    };
+    let ended = match started {
+        Ok(()) => tokio::select! {
+            served = &mut served => return served.map(|()| Exit::OK).map_err(Failure::from),
+            () = signals.end() => Ok(()),
+        },
+        Err(failure) => Err(failure),
+    };
+    drop(stop);
+    // What ended it is more to the point than what could not be removed after.
+    let removed = served.await.map_err(Failure::from);
+    ended.and(removed).map(|()| Exit::OK)
+}
+
+/// Passes events on until the cluster is ready, and says so.
+async fn start(cluster: &Cluster, observer: &mut impl StartObserver) -> Result<(), Failure> {
+    let mut events = cluster.events();
+    let mut ready = pin!(cluster.ready());
+    loop {
+        tokio::select! {
+            // What happened is told before what came of it.
+            biased;
+            Some(event) = events.next() => observer.event(event).await?,
+            outcome = &mut ready => break outcome?,
+            () = observer.gone() => return Err(interrupted()),
+        }
+    }
+    observer.ready(cluster.status().await?).await
+}
+
+fn interrupted() -> Failure {
+    Failure::new(Exit::INTERRUPTED, "interrupted before the cluster was ready; nothing is left of it")
+}
+
+fn called_off(error: Option<xcluster_core::Error>) -> Failure {
+    match error {
+        Some(error) => Failure::from(error),
+        None => Failure::new(Exit::FAILURE, "the cluster was stopped before it was ready; nothing is left of it"),
+    }
+}
+
+/// The signals that end a cluster. A terminal that goes away is no reason.
+#[derive(Debug)]
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    _hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            _hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What goes wrong with a script, and how the few kinds of the backend API say it. Shows nothing to anybody.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::net::NetError;
+
+/// A call of a script that did not do what it should. Its texts read after "cannot set up net 1: ".
+#[derive(Debug, thiserror::Error)]
+#[error("`{call}` {what}{said}")]
+pub(super) struct ScriptError {
+    /// What was called: `net-setup.sh 3 1`.
+    pub(super) call: String,
+    pub(super) what: Fault,
+    /// What it said on standard error.
+    pub(super) said: StderrLines,
+}
+
+/// What a call did wrong.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("cannot be executed: {0}")]
+    Spawn(io::Error),
+    #[error("{0}")]
+    Ended(String),
+    #[error("did not end within {} and was killed", Seconds(*.0))]
+    Late(Duration),
+    #[error("has ended, but something that it started kept its standard output open for {} and was killed", Seconds(*.0))]
+    LeftOpen(Duration),
+    #[error("printed more than {} KiB", .0 / 1024)]
+    TooMuch(usize),
+    #[error("cannot be listened to: {0}")]
+    Io(io::Error),
+    #[error("printed what is no UTF-8 text")]
+    NotText,
+    #[error("printed a zero byte, which no option has")]
+    Zero,
+    #[error("printed `{0}`, and the first word of options for QEMU begins with `-`")]
+    NoOption(String),
+    #[error("printed what begins as JSON and is none of ours: {0}")]
+    Json(serde_json::Error),
+}
+
+/// The last lines of a standard error, for people; none if there are none.
+#[derive(Debug, Default)]
+pub(super) struct StderrLines(pub(super) String);
+
+impl fmt::Display for StderrLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(lines) = self;
+        match lines.lines().count() {
+            0 => Ok(()),
+            1 => write!(f, ": {lines}"),
+            _ => write!(f, ":\n{lines}"),
+        }
+    }
+}
+
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s", self.0.as_secs_f32())
+    }
+}
+
+impl From<ScriptError> for NetError {
+    fn from(error: ScriptError) -> Self {
+        Self::Other { message: error.to_string(), source: None }
+    }
+}

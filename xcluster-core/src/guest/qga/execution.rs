@@ -1,0 +1,132 @@
+//! One command from its start to its result, by asking again and again.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::client::decode;
+use super::{MOST_OUTPUT, Pauses, Qga, nonsense};
+use crate::guest::agent::protocol::{CHUNK, Stream};
+use crate::guest::exec::command_stream::{Report, StreamRequest};
+use crate::guest::exec::{Command, ExecError, Status, Stdin};
+
+/// What runs the command: in its directory, with its environment, and in a session of its own so that it can be killed with
+/// what it started. As it is a child of the agent and leads no group, `setsid` does not fork and the number stays.
+const SCRIPT: &str = r#"cd "$1" || exit 126
+shift
+if command -v setsid >/dev/null; then exec setsid env "$@"; fi
+exec env "$@""#;
+
+/// What signals its session's group, or just itself.
+const KILL: &str = r#"kill -"$2" "-$1" 2>/dev/null || kill -"$2" "$1""#;
+
+const SIGKILL: i32 = 9;
+
+/// How long a killed command may take to disappear.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The task behind an execution.
+#[derive(Debug)]
+pub(super) struct QgaExecution {
+    qga: Qga,
+    command: Command,
+    reports: mpsc::UnboundedSender<Result<Report, ExecError>>,
+    requests: mpsc::UnboundedReceiver<StreamRequest>,
+}
+
+impl QgaExecution {
+    pub(super) fn new(
+        qga: Qga,
+        command: Command,
+        reports: mpsc::UnboundedSender<Result<Report, ExecError>>,
+        requests: mpsc::UnboundedReceiver<StreamRequest>,
+    ) -> Self {
+        Self { qga, command, reports, requests }
+    }
+
+    /// Reports the result, unless nobody waits for it any more.
+    pub(super) async fn run(mut self) {
+        let result = self.follow().await;
+        let reports = match result {
+            Ok(Some((status, ended))) => reports(status, &ended),
+            Ok(None) => Vec::new(),
+            Err(error) => vec![Err(error)],
+        };
+        for report in reports {
+            let _ = self.reports.send(report);
+        }
+    }
+
+    /// The command's end with what the agent says of it; none if it was cancelled.
+    async fn follow(&mut self) -> Result<Option<(Status, Value)>, ExecError> {
+        let deadline = self.command.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let input = match &self.command.stdin {
+            Stdin::Bytes(bytes) => Some(bytes.as_slice()),
+            Stdin::Null | Stdin::Streamed => None,
+        };
+        let pid = self.qga.start(&argv(&self.command), input).await?;
+        let mut pauses = Pauses::new();
+        // When the agent is given up, once the deadline has passed.
+        let mut overdue = None;
+        loop {
+            let ended = self.qga.call("guest-exec-status", json!({ "pid": pid })).await?;
+            if ended["exited"] == true {
+                let status = if overdue.is_some() { Status::TimedOut } else { status(&ended)? };
+                return Ok(Some((status, ended)));
+            }
+            if overdue.is_some_and(|overdue| overdue <= Instant::now()) {
+                return Err(ExecError::Unresponsive { waited: GRACE });
+            }
+            tokio::select! {
+                () = sleep(pauses.next()) => {}
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && overdue.is_none() => {
+                    overdue = Some(Instant::now() + GRACE);
+                    pauses = Pauses::new();
+                    self.signal(pid, SIGKILL).await?;
+                }
+                request = self.requests.recv() => match request {
+                    Some(StreamRequest::Signal(number)) => self.signal(pid, number).await?,
+                    Some(StreamRequest::Consumed(_) | StreamRequest::Data(_) | StreamRequest::Eof { .. }) => {}
+                    Some(StreamRequest::Cancel) | None => {
+                        self.signal(pid, SIGKILL).await?;
+                        return Ok(None);
+                    }
+                },
+            }
+        }
+    }
+
+    async fn signal(&self, pid: u64, number: i32) -> Result<(), ExecError> {
+        let argv = ["sh", "-c", KILL, "sh", &pid.to_string(), &number.to_string()].map(str::to_owned);
+        self.qga.start(&argv, None).await.map(drop)
+    }
+}
+
+fn argv(command: &Command) -> Vec<String> {
+    let text = |arg: &std::ffi::OsStr| arg.to_string_lossy().into_owned();
+    let mut argv = ["sh", "-c", SCRIPT, "sh"].map(str::to_owned).to_vec();
+    argv.push(command.cwd.as_deref().map_or_else(|| "/".into(), text));
+    argv.extend(command.env.iter().map(|(name, value)| format!("{}={}", text(name), text(value))));
+    argv.extend(command.argv.iter().map(|arg| text(arg)));
+    argv
+}
+
+fn status(ended: &Value) -> Result<Status, ExecError> {
+    let number = |key: &str| ended[key].as_i64().and_then(|number| i32::try_from(number).ok());
+    let status = number("signal").map(Status::Signal).or(number("exitcode").map(Status::Code));
+    status.ok_or_else(|| nonsense("guest-exec-status"))
+}
+
+fn reports(status: Status, ended: &Value) -> Vec<Result<Report, ExecError>> {
+    if ended["out-truncated"] == true || ended["err-truncated"] == true {
+        return vec![Err(ExecError::TooMuchOutput { limit: MOST_OUTPUT })];
+    }
+    let (Some(stdout), Some(stderr)) = (decode(&ended["out-data"]), decode(&ended["err-data"])) else {
+        return vec![Err(nonsense("guest-exec-status"))];
+    };
+    let stdout = stdout.chunks(CHUNK).map(|chunk| Report::Data(Stream::Stdout, chunk.to_vec()));
+    let stderr = stderr.chunks(CHUNK).map(|chunk| Report::Data(Stream::Stderr, chunk.to_vec()));
+    stdout.chain(stderr).chain([Report::Ended(status)]).map(Ok).collect()
+}

@@ -1,0 +1,146 @@
+//! Links of the kernel in the network namespace of a cluster, over route netlink: what backends that make some share. Which
+//! links there should be, what they are called and whose they are is for the backends to say. No type of the library that
+//! speaks netlink is in the interface.
+//!
+//! Requests are answered or late, and errors are in the words of errno(3).
+//!
+//! * [`Netlink`]: start here.
+//! * [`link`]: bridges, and links of any kind.
+//! * [`tap`]: taps, which netlink does not make.
+//! * [`tunnel`]: links that carry frames to another host.
+//! * [`address`]: addresses on them.
+//! * [`route`]: ways through them.
+
+pub mod address;
+mod error;
+pub mod link;
+pub mod route;
+pub mod tap;
+pub mod tunnel;
+mod veth;
+
+use std::io;
+use std::os::fd::{FromRawFd, IntoRawFd};
+use std::time::Duration;
+
+use crate::host::Namespace;
+use futures::{Stream, StreamExt};
+use nix::errno::Errno;
+use rtnetlink::Handle;
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::sys::TokioSocket;
+use tokio::task::AbortHandle;
+
+pub use error::NetlinkError;
+
+/// How long the kernel may take for one request. It answers at once, but not before everybody else who changes links of the
+/// host has had a turn.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection to the kernel, for a namespace. It ends when it is dropped, or with the runtime that it was made in.
+#[derive(Debug)]
+pub struct Netlink {
+    handle: Handle,
+    task: AbortHandle,
+}
+
+impl Drop for Netlink {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Netlink {
+    /// A connection for this namespace. Must run in a tokio runtime.
+    ///
+    /// # Errors
+    /// There is no socket to be had there.
+    pub fn connect(namespace: &Namespace) -> Result<Self, NetlinkError> {
+        let socket = namespace.netlink().map_err(|source| NetlinkError::new("open a netlink socket", source))?;
+        // SAFETY: the number is of a descriptor that is ours alone, and given away here.
+        let socket = unsafe { TokioSocket::from_raw_fd(socket.into_raw_fd()) };
+        let (mut connection, handle, _) = rtnetlink::from_socket(socket);
+        // Without it, a connection that broke and a request that was carried out look the same.
+        connection.set_forward_ack(true);
+        Ok(Self { handle, task: tokio::spawn(connection).abort_handle() })
+    }
+
+    /// Has something done. `flags` go beside those that every such request has; `action` says what is attempted, if it
+    /// fails: "make bridge `xcbr1`".
+    async fn act(
+        &self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+        action: impl Fn() -> String,
+    ) -> Result<(), NetlinkError> {
+        let failed = |source| NetlinkError::new(action(), source);
+        let mut answers = self.request(message, NLM_F_REQUEST | NLM_F_ACK | flags).map_err(failed)?;
+        while let Some(answer) = next(&mut answers).await.map_err(failed)? {
+            if let NetlinkPayload::Error(outcome) = answer.payload {
+                return outcome.code.map_or(Ok(()), |code| Err(failed(error(code.get()))));
+            }
+        }
+        Err(failed(io::ErrorKind::ConnectionAborted.into()))
+    }
+
+    /// Asks for one thing.
+    async fn ask(
+        &self,
+        message: RouteNetlinkMessage,
+        action: impl Fn() -> String,
+    ) -> Result<RouteNetlinkMessage, NetlinkError> {
+        let answers = self.collect(message, 0, &action).await?;
+        answers.into_iter().next().ok_or_else(|| NetlinkError::new(action(), io::ErrorKind::ConnectionAborted.into()))
+    }
+
+    /// Asks for all things of a kind.
+    async fn list(
+        &self,
+        message: RouteNetlinkMessage,
+        action: impl Fn() -> String,
+    ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+        self.collect(message, NLM_F_DUMP, &action).await
+    }
+
+    async fn collect(
+        &self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+        action: &impl Fn() -> String,
+    ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+        let failed = |source| NetlinkError::new(action(), source);
+        let mut answers = self.request(message, NLM_F_REQUEST | flags).map_err(failed)?;
+        let mut found = Vec::new();
+        while let Some(answer) = next(&mut answers).await.map_err(failed)? {
+            match answer.payload {
+                NetlinkPayload::InnerMessage(message) => found.push(message),
+                NetlinkPayload::Error(outcome) if outcome.code.is_some() => {
+                    return Err(failed(error(outcome.code.map_or(0, |code| code.get()))));
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    fn request(
+        &self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> io::Result<impl Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Unpin + use<>> {
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = flags;
+        self.handle.clone().request(request).map_err(|_| io::ErrorKind::ConnectionAborted.into())
+    }
+}
+
+/// The next answer, or none if there was all, in time.
+async fn next<T>(answers: &mut (impl Stream<Item = T> + Unpin)) -> io::Result<Option<T>> {
+    tokio::time::timeout(PATIENCE, answers.next()).await.map_err(|_| io::ErrorKind::TimedOut.into())
+}
+
+/// What the kernel says by a code, which is an errno and negative.
+fn error(code: i32) -> io::Error {
+    Errno::from_raw(code.saturating_abs()).into()
+}

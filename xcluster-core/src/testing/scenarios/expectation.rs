@@ -1,0 +1,109 @@
+//! The expectations by name: in which scenario each is checked, and which promise it belongs to.
+
+use crate::net::{Capabilities, VmToVm};
+
+use super::fixture::Fixture;
+use super::{Scenario, frames, host, nets, nics};
+
+/// What is expected of a cluster of real VMs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Expectation {
+    /// By ping, to every node on every net.
+    NodesTogether,
+    /// Over TCP, a checksum compared.
+    Megabytes,
+    /// By frames to everybody: [`VmToVm::None`] and the nets of one cluster.
+    NetsApart,
+    /// By pings that fill it: [`Capabilities::mtu_max`].
+    WholeMtu,
+    /// By what the NIC says that its other end does: [`Capabilities::offloads`].
+    Offloads,
+    /// From the host to the nodes: [`Capabilities::host_access`].
+    HostLogsIn,
+    /// Over TCP, there and back, compared.
+    HostMegabytes,
+    /// From the nodes to the host, over TCP, there and back, compared.
+    NodesReachTheHost,
+    /// By questions of which only the other cluster knows the answer.
+    ClustersApart,
+    /// By ping and over TCP, after a node was stopped and booted again.
+    Restart,
+    /// By the hardware and IP addresses of each.
+    EveryNic,
+    /// By ping on each of them.
+    EveryNetOfMany,
+}
+
+impl Expectation {
+    /// All of them, in the order in which they are checked.
+    pub const ALL: [Self; 12] = [
+        Self::NodesTogether,
+        Self::Megabytes,
+        Self::NetsApart,
+        Self::WholeMtu,
+        Self::Offloads,
+        Self::HostLogsIn,
+        Self::HostMegabytes,
+        Self::NodesReachTheHost,
+        Self::ClustersApart,
+        Self::Restart,
+        Self::EveryNic,
+        Self::EveryNetOfMany,
+    ];
+
+    /// What is expected.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::NodesTogether => "nodes reach each other, in IPv4 and IPv6",
+            Self::Megabytes => "megabytes arrive as they were sent",
+            Self::NetsApart => "what is sent to everybody is heard on its net and nowhere else",
+            Self::WholeMtu => "packets that fill the MTU arrive in one piece",
+            Self::Offloads => "checksums and segments are left to the data path",
+            Self::HostLogsIn => "the host logs in by telnet and ssh",
+            Self::HostMegabytes => "megabytes of the host come back as they were sent",
+            Self::NodesReachTheHost => "nodes reach the host at its address on the net",
+            Self::ClustersApart => "two clusters at the same time do not meet",
+            Self::Restart => "a node that is stopped and booted again is reached as before",
+            Self::EveryNic => "a node has as many NICs as a topology may give it, each with its addresses",
+            Self::EveryNetOfMany => "each of so many nets joins its nodes",
+        }
+    }
+
+    /// The cluster that it is checked on.
+    pub const fn scenario(self) -> Scenario {
+        match self {
+            Self::EveryNic | Self::EveryNetOfMany => Scenario::ManyNics,
+            _ => Scenario::Everyday,
+        }
+    }
+
+    /// Whether it is checked on a net for which this is promised.
+    pub fn is_promised_by(self, promise: &Capabilities) -> bool {
+        match self {
+            Self::NetsApart | Self::ClustersApart | Self::Restart | Self::EveryNic => true,
+            Self::NodesTogether | Self::Megabytes | Self::WholeMtu | Self::EveryNetOfMany => {
+                promise.vm_to_vm != VmToVm::None
+            }
+            Self::Offloads => promise.offloads,
+            Self::HostLogsIn | Self::HostMegabytes | Self::NodesReachTheHost => promise.host_access,
+        }
+    }
+
+    /// Checks it. One that does not hold panics.
+    pub(super) async fn check(self, fixture: &Fixture<'_>) {
+        match self {
+            Self::NodesTogether => nets::nodes_reach_each_other(fixture).await,
+            Self::Megabytes => nets::megabytes_arrive(fixture).await,
+            Self::NetsApart => nets::nets_do_not_hear_each_other(fixture).await,
+            Self::WholeMtu => frames::packets_that_fill_the_mtu_arrive(fixture).await,
+            Self::Offloads => frames::much_is_left_to_the_data_path(fixture).await,
+            Self::HostLogsIn => host::the_host_logs_in(fixture).await,
+            Self::HostMegabytes => host::megabytes_come_back(fixture).await,
+            Self::NodesReachTheHost => host::nodes_reach_it(fixture).await,
+            Self::ClustersApart => nets::clusters_do_not_meet(fixture).await,
+            Self::Restart => nets::a_node_comes_back(fixture).await,
+            Self::EveryNic => nics::each_has_its_addresses(fixture).await,
+            Self::EveryNetOfMany => nics::each_net_joins(fixture).await,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A script, a cluster as far as a backend sees one, and the calls. Judges nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use xcluster_core::external::{ScriptBackend, ScriptConfig};
+use xcluster_core::host::Namespace;
+use xcluster_core::name::{NetId, NodeId};
+use xcluster_core::net::{BackendContext, Net, NetBackend, NetError, Port, PortConfig};
+use xcluster_core::testing::{TestContext, TestFailure, ensure};
+
+/// What is far more than a call takes.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// A script in a folder of its own, and who runs it.
+pub(crate) struct Fixture {
+    pub(crate) folder: TempDir,
+    pub(crate) test_context: TestContext,
+    pub(crate) backend: ScriptBackend,
+}
+
+impl Fixture {
+    /// A script with these lines.
+    pub(crate) fn new(lines: &str) -> Result<Self, TestFailure> {
+        Self::with(lines, |config| config)
+    }
+
+    /// The same with another configuration. The script sees its folder as `HERE`.
+    pub(crate) fn with(lines: &str, change: impl FnOnce(ScriptConfig) -> ScriptConfig) -> Result<Self, TestFailure> {
+        let folder = tempfile::tempdir()?;
+        let script = write(folder.path(), "net-setup", &format!("#!/bin/sh\nPATH=$PATH:/usr/sbin:/sbin\n{lines}\n"))?;
+        let config = ScriptConfig::new(script).with_env("HERE", folder.path().display().to_string());
+        Ok(Self { test_context: TestContext::new("scripted")?, backend: ScriptBackend::new(change(config)), folder })
+    }
+
+    /// The setup of a port, with what comes before it.
+    pub(crate) async fn set_up(&self, port: &Port) -> Result<PortConfig, NetError> {
+        set_up(&self.backend, &self.test_context.context(), port).await
+    }
+
+    pub(crate) async fn tear_down(&self, port: &Port) -> Result<(), NetError> {
+        self.backend.teardown(&self.test_context.context(), port).await
+    }
+
+    /// What the script has written into a file of its folder.
+    pub(crate) fn text(&self, file: &str) -> String {
+        fs::read_to_string(self.folder.path().join(file)).unwrap_or_default()
+    }
+
+    /// A number that the script writes into a file of its folder, once it has.
+    pub(crate) async fn number(&self, file: &str) -> Result<i32, TestFailure> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            if let Some(number) = self.text(file).strip_suffix('\n') {
+                return number.parse().map_err(|_| TestFailure::new(format!("`{number}` is no number")));
+            }
+            ensure(Instant::now() < deadline, || format!("nothing is written to `{file}`"))?;
+            // Nobody tells when a file changes that is not there.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+pub(crate) async fn set_up(
+    backend: &ScriptBackend,
+    context: &BackendContext<'_>,
+    port: &Port,
+) -> Result<PortConfig, NetError> {
+    backend.preflight(context, std::slice::from_ref(&port.net), std::slice::from_ref(port)).await?;
+    backend.create_net(context, &port.net).await?;
+    backend.setup(context, port).await
+}
+
+/// vm-003 on a net.
+pub(crate) fn port(net: u8) -> Port {
+    port_of(3, net)
+}
+
+pub(crate) fn port_of(node: u16, net: u8) -> Port {
+    Port::new(NodeId::new(node).expect("a node's number"), Net::new(NetId::new(net)), 0)
+}
+
+/// Writes an executable file. Another process does: a descriptor of ours that a child of another test had for a moment would
+/// keep the file from being executed.
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, TestFailure> {
+    let path = folder.join(name);
+    let mut command = Command::new("sh");
+    command.args(["-c", "printf %s \"$1\" >\"$2\" && chmod +x \"$2\"", "sh", text]).arg(&path).stdin(Stdio::null());
+    ensure(command.status()?.success(), || format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// Runs `ip` in a namespace, as people do.
+pub(crate) fn ip(namespace: &Namespace, args: &str) -> Result<(), TestFailure> {
+    let mut command = Command::new("ip");
+    command.args(args.split(' ')).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    if let Some(inside) = namespace.inside()? {
+        inside.enter(&mut command);
+    }
+    ensure(command.status()?.success(), || format!("ip {args}"))
+}
+
+/// Whether a process is there and has not ended.
+pub(crate) fn lives(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    status.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}

@@ -1,0 +1,29 @@
+//! Rows of the database: whose they are. Changes none.
+
+use xcluster_core::net::NetError;
+
+use crate::names::{ID_CLUSTER, ID_UID, Names};
+use crate::switch::{Row, Switch};
+
+/// Whose a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowOwner {
+    /// There is none.
+    Nobody,
+    /// This cluster's.
+    Ours,
+    /// Anybody else's.
+    Foreign,
+}
+
+/// Whose the row of this name is.
+pub(crate) async fn row_owner(switch: &Switch, table: &str, name: &str, names: &Names) -> Result<RowOwner, NetError> {
+    let rows = switch.read(["--if-exists", "--columns=name,external_ids", "list", table, name]).await?;
+    Ok(rows
+        .first()
+        .map_or(RowOwner::Nobody, |row| if is_ours(row, names) { RowOwner::Ours } else { RowOwner::Foreign }))
+}
+
+fn is_ours(row: &Row, names: &Names) -> bool {
+    [ID_CLUSTER, ID_UID].map(|key| row.key("external_ids", key).map(str::to_owned)) == names.owner_ids().map(Some)
+}

@@ -1,0 +1,14 @@
+//! What every scenario on user-space networking begins with. How one runs is the same for all backends.
+
+use xcluster_core::{Builder, Cluster};
+use xcluster_net_user::UserBackend;
+
+pub(crate) use xcluster_core::expectations;
+pub(crate) use xcluster_core::testing::cluster_harness::{
+    Traces, attempt, begin, boots, describe, failure, need, run, scenario,
+};
+
+/// A cluster on this backend.
+pub(crate) fn builder() -> Builder {
+    Cluster::builder().backend(UserBackend::default())
+}
