@@ -122,6 +122,6 @@ pub fn agent_program() -> &'static [u8] {
     crate::guest::agent::BINARY
 }
 
-fn file(folder: &Path, userns_owner: &str, what: &str) -> PathBuf {
-    folder.join(format!("{userns_owner}.{what}"))
+fn file(folder: &Path, name: &str, what: &str) -> PathBuf {
+    folder.join(format!("{name}.{what}"))
 }
