@@ -52,7 +52,7 @@ impl OvsBackend {
     /// # Errors
     /// Those of [`gc`].
     ///
-    /// [`gc`]: crate::gc
+    /// [`gc`]: crate::gc()
     pub async fn gc(&self) -> Result<Vec<String>, NetError> {
         gc::gc(&self.config).await
     }

@@ -1,6 +1,6 @@
 //! The process that a cluster lives in, and how `start` talks to it.
 //!
-//! * [`run_owner`]: a cluster from its start to its end, with somebody who waits for it.
+//! * [`run_owner()`]: a cluster from its start to its end, with somebody who waits for it.
 //! * `detached`: the owner that `start` leaves behind; a process and session of its own.
 //! * `launch`: how `start` makes one and waits until it is ready.
 //! * `message`: what goes from the one to the other.

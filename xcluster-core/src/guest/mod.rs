@@ -79,7 +79,7 @@ pub fn standard_image(progress: &dyn Fn(&str)) -> Result<Image, ImageError> {
     Image::standard_image(&Cache::of_user()?, agent::BINARY, progress)
 }
 
-/// As [`standard_image`], if it need not be built.
+/// As [`standard_image()`], if it need not be built.
 ///
 /// # Errors
 /// The cache cannot be used.
@@ -87,7 +87,7 @@ pub fn cached_image() -> Result<Option<Image>, ImageError> {
     Image::cached(&Cache::of_user()?, agent::BINARY)
 }
 
-/// As [`standard_image`], built anew with the versions that the distribution has now.
+/// As [`standard_image()`], built anew with the versions that the distribution has now.
 ///
 /// # Errors
 /// It cannot be built; the error says what is missing.

@@ -58,7 +58,7 @@ const fn case(test: &'static str, breach: Breach, fails: &'static [ContractCase]
 
 pub(crate) const CASES: &[Case] = &[
     case(
-        "a_repeated_setup_that_answers_other_words_is_noticed",
+        "a_repeated_setup_that_answers_other_args_is_noticed",
         Breach::OtherWords,
         &[ContractCase::RepeatedSetup],
         "vm-001 on net 1: first `-netdev",
@@ -125,7 +125,7 @@ pub(crate) const CASES: &[Case] = &[
         "after a failed setup and its teardown: file",
     ),
     case(
-        "words_that_qemu_does_not_know_are_noticed",
+        "args_that_qemu_does_not_know_are_noticed",
         Breach::UnknownWord,
         &[ContractCase::WordsAtTheStart, ContractCase::WordsWhileItRuns],
         "QEMU ended: ",

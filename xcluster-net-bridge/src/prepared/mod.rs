@@ -4,7 +4,7 @@
 //! They outlive the process that makes them, so everything has a name that follows from the user and a number, and what has
 //! none is written down: `remove` leaves the host as it was.
 //!
-//! * [`prepare`], [`remove`]: start here. `prepare.rs` and `remove.rs` are the order of things.
+//! * [`prepare()`], [`remove()`]: start here. `prepare.rs` and `remove.rs` are the order of things.
 //! * `obstacles`: what is in the way, before anything is changed.
 //! * `state_file`: what is written down, and the lock on it.
 //! * `files`, `links`, `settings`, `nft`, `firewall`: how each kind of thing is made and removed.
