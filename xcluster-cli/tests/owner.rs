@@ -372,8 +372,8 @@ fn what_is_mounted_in_the_runtime_folder_is_left_alone() {
     fixture.no_qemu_runs(qemu);
     assert_eq!(start.end().0, Ok(1));
     let precious = precious(&fixture);
-    // On a folder of its own, and within the one that the dead owner has left.
-    for place in ["other", "default/inner"] {
+    // Within the folder that the dead owner has left, and on a folder that no cluster has made.
+    for place in ["default/inner", "other"] {
         let private = fs::Permissions::from_mode(0o700);
         fs::create_dir(fixture.path("xcluster").join(place)).unwrap();
         fs::set_permissions(fixture.path("xcluster").join(place), private).unwrap();
