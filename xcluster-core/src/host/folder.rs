@@ -180,6 +180,9 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
+        // Another process may be about to take the lock of the file that is removed here. If the gate cannot be had, the
+        // folder goes all the same: who finds a lock without a file gives up.
+        let _gate = gate(&self.base);
         if let Err(error) = remove(&self.base, &self.dir, self.name.as_str().as_ref(), &self.lock) {
             tracing::debug!(%error, path = %self.path().display(), "a cluster's folder stays");
         }
@@ -371,7 +374,8 @@ fn claim(dir: &PrivateDir) -> io::Result<Claim> {
         return Ok(Claim::Foreign("its lock file was not written by a cluster".to_owned()));
     }
     match lock.try_lock() {
-        Ok(()) => Ok(Claim::Dead(lock)),
+        Ok(()) if dir.has(LOCK.as_ref(), &lock) => Ok(Claim::Dead(lock)),
+        Ok(()) => Ok(Claim::Foreign("its lock file was removed just now".to_owned())),
         Err(TryLockError::WouldBlock) => Ok(Claim::Alive),
         Err(TryLockError::Error(error)) => Err(error),
     }
