@@ -34,7 +34,7 @@ const SOCKET_PATH_MAX: usize = 107;
 const GATE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often to try again: flock(2) has no deadline.
-const GATE_RETRY: Duration = Duration::from_millis(10);
+const GATE_RETRY: Duration = Duration::from_millis(1);
 
 /// Why there is no folder for a cluster.
 #[derive(Debug, thiserror::Error)]
