@@ -1,4 +1,4 @@
-//! `completions`: what a shell needs to complete our command line.
+//! `completions`: the completion script of a shell.
 
 use super::Outcome;
 use crate::args::CompletionsArgs;
@@ -8,7 +8,7 @@ use crate::output::write_all;
 /// Prints the script.
 pub(super) fn run(args: &CompletionsArgs) -> Outcome {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut crate::command(), "xcluster", &mut script);
+    clap_complete::generate(args.shell, &mut crate::args::command(), "xcluster", &mut script);
     write_all(&script)?;
     Ok(Exit::OK)
 }

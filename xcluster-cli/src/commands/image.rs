@@ -1,4 +1,4 @@
-//! `image`: the guest that nodes boot.
+//! `image`: shows or builds the standard guest.
 
 use std::io::{Write, stderr};
 use std::path::Path;
@@ -20,7 +20,7 @@ struct Report<'a> {
     manifest: Option<&'a Manifest>,
 }
 
-/// Prints where the image is and what it is made of. Builds it first if need be.
+/// Prints the files and packages of the image. Builds it first if needed.
 pub(super) fn run(args: &ImageArgs) -> Outcome {
     let progress = |what: &str| drop(writeln!(stderr(), "guest: {what}"));
     let image = if args.rebuild { guest::newest_image(&progress) } else { guest::standard_image(&progress) };

@@ -1,4 +1,4 @@
-//! `vm`: a terminal to a node, by telnet on the internal net.
+//! `vm`: a terminal on a node, by telnet on the internal net.
 
 use std::io::{IsTerminal, stdin};
 
