@@ -168,7 +168,10 @@ fn every_command_reports_a_cluster_that_is_not_running() {
     ] {
         let ended = fixture.xcluster(args);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{args:?}");
-        assert_eq!(ended.stderr, "error: cluster `default` is not running\n\nhint: `xcluster start`\n", "{args:?}");
+        assert_eq!(
+            ended.stderr, "error: no cluster named `default` is running\n\nhint: `xcluster start`\n",
+            "{args:?}"
+        );
     }
     // As with ssh: the code differs from the codes of commands.
     assert_eq!(fixture.xcluster(&["exec", "1", "--", "true"]).code, Some(255));

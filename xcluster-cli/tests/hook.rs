@@ -139,7 +139,7 @@ fn a_hook_can_call_the_functions_of_built_in_commands() {
     assert_eq!((code, &lines[..2]), (Some(3), &["4", "4"][..]));
     assert!(lines[2].starts_with("VARIABLE"), "{stdout}");
     assert!(
-        stderr.contains("cluster `default` is not running") && stderr.contains("300 workers are too many"),
+        stderr.contains("no cluster named `default` is running") && stderr.contains("300 workers are too many"),
         "{stderr}"
     );
 }

@@ -42,7 +42,7 @@ pub enum Error {
         there: String,
     },
     /// No cluster of that name runs.
-    #[error("cluster `{0}` is not running")]
+    #[error("no cluster named `{0}` is running")]
     NotRunning(ClusterName),
     /// The folder of a running cluster was removed or renamed. Nobody could find the cluster any more, so its owner ends it.
     #[error("the folder of cluster `{name}` was removed while it ran; its owner, process {owner}, ends it")]
