@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{JsonArg, NameArg};
+use super::cluster::{JsonArg, NameArg};
 
 /// Boot nodes of a cluster, in your own order and with your own settings.
 ///

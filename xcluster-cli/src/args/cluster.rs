@@ -1,10 +1,8 @@
-//! Args of commands on whole clusters.
+//! Args of commands on whole clusters, and those that many commands share.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-
-use super::{JsonArg, NameArg};
 
 /// Start a cluster.
 ///
@@ -244,4 +242,20 @@ pub(crate) enum AccelArg {
     Kvm,
     /// Emulation.
     Tcg,
+}
+
+/// The cluster of a command.
+#[derive(Debug, Default, Args)]
+pub(crate) struct NameArg {
+    /// Name of the cluster [default: $XCLUSTER_NAME, else `default`].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+/// The form in which data is printed.
+#[derive(Debug, Default, Clone, Copy, Args)]
+pub(crate) struct JsonArg {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }

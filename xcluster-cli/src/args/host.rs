@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap_complete::Shell;
 
-use super::{JsonArg, NameArg};
+use super::cluster::{JsonArg, NameArg};
 
 /// Show the standard guest; build it if it does not exist yet.
 #[derive(Debug, Args)]

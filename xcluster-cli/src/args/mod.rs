@@ -13,7 +13,7 @@ use crate::exit;
 
 pub(crate) use boot::{BootArgs, NetSetupArgs};
 pub(crate) use cluster::{
-    AccelArg, ClusterArgs, GuestArgs, IdentityArg, PlanArgs, PluginsArgs, StartArgs, StatusArgs, StopArgs,
+    AccelArg, ClusterArgs, GuestArgs, IdentityArg, NameArg, PlanArgs, PluginsArgs, StartArgs, StatusArgs, StopArgs,
 };
 pub(crate) use host::{CompletionsArgs, DoctorArgs, EnvArgs, ImageArgs, ManArgs};
 pub(crate) use netns::{NsaddArgs, NsdelArgs, NsenterArgs, PreparedArgs};
@@ -83,20 +83,4 @@ pub(crate) enum Command {
         /// The cluster's name, for readers of process lists.
         name: String,
     },
-}
-
-/// The cluster of a command.
-#[derive(Debug, Default, clap::Args)]
-pub(crate) struct NameArg {
-    /// Name of the cluster [default: $XCLUSTER_NAME, else `default`].
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-}
-
-/// The form in which data is printed.
-#[derive(Debug, Default, Clone, Copy, clap::Args)]
-pub(crate) struct JsonArg {
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use xcluster_core::addr::Ipv6Prefix;
 use xcluster_net_bridge::prepared::Index;
 
-use super::JsonArg;
+use super::cluster::JsonArg;
 
 /// Prepare a network namespace for clusters on bridges; needs root.
 ///

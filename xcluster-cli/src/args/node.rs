@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use super::{JsonArg, NameArg};
+use super::cluster::{JsonArg, NameArg};
 
 /// Run a command in nodes.
 ///
