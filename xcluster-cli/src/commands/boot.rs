@@ -7,14 +7,13 @@ use xcluster_core::plan::{NodeBoot, Step};
 use xcluster_core::remote::Remote;
 use xcluster_core::{Error, Event, NodeStatus};
 
-use super::Outcome;
 use super::open_if_needed::open_if_needed;
 use super::select::planned;
 use crate::args::BootArgs;
 use crate::exit::Exit;
 use crate::output::print_json;
 use crate::progress::Progress;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::node_boot;
 use crate::variables::Variables;
 

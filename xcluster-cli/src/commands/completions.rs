@@ -1,9 +1,9 @@
 //! `completions`: the completion script of a shell.
 
-use super::Outcome;
 use crate::args::CompletionsArgs;
 use crate::exit::Exit;
 use crate::output::write_all;
+use crate::report::Outcome;
 
 /// Prints the script.
 pub(super) fn run(args: &CompletionsArgs) -> Outcome {

@@ -9,12 +9,11 @@ use std::thread;
 use tokio::sync::oneshot;
 use xcluster_core::host::fd_passing;
 
-use super::Outcome;
 use super::select::{attach, one};
 use crate::args::ConnectArgs;
 use crate::exit::Exit;
 use crate::output;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::variables::Variables;
 
 /// Connects, and copies bytes both ways until both sides have ended.

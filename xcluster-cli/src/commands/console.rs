@@ -1,10 +1,10 @@
 //! `console`: the serial console of a node.
 
-use super::Outcome;
 use super::select::{attach, one};
 use crate::args::ConsoleArgs;
 use crate::exit::Exit;
 use crate::output;
+use crate::report::Outcome;
 use crate::terminal::{self, Plain};
 use crate::variables::Variables;
 

@@ -7,12 +7,11 @@ use tempfile::NamedTempFile;
 use xcluster_core::name::NodeId;
 use xcluster_core::remote::Remote;
 
-use super::Outcome;
 use super::select::{attach, one};
 use crate::args::CpArgs;
 use crate::exit::Exit;
 use crate::output;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::variables::Variables;
 
 /// Copies the file completely or not at all.

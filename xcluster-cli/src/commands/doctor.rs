@@ -6,11 +6,10 @@ mod host;
 
 use xcluster_core::host::folder;
 
-use super::Outcome;
 use crate::args::{ClusterArgs, DoctorArgs};
 use crate::exit::Exit;
 use crate::output::{print, print_json};
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::Settings;
 use crate::variables::Variables;
 

@@ -7,11 +7,11 @@ use std::io::{Write, stderr};
 use serde::Serialize;
 use xcluster_core::ClusterStatus;
 
-use super::Outcome;
 use super::select::attach;
 use crate::args::EnvArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};
+use crate::report::Outcome;
 use crate::variables::{KNOWN, Variable, Variables};
 
 /// Prints the variables with their values, or the ports.

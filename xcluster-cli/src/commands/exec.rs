@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use xcluster_core::guest::exec::Command;
 
-use super::Outcome;
 use super::select::{attach, select};
 use crate::args::ExecArgs;
 use crate::exit::Exit;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::Reader;
 use crate::settings::duration;
 use crate::variables::Variables;
@@ -52,9 +51,4 @@ fn command(args: &[OsString], timeout: Option<Duration>) -> Command {
         Some(timeout) => command.timeout(timeout),
         None => command.no_timeout(),
     }
-}
-
-/// The failure of a command that could not be run on a node, or not to its end.
-fn failed(node: xcluster_core::name::NodeId, error: &xcluster_core::guest::exec::ExecError) -> Failure {
-    Failure::from_error(Exit::NOT_RUN, error).context(format!("cannot run the command on {node}"))
 }

@@ -16,12 +16,11 @@ use xcluster_core::ClusterStatus;
 use xcluster_core::name::NodeId;
 use xcluster_core::remote::Remote;
 
-use super::Outcome;
 use super::select::{attach, connect, one};
 use crate::args::ForwardArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json};
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::variables::Variables;
 
 /// The pause after a failed accept.

@@ -6,11 +6,10 @@ use std::path::Path;
 use serde::Serialize;
 use xcluster_core::guest::{self, Image, Manifest};
 
-use super::Outcome;
 use crate::args::ImageArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 
 /// An image as `--json` prints it.
 #[derive(Serialize)]

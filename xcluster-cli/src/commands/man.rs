@@ -4,11 +4,10 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::Outcome;
 use crate::args::ManArgs;
 use crate::exit::Exit;
 use crate::output::print;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 
 /// Writes a page for `xcluster` and for each of its commands, and prints their paths.
 pub(super) fn run(args: &ManArgs) -> Outcome {

@@ -6,13 +6,12 @@ use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::HostAccess;
 use xcluster_core::remote::Remote;
 
-use super::Outcome;
 use super::open_if_needed::open_if_needed;
 use super::select::attach;
 use crate::args::NetSetupArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json};
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::Reader;
 use crate::variables::Variables;
 

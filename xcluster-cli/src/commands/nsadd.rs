@@ -5,11 +5,10 @@ use std::io::{Write, stderr};
 use xcluster_core::ErrorKind;
 use xcluster_net_bridge::prepared::{self, NamespaceRequest, Owner, Prepared, PreparedError};
 
-use super::Outcome;
 use crate::args::{NsaddArgs, PreparedArgs};
 use crate::exit::Exit;
 use crate::output::print_json;
-use crate::report::{Failure, printable};
+use crate::report::{Failure, Outcome, printable};
 use crate::variables::Variables;
 
 /// Prepares the namespace and prints what was made.

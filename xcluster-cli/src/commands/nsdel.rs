@@ -4,10 +4,10 @@ use std::io::{Write, stderr};
 
 use xcluster_net_bridge::prepared::{self, Removed};
 
-use super::{Outcome, nsadd};
+use super::nsadd;
 use crate::args::NsdelArgs;
 use crate::exit::Exit;
-use crate::report::printable;
+use crate::report::{Outcome, printable};
 use crate::variables::Variables;
 
 /// Removes the namespace and lists the processes that are still in it.

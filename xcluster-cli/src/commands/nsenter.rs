@@ -9,11 +9,10 @@ use xcluster_core::host::namespace::{NamedNetns, Namespace, NamespaceEntry, Name
 use xcluster_core::name::ClusterName;
 use xcluster_core::remote::Remote;
 
-use super::Outcome;
 use crate::args::NsenterArgs;
 use crate::exit::Exit;
 use crate::hook;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::of_caller;
 
 /// The default program.

@@ -2,12 +2,12 @@
 
 use xcluster_core::topology::Topology;
 
-use super::Outcome;
 use super::select::attach;
 use super::start::explain;
 use crate::args::PlanArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json};
+use crate::report::Outcome;
 use crate::settings::Settings;
 use crate::variables::Variables;
 

@@ -9,11 +9,10 @@ use xcluster_core::external::plugin::{FoundPlugin, folders, list};
 use xcluster_core::net::{Capabilities, NetBackend, VmToVm};
 use xcluster_core::topology::NetKind;
 
-use super::Outcome;
 use crate::args::PluginsArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};
-use crate::report::one_line;
+use crate::report::{Outcome, one_line};
 
 /// A plugin as `--json` prints it.
 #[derive(Debug, Serialize)]

@@ -9,11 +9,10 @@ use std::process::Command;
 use xcluster_core::name::ClusterName;
 use xcluster_core::{ClusterStatus, NodeStatus};
 
-use super::Outcome;
 use super::select::{attach, login, one};
 use crate::args::SshArgs;
 use crate::exit::Exit;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::variables::Variables;
 
 /// The port of ssh in a node.

@@ -4,7 +4,6 @@ use std::io::{Write, stderr};
 
 use xcluster_core::{ClusterStatus, Event, NodeState};
 
-use super::Outcome;
 use super::select::logs_in;
 use super::status::{name_option, text};
 use crate::args::StartArgs;
@@ -12,7 +11,7 @@ use crate::exit::Exit;
 use crate::output::{print, print_json};
 use crate::owner::{StartObserver, launch, run_owner};
 use crate::progress::Progress;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::{DefaultBackend, Settings};
 use crate::variables::Variables;
 

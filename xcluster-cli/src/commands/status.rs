@@ -7,12 +7,11 @@ use xcluster_core::net::Forward;
 use xcluster_core::remote::Remote;
 use xcluster_core::{ClusterStatus, Error, NodeState, NodeStatus};
 
-use super::Outcome;
 use super::select::{attach, logs_in, survey};
 use crate::args::StatusArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};
-use crate::report::{Failure, printable};
+use crate::report::{Failure, Outcome, printable};
 use crate::settings::DEFAULT_NAME;
 use crate::variables::Variables;
 

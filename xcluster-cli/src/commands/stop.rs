@@ -8,11 +8,10 @@ use xcluster_core::Error;
 use xcluster_core::host::folder::{LostOwner, Survey};
 use xcluster_core::remote::{self, Remote};
 
-use super::Outcome;
 use super::select::{attach, select, survey};
 use crate::args::StopArgs;
 use crate::exit::Exit;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::cluster_name;
 use crate::variables::Variables;
 

@@ -2,11 +2,11 @@
 
 use std::io::{IsTerminal, stdin};
 
-use super::Outcome;
 use super::select::{attach, connect, login, one};
 use crate::args::VmArgs;
 use crate::exit::Exit;
 use crate::output;
+use crate::report::Outcome;
 use crate::terminal::{self, telnet::Telnet};
 use crate::variables::Variables;
 

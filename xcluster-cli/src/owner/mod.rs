@@ -1,6 +1,6 @@
 //! The process that owns a cluster, and its protocol with `start`.
 //!
-//! * [`run_owner`]: runs a cluster from its start to its end, and reports the start to a start observer.
+//! * [`run_owner()`]: runs a cluster from its start to its end, and reports the start to a start observer.
 //! * `detached`: the owner that `start` leaves behind, in its own session.
 //! * `launch`: starts this owner and waits until its cluster is ready.
 //! * `message`: the messages between `start` and the owner.

@@ -2,7 +2,9 @@
 
 use xcluster_core::cluster::{Cause, NodeFailure, Refusal, StartFailure};
 use xcluster_core::external::ScriptBackend;
+use xcluster_core::guest::exec::ExecError;
 use xcluster_core::host::{FolderError, Netns};
+use xcluster_core::name::NodeId;
 use xcluster_core::net::NetError;
 use xcluster_core::plan::Step;
 use xcluster_core::topology::Problems;
@@ -46,6 +48,13 @@ impl From<Error> for Failure {
 impl From<&Problems> for Failure {
     fn from(problems: &Problems) -> Self {
         Self::from_error(Exit::INVALID, problems).context("invalid cluster configuration")
+    }
+}
+
+impl Failure {
+    /// The failure of a command that could not be run on a node, or not to its end.
+    pub(crate) fn not_run(node: NodeId, error: &ExecError) -> Self {
+        Self::from_error(Exit::NOT_RUN, error).context(format!("cannot run the command on {node}"))
     }
 }
 

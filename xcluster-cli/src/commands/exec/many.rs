@@ -9,12 +9,10 @@ use xcluster_core::guest::exec::{Command, Event, Output, Status};
 use xcluster_core::name::NodeId;
 use xcluster_core::remote::Remote;
 
-use super::super::Outcome;
-use super::failed;
 use super::lines::Lines;
 use crate::exit::Exit;
 use crate::output;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 
 /// Runs the command on all nodes and prints their lines at once.
 pub(super) async fn stream(cluster: &Remote, nodes: &[NodeId], command: &Command) -> Outcome {
@@ -41,7 +39,7 @@ async fn follow(cluster: &Remote, node: NodeId, command: Command) -> Result<Stat
     let mut execution = cluster.spawn(node, command).await?;
     let (mut stdout, mut errors) = (Lines::new(node), Lines::new(node));
     loop {
-        match execution.next().await.map_err(|error| failed(node, &error))? {
+        match execution.next().await.map_err(|error| Failure::not_run(node, &error))? {
             Some(Event::Stdout(bytes)) => output::write_all(&stdout.push(&bytes))?,
             Some(Event::Stderr(bytes)) => drop(stderr().write_all(&errors.push(&bytes))),
             Some(Event::Exited(status)) => {

@@ -8,11 +8,9 @@ use xcluster_core::guest::exec::{Command, Event, Execution, Status, StdinWriter}
 use xcluster_core::name::NodeId;
 use xcluster_core::remote::Remote;
 
-use super::super::Outcome;
-use super::failed;
 use crate::exit::Exit;
 use crate::output;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::terminal::{self, is_foreground};
 
 const SIGINT: i32 = 2;
@@ -63,7 +61,7 @@ async fn follow(node: NodeId, execution: &mut Execution) -> Result<Status, Failu
                 written = None;
                 result.unwrap_or(Ok(()))?;
             }
-            event = execution.next(), if !is_writing => match event.map_err(|error| failed(node, &error))? {
+            event = execution.next(), if !is_writing => match event.map_err(|error| Failure::not_run(node, &error))? {
                 Some(Event::Stdout(bytes)) => written = Some(spawn_blocking(move || output::write_all(&bytes))),
                 // A closed standard error is ignored.
                 Some(Event::Stderr(bytes)) => written = Some(spawn_blocking(move || {
