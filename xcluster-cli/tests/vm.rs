@@ -128,9 +128,9 @@ fn interrupts_reach_the_command(terminal: &Terminal) {
         let pid = nix::unistd::Pid::from_raw(process.id().cast_signed());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
     };
-    let (mut handled, mut stdout) = endless("touch /tmp/heard; exit 3");
+    let (mut handled, mut stdout) = endless("touch /tmp/handled; exit 3");
     interrupt(&handled);
-    terminal.stdout(&["exec", "--timeout", "30", "1", "--", "until [ -e /tmp/heard ]; do :; done"], b"");
+    terminal.stdout(&["exec", "--timeout", "30", "1", "--", "until [ -e /tmp/handled ]; do :; done"], b"");
     std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
     assert_eq!(handled.wait().unwrap().code(), Some(3));
     let (mut ignored, _unread) = endless("");

@@ -12,7 +12,7 @@ use xcluster_core::guest::exec::Command;
 use super::select::{attach, select};
 use crate::args::ExecArgs;
 use crate::exit::Exit;
-use crate::report::{Failure, Outcome};
+use crate::report::Outcome;
 use crate::settings::Reader;
 use crate::settings::duration;
 use crate::variables::Variables;

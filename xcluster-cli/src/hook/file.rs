@@ -68,8 +68,8 @@ fn parses(shell: &'static str, path: &Path) -> Result<(), Failure> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let failure = Failure::new(Exit::INVALID, said.trim_end());
+    let message = String::from_utf8_lossy(&output.stderr);
+    let failure = Failure::new(Exit::INVALID, message.trim_end());
     Err(if shell == SH {
         failure.hint("if it is written for bash, its first line must be `#!/bin/bash`")
     } else {

@@ -94,11 +94,11 @@ impl Starter {
     /// Sends a message. [`StartObserver::gone`] notices if the process is gone.
     async fn tell(&mut self, message: &Message) {
         let Some(socket) = &mut self.socket else { return };
-        let told = async {
+        let sent = async {
             let line = message.line()?;
             socket.write_all(&line).await
         };
-        if let Err(error) = timeout(MESSAGE_LIMIT, told).await.map_err(io::Error::from).and_then(|told| told) {
+        if let Err(error) = timeout(MESSAGE_LIMIT, sent).await.map_err(io::Error::from).and_then(|sent| sent) {
             tracing::debug!(%error, "cannot send a message to the process that started the owner");
         }
     }

@@ -93,7 +93,7 @@ mod tests {
         check(named, None, "bridge, in the network namespace `alice_xcluster1`", None);
         let what = "cannot open `/dev/net/tun`: permission denied".to_owned();
         let error = NetError::Unsupported { what, remedy: Some("sudo chmod 0666 /dev/net/tun".to_owned()) };
-        let said = "user, because `bridge` cannot be used here: cannot open `/dev/net/tun`: permission denied";
-        check(Netns::Private, Some(error), said, Some("sudo chmod 0666 /dev/net/tun"));
+        let reason = "user, because `bridge` cannot be used here: cannot open `/dev/net/tun`: permission denied";
+        check(Netns::Private, Some(error), reason, Some("sudo chmod 0666 /dev/net/tun"));
     }
 }

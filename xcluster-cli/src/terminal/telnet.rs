@@ -205,9 +205,9 @@ mod tests {
     /// Checks the user's output and the answer to the server, for bytes in one piece and one by one.
     fn check(client: impl Fn() -> Telnet, received: &[u8], data: &[u8], reply: &[u8]) {
         for piece in [1, received.len().max(1)] {
-            let (mut seen, mut heard, mut client) = (Vec::new(), Vec::new(), client());
-            received.chunks(piece).for_each(|bytes| client.received(bytes, &mut seen, &mut heard));
-            assert_eq!((seen.as_slice(), heard.as_slice()), (data, reply), "in pieces of {piece}");
+            let (mut shown, mut answer, mut client) = (Vec::new(), Vec::new(), client());
+            received.chunks(piece).for_each(|bytes| client.received(bytes, &mut shown, &mut answer));
+            assert_eq!((shown.as_slice(), answer.as_slice()), (data, reply), "in pieces of {piece}");
         }
     }
 

@@ -124,7 +124,7 @@ mod tests {
         for (refused, fix) in [(&open, "chmod 0700"), (&link, "export XDG_RUNTIME_DIR=")] {
             let check = runtime_folder(refused);
             assert_eq!(check.verdict, Verdict::Bad);
-            assert!(check.fix.as_deref().is_some_and(|said| said.starts_with(fix)), "{check:?}");
+            assert!(check.fix.as_deref().is_some_and(|command| command.starts_with(fix)), "{check:?}");
         }
     }
 }

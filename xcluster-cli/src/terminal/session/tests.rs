@@ -26,9 +26,9 @@ async fn session<F: Future<Output = ()>>(
 }
 
 async fn expect(server: &mut UnixStream, expected: &[u8]) {
-    let mut heard = vec![0; expected.len()];
-    server.read_exact(&mut heard).await.unwrap();
-    assert_eq!(heard, expected);
+    let mut received = vec![0; expected.len()];
+    server.read_exact(&mut received).await.unwrap();
+    assert_eq!(received, expected);
 }
 
 #[tokio::test]
@@ -36,12 +36,12 @@ async fn input_reaches_the_server_and_its_answer_reaches_the_user() {
     let events = vec![Event::Bytes(b"hostname\r".to_vec())];
     let (end, seen) = session(Telnet::new("vt100", true), true, events, |mut server| async move {
         server.write_all(&[255, 251, 1, b'#', b' ']).await.unwrap();
-        let mut heard = vec![0; b"hostname\r\0".len() + 3];
-        server.read_exact(&mut heard).await.unwrap();
-        heard.sort_unstable();
+        let mut received = vec![0; b"hostname\r\0".len() + 3];
+        server.read_exact(&mut received).await.unwrap();
+        received.sort_unstable();
         let mut expected = b"hostname\r\0\xff\xfd\x01".to_vec();
         expected.sort_unstable();
-        assert_eq!(heard, expected);
+        assert_eq!(received, expected);
         server.write_all(b"vm-002\r\n").await.unwrap();
     })
     .await;
