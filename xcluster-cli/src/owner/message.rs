@@ -14,7 +14,7 @@ pub(super) enum Message {
     Event(Event),
     /// All nodes are ready. The owner closes the stream and continues alone.
     Ready(Box<ClusterStatus>),
-    /// The start failed, and nothing is left of it.
+    /// The start failed, and nothing is left behind.
     Failed(Failure),
 }
 
