@@ -1,5 +1,5 @@
-//! Programs that are commands: `xcluster-NAME` on the path is `xcluster NAME`, as git has it. What we or a hook have by that
-//! name comes first.
+//! Programs as commands: `xcluster-NAME` on the path is `xcluster NAME`, like in git. Built-in commands and the hook's commands
+//! come first.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -14,10 +14,11 @@ use crate::hook::{self, PROGRAM};
 use crate::report::Failure;
 use crate::settings::DEFAULT_NAME;
 
-/// Becomes the program for a command that we do not have. Returns if there is none, or that is not what is wrong.
+/// Replaces this process by the program of an unknown command. Returns if there is no such program, or if the error has another
+/// reason.
 ///
 /// # Errors
-/// The program is there and cannot be run.
+/// The program exists but cannot be run.
 pub(crate) fn run(args: &[OsString], error: &clap::Error) -> Result<(), Failure> {
     let Some(name) = unknown_command(error) else { return Ok(()) };
     let Some(program) = program(name).and_then(|program| find_program(Path::new(&program))) else { return Ok(()) };
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &[OsString], error: &clap::Error) -> Result<(), Failure>
     Err(Failure::io(format!("run `{}`", program.display()), &error).with_exit(Exit::NOT_EXECUTABLE))
 }
 
-/// What was typed where a command is expected, if it is none of ours.
+/// The name of the unknown command, if that is the error.
 pub(crate) fn unknown_command(error: &clap::Error) -> Option<&str> {
     match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
         (ErrorKind::InvalidSubcommand, Some(ContextValue::String(name))) => Some(name),
@@ -43,7 +44,7 @@ pub(crate) fn unknown_command(error: &clap::Error) -> Option<&str> {
     }
 }
 
-/// The name of the program of a command; none for what would lead elsewhere.
+/// The program of a command; none for a name with a slash, which would lead to another folder.
 fn program(name: &str) -> Option<String> {
     (!name.is_empty() && !name.contains('/')).then(|| format!("xcluster-{name}"))
 }

@@ -1,15 +1,15 @@
 #![doc = include_str!("../README.md")]
 //!
-//! # The house
-//! What is typed flows through it in this order:
+//! # Modules
+//! In the order in which a command line passes through them:
 //!
-//! * `hook`: the user's own commands, which come first. `extension`: programs that are commands, which come last.
-//! * `args`: what was typed. `variables`: what the environment says.
-//! * `settings`: what will be done; all mistakes at once.
-//! * `commands`: one file each; they have the library do it.
-//! * `output`, `progress`, `report`, `exit`: data, what is going on, what went wrong, with which code it ends.
-//! * `terminal`: somebody's terminal joined to a console or to telnet.
-//! * `owner`: the process that a cluster lives in, and how `start` talks to it.
+//! * `hook`: the user's own commands, which come first. `extension`: programs on the path, which come last.
+//! * `args`: the parsed command line. `variables`: the environment.
+//! * `settings`: the merged and checked values, with all mistakes at once.
+//! * `commands`: one file for each command, which calls the library.
+//! * `output`, `progress`, `report`, `exit`: data, progress, failures, exit codes.
+//! * `terminal`: the user's terminal, connected to a console or to telnet.
+//! * `owner`: the process that owns a cluster, and its protocol with `start`.
 
 mod args;
 mod commands;
@@ -28,14 +28,14 @@ use std::ffi::OsString;
 use std::io::{Write, stderr};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
-/// The command line as clap knows it, for completions, manual pages and tests of the documentation.
+/// The command line as clap knows it, for tests of the documentation.
 pub fn command() -> clap::Command {
-    args::Args::command()
+    args::command()
 }
 
-/// Does what the args say and reports how it went.
+/// Runs the command of these args, prints its failure, and returns its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     if let Err(failure) = hook::run(&args) {
@@ -63,20 +63,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Prints help, or what is wrong with the command line. Help that nobody reads is no failure.
+/// Prints help, or the mistake in the command line. A closed output is not a failure.
 fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
     if let Some(name) = extension::unknown_command(error) {
         let _ = writeln!(
             stderr(),
-            "\nA command of your own is `cmd_{}` in the file that XCLUSTER_HOOK names, or a program `xcluster-{name}` on the path.",
+            "\nTo add this command, write `cmd_{}` in the file that XCLUSTER_HOOK names, or a program `xcluster-{name}` on the path.",
             name.replace(|c: char| !c.is_ascii_alphanumeric(), "_")
         );
     }
     if error.use_stderr() { exit::Exit::USAGE.into() } else { exit::Exit::OK.into() }
 }
 
-/// Sends the log to standard error: of what `-v` says, else of what the variable says.
+/// Sends the log to standard error, with the level of `-v`, else with the filter of the variable.
 fn log(verbose: u8, filter: Option<&str>) {
     let filter = match verbose {
         0 => filter.unwrap_or("warn"),
@@ -89,6 +89,6 @@ fn log(verbose: u8, filter: Option<&str>) {
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_ansi(report::colourful() && std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    // A test that calls this twice keeps its first log.
+    // A test that calls this twice keeps its first subscriber.
     let _ = subscriber.try_init();
 }

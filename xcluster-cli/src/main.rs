@@ -1,4 +1,4 @@
-//! The `xcluster` command. Everything it does is in the library beside it.
+//! The `xcluster` command. Its code is in the library of this crate.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Standard output, where data goes and nothing else. A reader that has gone away is an end, not a panic.
+//! Standard output, which only gets data. A closed pipe ends the command quietly, without a panic.
 
 use std::io::{ErrorKind, Write, stdout};
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::report::Failure;
 
-/// Prints text as it is.
+/// Prints text unchanged.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     write_all(text.as_bytes())
 }
@@ -20,13 +20,13 @@ pub(crate) fn print_json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure
     print(&text)
 }
 
-/// Prints bytes as they are, at once.
+/// Prints bytes unchanged, and flushes.
 pub(crate) fn write_all(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| failed(&error))
 }
 
-/// What a failed write to standard output means.
+/// The failure of a write to standard output.
 pub(crate) fn failed(error: &std::io::Error) -> Failure {
     match error.kind() {
         ErrorKind::BrokenPipe => Failure::quiet(Exit::PIPE),
@@ -34,7 +34,7 @@ pub(crate) fn failed(error: &std::io::Error) -> Failure {
     }
 }
 
-/// Rows under headings, with two spaces between columns and no lines.
+/// A table of rows under headings, with two spaces between columns and no lines.
 pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING).set_header(headings).add_rows(rows);

@@ -1,5 +1,4 @@
-//! What is going on while a cluster starts, on standard error: a line per node that boots if that is a terminal, plain
-//! lines if not. Shows what it is told and knows nothing of clusters.
+//! The progress of a start on standard error: on a terminal a line with a spinner per booting node, otherwise plain lines.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr};
@@ -11,7 +10,7 @@ use xcluster_core::plan::Step;
 
 use crate::report::printable;
 
-/// How often a spinner turns.
+/// The interval of spinners.
 const TICK: Duration = Duration::from_millis(120);
 
 /// Shows the events of a start.
@@ -20,7 +19,7 @@ pub(crate) struct Progress {
     bars: Option<Bars>,
 }
 
-/// The lines that turn, by step.
+/// The lines with spinners, by step.
 #[derive(Debug, Default)]
 struct Bars {
     all: MultiProgress,
@@ -28,7 +27,7 @@ struct Bars {
 }
 
 impl Progress {
-    /// For the standard error of this process.
+    /// Progress on the standard error of this process.
     pub(crate) fn new() -> Self {
         Self { bars: stderr().is_terminal().then(Bars::default) }
     }
@@ -37,18 +36,18 @@ impl Progress {
     pub(crate) fn show(&mut self, event: &Event) {
         match &mut self.bars {
             Some(bars) => bars.show(event),
-            None => say(text(event)),
+            None => print_line(text(event)),
         }
     }
 
-    /// Takes away the lines that turn.
+    /// Removes the lines with spinners.
     pub(crate) fn finish(&mut self) {
         self.bars.take().inspect(|bars| drop(bars.all.clear()));
     }
 }
 
-/// A standard error that nobody reads does not stop a start.
-fn say(line: Option<String>) {
+/// Prints a line. A closed standard error does not stop a start.
+fn print_line(line: Option<String>) {
     if let Some(line) = line {
         let _ = writeln!(stderr(), "{line}");
     }
@@ -84,14 +83,14 @@ fn bar(text: String) -> ProgressBar {
     bar
 }
 
-/// An event in words; none for those that take no time.
+/// The text of an event; none for quick steps.
 fn text(event: &Event) -> Option<String> {
     Some(match event {
-        Event::Begin { step: Step::Guest } => "guest: getting it ready".to_owned(),
+        Event::Begin { step: Step::Guest } => "guest: preparing".to_owned(),
         Event::Begin { step: Step::Boot { node } } => format!("{node}: booting"),
         Event::Done { step: Step::Guest, millis } => format!("guest: ready after {}", seconds(*millis)),
         Event::Done { step: Step::Boot { node }, millis } => format!("{node}: ready after {}", seconds(*millis)),
-        // Why is told at the end, with all that helps to see it.
+        // The reason is printed at the end, with the failure context.
         Event::Failed { step: Step::Boot { node }, .. } => format!("{node}: failed"),
         Event::Note { text } => format!("note: {}", printable(text)),
         Event::NodeStopped { node } => format!("{node}: stopped"),

@@ -1,17 +1,17 @@
-//! The environment variables that are honoured: their names, meanings and values. What a value does is said by
-//! `settings`; what a cluster shall be like is read from nowhere else in the environment.
+//! The environment variables that xcluster reads: names, meanings and values. `settings` interprets the values. No other variable
+//! changes a cluster.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-/// A variable that is honoured.
+/// A variable that xcluster reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Variable {
-    /// Its name; a last `<N>` stands for the number of a node.
+    /// Its name; a final `<N>` stands for the number of a node.
     pub(crate) name: &'static str,
-    /// The option that it is the default of, if there is one.
+    /// The option of which it is the default, if there is one.
     pub(crate) option: Option<&'static str>,
-    /// What it says.
+    /// Its meaning.
     pub(crate) meaning: &'static str,
 }
 
@@ -23,13 +23,13 @@ const fn without_option(name: &'static str, meaning: &'static str) -> Variable {
     Variable { name, option: None, meaning }
 }
 
-/// Every variable that is honoured. Those with underscores are the original xcluster's.
+/// All variables that xcluster reads. Names with underscores come from the original xcluster.
 pub(crate) const KNOWN: &[Variable] = &[
-    variable("XCLUSTER_NAME", "--name", "name of the cluster that a command is about"),
+    variable("XCLUSTER_NAME", "--name", "name of the command's cluster"),
     variable("__nvm", "--nvm", "number of workers"),
     variable("__nrouters", "--nrouters", "number of routers"),
     variable("__ntesters", "--ntesters", "number of testers"),
-    variable("__nets_vm", "--nets-vm", "nets of each node, in the order of its NICs"),
+    variable("__nets_vm", "--nets-vm", "nets of each worker, in the order of its NICs"),
     variable("__nets_router", "--nets-router", "nets of each router"),
     variable("__nets_tester", "--nets-tester", "nets of each tester"),
     variable("__nets<N>", "--node", "nets of node N"),
@@ -40,27 +40,27 @@ pub(crate) const KNOWN: &[Variable] = &[
     variable("__append", "--append", "args added to each kernel's command line"),
     variable("__append<N>", "--node", "args added to the kernel's command line of node N"),
     variable("__mtu", "--mtu", "MTU of all nets"),
-    variable("__net_setup", "--net-setup", "program that wires the nets"),
-    variable("XCLUSTER_NETNS", "--netns", "network namespace for bridges"),
+    variable("__net_setup", "--net-setup", "net-setup script"),
+    variable("XCLUSTER_NETNS", "--netns", "network namespace of bridges"),
     variable("__machine", "--machine", "QEMU's machine type"),
     variable("__kvm", "--qemu", "the QEMU to run"),
-    variable("__kvm_opt", "--qemu-arg", "further args for every QEMU, split at white space"),
+    variable("__kvm_opt", "--qemu-arg", "additional args for every QEMU, split at white space"),
     variable("XOVLS", "--overlay", "names of overlays, looked up in XCLUSTER_OVLPATH"),
-    without_option("XCLUSTER_OVLPATH", "folders that hold overlays, separated by colons"),
-    without_option("XCLUSTER_PLUGINS", "folders that hold plugins, separated by colons, instead of the usual ones"),
-    without_option("XCLUSTER_TELNET_BASE", "node N's telnet is on 127.0.0.1, this port + N"),
-    without_option("XCLUSTER_SSH_BASE", "node N's ssh is on 127.0.0.1, this port + N"),
-    without_option("XCLUSTER_K8S_PORT", "port on 127.0.0.1 of node 1's port 8080"),
-    without_option("XCLUSTER_MCAST_BASE", "last byte of the multicast group of net 0; net N has this + N"),
-    without_option("XCLUSTER_HOOK", "shell file with commands of your own, read before every command"),
-    without_option("XCLUSTER_LOG", "what is logged on standard error: error, warn, info, debug, trace"),
-    without_option("XDG_RUNTIME_DIR", "where the folders of running clusters are; without it the temporary folder"),
-    without_option("XDG_CACHE_HOME", "where built guests are kept; without it `~/.cache`"),
-    without_option("SUDO_UID", "who runs sudo, for whom `nsadd` and `nsdel` then work"),
-    without_option("NO_COLOR", "set to anything: no colours"),
+    without_option("XCLUSTER_OVLPATH", "folders with overlays, separated by colons"),
+    without_option("XCLUSTER_PLUGINS", "folders with plugins, separated by colons, instead of the default ones"),
+    without_option("XCLUSTER_TELNET_BASE", "telnet to node N is 127.0.0.1, this port + N"),
+    without_option("XCLUSTER_SSH_BASE", "ssh to node N is 127.0.0.1, this port + N"),
+    without_option("XCLUSTER_K8S_PORT", "port on 127.0.0.1 that leads to port 8080 of node 1"),
+    without_option("XCLUSTER_MCAST_BASE", "last byte of the multicast group of net 0; that of net N is this + N"),
+    without_option("XCLUSTER_HOOK", "shell file with your own commands, read before every command"),
+    without_option("XCLUSTER_LOG", "log level on standard error: error, warn, info, debug, trace"),
+    without_option("XDG_RUNTIME_DIR", "parent of the runtime folders of clusters; else the temporary folder"),
+    without_option("XDG_CACHE_HOME", "parent of the cache of guests; else `~/.cache`"),
+    without_option("SUDO_UID", "user id of the caller of sudo, the default user of `nsadd` and `nsdel`"),
+    without_option("NO_COLOR", "any value turns colours off"),
 ];
 
-/// The variable of an option, which may be spelt with underscores, or be one of a single node: `mem201`.
+/// The variable of an option. The option may be spelt with underscores, or belong to a single node: `mem201`.
 pub(crate) fn of_option(option: &str) -> Option<String> {
     let shell = format!("__{}", option.replace('-', "_"));
     let by_option = KNOWN.iter().find(|variable| {
@@ -72,18 +72,18 @@ pub(crate) fn of_option(option: &str) -> Option<String> {
     }
 }
 
-/// The values of those variables that are set.
+/// The values of the variables that are set.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Variables {
     values: BTreeMap<String, String>,
 }
 
 impl Variables {
-    /// The variables of an environment. An empty value is as good as none, which is how shell scripts unset theirs.
+    /// The variables of an environment. An empty value counts as unset, since shell scripts unset variables this way.
     pub(crate) fn new(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let texts = environment.into_iter().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
-            // A value that is no text is kept as something that will be refused by name rather than overlooked.
+            // A value that is not UTF-8 is kept, so that it is refused and not ignored.
             let value = value.to_string_lossy().into_owned();
             (!value.is_empty()).then_some((name, value))
         });
@@ -96,7 +96,7 @@ impl Variables {
         self.values.get(name).map(String::as_str)
     }
 
-    /// The variables of a pattern such as `__mem<N>`: name, what stands for `<N>`, value.
+    /// The variables of a pattern such as `__mem<N>`: name, number, value.
     pub(crate) fn numbered(&self, prefix: &str) -> impl Iterator<Item = (&str, &str, &str)> {
         self.values.iter().filter_map(move |(name, value)| {
             let number = name.strip_prefix(prefix).filter(|rest| is_number(rest))?;
@@ -104,7 +104,7 @@ impl Variables {
         })
     }
 
-    /// The names and values that a known variable or pattern covers.
+    /// The names and values of the variables that a known variable or pattern covers.
     pub(crate) fn of(&self, variable: &Variable) -> impl Iterator<Item = (&str, &str)> {
         let covered = self.values.iter().filter(|(name, _)| variable.covers(name));
         covered.map(|(name, value)| (name.as_str(), value.as_str()))
@@ -137,14 +137,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_known_is_read() {
+    fn only_known_variables_are_read() {
         let variables = Variables::with([("__nvm", "3"), ("__mtu", ""), ("HOME", "/root"), ("__memory", "1")]);
         assert_eq!(variables.values.keys().collect::<Vec<_>>(), ["__nvm"]);
     }
 
-    /// What scripts and profiles written for the original xcluster set.
+    /// These are set by scripts and profiles that were written for the original xcluster.
     #[test]
-    fn the_original_xclusters_variables_are_honoured() {
+    fn the_original_xclusters_variables_are_read() {
         let names = "__nvm __nrouters __ntesters __nets_vm __nets_router __nets7 __mem __mem7 __smp __smp7 __append __append7 \
                      __mtu __machine __kvm __kvm_opt __net_setup XCLUSTER_HOOK XCLUSTER_TELNET_BASE XCLUSTER_SSH_BASE \
                      XCLUSTER_K8S_PORT XCLUSTER_MCAST_BASE XCLUSTER_OVLPATH XOVLS";
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_behind_the_name_means_one_node() {
+    fn a_number_after_the_name_selects_one_node() {
         let variables = Variables::with([("__mem", "256"), ("__mem201", "512"), ("__memx", "1")]);
         let numbered: Vec<_> = variables.numbered("__mem").collect();
         assert_eq!(numbered, [("__mem201", "201", "512")]);

@@ -1,4 +1,4 @@
-//! The command as scripts meet it: exit codes, what goes to which stream, help, plans. Nothing here starts a VM.
+//! The command as scripts use it: exit codes, output streams, help, plans. No test starts a VM.
 
 use std::fs;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use assert_cmd::Command;
 use tempfile::TempDir;
 
-/// A folder for everything that the command keeps, and the command with an environment of its own.
+/// A temporary folder for all files of the command, and the command with a clean environment.
 struct Fixture {
     folder: TempDir,
 }
 
-/// How a command ended.
+/// The result of a command.
 struct Ended {
     code: Option<i32>,
     stdout: String,
@@ -46,7 +46,7 @@ impl Fixture {
     }
 }
 
-/// Succeeds, says nothing on standard error, and prints what the snapshot holds.
+/// The command succeeds, standard error is empty, and standard output is the snapshot.
 macro_rules! assert_prints {
     ($ended:expr) => {
         let ended = $ended;
@@ -55,7 +55,7 @@ macro_rules! assert_prints {
     };
 }
 
-/// Fails with the code, prints nothing on standard output, and says what the snapshot holds.
+/// The command fails with the code, standard output is empty, and standard error is the snapshot.
 macro_rules! assert_fails {
     ($ended:expr, $code:expr) => {
         let ended = $ended;
@@ -79,13 +79,13 @@ fn the_plan_of_five_nets() {
 }
 
 #[test]
-fn what_was_typed_is_kept_in_a_file_that_means_the_same() {
+fn plan_toml_prints_a_file_with_the_same_plan() {
     let fixture = Fixture::new();
-    let typed = ["--nvm", "2", "--nets-vm", "0,3,1", "--node", "201:mem=384", "--mtu", "1400"];
-    let toml = fixture.xcluster(&[&["plan", "--toml"], typed.as_slice()].concat());
+    let options = ["--nvm", "2", "--nets-vm", "0,3,1", "--node", "201:mem=384", "--mtu", "1400"];
+    let toml = fixture.xcluster(&[&["plan", "--toml"], options.as_slice()].concat());
     let file = fixture.file("lab.toml", &toml.stdout);
     let from_file = fixture.xcluster(&["plan", "--net", "user", "--topology", &file]);
-    assert_eq!(from_file.stdout, fixture.xcluster(&[&["plan", "--net", "user"], typed.as_slice()].concat()).stdout);
+    assert_eq!(from_file.stdout, fixture.xcluster(&[&["plan", "--net", "user"], options.as_slice()].concat()).stdout);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn the_schema_of_topology_files_is_json() {
 }
 
 #[test]
-fn the_plan_of_200_nodes_has_every_one() {
+fn the_plan_of_240_nodes_has_all_nodes() {
     let ended = Fixture::new().xcluster(&["plan", "--nvm", "200", "--nrouters", "20", "--ntesters", "20", "--json"]);
     let plan: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     let names: Vec<&str> = plan["nodes"].as_array().unwrap().iter().filter_map(|node| node["name"].as_str()).collect();
@@ -107,7 +107,7 @@ fn the_plan_of_200_nodes_has_every_one() {
 }
 
 #[test]
-fn a_file_is_toml_or_json_by_name_or_by_content() {
+fn a_topology_file_is_toml_or_json_by_name_or_by_content() {
     let fixture = Fixture::new();
     for (name, text) in [
         ("a.toml", "mtu = 1400"),
@@ -128,7 +128,7 @@ fn a_plan_is_the_same_for_root_and_without_qemu() {
 }
 
 #[test]
-fn bad_input_is_reported_with_a_code_and_nothing_is_made() {
+fn bad_input_is_reported_with_an_exit_code_and_leaves_nothing() {
     let fixture = Fixture::new();
     assert_fails!(fixture.xcluster(&["start", "--nvm", "300", "--node", "7:nets=1", "--nets-vm", "0,x"]), 3);
     assert_fails!(fixture.xcluster(&["start", "--node", "7:nets=1", "--node", "2:nets=0,1,1", "--mtu", "100"]), 3);
@@ -139,11 +139,11 @@ fn bad_input_is_reported_with_a_code_and_nothing_is_made() {
     assert_fails!(fixture.xcluster(&["start", "--disk", "a", "--kernel", "b"]), 2);
     assert_fails!(fixture.xcluster(&["exec", "1", "true"]), 2);
     assert_fails!(fixture.xcluster(&["stat"]), 2);
-    assert_eq!(fs::read_dir(fixture.path()).unwrap().count(), 0, "something was left");
+    assert_eq!(fs::read_dir(fixture.path()).unwrap().count(), 0, "something is left");
 }
 
 #[test]
-fn a_topology_with_several_mistakes_is_reported_with_their_lines() {
+fn all_mistakes_of_a_topology_file_are_reported_with_their_lines() {
     let fixture = Fixture::new();
     let file = fixture.file("t.toml", "mtu = 70000\n[role.workers]\ncount = \"many\"\n[net.7]\nkind = \"internal\"\n");
     let ended = fixture.xcluster(&["start", "--topology", &file]);
@@ -152,7 +152,7 @@ fn a_topology_with_several_mistakes_is_reported_with_their_lines() {
 }
 
 #[test]
-fn a_cluster_that_does_not_run_is_told_by_every_command() {
+fn every_command_reports_a_cluster_that_is_not_running() {
     let fixture = Fixture::new();
     for args in [
         &["status"][..],
@@ -168,15 +168,18 @@ fn a_cluster_that_does_not_run_is_told_by_every_command() {
     ] {
         let ended = fixture.xcluster(args);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{args:?}");
-        assert_eq!(ended.stderr, "error: no cluster named `default` runs\n\nhint: `xcluster start`\n", "{args:?}");
+        assert_eq!(
+            ended.stderr, "error: no cluster named `default` is running\n\nhint: `xcluster start`\n",
+            "{args:?}"
+        );
     }
-    // As ssh does, so that it is told apart from the command's own codes.
+    // As with ssh: the code differs from the codes of commands.
     assert_eq!(fixture.xcluster(&["exec", "1", "--", "true"]).code, Some(255));
     assert_fails!(fixture.with(&["status"], [("XCLUSTER_NAME", "lab")]), 4);
 }
 
 #[test]
-fn all_of_no_clusters_is_nothing() {
+fn without_clusters_all_succeeds_and_prints_an_empty_list() {
     let fixture = Fixture::new();
     assert_prints!(fixture.xcluster(&["status", "--all", "--json"]));
     let stopped = fixture.xcluster(&["stop", "--all"]);
@@ -184,7 +187,7 @@ fn all_of_no_clusters_is_nothing() {
 }
 
 #[test]
-fn a_start_without_qemu_says_so_and_leaves_nothing() {
+fn a_start_without_qemu_is_reported_and_leaves_nothing() {
     let fixture = Fixture::new();
     let ended =
         fixture.with(&["start", "--net", "user", "--qemu", "/nonexistent/qemu"], [("XDG_CACHE_HOME", "/nonexistent")]);
@@ -195,24 +198,24 @@ fn a_start_without_qemu_says_so_and_leaves_nothing() {
 }
 
 #[test]
-fn copies_go_into_a_node_or_out_of_it() {
-    // Before anything is asked of a cluster.
+fn one_side_of_a_copy_is_in_a_node() {
+    // This is checked before the cluster is contacted.
     assert_fails!(Fixture::new().xcluster(&["cp", "a", "b"]), 2);
     assert_fails!(Fixture::new().xcluster(&["cp", "1:/a", "2:/b"]), 2);
 }
 
 #[test]
-fn a_plan_says_who_carries_the_nets_on_this_host() {
+fn a_plan_shows_the_default_backend_of_this_host() {
     let ended = Fixture::new().xcluster(&["plan", "--nvm", "1", "--nrouters", "0"]);
-    let chosen = ended.stderr.strip_prefix("nets: ").and_then(|said| said.split([',', '\n']).next()).unwrap();
+    let chosen = ended.stderr.strip_prefix("nets: ").and_then(|text| text.split([',', '\n']).next()).unwrap();
     assert!(ended.stdout.contains(&format!("backend {chosen}")), "{chosen}: {}", ended.stdout);
-    // One that is named needs no words.
+    // A backend that is named needs no message.
     let named = Fixture::new().xcluster(&["plan", "--net", chosen]);
     assert_eq!((named.code, named.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
-fn jumbo_frames_fit_every_net_of_bridges() {
+fn an_mtu_of_9000_fits_every_net_of_bridges() {
     let ended = Fixture::new().xcluster(&["plan", "--net", "bridge", "--mtu", "9000", "--json"]);
     let plan: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     let nets: Vec<_> = plan["nets"].as_array().unwrap().iter().map(|net| (&net["mtu"], &net["backend"])).collect();
@@ -220,17 +223,17 @@ fn jumbo_frames_fit_every_net_of_bridges() {
 }
 
 #[test]
-fn bridges_where_they_cannot_be_are_reported_with_what_to_type() {
+fn a_missing_namespace_for_bridges_is_reported_with_a_hint() {
     assert_fails!(Fixture::new().xcluster(&["start", "--netns", "nowhere"]), 5);
 }
 
 #[test]
-fn a_forward_that_cannot_be_read_is_reported_before_anything_is_asked() {
+fn invalid_forwards_are_reported_before_the_cluster_is_contacted() {
     assert_fails!(Fixture::new().xcluster(&["forward", "80", "8080:1:80", "x:1:1"]), 2);
 }
 
 #[test]
-fn a_namespace_that_is_not_there_is_reported() {
+fn a_missing_namespace_is_reported() {
     let fixture = Fixture::new();
     assert_fails!(fixture.xcluster(&["nsenter", "nowhere", "true"]), 4);
     let numbered = fixture.xcluster(&["nsenter", "200", "true"]);
@@ -239,7 +242,7 @@ fn a_namespace_that_is_not_there_is_reported() {
 }
 
 #[test]
-fn nobody_who_reads_is_no_panic() {
+fn a_closed_output_is_not_a_panic() {
     let fixture = Fixture::new();
     let xcluster = assert_cmd::cargo::cargo_bin("xcluster");
     let line = format!("{{ {} plan --net user --nvm 200; echo $? >&2; }} | head -c 1", xcluster.display());
@@ -248,7 +251,7 @@ fn nobody_who_reads_is_no_panic() {
 }
 
 #[test]
-fn the_owner_is_no_command_for_people() {
+fn the_owner_command_is_hidden_and_refuses_users() {
     let ended = Fixture::new().xcluster(&["owner", "default"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
     assert!(!Fixture::new().xcluster(&["--help"]).stdout.contains("owner  "));
@@ -267,7 +270,7 @@ fn env_shows_values_and_meanings() {
 }
 
 #[test]
-fn doctor_says_what_is_missing() {
+fn doctor_reports_missing_programs() {
     let fixture = Fixture::new();
     let ended = fixture.with(&["doctor", "--json"], [("PATH", "/nonexistent")]);
     assert_eq!(ended.code, Some(5));
@@ -291,13 +294,13 @@ fn completions_and_man_pages_cover_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let script = fixture.xcluster(&["completions", shell]).stdout;
         for name in &commands {
-            assert!(script.contains(name.as_str()), "{shell} does not know {name}");
+            assert!(script.contains(name.as_str()), "{shell} lacks {name}");
         }
     }
 }
 
 #[test]
-fn help_is_what_it_was() {
+fn help_matches_its_snapshot() {
     let fixture = Fixture::new();
     assert_prints!(fixture.xcluster(&["--help"]));
     for command in visible_commands() {
@@ -318,7 +321,7 @@ fn the_original_xclusters_names_are_aliases() {
     }
 }
 
-/// The documentation is of this command line: each command has a section, which names each of its options.
+/// Each command has a section in docs/cli.md, which names each of its options.
 #[test]
 fn every_command_and_option_is_documented() {
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md")).unwrap();
@@ -330,7 +333,7 @@ fn every_command_and_option_is_documented() {
             continue;
         };
         let options = command.get_arguments().filter_map(|argument| argument.get_long());
-        // Told once, before the commands.
+        // Documented once, before the commands.
         let common = ["help", "version", "verbose", "name"];
         missing.extend(
             options
@@ -352,12 +355,51 @@ fn every_exit_code_is_documented() {
     }
 }
 
+/// The exit code and standard error of `nsadd` or `nsdel` for an ordinary user. None as root: it would change the network of this
+/// machine.
+fn as_ordinary_user(args: &[&str]) -> Option<(Option<i32>, String)> {
+    if nix::unistd::Uid::effective().is_root() {
+        eprintln!("not tested as root: {args:?}");
+        return None;
+    }
+    let output = Command::cargo_bin("xcluster").unwrap().env_clear().args(args).output().unwrap();
+    assert!(output.stdout.is_empty());
+    Some((output.status.code(), String::from_utf8(output.stderr).unwrap()))
+}
+
+#[test]
+fn nsadd_and_nsdel_without_root_show_the_command_with_sudo() {
+    for command in ["nsadd", "nsdel"] {
+        let Some((code, stderr)) = as_ordinary_user(&[command, "1", "--owner", "root"]) else { return };
+        let what = if command == "nsadd" { "prepare" } else { "remove" };
+        let expected = format!(
+            "error: cannot {what} network namespace 1\n  caused by: it takes root\n\n\
+             hint: `sudo xcluster {command} 1 --owner root`\n"
+        );
+        assert_eq!((code, stderr), (Some(1), expected));
+    }
+}
+
+#[test]
+fn a_namespace_number_out_of_range_is_a_wrong_command_line() {
+    let Some((code, stderr)) = as_ordinary_user(&["nsadd", "128"]) else { return };
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("`128` is not the number of a network namespace: there are 0 to 127"), "{stderr}");
+}
+
+#[test]
+fn an_unknown_owner_of_a_namespace_is_reported() {
+    let Some((code, stderr)) = as_ordinary_user(&["nsadd", "1", "--owner", "no-such-user"]) else { return };
+    assert_eq!(code, Some(3));
+    assert!(stderr.starts_with("error: there is no user `no-such-user`\n"), "{stderr}");
+}
+
 fn visible_commands() -> Vec<clap::Command> {
     let command = xcluster_cli::command();
     command.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect()
 }
 
-/// What is said of a command. `plan` takes the options of `start`, which are told there.
+/// The section of a command. `plan` takes the options of `start`, which are documented there.
 fn section(text: &str, name: &str) -> Option<String> {
     let of = |name: &str| {
         let from = text.find(&format!("\n## {name}\n"))?;

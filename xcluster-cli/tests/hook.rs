@@ -1,4 +1,4 @@
-//! Commands of a user's own: those of his hook, and programs on the path. What starts VMs is in `own_start.rs`.
+//! The user's own commands: in a hook, and programs on the path. Tests with VMs are in `own_start.rs`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xcluster");
 
-/// A folder with a hook, and the command with an environment of its own.
+/// A folder with a hook, and the command with a clean environment.
 struct Fixture {
     folder: TempDir,
 }
@@ -45,36 +45,36 @@ impl Fixture {
     }
 
     fn runs(&self, args: &[&str]) -> (Option<i32>, String, String) {
-        said(&self.command(args).stdin(Stdio::null()).output().unwrap())
+        captured(&self.command(args).stdin(Stdio::null()).output().unwrap())
     }
 
-    /// Succeeds and says this on standard output.
+    /// The command succeeds and prints this.
     fn prints(&self, args: &[&str], expected: &str) {
         let (code, stdout, stderr) = self.runs(args);
         assert_eq!((code, stdout.as_str()), (Some(0), expected), "{args:?}: {stderr}");
     }
 }
 
-fn said(output: &Output) -> (Option<i32>, String, String) {
+fn captured(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_owned()).unwrap();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 #[test]
-fn a_hooks_command_has_its_args_its_input_and_its_code() {
+fn a_hooks_command_gets_its_args_and_input_and_sets_the_exit_code() {
     let fixture = Fixture::new(
-        "cmd_words() { for w; do echo \"<$w>\"; done; return 7; }\ncmd_cat() { cat; }\ncmd_two_words() { echo 2; }\n",
+        "cmd_args() { for w; do echo \"<$w>\"; done; return 7; }\ncmd_cat() { cat; }\ncmd_two_args() { echo 2; }\n",
     );
-    let (code, stdout, _) = fixture.runs(&["words", "a b", "", "--help", "-x", "--nvm", "3"]);
+    let (code, stdout, _) = fixture.runs(&["args", "a b", "", "--help", "-x", "--nvm", "3"]);
     assert_eq!((code, stdout.as_str()), (Some(7), "<a b>\n<>\n<--help>\n<-x>\n<--nvm>\n<3>\n"));
     let mut cat = fixture.command(&["cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     cat.stdin.take().unwrap().write_all(b"typed\n").unwrap();
-    assert_eq!(said(&cat.wait_with_output().unwrap()).1, "typed\n");
-    fixture.prints(&["two-words"], "2\n");
+    assert_eq!(captured(&cat.wait_with_output().unwrap()).1, "typed\n");
+    fixture.prints(&["two-args"], "2\n");
 }
 
 #[test]
-fn a_hook_finds_the_variables_as_they_are_resolved() {
+fn a_hook_gets_the_resolved_variables() {
     let fixture = Fixture::new(
         "cmd_show() { echo $__nvm $__nrouters $__ntesters $__nets_vm $__nets_router $__mem $__smp $__mtu $XCLUSTER_NAME; }\n",
     );
@@ -82,14 +82,14 @@ fn a_hook_finds_the_variables_as_they_are_resolved() {
     fixture
         .prints(&["show", "--nvm=1", "--nets_vm=0,3", "--name=lab", "--mem=1G"], "1 2 0 0,3 0,1,2 1024 2 1500 lab\n");
     let output = fixture.command(&["show"]).env("__nrouters", "0").env("XCLUSTER_NAME", "env").output().unwrap();
-    assert_eq!(said(&output).1, "4 0 0 0,1 0,1,2 128 2 1500 env\n");
+    assert_eq!(captured(&output).1, "4 0 0 0,1 0,1,2 128 2 1500 env\n");
     let (code, _, stderr) = fixture.runs(&["show", "--nvm=many"]);
     assert_eq!(code, Some(3));
     assert!(stderr.contains("__nvm: `many` is not a number"), "{stderr}");
 }
 
 #[test]
-fn prepare_comes_before_every_command_and_what_it_sets_counts() {
+fn prepare_runs_before_every_command_and_its_variables_apply() {
     let fixture = Fixture::new(
         "__mem2=512\nprepare() { log preparing $__nvm; __nvm=2; export __nrouters=0; }\ncmd_own() { echo $__nvm; }\n",
     );
@@ -99,10 +99,10 @@ fn prepare_comes_before_every_command_and_what_it_sets_counts() {
     let plan: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     let memory: Vec<_> = plan["nodes"].as_array().unwrap().iter().map(|node| &node["memory"]).collect();
     assert_eq!(memory, [&serde_json::json!(128), &serde_json::json!(512)]);
-    // Also for what a command calls, and within a shell that is strict.
+    // They also apply to programs that a command calls, and in a strict shell.
     let strict = "set -eu\n__append='a  b'\ncmd_own() { \"$XCLUSTER\" plan --net user --nvm 1 --nrouters 0 | grep -c 'arguments: a  b'; }\n";
     Fixture::new(strict).prints(&["own"], "1\n");
-    // What was typed wins over both.
+    // Options win over both.
     assert!(fixture.runs(&["plan", "--net", "user", "--nvm", "1"]).1.starts_with("cluster default: 1 nodes"));
 }
 
@@ -116,13 +116,13 @@ fn a_prepare_that_fails_ends_the_command() {
 }
 
 #[test]
-fn a_hook_replaces_a_command_of_ours_and_calls_it() {
+fn a_hook_can_replace_a_built_in_command_and_call_it() {
     let fixture = Fixture::new(
         "prepare() { echo preparing >&2; }\ncmd_plan() { \"$XCLUSTER\" plan --net user \"$@\" | head -n 1; }\n",
     );
     let (code, stdout, stderr) = fixture.runs(&["plan", "--nvm", "3"]);
     assert_eq!((code, stdout.as_str()), (Some(0), "cluster default: 5 nodes, 640 MiB of memory\n"));
-    // Also what it finds on the path is the program itself, without the hook.
+    // `xcluster` on the path is the program without the hook, too.
     assert_eq!(stderr, "preparing\n");
     std::os::unix::fs::symlink(PROGRAM, fixture.path("xcluster")).unwrap();
     fs::write(fixture.path("hook"), "cmd_plan() { xcluster plan --net user \"$@\"; }\n").unwrap();
@@ -130,7 +130,7 @@ fn a_hook_replaces_a_command_of_ours_and_calls_it() {
 }
 
 #[test]
-fn args_of_ours_in_a_hook_find_their_commands() {
+fn a_hook_can_call_the_functions_of_built_in_commands() {
     let fixture = Fixture::new(
         "cmd_own() { cmd_status; echo $?; cmd_stop; echo $?; cmd_env | head -n 1; cmd_start --nvm 300; }\n",
     );
@@ -139,13 +139,13 @@ fn args_of_ours_in_a_hook_find_their_commands() {
     assert_eq!((code, &lines[..2]), (Some(3), &["4", "4"][..]));
     assert!(lines[2].starts_with("VARIABLE"), "{stdout}");
     assert!(
-        stderr.contains("no cluster named `default` runs") && stderr.contains("300 workers are too many"),
+        stderr.contains("no cluster named `default` is running") && stderr.contains("300 workers are too many"),
         "{stderr}"
     );
 }
 
 #[test]
-fn die_ends_a_command_with_a_reason_and_log_does_not() {
+fn die_prints_an_error_and_ends_the_command_and_log_does_not() {
     let fixture = Fixture::new("cmd_own() { log one two; die 'that is it'; echo never; }\n");
     assert_eq!(fixture.runs(&["own"]), (Some(1), String::new(), "one two\nerror: that is it\n".to_owned()));
 }
@@ -169,28 +169,28 @@ fn help_needs_no_hook() {
 #[test]
 fn hooks_that_cannot_be_used_are_reported() {
     let fixture = Fixture::new("if\n");
-    // In the words of the host's shell.
+    // The message is that of the host's shell.
     let (code, _, stderr) = fixture.runs(&["status"]);
     assert_eq!(code, Some(3));
     assert!(stderr.contains("cannot use the hook") && stderr.to_lowercase().contains("syntax error"), "{stderr}");
     let mut reported = String::new();
-    let mut tell = |what: &str| {
+    let mut report = |what: &str| {
         let (code, stdout, stderr) = fixture.runs(&["status"]);
         assert_eq!((code, stdout.as_str()), (Some(3), ""), "{what}");
         reported.push_str(&format!("{what}:\n{}\n", stderr.replace(fixture.folder.path().to_str().unwrap(), "FOLDER")));
     };
     fs::write(fixture.path("hook"), "").unwrap();
     fs::set_permissions(fixture.path("hook"), fs::Permissions::from_mode(0o666)).unwrap();
-    tell("everybody's");
+    report("writable by everybody");
     fs::remove_file(fixture.path("hook")).unwrap();
-    tell("absent");
+    report("absent");
     fs::create_dir(fixture.path("hook")).unwrap();
-    tell("a folder");
+    report("a folder");
     insta::assert_snapshot!(reported);
 }
 
 #[test]
-fn an_interrupt_ends_a_hooks_command_also_if_what_it_called_ends_in_order() {
+fn an_interrupt_ends_a_hooks_command_even_if_the_called_program_exits_normally() {
     for shell in ["sh", "bash"] {
         let fixture = Fixture::new(&format!(
             "#!/bin/{shell}\ncmd_own() {{ sh -c 'trap \"exit 0\" INT; echo waiting; cat'; echo went on; }}\n"
@@ -223,25 +223,25 @@ fn a_program_on_the_path_is_a_command() {
         } else {
             fs::write(fixture.path("hook"), "").unwrap();
         }
-        let (code, stdout, stderr) = said(&command.output().unwrap());
+        let (code, stdout, stderr) = captured(&command.output().unwrap());
         assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(9), "default a b --help\n", ""), "{hook}");
     }
 }
 
 #[test]
-fn a_hook_and_the_program_itself_come_before_programs_on_the_path() {
+fn hooks_and_built_in_commands_come_before_programs_on_the_path() {
     let fixture = Fixture::new("cmd_hello() { echo hook; }\n");
     fixture.program("xcluster-hello", "#!/bin/sh\necho path\n");
     fixture.program("xcluster-env", "#!/bin/sh\necho path\n");
     fixture.prints(&["hello"], "hook\n");
     assert!(fixture.runs(&["env"]).1.starts_with("VARIABLE"));
-    // The program may call the hook's again.
+    // The program may call the hook's command again.
     fixture.program("xcluster-again", "#!/bin/sh\n\"$XCLUSTER\" hello\n");
     fixture.prints(&["again"], "hook\n");
 }
 
 #[test]
-fn what_nobody_has_is_reported_with_the_ways_to_have_it() {
+fn an_unknown_command_is_reported_with_the_ways_to_add_it() {
     let fixture = Fixture::new("");
     fixture.program("xcluster-stat", "#!/bin/sh\n");
     fs::set_permissions(fixture.path("xcluster-stat"), fs::Permissions::from_mode(0o644)).unwrap();
@@ -256,7 +256,7 @@ fn what_nobody_has_is_reported_with_the_ways_to_have_it() {
 }
 
 #[test]
-fn lists_with_separators_of_the_hooks_own_harm_nobody() {
+fn a_hook_may_change_ifs() {
     let fixture =
         Fixture::new("IFS=,\ncmd_first() { __mem=300; for net in 7,8; do log \"$net\"; done; cmd_env --json; }\n");
     let (code, stdout, stderr) = fixture.runs(&["first"]);
@@ -265,9 +265,9 @@ fn lists_with_separators_of_the_hooks_own_harm_nobody() {
 }
 
 #[test]
-fn a_wrong_variable_keeps_nobody_from_asking_for_a_cluster_or_stopping_it() {
+fn a_wrong_variable_does_not_prevent_status_and_stop() {
     let fixture = Fixture::new("cmd_mine() { :; }\n");
-    let run = |arg: &str| said(&fixture.command(&[arg]).env("__mem", "abc").output().unwrap());
+    let run = |arg: &str| captured(&fixture.command(&[arg]).env("__mem", "abc").output().unwrap());
     let (code, _, stderr) = run("status");
     assert_eq!(code, Some(4), "{stderr}");
     assert!(stderr.contains("__mem") && stderr.contains("the hook is not read"), "{stderr}");

@@ -1,5 +1,5 @@
-//! The life of a cluster as processes see it, with a QEMU that never gets anywhere: who ends what, and what is left.
-//! Waiting is for pipes to end, which they do when the last process that holds them has.
+//! The processes of a cluster, with a fake QEMU that never boots: which end ends the others, and what is left. The tests wait for
+//! the end of pipes, which comes when the last process that holds them has ended.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -15,19 +15,19 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use tempfile::TempDir;
 
-/// How long anything here may take on a machine that is busy.
+/// Deadline of every wait, long enough for a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A QEMU that says its version and then holds the pipe open until somebody kills it.
+/// A fake QEMU that holds the pipe open until it is killed.
 const HANGS: &str = "exec 9>\"$0.pipe\"; exec sleep 1000";
 
-/// A host of its own: a folder for clusters, a fake QEMU, a kernel that nobody will boot.
+/// A runtime folder, a fake QEMU, and a file instead of a kernel.
 struct Fixture {
     folder: TempDir,
 }
 
 impl Fixture {
-    /// A fixture whose QEMU does this.
+    /// A fixture whose QEMU has this version and runs this script.
     fn new(version: &str, does: &str) -> Self {
         let fixture = Self { folder: tempfile::tempdir().unwrap() };
         let script = format!(
@@ -67,12 +67,12 @@ impl Fixture {
         status["owner"].as_i64().unwrap().try_into().unwrap()
     }
 
-    /// Begins to start a node, with more words.
+    /// Begins to start a cluster with one node, with additional args.
     fn start(&self, more: &[&str]) -> Start {
         self.start_by(&[env!("CARGO_BIN_EXE_xcluster")], more)
     }
 
-    /// The same by a program that runs the rest of its words.
+    /// The same with a program that runs its remaining args.
     fn start_by(&self, program: &[&str], more: &[&str]) -> Start {
         let file = |name: &str| self.path(name).to_str().unwrap().to_owned();
         let (kernel, qemu) = (file("kernel"), file("qemu"));
@@ -82,10 +82,10 @@ impl Fixture {
         args.extend(more);
         let mut process = self.command(program).args(args).spawn().unwrap();
         let stderr = BufReader::new(process.stderr.take().unwrap());
-        Start { process, stderr: Some(stderr), said: String::new() }
+        Start { process, stderr: Some(stderr), printed: String::new() }
     }
 
-    /// Returns when no fake QEMU runs any more; one must have run.
+    /// Waits until the fake QEMU has ended.
     fn no_qemu_runs(&self, qemu: File) {
         within_limit(move || {
             let mut qemu = qemu;
@@ -93,7 +93,7 @@ impl Fixture {
         });
     }
 
-    /// Waits until the fake QEMU runs; the file ends when it has ended.
+    /// Waits until the fake QEMU runs. The file reaches its end when it has ended.
     fn qemu_runs(&self) -> File {
         let pipe = self.path("qemu.pipe");
         within_limit(move || File::open(pipe).unwrap())
@@ -108,18 +108,18 @@ fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|entries| entries.count() == 0)
 }
 
-/// Does something that ends by an event, and fails if the event does not come.
+/// Runs something that waits for an event, and fails after the deadline.
 fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(work()));
-    receiver.recv_timeout(LIMIT).expect("it takes too long")
+    receiver.recv_timeout(LIMIT).expect("timed out")
 }
 
-/// A `start` that runs.
+/// A running `start`.
 struct Start {
     process: Child,
     stderr: Option<BufReader<ChildStderr>>,
-    said: String,
+    printed: String,
 }
 
 impl Start {
@@ -127,22 +127,22 @@ impl Start {
         kill(Pid::from_raw(self.process.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// Waits until it has said this.
-    fn says(&mut self, text: &'static str) {
+    /// Waits until it has printed this.
+    fn wait_for_text(&mut self, text: &'static str) {
         let mut stderr = self.stderr.take().unwrap();
-        let (stderr, said) = within_limit(move || {
-            let mut said = String::new();
-            while !said.contains(text) {
-                assert!(stderr.read_line(&mut said).unwrap() > 0, "it ended with: {said}");
+        let (stderr, printed) = within_limit(move || {
+            let mut printed = String::new();
+            while !printed.contains(text) {
+                assert!(stderr.read_line(&mut printed).unwrap() > 0, "ended after: {printed}");
             }
-            (stderr, said)
+            (stderr, printed)
         });
         self.stderr = Some(stderr);
-        self.said.push_str(&said);
+        self.printed.push_str(&printed);
     }
 
-    /// Waits until it has ended, and its owner too, which holds the same standard error: code or signal, and all that they
-    /// said.
+    /// Waits until it has ended, and its owner too, which holds the same standard error. Returns exit code or signal, and everything
+    /// that they printed.
     fn end(mut self) -> (Result<i32, i32>, String) {
         let mut stderr = self.stderr.take().unwrap();
         let mut process = self.process;
@@ -151,7 +151,7 @@ impl Start {
             stderr.read_to_string(&mut rest).unwrap();
             (process.wait().unwrap(), rest)
         });
-        (status.code().ok_or_else(|| status.signal().unwrap()), self.said + &rest)
+        (status.code().ok_or_else(|| status.signal().unwrap()), self.printed + &rest)
     }
 }
 
@@ -161,11 +161,14 @@ fn an_interrupted_start_leaves_nothing() {
     for mode in [&[][..], &["--foreground"]] {
         let mut start = fixture.start(mode);
         let qemu = fixture.qemu_runs();
-        start.says("vm-001: booting");
+        start.wait_for_text("vm-001: booting");
         start.signal(Signal::SIGINT);
-        let (code, said) = start.end();
-        assert_eq!(code, Ok(130), "{said}");
-        assert!(said.contains("error: interrupted before the cluster was ready; nothing is left of it"), "{said}");
+        let (code, printed) = start.end();
+        assert_eq!(code, Ok(130), "{printed}");
+        assert!(
+            printed.contains("error: interrupted before the cluster was ready; nothing is left behind"),
+            "{printed}"
+        );
         fixture.no_qemu_runs(qemu);
         assert!(fixture.nothing_is_left());
     }
@@ -183,24 +186,24 @@ fn a_killed_start_leaves_nothing() {
 }
 
 #[test]
-fn a_foreground_that_is_killed_takes_its_nodes_along() {
+fn nodes_end_when_a_foreground_start_is_killed() {
     let fixture = Fixture::new("7.2.0", HANGS);
     let start = fixture.start(&["--foreground"]);
     let qemu = fixture.qemu_runs();
     start.signal(Signal::SIGKILL);
     assert_eq!(start.end().0, Err(9));
     fixture.no_qemu_runs(qemu);
-    // The folder stays for the next command to sweep.
+    // The next command removes the folder.
     assert_eq!(fixture.output(&["status", "--all", "--json"]).1, "[]\n");
     assert!(fixture.nothing_is_left());
 }
 
 #[test]
-fn others_can_watch_a_start_and_stop_it() {
+fn other_commands_can_watch_and_stop_a_start() {
     let fixture = Fixture::new("7.2.0", HANGS);
     let mut start = fixture.start(&[]);
     let qemu = fixture.qemu_runs();
-    start.says("vm-001: booting");
+    start.wait_for_text("vm-001: booting");
     let (code, json, _) = fixture.output(&["status", "--json"]);
     let status: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
@@ -210,29 +213,32 @@ fn others_can_watch_a_start_and_stop_it() {
     assert_eq!(fixture.output(&["stop"]), (Some(0), String::new(), String::new()));
     fixture.no_qemu_runs(qemu);
     assert!(fixture.nothing_is_left());
-    let (code, said) = start.end();
-    assert_eq!(code, Ok(1), "{said}");
-    assert!(said.contains("error: the cluster was stopped before it was ready; nothing is left of it"), "{said}");
+    let (code, printed) = start.end();
+    assert_eq!(code, Ok(1), "{printed}");
+    assert!(
+        printed.contains("error: the cluster was stopped before it was ready; nothing is left behind"),
+        "{printed}"
+    );
 }
 
 #[test]
-fn an_owner_that_is_killed_takes_its_nodes_along() {
+fn nodes_end_when_their_owner_is_killed() {
     let fixture = Fixture::new("7.2.0", HANGS);
     let mut start = fixture.start(&[]);
     let qemu = fixture.qemu_runs();
-    start.says("vm-001: booting");
+    start.wait_for_text("vm-001: booting");
     kill(Pid::from_raw(fixture.owner()), Signal::SIGKILL).unwrap();
     fixture.no_qemu_runs(qemu);
-    let (code, said) = start.end();
-    assert_eq!(code, Ok(1), "{said}");
-    assert!(said.contains("caused by: it ended without a word: signal: 9 (SIGKILL)"), "{said}");
+    let (code, printed) = start.end();
+    assert_eq!(code, Ok(1), "{printed}");
+    assert!(printed.contains("caused by: it ended without a message: signal: 9 (SIGKILL)"), "{printed}");
     assert_eq!(fixture.output(&["status"]).0, Some(4));
     assert!(fixture.nothing_is_left());
 }
 
-/// A harness that keeps a pipe of its own open, as bats does with descriptor 3, waits for whoever holds it.
+/// A test harness that keeps a pipe open, like bats with descriptor 3, waits for all holders of the pipe.
 #[test]
-fn an_owner_keeps_nothing_open_that_it_inherited() {
+fn an_owner_closes_inherited_descriptors() {
     let fixture = Fixture::new("7.2.0", HANGS);
     let fifo = fixture.path("harness.pipe");
     mkfifo(&fifo, Mode::S_IRWXU).unwrap();
@@ -243,8 +249,8 @@ fn an_owner_keeps_nothing_open_that_it_inherited() {
     let line = format!("exec 3>{}; xcluster=$1; shift; \"$xcluster\" \"$@\" & exec 3>&-; wait $!", fifo.display());
     let mut start = fixture.start_by(&["sh", "-c", &line, "sh", env!("CARGO_BIN_EXE_xcluster")], &[]);
     let qemu = fixture.qemu_runs();
-    start.says("vm-001: booting");
-    // The front still holds it; it is the owner that must not.
+    start.wait_for_text("vm-001: booting");
+    // `start` still holds the pipe, but the owner must not.
     let owner = fixture.owner();
     let pipe = fs::metadata(&fifo).unwrap();
     let held =
@@ -257,14 +263,14 @@ fn an_owner_keeps_nothing_open_that_it_inherited() {
 }
 
 #[test]
-fn a_name_is_given_once() {
+fn a_second_cluster_with_the_same_name_is_refused() {
     let fixture = Fixture::new("7.2.0", HANGS);
     let mut first = fixture.start(&[]);
     let qemu = fixture.qemu_runs();
-    first.says("vm-001: booting");
-    let (code, said) = fixture.start(&[]).end();
+    first.wait_for_text("vm-001: booting");
+    let (code, printed) = fixture.start(&[]).end();
     assert_eq!(code, Ok(6));
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(printed);
     assert_eq!(fixture.output(&["status"]).0, Some(0));
     first.signal(Signal::SIGTERM);
     fixture.no_qemu_runs(qemu);
@@ -274,21 +280,21 @@ fn a_name_is_given_once() {
 #[test]
 fn a_qemu_that_ends_is_reported_with_its_last_messages() {
     let fixture = Fixture::new("7.2.0", "echo 'qemu: no such device: warp-drive' >&2; exit 3");
-    let (code, said) = fixture.start(&[]).end();
+    let (code, printed) = fixture.start(&[]).end();
     assert_eq!(code, Ok(1));
-    // How long the others took is another matter.
-    let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("guest:")).collect();
-    insta::assert_snapshot!(said.join("\n"));
+    // The times of the guest's steps vary.
+    let printed: Vec<&str> = printed.lines().filter(|line| !line.starts_with("guest:")).collect();
+    insta::assert_snapshot!(printed.join("\n"));
     assert!(fixture.nothing_is_left());
 }
 
 #[test]
-fn a_node_that_is_late_ends_with_the_code_of_a_deadline() {
+fn a_node_that_misses_its_deadline_has_its_own_exit_code() {
     let fixture = Fixture::new("7.2.0", HANGS);
     let start = fixture.start(&["--timeout", "1"]);
     let qemu = fixture.qemu_runs();
-    let (code, said) = start.end();
-    assert_eq!(code, Ok(124), "{said}");
+    let (code, printed) = start.end();
+    assert_eq!(code, Ok(124), "{printed}");
     fixture.no_qemu_runs(qemu);
     assert!(fixture.nothing_is_left());
 }
@@ -296,13 +302,13 @@ fn a_node_that_is_late_ends_with_the_code_of_a_deadline() {
 #[test]
 fn a_qemu_that_is_too_old_is_reported() {
     let fixture = Fixture::new("2.11.1", "exit 1");
-    let (code, said) = fixture.start(&[]).end();
-    assert_eq!(code, Ok(5), "{said}");
-    assert!(said.contains("is QEMU 2.11; at least") && said.contains("hint: `xcluster doctor`"), "{said}");
+    let (code, printed) = fixture.start(&[]).end();
+    assert_eq!(code, Ok(5), "{printed}");
+    assert!(printed.contains("is QEMU 2.11; at least") && printed.contains("hint: `xcluster doctor`"), "{printed}");
     assert!(fixture.nothing_is_left());
 }
 
-/// A folder with a file that nothing may touch, outside the folder of clusters.
+/// A folder with a file that no command may change, outside the runtime folder.
 fn precious(fixture: &Fixture) -> PathBuf {
     let precious = fixture.path("precious");
     fs::create_dir_all(precious.join("sub")).unwrap();
@@ -314,14 +320,14 @@ fn precious(fixture: &Fixture) -> PathBuf {
 }
 
 #[test]
-fn no_command_touches_what_a_link_in_the_runtime_folder_leads_to() {
+fn no_command_follows_a_link_in_the_runtime_folder() {
     let fixture = Fixture::new("7.2.0", "exit 3");
     let precious = precious(&fixture);
     std::os::unix::fs::symlink(&precious, fixture.path("xcluster/other")).unwrap();
     let link = fixture.path("xcluster/other");
     let note = format!("note: `{}` is not a cluster's folder and stays: it is a symbolic link", link.display());
-    let check = |said: String| {
-        assert!(said.contains(&note), "{said}");
+    let check = |printed: String| {
+        assert!(printed.contains(&note), "{printed}");
         assert_eq!(fs::read_to_string(precious.join("sub/a")).unwrap(), "x");
         assert!(fixture.path("xcluster/other").is_symlink());
     };
@@ -331,43 +337,49 @@ fn no_command_touches_what_a_link_in_the_runtime_folder_leads_to() {
         (&["status", "--name", "other"], 4),
         (&["status", "--name", "absent"], 4),
     ] {
-        let (code, _, said) = fixture.output(command);
-        assert_eq!(code, Some(expected), "{command:?}: {said}");
-        check(said);
+        let (code, _, printed) = fixture.output(command);
+        assert_eq!(code, Some(expected), "{command:?}: {printed}");
+        check(printed);
     }
-    let (code, said) = fixture.start(&[]).end();
-    assert_eq!(code, Ok(1), "{said}");
-    check(said);
-    let (code, said) = fixture.start(&["--name", "other"]).end();
-    assert_eq!(code, Ok(5), "{said}");
-    assert!(said.contains("is not a cluster's folder: it is a symbolic link") && said.contains("hint:"), "{said}");
+    let (code, printed) = fixture.start(&[]).end();
+    assert_eq!(code, Ok(1), "{printed}");
+    check(printed);
+    let (code, printed) = fixture.start(&["--name", "other"]).end();
+    assert_eq!(code, Ok(5), "{printed}");
+    assert!(
+        printed.contains("is not a cluster's folder: it is a symbolic link") && printed.contains("hint:"),
+        "{printed}"
+    );
 }
 
 #[test]
-fn a_runtime_folder_that_is_not_private_is_refused_with_what_to_type() {
+fn a_runtime_folder_that_is_not_private_is_refused_with_a_hint() {
     let fixture = Fixture::new("7.2.0", "exit 3");
     let precious = precious(&fixture);
     fs::set_permissions(fixture.path("xcluster"), fs::Permissions::from_mode(0o770)).unwrap();
     for command in [&["status"][..], &["status", "--all"], &["stop", "--all"], &["stop"]] {
-        let (code, _, said) = fixture.output(command);
-        assert_eq!(code, Some(5), "{command:?}: {said}");
-        assert!(said.contains("other users have access to it (mode 0770)"), "{said}");
-        assert!(said.contains("hint: `chmod 0700 "), "{said}");
+        let (code, _, printed) = fixture.output(command);
+        assert_eq!(code, Some(5), "{command:?}: {printed}");
+        assert!(printed.contains("other users have access to it (mode 0770)"), "{printed}");
+        assert!(printed.contains("hint: `chmod 0700 "), "{printed}");
     }
     fs::remove_dir(fixture.path("xcluster")).unwrap();
     std::os::unix::fs::symlink(&precious, fixture.path("xcluster")).unwrap();
-    let (code, _, said) = fixture.output(&["status", "--all"]);
-    assert_eq!(code, Some(5), "{said}");
-    assert!(said.contains("it is a symbolic link") && said.contains("hint: `export XDG_RUNTIME_DIR"), "{said}");
+    let (code, _, printed) = fixture.output(&["status", "--all"]);
+    assert_eq!(code, Some(5), "{printed}");
+    assert!(
+        printed.contains("it is a symbolic link") && printed.contains("hint: `export XDG_RUNTIME_DIR"),
+        "{printed}"
+    );
     assert!(precious.join("sub/a").exists());
 }
 
 #[test]
-fn what_is_mounted_in_the_runtime_folder_is_left_alone() {
+fn a_mount_point_in_the_runtime_folder_is_left_alone() {
     let fixture = Fixture::new("7.2.0", HANGS);
     let mut start = fixture.start(&[]);
     let qemu = fixture.qemu_runs();
-    start.says("vm-001: booting");
+    start.wait_for_text("vm-001: booting");
     kill(Pid::from_raw(fixture.owner()), Signal::SIGKILL).unwrap();
     fixture.no_qemu_runs(qemu);
     assert_eq!(start.end().0, Ok(1));
@@ -379,51 +391,51 @@ fn what_is_mounted_in_the_runtime_folder_is_left_alone() {
         fs::set_permissions(fixture.path("xcluster").join(place), private).unwrap();
         let script = "mount --bind \"$1\" \"$2\" && exec \"$3\" status --all";
         let place = fixture.path("xcluster").join(place);
-        let words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"];
-        let mut command = fixture.command(&words);
+        let args = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"];
+        let mut command = fixture.command(&args);
         command.args([&precious, &place, Path::new(env!("CARGO_BIN_EXE_xcluster"))]);
         let Output { status, stderr, .. } = command.output().unwrap();
-        let said = String::from_utf8(stderr).unwrap();
-        if said.contains("unshare failed") && std::env::var_os("CI").is_none() {
-            eprintln!("not tested: this host does not let users make namespaces: {said}");
+        let printed = String::from_utf8(stderr).unwrap();
+        if printed.contains("unshare failed") && std::env::var_os("CI").is_none() {
+            eprintln!("not tested: this host does not let users make namespaces: {printed}");
             return;
         }
-        assert!(status.success() && said.contains("it is a mount point"), "{said}");
+        assert!(status.success() && printed.contains("it is a mount point"), "{printed}");
         assert_eq!(fs::read_to_string(precious.join("sub/a")).unwrap(), "x");
     }
 }
 
 #[test]
-fn a_cluster_whose_folder_is_removed_ends_and_is_never_said_to_be_gone_before() {
+fn a_cluster_whose_folder_is_removed_ends_and_is_reported_until_then() {
     let fixture = Fixture::new("7.2.0", HANGS);
     for removed in ["xcluster", "xcluster/default", "xcluster/default/lock"] {
         let mut start = fixture.start(&[]);
         let qemu = fixture.qemu_runs();
-        start.says("vm-001: booting");
+        start.wait_for_text("vm-001: booting");
         let owner = fixture.owner();
-        // So that it cannot notice for now.
+        // A stopped owner cannot notice the missing folder.
         kill(Pid::from_raw(owner), Signal::SIGSTOP).unwrap();
         let path = fixture.path(removed);
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
         for (command, expected) in [(&["status", "--all"][..], 1), (&["status"], 1)] {
-            let (code, _, said) = fixture.output(command);
-            assert_eq!(code, Some(expected), "{removed} {command:?}: {said}");
+            let (code, _, printed) = fixture.output(command);
+            assert_eq!(code, Some(expected), "{removed} {command:?}: {printed}");
             let lost = format!(
                 "the folder of cluster `default` was removed while it ran; its owner, process {owner}, ends it"
             );
-            assert!(said.contains(&lost), "{removed} {command:?}: {said}");
+            assert!(printed.contains(&lost), "{removed} {command:?}: {printed}");
         }
         kill(Pid::from_raw(owner), Signal::SIGCONT).unwrap();
         let command: &[&str] = if removed == "xcluster" { &["stop"] } else { &["stop", "--all"] };
-        let (code, _, said) = fixture.output(command);
-        assert_eq!(code, Some(0), "{removed}: {said}");
+        let (code, _, printed) = fixture.output(command);
+        assert_eq!(code, Some(0), "{removed}: {printed}");
         fixture.no_qemu_runs(qemu);
-        let (code, said) = start.end();
-        assert_eq!(code, Ok(1), "{removed}: {said}");
-        assert!(said.contains("was removed"), "{removed}: {said}");
-        let (code, said, _) = fixture.output(&["status", "--all", "--json"]);
-        assert_eq!((code, said.as_str()), (Some(0), "[]\n"), "{removed}");
-        // What is without its lock belongs to nobody any more, as far as others can tell.
+        let (code, printed) = start.end();
+        assert_eq!(code, Ok(1), "{removed}: {printed}");
+        assert!(printed.contains("was removed"), "{removed}: {printed}");
+        let (code, printed, _) = fixture.output(&["status", "--all", "--json"]);
+        assert_eq!((code, printed.as_str()), (Some(0), "[]\n"), "{removed}");
+        // Without its lock file, the folder has no owner.
         assert!(!fixture.path("xcluster/default").exists(), "{removed}");
     }
 }

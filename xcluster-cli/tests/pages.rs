@@ -1,19 +1,19 @@
-//! Pages that tell people what to type: the command understands every line of them. Runs none.
+//! The command lines on the pages of the documentation can be parsed. None of them is run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn what_pages_have_people_type_is_understood() {
+fn every_command_line_of_the_pages_can_be_parsed() {
     let lines: Vec<(PathBuf, String)> = pages().into_iter().flat_map(|page| typed(&page)).collect();
     assert!(lines.len() > 20, "only {} lines were found", lines.len());
     let wrong: Vec<String> = lines.iter().filter_map(|(page, line)| refused(page, line)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A rename that forgets the page for contributors fails here.
+/// A rename must also change the pages for contributors.
 #[test]
-fn the_files_that_contributors_are_sent_to_exist() {
+fn every_file_that_a_page_for_contributors_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let missing = |page: &str| -> Vec<String> {
         let text = fs::read_to_string(root.join(page)).unwrap();
@@ -32,7 +32,7 @@ fn pages() -> Vec<PathBuf> {
     docs.filter(|path| path.extension().is_some_and(|kind| kind == "md")).chain([root.join("README.md")]).collect()
 }
 
-/// What is typed on a page that begins with the command, perhaps behind a prompt or another one.
+/// The command lines on a page that begin with `xcluster`, perhaps after a prompt or another command.
 fn typed(page: &Path) -> Vec<(PathBuf, String)> {
     let text = fs::read_to_string(page).unwrap();
     let code = text.split("```").skip(1).step_by(2);
@@ -40,7 +40,7 @@ fn typed(page: &Path) -> Vec<(PathBuf, String)> {
     lines.filter(|line| line.starts_with("xcluster ")).map(|line| (page.to_owned(), line.to_owned())).collect()
 }
 
-/// Why a line is not understood, as far as it is the command's and not the shell's.
+/// The error of a command line, up to the first part that belongs to the shell.
 fn refused(page: &Path, line: &str) -> Option<String> {
     let args = line.split_whitespace().take_while(|arg| !["#", "|", "&", "&&"].contains(arg) && !arg.starts_with('>'));
     let error = xcluster_cli::command().try_get_matches_from(args.map(|arg| arg.replace('\'', ""))).err()?;

@@ -1,11 +1,11 @@
-//! The command with backends that are loaded: what it says of them, and VMs that talk over one. The plugin is the example in C.
+//! The command with plugins: lists, errors, and VMs that communicate over one. The plugin is the example in C.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A folder with the example, and one for clusters.
+/// A folder with the compiled example, which is also the runtime folder.
 struct Fixture {
     folder: tempfile::TempDir,
 }
@@ -29,7 +29,7 @@ impl Fixture {
         self.folder.path().join("libxcluster_net_c_switch.so")
     }
 
-    /// Another file in its folder, that nobody else can write to.
+    /// A further file in this folder, which only the user can write to.
     fn file(&self, name: &str, bytes: &[u8]) -> String {
         let path = self.folder.path().join(name);
         fs::write(&path, bytes).unwrap();
@@ -43,40 +43,40 @@ impl Fixture {
         command.env("XCLUSTER_PLUGINS", self.folder.path()).output().unwrap()
     }
 
-    /// What it prints. It must succeed.
-    fn says(&self, args: &[&str]) -> String {
+    /// The standard output of a command that succeeds.
+    fn stdout(&self, args: &[&str]) -> String {
         let output = self.xcluster(args);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// That it fails with this code, and what it says then.
+    /// The command fails with this code and these texts.
     fn fails(&self, args: &[&str], code: i32, expected: &[&str]) {
         let output = self.xcluster(args);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
         for expected in expected {
-            assert!(said.contains(expected), "{args:?}: `{expected}` is expected in: {said}");
+            assert!(stderr.contains(expected), "{args:?}: `{expected}` is missing in: {stderr}");
         }
     }
 }
 
 impl Drop for Fixture {
     fn drop(&mut self) {
-        // There is nothing to stop where all went well.
+        // This fails if the cluster is already stopped.
         drop(self.xcluster(&["stop"]));
     }
 }
 
 #[test]
-fn plugins_are_listed_with_what_they_can_do_or_why_they_cannot_be_used() {
+fn plugins_are_listed_with_their_capabilities_or_their_error() {
     let fixture = Fixture::new();
     fixture.file("libxcluster_net_text.so", b"text");
-    let listed = fixture.says(&["plugins"]);
+    let listed = fixture.stdout(&["plugins"]);
     assert!(listed.contains("c-switch  1.0      "), "{listed}");
     assert!(listed.contains("a switch, MTU up to 9000"), "{listed}");
     assert!(listed.contains("it does not begin as an ELF file"), "{listed}");
-    let listed: serde_json::Value = serde_json::from_str(&fixture.says(&["plugins", "--json"])).unwrap();
+    let listed: serde_json::Value = serde_json::from_str(&fixture.stdout(&["plugins", "--json"])).unwrap();
     assert_eq!(listed[0]["name"], "c-switch");
     assert_eq!(listed[0]["capabilities"]["internal"]["vm_to_vm"], "switch");
     assert_eq!((&listed[1]["name"], &listed[1]["version"]), (&"text".into(), &serde_json::Value::Null));
@@ -91,16 +91,16 @@ fn a_plugin_is_found_by_the_name_of_its_backend() {
         &["plan", "--plugin", "c-switch", "--net", "c-switch"],
         &["plan", "--plugin", fixture.library().to_str().unwrap(), "--net", "c-switch"],
     ] {
-        let plan = fixture.says(args);
+        let plan = fixture.stdout(args);
         assert!(plan.contains("c-switch"), "{plan}");
     }
     let topology = fixture.file("lab.toml", b"[net.1]\nbackend = \"c-switch\"\n");
-    let plan = fixture.says(&["plan", "--net", "user", "--topology", &topology]);
+    let plan = fixture.stdout(&["plan", "--net", "user", "--topology", &topology]);
     assert!(plan.contains("c-switch") && plan.contains("user"), "{plan}");
 }
 
 #[test]
-fn a_plugin_that_cannot_be_used_is_reported_with_a_code() {
+fn an_unusable_plugin_is_reported_with_an_exit_code() {
     let fixture = Fixture::new();
     let library = fixture.library();
     let path = library.to_str().unwrap();
@@ -111,7 +111,7 @@ fn a_plugin_that_cannot_be_used_is_reported_with_a_code() {
     );
     fixture.fails(&["plan", "--plugin", "rope"], 3, &["there is no plugin `rope`", "there is `c-switch`"]);
     fixture.fails(&["plan", "--plugin", "Rope"], 3, &["`Rope` is not the name of a plugin"]);
-    fixture.fails(&["plan", "--net", "rope"], 3, &["there is no backend `rope`", "`--plugin PATH` loads one"]);
+    fixture.fails(&["plan", "--net", "rope"], 3, &["there is no backend `rope`", "`--plugin PATH` loads a file"]);
     fixture.fails(&["plan", "--plugin", path, "--plugin", path], 3, &["there are two backends named `c-switch`"]);
     let text = fixture.file("text.so", b"text");
     fixture.fails(&["start", "--plugin", &text], 5, &["is no plugin for this xcluster: it is no library"]);
@@ -129,18 +129,18 @@ fn a_plugin_that_cannot_be_used_is_reported_with_a_code() {
 }
 
 #[test]
-fn real_vms_talk_over_a_plugin() {
+fn real_vms_communicate_over_a_plugin() {
     let fixture = Fixture::new();
     let library = fixture.library();
     let args = ["start", "--plugin", library.to_str().unwrap(), "--net", "c-switch", "--nvm", "2", "--nrouters", "0"];
-    fixture.says(&args);
-    let status: serde_json::Value = serde_json::from_str(&fixture.says(&["status", "--json"])).unwrap();
+    fixture.stdout(&args);
+    let status: serde_json::Value = serde_json::from_str(&fixture.stdout(&["status", "--json"])).unwrap();
     assert_eq!(status["nets"][1]["backend"], "c-switch");
     for address in ["192.168.0.2", "192.168.1.2", "1000::1:192.168.1.2"] {
-        let answered = fixture.says(&["exec", "1", "--", "ping", "-c", "3", "-W", "10", address]);
+        let answered = fixture.stdout(&["exec", "1", "--", "ping", "-c", "3", "-W", "10", address]);
         assert!(answered.contains(" 0% packet loss"), "{address}: {answered}");
     }
     let folder = PathBuf::from(status["folder"].as_str().unwrap());
-    fixture.says(&["stop"]);
-    assert!(!folder.exists(), "`{}` is left", folder.display());
+    fixture.stdout(&["stop"]);
+    assert!(!folder.exists(), "`{}` still exists", folder.display());
 }

@@ -38,15 +38,11 @@ fn columns() -> Vec<Column> {
     let taps = taps.promising_internal(everywhere).promising_others(everywhere);
     vec![
         Column::new("`bridge`", BridgeBackend::default(), "no"),
-        Column::new("`ovs`, an instance of its own", OvsBackend::default(), "no"),
-        Column::new(
-            "`ovs`, the host's",
-            OvsBackend::new(OvsConfig::default().on_system("")),
-            "yes, where the switch is",
-        ),
+        Column::new("`ovs`, private", OvsBackend::default(), "no"),
+        Column::new("`ovs`, system", OvsBackend::new(OvsConfig::default().on_system("")), "yes, in its namespace"),
         Column::new("`user`", UserBackend::default(), "no"),
         Column {
-            left_out: Some((ContractCase::AsBefore, "its bridges go with the namespace")),
+            left_out: Some((ContractCase::AsBefore, "bridges end with the namespace")),
             ..Column::new("`script`, [taps](../examples/net-setup.sh)", ScriptBackend::new(taps), "no")
         },
         Column::new("[`switch`](../examples/my-switch), linked or a plugin", SwitchBackend::default(), "no"),
@@ -68,12 +64,12 @@ type Fact = fn(&Capabilities) -> String;
 
 fn promises() -> String {
     let facts: [(&str, Fact); 7] = [
-        ("the host reaches nodes, and they it", |promise| yes(promise.host_access)),
-        ("VMs hear each other", |promise| vm_to_vm(promise.vm_to_vm)),
+        ("host and nodes reach each other", |promise| yes(promise.host_access)),
+        ("VMs reach each other", |promise| vm_to_vm(promise.vm_to_vm)),
         ("largest MTU", |promise| promise.mtu_max.to_string()),
-        ("checksums and segments left to it", |promise| yes(promise.offloads)),
-        ("NICs for VMs that run", |promise| yes(promise.hotplug)),
-        ("outlives the process", |promise| yes(promise.durable)),
+        ("offloads of checksums and segmentation", |promise| yes(promise.offloads)),
+        ("NICs can be added to running VMs", |promise| yes(promise.hotplug)),
+        ("objects outlive the owner", |promise| yes(promise.durable)),
         ("needs the cluster's network namespace", |promise| yes(promise.needs_namespace)),
     ];
     let mut rows: Vec<(String, Vec<String>)> = Vec::new();

@@ -1,26 +1,24 @@
-//! The arguments of commands on whole clusters.
+//! Args of commands on whole clusters, and those that many commands share.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{JsonArg, NameArg};
-
 /// Start a cluster.
 ///
-/// Each value is taken from the option; without it from the variable of the original xcluster (`xcluster env` lists them);
-/// without that from the topology file; without that it is the default: four nodes and two routers.
+/// Each value comes from its option; else from its variable (`xcluster env` lists them); else from the topology file; else it is
+/// the default. The default cluster has four workers and two routers.
 ///
-/// The command returns when every node is ready. Ctrl-C before that stops what was started.
+/// The command returns when every node is ready. Ctrl-C before that stops everything that was started.
 #[derive(Debug, Args)]
 pub(crate) struct StartArgs {
-    /// Stay, and stop the cluster at Ctrl-C or SIGTERM.
+    /// Do not return; stop the cluster at Ctrl-C or SIGTERM.
     #[arg(long)]
     pub(crate) foreground: bool,
-    /// Start no node: they wait until `boot` starts them.
+    /// Start everything but the nodes, which `boot` starts later.
     #[arg(long)]
     pub(crate) no_nodes: bool,
-    // Before the cluster, whose headings would go on over it.
+    // Before the options of the cluster: their heading would include it.
     #[command(flatten)]
     pub(crate) json: JsonArg,
     #[command(flatten)]
@@ -29,28 +27,28 @@ pub(crate) struct StartArgs {
 
 /// Show what a start would do, without doing anything.
 ///
-/// Needs neither root nor QEMU. Takes the options of `start`.
+/// Needs neither root nor QEMU. Takes the same options as `start`.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) json: JsonArg,
-    /// Print the topology instead, as a file for `--topology`: what was typed is in it.
+    /// Print the topology instead, as a file for `--topology` that includes the given options.
     #[arg(long, conflicts_with_all = ["json", "schema"])]
     pub(crate) toml: bool,
     /// Print the JSON schema of topology files instead, for editors.
     #[arg(long, conflicts_with = "json")]
     pub(crate) schema: bool,
-    /// Show the plan of the running cluster instead, with the nodes that came to it later.
+    /// Show the plan of the running cluster instead, with everything added since its start.
     #[arg(long, conflicts_with_all = ["toml", "schema", "topology"])]
     pub(crate) running: bool,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }
 
-/// List the backends that can be loaded: what each is, or why it cannot be used.
+/// List the plugins that can be loaded, or why one cannot.
 ///
-/// They are looked for in the folders of `$XCLUSTER_PLUGINS`, else in `~/.local/lib/xcluster`, `/usr/local/lib/xcluster` and
-/// `/usr/lib/xcluster`, as `libxcluster_net_NAME.so`.
+/// A plugin is a file `libxcluster_net_NAME.so` in a folder of `$XCLUSTER_PLUGINS`, else in `~/.local/lib/xcluster`,
+/// `/usr/local/lib/xcluster` or `/usr/lib/xcluster`.
 #[derive(Debug, Args)]
 pub(crate) struct PluginsArgs {
     #[command(flatten)]
@@ -59,15 +57,15 @@ pub(crate) struct PluginsArgs {
 
 /// Stop a cluster, or single nodes of it.
 ///
-/// The others go on; `boot` starts a node again.
+/// Other nodes keep running; `boot` starts a node again.
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {
     #[command(flatten)]
     pub(crate) name: NameArg,
-    /// Stop these nodes alone: 2, vm-002, 1-4, `workers`, `routers`, `testers`.
+    /// Stop only these nodes: 2, vm-002, 1-4, `workers`, `routers`, `testers`.
     #[arg(value_name = "NODE", conflicts_with = "all")]
     pub(crate) nodes: Vec<String>,
-    /// Stop every cluster of yours.
+    /// Stop all your clusters.
     #[arg(long, conflicts_with = "name")]
     pub(crate) all: bool,
 }
@@ -77,14 +75,14 @@ pub(crate) struct StopArgs {
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) name: NameArg,
-    /// Show every cluster of yours.
+    /// Show all your clusters.
     #[arg(long, conflicts_with = "name")]
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) json: JsonArg,
 }
 
-/// What a cluster shall be like.
+/// Topology and options of a cluster.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ClusterArgs {
     #[command(flatten)]
@@ -101,7 +99,7 @@ pub(crate) struct ClusterArgs {
     /// Number of testers, 0–20 [default: 0].
     #[arg(long, value_name = "COUNT", help_heading = "Topology")]
     pub(crate) ntesters: Option<String>,
-    /// Nets of each node, in the order of its NICs [default: 0,1].
+    /// Nets of each worker, in the order of its NICs [default: 0,1].
     #[arg(long, alias = "nets_vm", value_name = "NETS", help_heading = "Topology")]
     pub(crate) nets_vm: Option<String>,
     /// Nets of each router [default: 0,1,2].
@@ -110,7 +108,7 @@ pub(crate) struct ClusterArgs {
     /// Nets of each tester [default: 0,2].
     #[arg(long, alias = "nets_tester", value_name = "NETS", help_heading = "Topology")]
     pub(crate) nets_tester: Option<String>,
-    /// Memory of each node in MiB, or with a unit as `1G` [default: 128].
+    /// Memory of each node in MiB, or with a unit, such as `1G` [default: 128].
     #[arg(long, value_name = "MIB", help_heading = "Topology")]
     pub(crate) mem: Option<String>,
     /// Processors of each node [default: 2].
@@ -122,9 +120,9 @@ pub(crate) struct ClusterArgs {
     /// MTU of all nets, in bytes, 1280–65535 [default: 1500].
     #[arg(long, value_name = "BYTES", help_heading = "Topology")]
     pub(crate) mtu: Option<String>,
-    /// What differs for one node, as `201:mem=384,nets=0,1,2,smp=4`; can be repeated.
+    /// Settings of one node, such as `201:mem=384,nets=0,1,2,smp=4`; can be repeated.
     ///
-    /// Keys: `mem`, `smp`, `nets`, `append`, `expose` (TCP ports that the host shall reach), `forward` (yes or no).
+    /// Keys: `mem`, `smp`, `nets`, `append`, `expose` (TCP ports that the host can reach), `forward` (yes or no).
     #[arg(long, value_name = "NODE:KEY=VALUE,…", help_heading = "Topology")]
     pub(crate) node: Vec<String>,
     #[command(flatten)]
@@ -135,7 +133,7 @@ pub(crate) struct ClusterArgs {
     pub(crate) run: RunArgs,
 }
 
-/// Who carries the nets.
+/// The backends of the nets.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Networks")]
 pub(crate) struct NetArgs {
@@ -143,52 +141,52 @@ pub(crate) struct NetArgs {
     /// `script` with `--net-setup`, else `bridge` if this host can, else `user`].
     #[arg(long, value_name = "BACKEND")]
     pub(crate) net: Option<String>,
-    /// Program that wires the nets: it is called with the numbers of a node and of a net, and prints args for QEMU.
+    /// Net-setup script: a program that is called with the numbers of a node and of a net, and prints args for QEMU.
     ///
-    /// It runs where you are or, if `--netns` names one, in that network namespace.
+    /// It runs in the current network namespace, or in that of `--netns`.
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) net_setup: Option<PathBuf>,
-    /// Plugin to load, a backend for `--net` and for topologies: a path, or a name that `xcluster plugins` lists; can be
-    /// repeated. One that is named as a backend is found by itself.
+    /// Plugin to load: a path, or a name that `xcluster plugins` lists; can be repeated.
+    ///
+    /// A plugin that `--net` or the topology names is found automatically.
     #[arg(long, value_name = "PATH|NAME")]
     pub(crate) plugin: Vec<PathBuf>,
-    /// Network namespace for bridges: `private` (the cluster's own), `here`, a name, or the number that `nsadd` was
-    /// given [default: `here` if there is a link `xcbr0` here, else `private`].
+    /// Network namespace of bridges: `private` (the cluster's own), `here` (the current one), a name, or a number of `nsadd`
+    /// [default: `here` if there is a link `xcbr0` here, else `private`].
     #[arg(long, value_name = "NETNS")]
     pub(crate) netns: Option<String>,
-    /// Give a private network namespace a way to the world, by the program `pasta`: routers reach it, and what they
-    /// masquerade.
+    /// Connect a private network namespace to the outside, by the program `pasta`. Routers use this uplink, and so do the nets
+    /// that they masquerade.
     #[arg(long)]
     pub(crate) uplink: bool,
-    /// Pairs of queues of each NIC on a bridge, 1–16 [default: 1].
+    /// Queue pairs of each NIC on a bridge, 1–16 [default: 1].
     #[arg(long, value_name = "COUNT")]
     pub(crate) queues: Option<String>,
-    /// What is said to a backend, as `bridge.queues=2`; can be repeated. The topology file has it in tables, as
+    /// Setting of a backend, such as `bridge.queues=2`; can be repeated. It wins over the tables of the topology file, such as
     /// `[backend.bridge]`.
     #[arg(long, value_name = "BACKEND.KEY=VALUE")]
     pub(crate) set: Vec<String>,
 }
 
-/// What the nodes boot.
+/// The guest of the nodes.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Guest")]
 pub(crate) struct GuestArgs {
-    /// Kernel of your own.
+    /// Your own kernel.
     #[arg(long, value_name = "FILE")]
     pub(crate) kernel: Option<PathBuf>,
-    /// Initramfs of your own.
+    /// Your own initramfs.
     #[arg(long, visible_alias = "initramfs", value_name = "FILE")]
     pub(crate) initrd: Option<PathBuf>,
-    /// Disk image of your own; nodes write to an overlay of it.
+    /// Your own disk image; nodes write to an overlay of it.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "initrd"])]
     pub(crate) disk: Option<PathBuf>,
-    /// Overlay unpacked over the guest: a tar, a folder, or a folder with an executable `tar`; can be repeated.
+    /// Overlay that is put over the guest: a tar, a folder, or a folder with an executable `tar`; can be repeated.
     ///
-    /// A name without `/` that is no file here is looked up in the folders of XCLUSTER_OVLPATH.
+    /// A name without `/` that is not a file here is looked up in the folders of XCLUSTER_OVLPATH.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(crate) overlay: Vec<PathBuf>,
-    /// When a node counts as ready: `agent`, `ssh`, `console:PATTERN` or `started` [default: `agent`,
-    /// of a disk image `ssh`].
+    /// When a node is ready: `agent`, `ssh`, `console:PATTERN` or `started` [default: `agent`; `ssh` for a disk image].
     #[arg(long, value_name = "SIGN")]
     pub(crate) ready: Option<String>,
     /// Where a node takes its number from [default: mac].
@@ -197,37 +195,36 @@ pub(crate) struct GuestArgs {
     /// Leave all nets but the internal one unconfigured in the guests.
     #[arg(long)]
     pub(crate) no_configure: bool,
-    /// Start neither telnet nor ssh in the nodes; both let everybody on this host in, without a password.
+    /// Start neither telnet nor ssh in the nodes. Both need no password; with `--net user` every user of this host can log in.
     #[arg(long)]
     pub(crate) no_login: bool,
 }
 
-/// How the nodes are run.
+/// The QEMU of the nodes.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "QEMU")]
 pub(crate) struct RunArgs {
-    /// How processors are virtualised [default: auto].
+    /// Accelerator of the VMs [default: auto].
     #[arg(long, value_enum, value_name = "ACCELERATOR")]
     pub(crate) accel: Option<AccelArg>,
     /// Machine type of QEMU [default: pc].
     #[arg(long, value_name = "TYPE")]
     pub(crate) machine: Option<String>,
-    /// The QEMU to run: a path, or a name to be found on PATH [default: qemu-system-x86_64].
+    /// The QEMU to run: a path, or a name on PATH [default: qemu-system-x86_64].
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) qemu: Option<PathBuf>,
-    /// Further arg for every QEMU; can be repeated.
-    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    /// Additional arg for every QEMU; can be repeated.
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub(crate) qemu_arg: Vec<String>,
-    /// How long a node may take until it is ready, in seconds, or as `5m` [default: what suits the accelerator].
+    /// How long a node may take until it is ready, in seconds or with a unit, such as `5m` [default: depends on the accelerator].
     #[arg(long, value_name = "TIME")]
     pub(crate) timeout: Option<String>,
-    /// How many nodes boot at the same time, over all clusters of yours [default: what suits the
-    /// accelerator].
+    /// How many nodes boot at the same time, over all your clusters [default: depends on the accelerator].
     #[arg(long, value_name = "COUNT")]
     pub(crate) boots: Option<String>,
 }
 
-/// Where a node takes its number from.
+/// The source of a node's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum IdentityArg {
     /// The last byte of eth0's hardware address.
@@ -236,13 +233,29 @@ pub(crate) enum IdentityArg {
     Kernel,
 }
 
-/// How processors are virtualised.
+/// The accelerator of the VMs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AccelArg {
-    /// By KVM if a guest really runs on it here, else in software.
+    /// KVM if a guest really runs on it here, else emulation.
     Auto,
-    /// By KVM.
+    /// KVM.
     Kvm,
-    /// In software.
+    /// Emulation.
     Tcg,
+}
+
+/// The cluster of a command.
+#[derive(Debug, Default, Args)]
+pub(crate) struct NameArg {
+    /// Name of the cluster [default: $XCLUSTER_NAME, else `default`].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+/// The form in which data is printed.
+#[derive(Debug, Default, Clone, Copy, Args)]
+pub(crate) struct JsonArg {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }

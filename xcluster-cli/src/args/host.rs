@@ -1,32 +1,32 @@
-//! The arguments of commands that need no cluster.
+//! Args of commands that need no cluster.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use clap_complete::Shell;
 
-use super::{JsonArg, NameArg};
+use super::cluster::{JsonArg, NameArg};
 
-/// Show the guest that nodes boot; build it if it is not there yet.
+/// Show the standard guest; build it if it does not exist yet.
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
-    /// Build it anew, from packages fetched anew.
+    /// Build it again, from the newest packages.
     #[arg(long)]
     pub(crate) rebuild: bool,
     #[command(flatten)]
     pub(crate) json: JsonArg,
 }
 
-/// Say what this host can do, and what to install.
+/// Check this host, and print the commands that fix problems.
 ///
-/// Exits with 0 if a cluster can be started.
+/// The exit code is 0 if a cluster can be started.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) json: JsonArg,
 }
 
-/// Show the environment variables that are honoured, with their values.
+/// Show the environment variables that xcluster reads, with their values.
 #[derive(Debug, Args)]
 pub(crate) struct EnvArgs {
     #[command(flatten)]
@@ -34,14 +34,14 @@ pub(crate) struct EnvArgs {
     /// Print the ports of a running cluster instead, for `eval "$(xcluster env --ports)"`.
     #[arg(long)]
     pub(crate) ports: bool,
-    /// Print assignments for a shell instead: the variables of the original xcluster, as a start would resolve them now.
+    /// Print shell assignments of the original xcluster's variables instead, with the values that a start would use now.
     #[arg(long, conflicts_with_all = ["ports", "json"])]
     pub(crate) shell: bool,
     #[command(flatten)]
     pub(crate) json: JsonArg,
 }
 
-/// Print the completions of a shell.
+/// Print the completions for a shell.
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
     /// The shell.
@@ -51,7 +51,7 @@ pub(crate) struct CompletionsArgs {
 /// Write the man pages of all commands into a folder.
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// The folder; it is made if need be.
+    /// The folder; it is created if needed.
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
 }

@@ -1,32 +1,35 @@
-//! What was typed. Says nothing of what it means: texts stay texts until `settings` has seen the environment and the
-//! topology file too, so that all mistakes are told at once.
+//! The args as clap parses them. Values stay texts: `settings` interprets them together with the environment and the topology
+//! file, so that all mistakes are reported at once.
 
 mod boot;
 mod cluster;
-mod connect;
 mod host;
 mod netns;
 mod node;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use crate::exit;
 
 pub(crate) use boot::{BootArgs, NetSetupArgs};
 pub(crate) use cluster::{
-    AccelArg, ClusterArgs, GuestArgs, IdentityArg, PlanArgs, PluginsArgs, StartArgs, StatusArgs, StopArgs,
+    AccelArg, ClusterArgs, GuestArgs, IdentityArg, NameArg, PlanArgs, PluginsArgs, StartArgs, StatusArgs, StopArgs,
 };
-pub(crate) use connect::{ConnectArgs, ForwardArgs, NsenterArgs};
 pub(crate) use host::{CompletionsArgs, DoctorArgs, EnvArgs, ImageArgs, ManArgs};
-pub(crate) use netns::{NsaddArgs, NsdelArgs, PreparedArgs};
-pub(crate) use node::{ConsoleArgs, CpArgs, ExecArgs, SshArgs, VmArgs};
+pub(crate) use netns::{NsaddArgs, NsdelArgs, NsenterArgs, PreparedArgs};
+pub(crate) use node::{ConnectArgs, ConsoleArgs, CpArgs, ExecArgs, ForwardArgs, SshArgs, VmArgs};
+
+/// The command line as clap knows it.
+pub(crate) fn command() -> clap::Command {
+    Args::command()
+}
 
 /// Start clusters of real VMs on virtual networks, and work with them.
 ///
 /// A cluster lives as long as its owner: the process that `start` leaves behind, or `start --foreground` itself. Nothing
-/// survives it.
+/// survives the owner.
 ///
-/// Commands of your own are functions `cmd_NAME` of the shell file that XCLUSTER_HOOK names, or programs `xcluster-NAME` on the
+/// You can add commands: functions `cmd_NAME` in the shell file that XCLUSTER_HOOK names, or programs `xcluster-NAME` on the
 /// path.
 #[derive(Debug, Parser)]
 #[command(
@@ -38,15 +41,15 @@ pub(crate) use node::{ConsoleArgs, CpArgs, ExecArgs, SshArgs, VmArgs};
     after_help = exit::help(),
 )]
 pub(crate) struct Args {
-    /// Log more on standard error: once for what is done, twice for every detail.
+    /// Log more on standard error: `-v` logs each action, `-vv` every detail.
     #[arg(long, short, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     #[command(alias = "starts")]
@@ -77,23 +80,7 @@ pub(crate) enum Command {
     /// Own a cluster; run by `start`.
     #[command(hide = true)]
     Owner {
-        /// The cluster's name, for people who look at the list of processes.
+        /// The cluster's name, for readers of process lists.
         name: String,
     },
-}
-
-/// Which cluster a command is about.
-#[derive(Debug, Default, clap::Args)]
-pub(crate) struct NameArg {
-    /// Name of the cluster [default: $XCLUSTER_NAME, else `default`].
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-}
-
-/// In which form data is printed.
-#[derive(Debug, Default, Clone, Copy, clap::Args)]
-pub(crate) struct JsonArg {
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
 }

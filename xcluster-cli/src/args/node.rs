@@ -1,18 +1,18 @@
-//! The arguments of commands on nodes.
+//! Args of commands that work on a running node.
 
 use std::ffi::OsString;
 
 use clap::Args;
 
-use super::{JsonArg, NameArg};
+use super::cluster::{JsonArg, NameArg};
 
 /// Run a command in nodes.
 ///
-/// Exits with the command's code; of several nodes with the first one that is not 0, in the order of the nodes, after all
-/// of them have ended. Signal N is reported as 128 + N, a deadline as 124.
+/// The exit code is the command's. For several nodes it is the first one that is not 0, in the order of the nodes. Signal N is
+/// reported as 128 + N, a deadline as 124.
 ///
-/// One word alone is a line for the guest's shell; several words are a program and its arguments, as they are. A single
-/// node's command reads standard input.
+/// A single argument is a line for the guest's shell; several arguments are a program and its arguments. With a single node,
+/// the command reads standard input.
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub(crate) struct ExecArgs {
     /// The command.
     #[arg(value_name = "CMD", required = true, last = true)]
     pub(crate) command: Vec<OsString>,
-    /// Kill the command after this time, in seconds, or as `5m` [default: never].
+    /// Kill the command after this time, in seconds or with a unit, such as `5m` [default: never].
     #[arg(long, value_name = "TIME")]
     pub(crate) timeout: Option<String>,
     /// Do not read standard input.
@@ -33,9 +33,9 @@ pub(crate) struct ExecArgs {
     pub(crate) json: JsonArg,
 }
 
-/// Join the serial console of a node.
+/// Open the serial console of a node.
 ///
-/// Several may join at the same time. Ctrl-] leaves it.
+/// Several users can open it at the same time. Ctrl-] leaves it.
 #[derive(Debug, Args)]
 pub(crate) struct ConsoleArgs {
     #[command(flatten)]
@@ -43,14 +43,14 @@ pub(crate) struct ConsoleArgs {
     /// The node: 2 or vm-002.
     #[arg(value_name = "NODE")]
     pub(crate) node: String,
-    /// Print what was written so far, and end.
+    /// Print the output so far, and exit.
     #[arg(long)]
     pub(crate) log: bool,
 }
 
-/// Open a terminal to a node, by telnet on the internal net.
+/// Open a terminal on a node, by telnet on the internal net.
 ///
-/// Ctrl-] leaves it. Without a terminal, what is piped in is typed.
+/// Ctrl-] leaves it. Without a terminal, standard input is typed into the node's shell.
 #[derive(Debug, Args)]
 pub(crate) struct VmArgs {
     #[command(flatten)]
@@ -60,9 +60,9 @@ pub(crate) struct VmArgs {
     pub(crate) node: String,
 }
 
-/// Log in to a node with OpenSSH, or run a command by it.
+/// Log in to a node with OpenSSH, or run a command with it.
 ///
-/// No host key is checked or kept: nodes are made anew with every start.
+/// Host keys are neither checked nor kept, because nodes are new at every start.
 #[derive(Debug, Args)]
 pub(crate) struct SshArgs {
     #[command(flatten)]
@@ -73,23 +73,57 @@ pub(crate) struct SshArgs {
     /// The node: 2 or vm-002.
     #[arg(value_name = "NODE")]
     pub(crate) node: String,
-    /// The command; without it a shell.
+    /// The command [default: a shell].
     #[arg(value_name = "CMD", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<OsString>,
 }
 
 /// Copy a file into a node or out of it.
 ///
-/// One of both is `NODE:PATH`, the other a local path or `-` for standard input or output. A folder as destination gets
-/// the file under its own name.
+/// One side is `NODE:PATH`, the other is a local path, or `-` for standard input or output. If the destination is a folder,
+/// the file keeps its name.
 #[derive(Debug, Args)]
 pub(crate) struct CpArgs {
     #[command(flatten)]
     pub(crate) name: NameArg,
-    /// What is copied.
+    /// The file to copy.
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
-    /// Where to.
+    /// The destination.
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
+}
+
+/// Forward ports of this host to nodes, while the command runs.
+///
+/// Ends with Ctrl-C, or with the cluster. Everybody who reaches the port reaches the node: by default only users of this host.
+#[derive(Debug, Args)]
+pub(crate) struct ForwardArgs {
+    #[command(flatten)]
+    pub(crate) name: NameArg,
+    /// The local address and port, the node and its port: 8080:1:80, 0:vm-002:22, 0.0.0.0:8080:1:80.
+    ///
+    /// The default address is 127.0.0.1. Port 0 picks a free port.
+    #[arg(value_name = "[ADDRESS:]LOCAL:NODE:PORT", required = true)]
+    pub(crate) forwards: Vec<String>,
+    #[command(flatten)]
+    pub(crate) json: JsonArg,
+}
+
+/// Connect standard input and output to a TCP port of a node.
+///
+/// Other programs can use it to reach nodes, such as ssh with ProxyCommand.
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArgs {
+    #[command(flatten)]
+    pub(crate) name: NameArg,
+    /// The node: 2 or vm-002.
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    /// The port.
+    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: u16,
+    /// Send the connection over standard output, which is a socket, and exit: for ssh with ProxyUseFdpass.
+    #[arg(long)]
+    pub(crate) fdpass: bool,
 }

@@ -1,4 +1,4 @@
-//! `boot`: nodes of a cluster, in an order and with arguments of somebody's own.
+//! `boot`: boots nodes of a cluster, in the user's order and with the user's settings.
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -7,27 +7,26 @@ use xcluster_core::plan::{NodeBoot, Step};
 use xcluster_core::remote::Remote;
 use xcluster_core::{Error, Event, NodeStatus};
 
-use super::Outcome;
 use super::open_if_needed::open_if_needed;
 use super::select::planned;
 use crate::args::BootArgs;
 use crate::exit::Exit;
 use crate::output::print_json;
 use crate::progress::Progress;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::node_boot;
 use crate::variables::Variables;
 
-/// Boots the nodes side by side. Every failure is told, and the others go on.
+/// Boots the nodes side by side. Every failure is reported, and the other boots continue.
 pub(super) async fn run(args: &BootArgs, variables: &Variables, verbose: u8) -> Outcome {
-    // What was typed wrong is told before a cluster is opened.
-    node_boot(NodeId::new(1).expect("there is a node 1"), args, &Variables::default())?;
+    // Mistakes in the args are reported before a cluster is opened.
+    node_boot(NodeId::new(1).expect("1 is a valid number"), args, &Variables::default())?;
     let cluster = open_if_needed(&args.name, variables, verbose).await?;
     let nodes = planned(&args.nodes, &cluster.plan().await?)?;
     let boots = nodes.into_iter().map(|node| node_boot(node, args, variables)).collect::<Result<Vec<_>, _>>()?;
     tokio::select! {
         booted = boot_all(&cluster, boots, args.json.json) => booted,
-        // The owner sees that nobody waits any more.
+        // The owner sees that the connection is closed, and cancels the boots.
         interrupted = tokio::signal::ctrl_c() => {
             interrupted.map_err(|error| Failure::io("watch for Ctrl-C", &error))?;
             Err(Failure::quiet(Exit::INTERRUPTED))
@@ -61,7 +60,7 @@ async fn boot_all(cluster: &Remote, boots: Vec<NodeBoot>, json: bool) -> Outcome
     Ok(failures.first().map_or(Exit::OK, |(_, failure)| failure.exit))
 }
 
-/// The end of a boot, as a start would tell it.
+/// The event for the end of a boot, as in a start.
 fn event(node: NodeId, outcome: &Result<NodeStatus, Error>) -> Event {
     let step = Step::Boot { node };
     match outcome {

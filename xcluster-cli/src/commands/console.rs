@@ -1,14 +1,14 @@
 //! `console`: the serial console of a node.
 
-use super::Outcome;
 use super::select::{attach, one};
 use crate::args::ConsoleArgs;
 use crate::exit::Exit;
 use crate::output;
+use crate::report::Outcome;
 use crate::terminal::{self, Plain};
 use crate::variables::Variables;
 
-/// Joins the console, or prints what it showed.
+/// Opens the console, or prints its output so far.
 pub(super) async fn run(args: &ConsoleArgs, variables: &Variables) -> Outcome {
     let cluster = attach(&args.name, variables).await?;
     let node = one(&args.node, &cluster.status().await?)?.id;

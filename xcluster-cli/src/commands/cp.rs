@@ -1,4 +1,4 @@
-//! `cp`: a file into a node or out of it.
+//! `cp`: copies a file into a node or out of it.
 
 use std::io::{self, Write, stdin};
 use std::path::{Path, PathBuf};
@@ -7,15 +7,14 @@ use tempfile::NamedTempFile;
 use xcluster_core::name::NodeId;
 use xcluster_core::remote::Remote;
 
-use super::Outcome;
 use super::select::{attach, one};
 use crate::args::CpArgs;
 use crate::exit::Exit;
 use crate::output;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::variables::Variables;
 
-/// Copies the file, whole or not at all.
+/// Copies the file completely or not at all.
 pub(super) async fn run(args: &CpArgs, variables: &Variables) -> Outcome {
     let copy = Copy::new(&args.source, &args.destination)?;
     let cluster = attach(&args.name, variables).await?;
@@ -29,14 +28,14 @@ pub(super) async fn run(args: &CpArgs, variables: &Variables) -> Outcome {
     Ok(Exit::OK)
 }
 
-/// What is copied, and where to.
+/// Source and destination of a copy.
 #[derive(Debug, PartialEq, Eq)]
 struct Copy {
     direction: Direction,
     node: NodeId,
     /// The file in the node.
     there: PathBuf,
-    /// The file here; none is standard input or output.
+    /// The local file; none means standard input or output.
     here: Option<PathBuf>,
 }
 
@@ -53,18 +52,19 @@ impl Copy {
             (Some(target), None) => (Direction::Out, target, destination),
             (Some(_), Some(_)) => {
                 let hint = format!("`xcluster cp {source} - | xcluster cp - {destination}`");
-                return Err(Failure::new(Exit::USAGE, "both files are in nodes").hint(hint));
+                return Err(Failure::new(Exit::USAGE, "both sides are in nodes").hint(hint));
             }
             (None, None) => {
                 let message = format!("neither `{source}` nor `{destination}` is in a node");
-                return Err(Failure::new(Exit::USAGE, message).hint("write a file in a node as `2:/etc/hosts`"));
+                return Err(Failure::new(Exit::USAGE, message)
+                    .hint("write a file in a node as `NODE:PATH`, for example `2:/etc/hosts`"));
             }
         };
         Ok(Self { direction, node, there, here: (here != "-").then(|| PathBuf::from(here)) })
     }
 }
 
-/// A file in a node: `2:/etc/hosts` or `vm-002:/etc/hosts`. All else is here, as `./2:x` is.
+/// A file in a node: `2:/etc/hosts` or `vm-002:/etc/hosts`. Everything else is a local file, such as `./2:x`.
 fn remote(text: &str) -> Option<(NodeId, PathBuf)> {
     let (node, path) = text.split_once(':')?;
     let path = if path.is_empty() { "/root/" } else { path };
@@ -72,7 +72,7 @@ fn remote(text: &str) -> Option<(NodeId, PathBuf)> {
 }
 
 async fn put(cluster: &Remote, node: NodeId, from: &Path, to: &Path) -> Result<(), Failure> {
-    // Whoever owns the cluster reads it; that it is missing here is nothing about the node.
+    // The owner reads the file. A missing local file must not be reported as an error of the node.
     let found = std::fs::metadata(from);
     let found = found.map_err(|error| Failure::io(format!("read `{}`", from.display()), &error))?;
     if found.is_dir() {
@@ -88,10 +88,10 @@ async fn get(cluster: &Remote, node: NodeId, from: &Path, to: &Path) -> Result<(
     Ok(())
 }
 
-/// Standard input as a file of the node: it is kept here until it has ended, so that half of it is never there.
+/// Copies standard input into a node. It is kept in a temporary file until its end, so that the node never has a part of it.
 async fn spool(cluster: &Remote, node: NodeId, to: &Path) -> Result<(), Failure> {
     if to.as_os_str().as_encoded_bytes().ends_with(b"/") {
-        return Err(Failure::new(Exit::USAGE, "what comes from standard input needs a file name in the node"));
+        return Err(Failure::new(Exit::USAGE, "a copy of standard input needs a file name in the node"));
     }
     let spooled = || -> io::Result<NamedTempFile> {
         let mut file = NamedTempFile::new()?;
@@ -103,9 +103,9 @@ async fn spool(cluster: &Remote, node: NodeId, to: &Path) -> Result<(), Failure>
     put(cluster, node, file.path(), to).await
 }
 
-/// A file of the node on standard output, once all of it has arrived.
+/// Prints a file of the node on standard output after all of it has arrived.
 async fn print(cluster: &Remote, node: NodeId, from: &Path) -> Result<(), Failure> {
-    let kept = |error: io::Error| Failure::io("keep the file in a temporary one", &error);
+    let kept = |error: io::Error| Failure::io("keep the file in a temporary file", &error);
     let folder = tempfile::tempdir().map_err(kept)?;
     let path = folder.path().join("file");
     get(cluster, node, from, &path).await?;
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn one_side_must_be_in_a_node_and_the_other_here() {
+    fn one_side_must_be_in_a_node_and_the_other_local() {
         assert!(Copy::new("a", "b").is_err());
         assert!(Copy::new("1:a", "2:b").is_err());
         assert!(Copy::new("250:a", "-").is_err());

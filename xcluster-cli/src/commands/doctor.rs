@@ -1,4 +1,4 @@
-//! `doctor`: what this host can do, and what to type so that it can do more. Judging is `doctor::check`'s affair.
+//! `doctor`: checks this host, and prints the commands that fix problems.
 
 mod check;
 mod guest;
@@ -6,17 +6,16 @@ mod host;
 
 use xcluster_core::host::folder;
 
-use super::Outcome;
 use crate::args::{ClusterArgs, DoctorArgs};
 use crate::exit::Exit;
 use crate::output::{print, print_json};
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::Settings;
 use crate::variables::Variables;
 
 use check::{Check, Verdict};
 
-/// Prints what was found. Ends well if a cluster can be started.
+/// Prints the checks. Succeeds if a cluster can be started.
 pub(super) async fn run(args: &DoctorArgs, variables: &Variables) -> Outcome {
     let checks = checks(variables).await?;
     if args.json.json { print_json(&checks) } else { print(&text(&checks)) }?;
@@ -24,10 +23,10 @@ pub(super) async fn run(args: &DoctorArgs, variables: &Variables) -> Outcome {
     Ok(if is_able { Exit::OK } else { Exit::HOST })
 }
 
-/// Everything that matters to a start of the default cluster, in the order in which a start meets it.
+/// All checks for a start of the default cluster, in the order in which a start needs them.
 async fn checks(variables: &Variables) -> Result<Vec<Check>, Failure> {
     let mut settings = Settings::new(&ClusterArgs::default(), variables)?;
-    // A cache that cannot be used is told by the build that would fill it.
+    // An unusable cache is reported by the build that would fill it.
     let image = xcluster_core::guest::cached_image().ok().flatten();
     let mut checks = guest::qemu(&settings.options.qemu, image.as_ref()).await;
     checks.extend([
@@ -50,7 +49,7 @@ fn text(checks: &[Check]) -> String {
     });
     let lines: String = lines.collect();
     let last = if checks.iter().any(|check| check.verdict == Verdict::Bad) {
-        "\nA cluster cannot be started here until what is missing is there.\n"
+        "\nNo cluster can be started here until the missing parts are installed.\n"
     } else {
         "\nA cluster can be started here: `xcluster start`.\n"
     };
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_comes_with_what_to_type() {
+    fn a_missing_part_is_shown_with_the_command_that_installs_it() {
         let checks = [
             Check::good("QEMU", "7.2.22"),
             Check::poor("KVM", "a guest hangs on it", "none needed"),

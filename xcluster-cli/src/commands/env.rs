@@ -1,4 +1,4 @@
-//! `env`: the environment variables that are honoured, and variables that tell scripts where a cluster's ports are.
+//! `env`: shows the environment variables that xcluster reads, or the ports of a cluster as shell variables.
 
 mod shell;
 
@@ -7,14 +7,14 @@ use std::io::{Write, stderr};
 use serde::Serialize;
 use xcluster_core::ClusterStatus;
 
-use super::Outcome;
 use super::select::attach;
 use crate::args::EnvArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};
+use crate::report::Outcome;
 use crate::variables::{KNOWN, Variable, Variables};
 
-/// Prints every variable, with its value if it has one; or the ports.
+/// Prints the variables with their values, or the ports.
 pub(super) async fn run(args: &EnvArgs, variables: &Variables) -> Outcome {
     if args.shell {
         print(&shell::assignments(&args.name, variables)?)?;
@@ -25,8 +25,8 @@ pub(super) async fn run(args: &EnvArgs, variables: &Variables) -> Outcome {
         let exports = exports(&status);
         print(&exports)?;
         if exports.is_empty() {
-            // Somebody who does not read hints needs none.
-            let _ = writeln!(stderr(), "no port of this host leads to the nodes: `xcluster forward` makes some");
+            // A closed standard error is ignored.
+            let _ = writeln!(stderr(), "no port of this host leads to the nodes; `xcluster forward` makes some");
         }
         return Ok(Exit::OK);
     }
@@ -44,7 +44,7 @@ struct Row<'a> {
     meaning: &'static str,
 }
 
-/// A pattern that nobody set is shown as it is, else with what is set.
+/// The rows of a variable. A pattern such as `__mem<N>` has a row for each variable that is set, or one row if none is.
 fn rows<'a>(known: &'static Variable, variables: &'a Variables) -> Vec<Row<'a>> {
     let row = |name, value| Row { name, value, option: known.option, meaning: known.meaning };
     let set: Vec<Row<'a>> = variables.of(known).map(|(name, value)| row(name, Some(value))).collect();
@@ -59,7 +59,7 @@ fn text(rows: &[Row<'_>]) -> String {
     format!("{table}\nAn option wins over its variable, a variable over the topology file.\n")
 }
 
-/// A line per port that this host reaches: `export XCLUSTER_VM_002_SSH=127.0.0.1:12302`.
+/// A line per forwarded port: `export XCLUSTER_VM_002_SSH=127.0.0.1:12302`.
 fn exports(status: &ClusterStatus) -> String {
     let forwards = status.nodes.iter().flat_map(|node| node.forwards.iter().map(move |forward| (node, forward)));
     let lines = forwards.map(|(node, forward)| {

@@ -1,4 +1,4 @@
-//! `exec`: a command in nodes. Output streams; every result is told, whatever happens to the others.
+//! `exec`: runs a command in nodes. Output is streamed. Every node's result is reported, even if other nodes fail.
 
 mod lines;
 mod many;
@@ -9,17 +9,16 @@ use std::time::Duration;
 
 use xcluster_core::guest::exec::Command;
 
-use super::Outcome;
 use super::select::{attach, select};
 use crate::args::ExecArgs;
 use crate::exit::Exit;
-use crate::report::Failure;
+use crate::report::Outcome;
 use crate::settings::Reader;
 use crate::settings::duration;
 use crate::variables::Variables;
 
-/// Runs the command. Whatever fails on our side ends with 255, so that it is told apart from the command's own codes; that
-/// somebody ends us is no failure.
+/// Runs the command. A failure of our own ends with 255, so that it differs from the command's codes, except an interrupt and a
+/// closed output.
 pub(super) async fn run(args: &ExecArgs, variables: &Variables) -> Outcome {
     execute(args, variables).await.map_err(|failure| match failure.exit {
         Exit::PIPE | Exit::INTERRUPTED => failure,
@@ -41,7 +40,7 @@ async fn execute(args: &ExecArgs, variables: &Variables) -> Outcome {
     }
 }
 
-/// One word is a line for the guest's shell, several are a program and its arguments.
+/// A single argument is a line for the guest's shell; several are a program and its arguments.
 fn command(args: &[OsString], timeout: Option<Duration>) -> Command {
     let command = match args {
         [line] => Command::shell(line),
@@ -52,9 +51,4 @@ fn command(args: &[OsString], timeout: Option<Duration>) -> Command {
         Some(timeout) => command.timeout(timeout),
         None => command.no_timeout(),
     }
-}
-
-/// A command that could not be run on a node, or not to its end.
-fn failed(node: xcluster_core::name::NodeId, error: &xcluster_core::guest::exec::ExecError) -> Failure {
-    Failure::from_error(Exit::NOT_RUN, error).context(format!("cannot run the command on {node}"))
 }

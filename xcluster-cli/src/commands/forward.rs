@@ -1,4 +1,4 @@
-//! `forward`: ports of this host that lead to nodes, for as long as the command runs.
+//! `forward`: forwards ports of this host to nodes while it runs.
 
 mod spec;
 
@@ -16,15 +16,14 @@ use xcluster_core::ClusterStatus;
 use xcluster_core::name::NodeId;
 use xcluster_core::remote::Remote;
 
-use super::Outcome;
 use super::select::{attach, connect, one};
 use crate::args::ForwardArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json};
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::variables::Variables;
 
-/// When to try again to accept a connection.
+/// The pause after a failed accept.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Listens until Ctrl-C or the end of the cluster.
@@ -65,7 +64,7 @@ struct LocalListener {
     port: u16,
 }
 
-/// A door as `--json` prints it.
+/// A listener as `--json` prints it.
 #[derive(Debug, Serialize)]
 struct Row {
     listen: SocketAddr,
@@ -79,7 +78,7 @@ impl LocalListener {
         let refused = |error: io::Error| {
             let failure = Failure::io(format!("listen on {}", spec.listen), &error);
             match error.kind() {
-                io::ErrorKind::AddrInUse => failure.with_exit(Exit::IN_USE).hint("port 0 means one that is free"),
+                io::ErrorKind::AddrInUse => failure.with_exit(Exit::IN_USE).hint("port 0 picks a free port"),
                 _ => failure,
             }
         };
@@ -88,7 +87,7 @@ impl LocalListener {
         Ok(Self { listener, listen, node, port: spec.port })
     }
 
-    /// Connects everybody who comes. One that cannot be connected is told of, and is no reason to stop.
+    /// Connects every client. A failure is reported, and the listener continues.
     async fn serve(&self, cluster: &Remote) -> std::convert::Infallible {
         loop {
             match self.listener.accept().await {
@@ -96,12 +95,12 @@ impl LocalListener {
                     let (cluster, node, port) = (cluster.clone(), self.node, self.port);
                     tokio::spawn(async move {
                         if let Err(failure) = join(stream, &cluster, node, port).await {
-                            failure.context(format!("{from} is turned away")).print();
+                            failure.context(format!("cannot connect {from}")).print();
                         }
                     });
                 }
                 Err(error) => {
-                    // Out of descriptors, most likely. Nothing tells when there are some again.
+                    // Probably out of descriptors. No event reports when some are free again.
                     Failure::io(format!("accept a connection on {}", self.listen), &error).print();
                     sleep(AGAIN).await;
                 }
@@ -112,7 +111,7 @@ impl LocalListener {
 
 async fn join(mut here: TcpStream, cluster: &Remote, node: NodeId, port: u16) -> Result<(), Failure> {
     let mut there = connect(cluster, node, port).await?;
-    // That either side has hung up is an end like any other.
+    // A reset by either side ends the connection like a normal end.
     let _ = copy_bidirectional(&mut here, &mut there).await;
     Ok(())
 }
@@ -127,7 +126,7 @@ fn show(listeners: &[LocalListener], json: bool) -> Result<(), Failure> {
         .iter()
         .map(|listener| format!("{} leads to port {} of {}\n", listener.listen, listener.port, listener.node));
     print(&lines.collect::<String>())?;
-    // Somebody who does not read it needs not.
-    let _ = writeln!(stderr(), "Ctrl-C ends it.");
+    // A closed standard error is ignored.
+    let _ = writeln!(stderr(), "Ctrl-C stops forwarding.");
     Ok(())
 }

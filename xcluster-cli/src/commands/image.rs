@@ -1,4 +1,4 @@
-//! `image`: the guest that nodes boot.
+//! `image`: shows or builds the standard guest.
 
 use std::io::{Write, stderr};
 use std::path::Path;
@@ -6,11 +6,10 @@ use std::path::Path;
 use serde::Serialize;
 use xcluster_core::guest::{self, Image, Manifest};
 
-use super::Outcome;
 use crate::args::ImageArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 
 /// An image as `--json` prints it.
 #[derive(Serialize)]
@@ -20,7 +19,7 @@ struct Report<'a> {
     manifest: Option<&'a Manifest>,
 }
 
-/// Prints where the image is and what it is made of. Builds it first if need be.
+/// Prints the files and packages of the image. Builds it first if needed.
 pub(super) fn run(args: &ImageArgs) -> Outcome {
     let progress = |what: &str| drop(writeln!(stderr(), "guest: {what}"));
     let image = if args.rebuild { guest::newest_image(&progress) } else { guest::standard_image(&progress) };

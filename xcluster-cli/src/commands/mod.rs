@@ -1,5 +1,5 @@
-//! The commands, one file each. A command turns what was typed into settings, has the library do them, and prints what
-//! came of it; whatever else it knew would be missing from the library.
+//! The commands, one file each. A command parses its args, calls the library and prints the result. It has no other logic, so
+//! that the library can do everything that the command line can.
 
 mod boot;
 mod completions;
@@ -27,23 +27,19 @@ mod stop;
 mod vm;
 
 use crate::args::{Args, Command};
-use crate::exit::Exit;
 use crate::owner;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::variables::Variables;
 
-/// How a command ends.
-pub(crate) type Outcome = Result<Exit, Failure>;
-
-/// Does what was typed.
+/// Runs the command.
 pub(crate) fn run(args: &Args, variables: &Variables) -> Outcome {
     if matches!(args.command, Command::Owner { .. }) {
         owner::forget_inherited();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::io("begin", &error))?;
+    let runtime = runtime.map_err(|error| Failure::io("start the async runtime", &error))?;
     let outcome = runtime.block_on(dispatch(args, variables));
-    // What writes to somebody who does not read must not keep us from ending.
+    // A blocked write to a reader that does not read must not keep the process alive.
     runtime.shutdown_background();
     outcome
 }

@@ -1,4 +1,4 @@
-//! `net-setup`: a NIC of a node, wired for a QEMU that somebody else starts.
+//! `net-setup`: sets up a NIC of a node for a QEMU that the user starts.
 
 use serde::Serialize;
 use xcluster_core::cluster::WiredByName;
@@ -6,20 +6,19 @@ use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::HostAccess;
 use xcluster_core::remote::Remote;
 
-use super::Outcome;
 use super::open_if_needed::open_if_needed;
 use super::select::attach;
 use crate::args::NetSetupArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json};
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::Reader;
 use crate::variables::Variables;
 
-/// The word that asks for the undoing, as scripts are called.
+/// The first argument of a call that tears a port down, as for net-setup scripts.
 const TEARDOWN: &str = "teardown";
 
-/// Wires the NIC and prints its args, or undoes that.
+/// Sets up the port and prints the QEMU args, or tears it down.
 pub(super) async fn run(args: &NetSetupArgs, variables: &Variables, verbose: u8) -> Outcome {
     let (teardown, [node, net]) = match args.node_and_net.as_slice() {
         [node, net] => (false, [node, net]),
@@ -47,7 +46,7 @@ async fn undo(cluster: &Remote, node: NodeId, net: NetId) -> Outcome {
     Ok(Exit::OK)
 }
 
-/// What a script answers in JSON.
+/// The JSON output of a net-setup script.
 #[derive(Serialize)]
 struct Answer<'a> {
     #[serde(rename = "words")]
@@ -62,13 +61,13 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// Args that a shell splits as they are meant.
+/// The args on one line. A shell must split it into the same args.
 fn line(args: &[String]) -> Result<String, Failure> {
     match args.iter().find(|arg| arg.is_empty() || arg.contains(char::is_whitespace)) {
         None => Ok(format!("{}\n", args.join(" "))),
         Some(arg) => {
-            let message = format!("`{arg}` is no word for a shell that splits at blanks");
-            Err(Failure::new(Exit::FAILURE, message).hint("`--json` prints it as it is"))
+            let message = format!("a shell would split the arg `{arg}` at its blanks");
+            Err(Failure::new(Exit::FAILURE, message).hint("`--json` prints it unchanged"))
         }
     }
 }
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_shell_would_split_is_not_printed() {
+    fn an_arg_that_a_shell_would_split_is_not_printed() {
         let args = |args: &[&str]| line(&args.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(args(&["-netdev", "tap,id=net1"]).unwrap(), "-netdev tap,id=net1\n");
         assert!(args(&["-netdev", "tap,ifname=a b"]).is_err());

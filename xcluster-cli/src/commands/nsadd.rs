@@ -1,18 +1,17 @@
-//! `nsadd`: a network namespace is prepared for a user. What that takes is the library's affair.
+//! `nsadd`: prepares a network namespace for a user.
 
 use std::io::{Write, stderr};
 
 use xcluster_core::ErrorKind;
 use xcluster_net_bridge::prepared::{self, NamespaceRequest, Owner, Prepared, PreparedError};
 
-use super::Outcome;
 use crate::args::{NsaddArgs, PreparedArgs};
 use crate::exit::Exit;
 use crate::output::print_json;
-use crate::report::{Failure, printable};
+use crate::report::{Failure, Outcome, printable};
 use crate::variables::Variables;
 
-/// Prepares it and says what was made.
+/// Prepares the namespace and prints what was made.
 pub(super) async fn run(args: &NsaddArgs, variables: &Variables) -> Outcome {
     let index = args.which.index;
     let owner = owner(&args.which, variables)?;
@@ -21,7 +20,7 @@ pub(super) async fn run(args: &NsaddArgs, variables: &Variables) -> Outcome {
     let done = done.map_err(|error| {
         failure(&error, "nsadd", &args.which).context(format!("cannot prepare network namespace {index}"))
     })?;
-    // Who does not read what was done has it all the same.
+    // A closed standard error is ignored: the namespace is ready.
     let _ = stderr().write_all(text(&done, &args.which).as_bytes());
     if args.json.json {
         print_json(&done)?;
@@ -29,7 +28,7 @@ pub(super) async fn run(args: &NsaddArgs, variables: &Variables) -> Outcome {
     Ok(Exit::OK)
 }
 
-/// For whom it is: who is named, else who became root by `sudo`, else who we are.
+/// The user of the namespace: `--owner`, else the caller of `sudo`, else the current user.
 pub(super) fn owner(which: &PreparedArgs, variables: &Variables) -> Result<Owner, Failure> {
     let caller = variables.value("SUDO_UID").and_then(|uid| uid.parse().ok());
     let owner = match (&which.owner, caller) {
@@ -37,10 +36,10 @@ pub(super) fn owner(which: &PreparedArgs, variables: &Variables) -> Result<Owner
         (None, Some(uid)) => Owner::of_uid(uid),
         (None, None) => Owner::effective(),
     };
-    owner.map_err(|error| Failure::from_error(Exit::INVALID, &error).hint("`--owner USER` names another"))
+    owner.map_err(|error| Failure::from_error(Exit::INVALID, &error).hint("`--owner USER` names another user"))
 }
 
-/// Why it was not done, with all commands that help.
+/// The failure, with all commands that help.
 pub(super) fn failure(error: &PreparedError, command: &str, which: &PreparedArgs) -> Failure {
     let exit = match error.kind() {
         ErrorKind::Invalid => Exit::INVALID,
@@ -60,13 +59,13 @@ pub(super) fn failure(error: &PreparedError, command: &str, which: &PreparedArgs
 fn text(done: &Prepared, which: &PreparedArgs) -> String {
     let (name, index) = (&done.name, which.index);
     let what = if done.made.is_empty() {
-        format!("`{name}` is there already\n")
+        format!("`{name}` already exists\n")
     } else {
         let made: String = done.made.iter().map(|made| format!("  {made}\n")).collect();
         format!("made:\n{made}")
     };
     let notes = done.notes.iter().map(|note| format!("note: {}\n", printable(note).trim_end()));
     let use_it =
-        format!("`xcluster start --netns {index}` starts a cluster in it, `xcluster nsenter {index}` a shell\n");
+        format!("`xcluster start --netns {index}` starts a cluster in it, `xcluster nsenter {index}` opens a shell\n");
     what + &notes.collect::<String>() + &use_it
 }

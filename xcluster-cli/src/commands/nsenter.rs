@@ -1,4 +1,4 @@
-//! `nsenter`: a shell or a program in a network namespace: of a running cluster, or one that was prepared.
+//! `nsenter`: runs a shell or a program in the network namespace of a running cluster, or in a prepared one.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,21 +9,20 @@ use xcluster_core::host::namespace::{NamedNetns, Namespace, NamespaceEntry, Name
 use xcluster_core::name::ClusterName;
 use xcluster_core::remote::Remote;
 
-use super::Outcome;
 use crate::args::NsenterArgs;
 use crate::exit::Exit;
 use crate::hook;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::of_caller;
 
-/// What is run where nothing is named.
+/// The default program.
 const SHELL: &str = "/bin/sh";
 
-/// Tells a start inside, and whoever asks, where it is: it is the default of `--netns`.
+/// The variable that sets the default of `--netns` for clusters started inside.
 const NETNS: (&str, &str) = ("XCLUSTER_NETNS", "here");
 
-/// Becomes the program, so that its exit code and everything else are its own. In a namespace of the caller's it has every
-/// privilege, and is still the caller.
+/// Replaces this process by the program, so that exit code and signals are the program's. In a namespace of the caller it has all
+/// privileges and the caller's user id.
 pub(super) async fn run(args: &NsenterArgs) -> Outcome {
     let inside = find(&args.target).await?;
     let program_args = program_args(&args.command);
@@ -38,7 +37,8 @@ pub(super) async fn run(args: &NsenterArgs) -> Outcome {
         _ if error.raw_os_error() == Some(ENOEXEC) => Exit::NOT_EXECUTABLE,
         _ => Exit::HOST,
     };
-    Err(Failure::io(format!("run `{}` there", program_args[0].to_string_lossy()), &error).with_exit(exit))
+    Err(Failure::io(format!("run `{}` in the network namespace", program_args[0].to_string_lossy()), &error)
+        .with_exit(exit))
 }
 
 const EACCES: i32 = nix::errno::Errno::EACCES as i32;
@@ -49,7 +49,7 @@ fn program_args(typed: &[OsString]) -> Vec<OsString> {
     if typed.is_empty() { vec![shell()] } else { typed.to_vec() }
 }
 
-/// The way into what a word means: a number of the caller's, a running cluster, or a namespace by its name.
+/// The entry of a namespace: by the caller's number, by a running cluster, or by its name.
 async fn find(place: &str) -> Result<NamespaceEntry, Failure> {
     if let Ok(number) = place.parse::<u8>() {
         let name = of_caller(number).map_err(|why| Failure::new(Exit::ABSENT, why))?;
@@ -58,14 +58,15 @@ async fn find(place: &str) -> Result<NamespaceEntry, Failure> {
     if let Ok(name) = ClusterName::new(place)
         && let Ok(cluster) = Remote::attach(&name)
     {
-        let message = format!("cluster `{name}` has no network namespace of its own");
-        let here = || Failure::new(Exit::FAILURE, message).hint("start it with `--net bridge` and `--netns private`");
+        let message = format!("cluster `{name}` has no network namespace");
+        let here =
+            || Failure::new(Exit::FAILURE, message).hint("`xcluster start --net bridge --netns private` gives it one");
         return cluster.inside().await?.ok_or_else(here);
     }
     let name = NamedNetns::new(place).map_err(|error| Failure::from_error(Exit::ABSENT, &error))?;
     prepared(name).map_err(|failure| match failure.exit {
-        Exit::ABSENT => Failure::new(Exit::ABSENT, format!("there is no cluster and no network namespace `{place}`"))
-            .hint("`xcluster status --all` shows the clusters, `ip netns` the namespaces"),
+        Exit::ABSENT => Failure::new(Exit::ABSENT, format!("no cluster and no network namespace is called `{place}`"))
+            .hint("`xcluster status --all` lists clusters, `ip netns` lists namespaces"),
         _ => failure,
     })
 }
@@ -77,5 +78,5 @@ fn prepared(name: NamedNetns) -> Result<NamespaceEntry, Failure> {
         Failure { hint, ..Failure::from_error(exit, &error) }
     })?;
     let inside = namespace.inside().map_err(|error| Failure::io("enter the network namespace", &error))?;
-    inside.ok_or_else(|| Failure::new(Exit::FAILURE, "we are in this network namespace already"))
+    inside.ok_or_else(|| Failure::new(Exit::FAILURE, "this process is already in the network namespace"))
 }

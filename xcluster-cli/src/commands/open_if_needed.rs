@@ -1,4 +1,4 @@
-//! Commands' way to a cluster that need not run yet: it is opened then, once, whoever else asks at the same time.
+//! Opens the command's cluster if it is not running. Concurrent commands open it only once.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::report::Failure;
 use crate::settings::{Settings, cluster_name};
 use crate::variables::Variables;
 
-/// How long somebody else may take to open the cluster: a guest may have to be built.
+/// How long another process may take to open the cluster: it may have to build the guest.
 const OTHERS: Duration = Duration::from_secs(1200);
 
-/// The cluster that a command is about, opened as by `start --no-nodes` if it does not run.
+/// Attaches to the command's cluster. If it is not running, it is opened like `start --no-nodes`.
 pub(super) async fn open_if_needed(arg: &NameArg, variables: &Variables, verbose: u8) -> Result<Remote, Failure> {
     let name = cluster_name(arg, variables)?;
     let locked = HostLock::take_one_of(&format!("open/{}/{name}", Uid::effective()), 1, OTHERS).await;

@@ -1,17 +1,17 @@
-//! `plan`: what a start would do.
+//! `plan`: shows what a start would do.
 
 use xcluster_core::topology::Topology;
 
-use super::Outcome;
 use super::select::attach;
 use super::start::explain;
 use crate::args::PlanArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json};
+use crate::report::Outcome;
 use crate::settings::Settings;
 use crate::variables::Variables;
 
-/// Prints the plan, or what it is made from. This host is asked what it can do, and left as it is.
+/// Prints the plan, the topology or the schema. It checks what this host can do, and changes nothing.
 pub(super) async fn run(args: &PlanArgs, variables: &Variables) -> Outcome {
     if args.schema {
         print(&format!("{}\n", Topology::json_schema()))?;
@@ -23,7 +23,7 @@ pub(super) async fn run(args: &PlanArgs, variables: &Variables) -> Outcome {
         return Ok(Exit::OK);
     }
     let mut settings = Settings::new(&args.cluster, variables)?;
-    // A topology's file holds for every host.
+    // A topology file is valid on every host, so no backend is chosen.
     if let Some(choice) = if args.toml { None } else { settings.choose_backend()? } {
         explain(&choice);
     }

@@ -1,4 +1,4 @@
-//! `plugins`: the backends that can be loaded at run time, or why they cannot.
+//! `plugins`: lists the plugins that can be loaded, or why one cannot.
 
 use std::collections::BTreeMap;
 use std::io::{Write, stderr};
@@ -9,11 +9,10 @@ use xcluster_core::external::plugin::{FoundPlugin, folders, list};
 use xcluster_core::net::{Capabilities, NetBackend, VmToVm};
 use xcluster_core::topology::NetKind;
 
-use super::Outcome;
 use crate::args::PluginsArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};
-use crate::report::one_line;
+use crate::report::{Outcome, one_line};
 
 /// A plugin as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -21,20 +20,20 @@ struct Row<'a> {
     name: &'a str,
     path: &'a Path,
     version: Option<&'a str>,
-    /// By kinds of nets.
+    /// By kind of net.
     capabilities: Option<BTreeMap<NetKind, Capabilities>>,
-    /// Why it cannot be used.
+    /// The reason why it cannot be used.
     error: Option<String>,
 }
 
-/// Lists what the folders of plugins have. Each is loaded for that.
+/// Lists the plugins in the folders. Each one is loaded.
 pub(super) fn run(args: &PluginsArgs) -> Outcome {
     let found = list();
     let rows: Vec<Row<'_>> = found.iter().map(row).collect();
     if args.json.json { print_json(&rows) } else { print(&text(&rows)) }?;
     if rows.is_empty() {
         let folders: Vec<String> = folders().iter().map(|folder| folder.display().to_string()).collect();
-        let _ = writeln!(stderr(), "there are no plugins in {}", folders.join(", "));
+        let _ = writeln!(stderr(), "no plugins in {}", folders.join(", "));
     }
     Ok(Exit::OK)
 }
@@ -65,15 +64,15 @@ fn text(rows: &[Row<'_>]) -> String {
     table(["NAME", "VERSION", "FILE", "NETS"], cells)
 }
 
-/// What it does for the cluster's own nets, in a few words.
+/// A short description of its capabilities for cluster nets.
 fn nets(capabilities: &BTreeMap<NetKind, Capabilities>) -> String {
     let Some(of) = capabilities.get(&NetKind::Cluster) else { return String::new() };
     let vms = match of.vm_to_vm {
-        VmToVm::None => "no VM hears another",
+        VmToVm::None => "VMs cannot reach each other",
         VmToVm::Hub => "a hub",
         VmToVm::Switch => "a switch",
     };
     let internal = capabilities.get(&NetKind::Internal).is_some_and(|internal| internal.host_access);
-    let host = if internal { ", with the host" } else { "" };
+    let host = if internal { ", the host is on the internal net" } else { "" };
     format!("{vms}, MTU up to {}{host}", of.mtu_max)
 }

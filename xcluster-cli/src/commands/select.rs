@@ -1,4 +1,4 @@
-//! Commands' way to a cluster that another process owns, and to the nodes that somebody names.
+//! Attaches to the command's cluster, and resolves selectors to nodes.
 
 use tokio::net::TcpStream;
 use xcluster_core::host::folder::Survey;
@@ -13,7 +13,7 @@ use crate::report::{Failure, note};
 use crate::settings::cluster_name;
 use crate::variables::Variables;
 
-/// The cluster that a command is about.
+/// Attaches to the command's cluster.
 pub(super) async fn attach(arg: &NameArg, variables: &Variables) -> Result<Remote, Failure> {
     let name = cluster_name(arg, variables)?;
     let attached = Remote::attach(&name);
@@ -23,7 +23,7 @@ pub(super) async fn attach(arg: &NameArg, variables: &Variables) -> Result<Remot
     })
 }
 
-/// What the folder of clusters has in it, after telling the user of everything there that is not ours.
+/// Lists the clusters in the runtime folder, and prints a note for each foreign file there.
 pub(super) fn survey() -> Result<Survey, Failure> {
     let survey = remote::survey()?;
     for foreign in &survey.foreign {
@@ -32,28 +32,28 @@ pub(super) fn survey() -> Result<Survey, Failure> {
     Ok(survey)
 }
 
-/// What to type instead of the name of a cluster that does not run.
+/// The hint for a cluster that is not running.
 fn others(name: &ClusterName) -> String {
-    // If the others cannot be listed, none is offered.
+    // If the running clusters cannot be listed, the hint names none.
     let running = remote::survey().unwrap_or_default().running;
     let names: Vec<String> = running.iter().map(|other| format!("`--name {other}`")).collect();
     match (names.as_slice(), name.as_str()) {
         ([], "default") => "`xcluster start`".to_owned(),
         ([], name) => format!("`xcluster start --name {name}`"),
-        (names, _) => format!("{} runs; `xcluster status --all` shows all", names.join(", ")),
+        (names, _) => format!("running: {}; `xcluster status --all` shows all clusters", names.join(", ")),
     }
 }
 
-/// The node that a selector names.
+/// The node of a selector.
 pub(super) fn one<'a>(selector: &str, status: &'a ClusterStatus) -> Result<&'a NodeStatus, Failure> {
     let id: NodeId = selector.parse().map_err(|error| Failure::from_error(Exit::ABSENT, &error))?;
     status.nodes.iter().find(|node| node.id == id).ok_or_else(|| {
-        let message = format!("there is no node {} in cluster `{}`", id.number(), status.name);
-        Failure::new(Exit::ABSENT, message).hint(format!("it has {}", numbers(status)))
+        let message = format!("cluster `{}` has no node {}", status.name, id.number());
+        Failure::new(Exit::ABSENT, message).hint(format!("its nodes are {}", numbers(status)))
     })
 }
 
-/// The nodes that selectors name, each once, by number: those that are planned, and by number any other as well.
+/// The nodes of selectors, sorted by number, each once. Roles and `all` select from the plan; a number may be any node's.
 pub(super) fn planned(selectors: &[String], plan: &Plan) -> Result<Vec<NodeId>, Failure> {
     let mut nodes = Vec::new();
     for selector in selectors.iter().flat_map(|selectors| selectors.split(',')) {
@@ -66,7 +66,9 @@ pub(super) fn planned(selectors: &[String], plan: &Plan) -> Result<Vec<NodeId>, 
                     nodes.push(any(&number.to_string())?);
                 }
             }
-            (_, Some((first, last))) => return Err(Failure::new(Exit::ABSENT, format!("`{first}-{last}` is empty"))),
+            (_, Some((first, last))) => {
+                return Err(Failure::new(Exit::ABSENT, format!("the range `{first}-{last}` is empty")));
+            }
             (_, None) => nodes.push(any(selector)?),
         }
     }
@@ -79,8 +81,8 @@ fn any(selector: &str) -> Result<NodeId, Failure> {
     selector.parse().map_err(|error| Failure::from_error(Exit::ABSENT, &error))
 }
 
-/// The nodes that selectors name, each once, by number: `2`, `vm-002`, `1-4`, `workers`, `routers`, `testers`, `all`, and
-/// several of these with commas between them.
+/// The nodes of selectors, sorted by number, each once. Selectors are `2`, `vm-002`, `1-4`, `workers`, `routers`, `testers`, `all`, or
+/// several of these separated by commas.
 pub(super) fn select(selectors: &[String], status: &ClusterStatus) -> Result<Vec<NodeId>, Failure> {
     let mut nodes = Vec::new();
     for selector in selectors.iter().flat_map(|selectors| selectors.split(',')) {
@@ -99,7 +101,7 @@ fn members(selector: &str, status: &ClusterStatus) -> Result<Vec<NodeId>, Failur
     if let Ok(role) = selector.parse::<Role>() {
         let members: Vec<NodeId> = all.filter(|id| id.role() == role).collect();
         return if members.is_empty() {
-            Err(Failure::new(Exit::ABSENT, format!("there are no {role} in cluster `{}`", status.name)))
+            Err(Failure::new(Exit::ABSENT, format!("cluster `{}` has no {role}", status.name)))
         } else {
             Ok(members)
         };
@@ -108,12 +110,12 @@ fn members(selector: &str, status: &ClusterStatus) -> Result<Vec<NodeId>, Failur
         Some((first, last)) if first <= last => {
             (first..=last).map(|number| one(&number.to_string(), status).map(|node| node.id)).collect()
         }
-        Some((first, last)) => Err(Failure::new(Exit::ABSENT, format!("`{first}-{last}` is empty"))),
+        Some((first, last)) => Err(Failure::new(Exit::ABSENT, format!("the range `{first}-{last}` is empty"))),
         None => Ok(vec![one(selector, status)?.id]),
     }
 }
 
-/// `1-4`. A host name such as `vm-001` is no range.
+/// Parses a range such as `1-4`. A host name such as `vm-001` is not a range.
 fn range(selector: &str) -> Option<(u8, u8)> {
     let (first, last) = selector.split_once('-')?;
     Some((first.parse().ok()?, last.parse().ok()?))
@@ -124,15 +126,15 @@ fn numbers(status: &ClusterStatus) -> String {
     numbers.join(" ")
 }
 
-/// Whether telnet and ssh of its nodes are there, and the host on a net that leads to them.
+/// Whether the nodes have telnet and ssh, and the host is on a net that reaches them.
 pub(super) fn logs_in(status: &ClusterStatus) -> bool {
     status.login && status.nets.iter().any(|net| net.host)
 }
 
-/// Whether somebody can log in to a node.
+/// Checks that a user can log in to a node.
 ///
 /// # Errors
-/// It is not ready, the host is on no net, or the cluster was started without logins.
+/// The node is not ready, the host is on no net, or the cluster was started without logins.
 pub(super) fn login(node: &NodeStatus, status: &ClusterStatus) -> Result<(), Failure> {
     if node.state != NodeState::Ready {
         let why = node.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
@@ -141,8 +143,9 @@ pub(super) fn login(node: &NodeStatus, status: &ClusterStatus) -> Result<(), Fai
     if logs_in(status) {
         return Ok(());
     }
-    let why = if status.login { "the host is on none of its nets" } else { "`--no-login` was given" };
-    let failure = Failure::new(Exit::FAILURE, format!("nobody can log in to {}: {why}", node.name));
+    let why =
+        if status.login { "the host is on none of its nets" } else { "the cluster was started with `--no-login`" };
+    let failure = Failure::new(Exit::FAILURE, format!("cannot log in to {}: {why}", node.name));
     Err(failure.hint(format!("`xcluster console --name {} {}`", status.name, node.id.number())))
 }
 
@@ -157,7 +160,7 @@ pub(super) async fn connect(cluster: &Remote, node: NodeId, port: u16) -> Result
 mod tests {
     use super::*;
 
-    /// A cluster of node 1, which is ready, and router 201, which has failed.
+    /// A cluster with node 1, which is ready, and router 201, which has failed.
     fn status() -> ClusterStatus {
         serde_json::from_str(include_str!("../../tests/fixtures/status.json")).unwrap()
     }
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn selectors_name_nodes_once_and_in_order() {
+    fn selected_nodes_are_unique_and_sorted() {
         assert_eq!(selected(&["201", "vm-001", "1"]), Ok(vec![1, 201]));
         assert_eq!(selected(&["201,1"]), Ok(vec![1, 201]));
         assert_eq!(selected(&["1-1"]), Ok(vec![1]));
@@ -178,17 +181,17 @@ mod tests {
     }
 
     #[test]
-    fn a_selector_that_names_nobody_is_an_error() {
+    fn a_selector_without_nodes_is_an_error() {
         let error = |selector: &str| selected(&[selector]).unwrap_err();
-        assert_eq!(error("1-3"), "there is no node 2 in cluster `default`");
-        assert_eq!(error("3-1"), "`3-1` is empty");
-        assert_eq!(error("testers"), "there are no testers in cluster `default`");
+        assert_eq!(error("1-3"), "cluster `default` has no node 2");
+        assert_eq!(error("3-1"), "the range `3-1` is empty");
+        assert_eq!(error("testers"), "cluster `default` has no testers");
         assert!(error("host").starts_with("`host` is not a node"));
         assert!(error("250").starts_with("`250` is not a node"));
     }
 
     #[test]
-    fn nobody_logs_in_to_a_node_that_is_not_ready_or_was_started_without_logins() {
+    fn a_login_needs_a_ready_node_and_a_cluster_with_logins() {
         let mut status = status();
         let check = |selector: &str, status: &ClusterStatus| login(one(selector, status).unwrap(), status);
         assert!(check("1", &status).is_ok());
@@ -201,7 +204,7 @@ mod tests {
         status.nets.iter_mut().for_each(|net| net.host = false);
         assert_eq!(
             check("1", &status).unwrap_err().chain,
-            ["nobody can log in to vm-001: the host is on none of its nets"]
+            ["cannot log in to vm-001: the host is on none of its nets"]
         );
     }
 }

@@ -1,4 +1,4 @@
-//! `ssh`: OpenSSH, with what it must know of nodes that are made anew with every start.
+//! `ssh`: runs OpenSSH with the options for nodes that are new at every start.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -9,17 +9,16 @@ use std::process::Command;
 use xcluster_core::name::ClusterName;
 use xcluster_core::{ClusterStatus, NodeStatus};
 
-use super::Outcome;
 use super::select::{attach, login, one};
 use crate::args::SshArgs;
 use crate::exit::Exit;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::variables::Variables;
 
 /// The port of ssh in a node.
 const SSH: u16 = 22;
 
-/// Becomes ssh, so that its exit code and everything else are its own.
+/// Replaces this process by ssh, so that exit code and signals are those of ssh.
 pub(super) async fn run(args: &SshArgs, variables: &Variables) -> Outcome {
     let status = attach(&args.name, variables).await?.status().await?;
     let node = one(&args.node, &status)?;
@@ -30,12 +29,12 @@ pub(super) async fn run(args: &SshArgs, variables: &Variables) -> Outcome {
     Err(failure.hint("`sudo apt-get install openssh-client`, or use `xcluster vm` or `xcluster exec`"))
 }
 
-/// How ssh gets at a node.
+/// The way in which ssh reaches a node.
 #[derive(Debug)]
 enum Transport {
-    /// By a port of this host.
+    /// Through a port of this host.
     Port(SocketAddr),
-    /// By a connection that another command of ours hands over.
+    /// Through a connection of `xcluster connect`.
     Connect { node: String, command: String },
 }
 
@@ -49,19 +48,19 @@ impl Transport {
     }
 }
 
-/// The command that connects, for the shell that ssh has run it. A percent sign would be one of ssh's own.
+/// The command that connects, quoted for the shell that ssh starts. A percent sign is doubled, since ssh expands it.
 fn proxy(program: &Path, cluster: &ClusterName, node: &NodeStatus) -> String {
     let program = program.to_string_lossy().replace('\'', r"'\''").replace('%', "%%");
     format!("'{program}' connect --fdpass --name {cluster} {} {SSH}", node.id.number())
 }
 
-/// The args after `ssh`. A host key that is neither known nor kept: the next start has another one on the same port.
+/// The args of `ssh`. Host keys are neither checked nor kept: the next start has another key on the same port.
 fn ssh_args(transport: &Transport, login: &str, command: &[OsString]) -> Vec<OsString> {
     const OPTIONS: [&str; 4] = [
         "StrictHostKeyChecking=no",
         "UserKnownHostsFile=/dev/null",
         "GlobalKnownHostsFile=/dev/null",
-        // Else it would tell that the key was added to the list, which is thrown away.
+        // Without it, ssh would report that the key was added to the list, which is /dev/null.
         "LogLevel=ERROR",
     ];
     let mut ssh_args: Vec<OsString> =
@@ -92,12 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn ssh_goes_to_the_forwarded_port_and_remembers_nothing() {
+    fn ssh_uses_the_forwarded_port_and_keeps_no_key() {
         insta::assert_snapshot!(line(&Transport::Port("127.0.0.1:12302".parse().unwrap())));
     }
 
     #[test]
-    fn ssh_takes_a_connection_where_there_is_no_port() {
+    fn ssh_uses_a_connection_if_there_is_no_port() {
         let status: ClusterStatus = serde_json::from_str(include_str!("../../tests/fixtures/bridge.json")).unwrap();
         let node = &status.nodes[0];
         let command = proxy(Path::new("/opt/100% Bob's/xcluster"), &status.name, node);

@@ -1,10 +1,9 @@
-//! `start`: a cluster, in an owner of its own or in this process.
+//! `start`: starts a cluster, in a new owner process or in this process.
 
 use std::io::{Write, stderr};
 
 use xcluster_core::{ClusterStatus, Event, NodeState};
 
-use super::Outcome;
 use super::select::logs_in;
 use super::status::{name_option, text};
 use crate::args::StartArgs;
@@ -12,16 +11,16 @@ use crate::exit::Exit;
 use crate::output::{print, print_json};
 use crate::owner::{StartObserver, launch, run_owner};
 use crate::progress::Progress;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::{DefaultBackend, Settings};
 use crate::variables::Variables;
 
-/// Starts a cluster and says where everything is.
+/// Starts a cluster and prints its status.
 pub(super) async fn run(args: &StartArgs, variables: &Variables, verbose: u8) -> Outcome {
     let mut settings = Settings::new(&args.cluster, variables)?;
     settings.no_nodes = args.no_nodes;
     let choice = settings.choose_backend()?;
-    // All mistakes are told before anything is started.
+    // All mistakes are reported before anything is started.
     settings.plan()?;
     if let Some(choice) = choice {
         explain(&choice);
@@ -34,19 +33,19 @@ pub(super) async fn run(args: &StartArgs, variables: &Variables, verbose: u8) ->
     Ok(Exit::OK)
 }
 
-/// Says who carries the nets, where nobody has chosen it. Who does not hear it can ask `status`.
+/// Prints the default backend and the reason. A closed standard error is ignored: `status` shows the backend too.
 pub(super) fn explain(choice: &DefaultBackend) {
-    let remedy = choice.remedy().map(|remedy| format!("hint: `{remedy}` lets them be bridges, which are faster\n"));
+    let remedy = choice.remedy().map(|remedy| format!("hint: `{remedy}` makes `bridge` possible, which is faster\n"));
     let _ = write!(stderr(), "nets: {choice}\n{}", remedy.unwrap_or_default());
 }
 
-/// Where everything is, and what to type next.
+/// Prints the status and the next commands.
 fn show(status: &ClusterStatus, json: bool) -> Result<(), Failure> {
     if json {
         return print_json(status);
     }
     print(&text(status))?;
-    // Somebody who does not read hints needs none.
+    // A closed standard error is ignored.
     let _ = stderr().write_all(next_steps(status).as_bytes());
     Ok(())
 }
@@ -59,7 +58,7 @@ fn next_steps(status: &ClusterStatus) -> String {
     }
     let mut lines = vec![
         (format!("xcluster exec{name} all -- ip -brief address"), "run a command in all nodes"),
-        (format!("xcluster console{name} {node}"), "join a serial console"),
+        (format!("xcluster console{name} {node}"), "open a serial console"),
         (format!("xcluster stop{name}"), "stop the cluster"),
     ];
     if logs_in(status) {
@@ -70,7 +69,7 @@ fn next_steps(status: &ClusterStatus) -> String {
     format!("\nnext:\n{}", lines.collect::<String>())
 }
 
-/// Somebody who stays and looks on.
+/// The terminal of `start --foreground`.
 #[derive(Debug)]
 struct Foreground {
     progress: Progress,

@@ -1,4 +1,4 @@
-//! `status`: what is known of a running cluster.
+//! `status`: shows running clusters.
 
 use xcluster_core::host::Netns;
 use xcluster_core::host::folder::{LostOwner, Survey};
@@ -7,16 +7,15 @@ use xcluster_core::net::Forward;
 use xcluster_core::remote::Remote;
 use xcluster_core::{ClusterStatus, Error, NodeState, NodeStatus};
 
-use super::Outcome;
 use super::select::{attach, logs_in, survey};
 use crate::args::StatusArgs;
 use crate::exit::Exit;
 use crate::output::{print, print_json, table};
-use crate::report::{Failure, printable};
+use crate::report::{Failure, Outcome, printable};
 use crate::settings::DEFAULT_NAME;
 use crate::variables::Variables;
 
-/// Prints the status of a cluster, or of all.
+/// Prints the status of a cluster, or of all clusters.
 pub(super) async fn run(args: &StatusArgs, variables: &Variables) -> Outcome {
     if args.all {
         let Survey { running, lost, .. } = survey()?;
@@ -32,7 +31,7 @@ pub(super) async fn run(args: &StatusArgs, variables: &Variables) -> Outcome {
     Ok(Exit::OK)
 }
 
-/// Tells of clusters that run and cannot be asked.
+/// Reports running clusters without a folder, which cannot be asked.
 fn tell_lost(lost: Vec<LostOwner>) -> Exit {
     let mut exit = Exit::OK;
     for LostOwner { name, pid, .. } in lost {
@@ -46,7 +45,7 @@ fn tell_lost(lost: Vec<LostOwner>) -> Exit {
 async fn every(running: &[ClusterName]) -> Result<Vec<ClusterStatus>, Failure> {
     let mut clusters = Vec::new();
     for name in running {
-        // One that ends meanwhile is none.
+        // A cluster that has ended meanwhile is left out.
         if let Ok(cluster) = Remote::attach(name) {
             clusters.push(cluster.status().await?);
         }
@@ -54,7 +53,7 @@ async fn every(running: &[ClusterName]) -> Result<Vec<ClusterStatus>, Failure> {
     Ok(clusters)
 }
 
-/// A status for people.
+/// The status as text.
 pub(super) fn text(status: &ClusterStatus) -> String {
     let accel = status.accel.as_ref().map(|accel| format!("{accel}\n")).unwrap_or_default();
     let netns = status.netns.as_ref().map(|netns| format!("network namespace: {}\n", place(netns, &status.name)));
@@ -78,16 +77,16 @@ pub(super) fn text(status: &ClusterStatus) -> String {
     format!("{head}\n{nets}\n{nodes}{}", logins(status))
 }
 
-/// Where the networks are, and what brings a program there.
+/// The network namespace of the links, and the command that enters it.
 fn place(netns: &Netns, cluster: &ClusterName) -> String {
     match netns {
-        Netns::Private => format!("the cluster's own; `xcluster nsenter {cluster}` opens a shell in it"),
+        Netns::Private => format!("private; `xcluster nsenter {cluster}` opens a shell in it"),
         Netns::Named(name) => format!("{name}; `xcluster nsenter {cluster}` opens a shell in it"),
-        Netns::Here => "the one that its owner is in".to_owned(),
+        Netns::Here => "that of the owner".to_owned(),
     }
 }
 
-/// How to log in where no port of this host leads to the nodes.
+/// The commands that log in, if no port of this host leads to the nodes.
 fn logins(status: &ClusterStatus) -> String {
     let Some(first) = status.nodes.iter().find(|node| node.state == NodeState::Ready) else { return String::new() };
     if !logs_in(status) || status.nodes.iter().any(|node| !node.forwards.is_empty()) {
@@ -99,7 +98,7 @@ fn logins(status: &ClusterStatus) -> String {
     )
 }
 
-/// The words that say which cluster is meant, where that must be said.
+/// The option for the cluster's name; empty for the default cluster.
 pub(super) fn name_option(name: &ClusterName) -> String {
     if name.as_str() == DEFAULT_NAME { String::new() } else { format!(" --name {name}") }
 }

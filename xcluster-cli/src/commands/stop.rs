@@ -1,4 +1,4 @@
-//! `stop`: the end of a cluster, or of all.
+//! `stop`: stops a cluster, single nodes, or all clusters.
 
 use std::time::Duration;
 
@@ -8,21 +8,20 @@ use xcluster_core::Error;
 use xcluster_core::host::folder::{LostOwner, Survey};
 use xcluster_core::remote::{self, Remote};
 
-use super::Outcome;
 use super::select::{attach, select, survey};
 use crate::args::StopArgs;
 use crate::exit::Exit;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::cluster_name;
 use crate::variables::Variables;
 
-/// How long the owner of a cluster without a folder may take to end it: it notices within a second.
+/// How long the owner of a cluster without a folder may take to end. It notices the missing folder within a second.
 const LOST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often to look whether it has: the process is not ours, so nothing tells its end.
+/// The interval of looking whether it has ended. It is not our child process, so no event reports its end.
 const LOST_CHECK: Duration = Duration::from_millis(200);
 
-/// Stops a cluster and waits until nothing is left of it.
+/// Stops a cluster or nodes, and waits until nothing of them is left.
 pub(super) async fn run(args: &StopArgs, variables: &Variables) -> Outcome {
     if args.all {
         return stop_all().await;
@@ -42,7 +41,7 @@ pub(super) async fn run(args: &StopArgs, variables: &Variables) -> Outcome {
     first_failure(nodes.iter().zip(join_all(stops).await), |node| format!("cannot stop {node}"))
 }
 
-/// Tells every failure, and ends with the first one.
+/// Prints every failure, and returns the exit code of the first one.
 pub(super) fn first_failure<N>(
     outcomes: impl IntoIterator<Item = (N, Result<(), Error>)>,
     what: impl Fn(N) -> String,
@@ -58,7 +57,7 @@ pub(super) fn first_failure<N>(
     Ok(first)
 }
 
-/// Waits for the end of a cluster whose folder is gone: its owner cannot be asked, but notices it.
+/// Waits for the end of a cluster whose folder is gone. Its owner has no socket any more, but notices the missing folder.
 async fn until_ended(owner: &LostOwner) -> Result<(), Failure> {
     let gone = async {
         while remote::survey()?.lost.contains(owner) {
@@ -68,13 +67,13 @@ async fn until_ended(owner: &LostOwner) -> Result<(), Failure> {
     };
     let late = |_| {
         let failure = Failure::from(Error::LostFolder { name: owner.name.clone(), owner: owner.pid });
-        let waited = format!("it has not ended for {} s", LOST_TIMEOUT.as_secs());
+        let waited = format!("timed out after {} s", LOST_TIMEOUT.as_secs());
         failure.context(waited).with_exit(Exit::TIMEOUT).hint(format!("`kill {}`", owner.pid))
     };
     timeout(LOST_TIMEOUT, gone).await.map_err(late)?
 }
 
-/// Stops every cluster, also after one of them could not be; that there is none is no failure.
+/// Stops all clusters, and continues after a failure. Without clusters it succeeds.
 async fn stop_all() -> Outcome {
     let mut failed = None;
     let Survey { running, lost, .. } = survey()?;
@@ -85,7 +84,7 @@ async fn stop_all() -> Outcome {
         };
         if let Err(error) = stopped {
             let failure = Failure::from(error).context(format!("cannot stop cluster `{name}`"));
-            // It has ended by itself meanwhile.
+            // The cluster has ended meanwhile.
             if failure.exit != Exit::ABSENT {
                 failure.print();
                 failed = Some(failure.exit);

@@ -1,12 +1,12 @@
-//! `vm`: a terminal to a node, by telnet on the internal net.
+//! `vm`: a terminal on a node, by telnet on the internal net.
 
 use std::io::{IsTerminal, stdin};
 
-use super::Outcome;
 use super::select::{attach, connect, login, one};
 use crate::args::VmArgs;
 use crate::exit::Exit;
 use crate::output;
+use crate::report::Outcome;
 use crate::terminal::{self, telnet::Telnet};
 use crate::variables::Variables;
 

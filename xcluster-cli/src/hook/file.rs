@@ -1,4 +1,4 @@
-//! Whether a file can be a hook, before anything of it is run.
+//! Checks whether a file can be a hook, before it is run.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,41 +11,41 @@ use nix::unistd::geteuid;
 use crate::exit::Exit;
 use crate::report::Failure;
 
-/// A hook that can be run.
+/// A hook that passed all checks.
 #[derive(Debug)]
 pub(super) struct Hook {
     /// Its absolute path.
     pub(super) path: PathBuf,
-    /// The shell that understands it.
+    /// Its shell.
     pub(super) shell: &'static str,
 }
 
-/// The shell of a hook that asks for none.
+/// The default shell.
 const SH: &str = "sh";
 
-/// How much of a first line tells the shell.
+/// How many bytes of the first line are read.
 const FIRST_LINE: u64 = 256;
 
 /// Write permission for everybody.
 const EVERYBODY_WRITES: u32 = 0o002;
 
-/// A hook that is there, belongs to us, and is a text that its shell can read.
+/// Checks that the hook is a file, that it belongs to the user or root, and that its shell can parse it.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A check failed.
 pub(super) fn check(path: &Path) -> Result<Hook, Failure> {
     let refused = |error: io::Error| Failure::from_error(Exit::INVALID, &error);
     let path = fs::canonicalize(path).map_err(refused)?;
     let meta = fs::metadata(&path).map_err(refused)?;
     if !meta.is_file() {
-        return Err(Failure::new(Exit::INVALID, "it is no file"));
+        return Err(Failure::new(Exit::INVALID, "not a file"));
     }
-    // Whoever can write it has the caller run anything.
+    // Everybody who can write to it could run any code as the caller.
     if meta.uid() != geteuid().as_raw() && meta.uid() != 0 {
-        return Err(Failure::new(Exit::INVALID, "it belongs to somebody else"));
+        return Err(Failure::new(Exit::INVALID, "it belongs to another user"));
     }
     if meta.permissions().mode() & EVERYBODY_WRITES != 0 {
-        let failure = Failure::new(Exit::INVALID, "everybody may write to it");
+        let failure = Failure::new(Exit::INVALID, "it is writable by everybody");
         return Err(failure.hint(format!("`chmod o-w {}`", path.display())));
     }
     let shell = shell_of(&path).map_err(refused)?;
@@ -53,7 +53,7 @@ pub(super) fn check(path: &Path) -> Result<Hook, Failure> {
     Ok(Hook { path, shell })
 }
 
-/// The shell that the first line asks for.
+/// The shell of the first line, else the default.
 fn shell_of(path: &Path) -> io::Result<&'static str> {
     let mut line = Vec::new();
     BufReader::new(File::open(path)?.take(FIRST_LINE)).read_until(b'\n', &mut line)?;
@@ -68,7 +68,11 @@ fn parses(shell: &'static str, path: &Path) -> Result<(), Failure> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let failure = Failure::new(Exit::INVALID, said.trim_end());
-    Err(if shell == SH { failure.hint("if it is written for bash, `#!/bin/bash` is its first line") } else { failure })
+    let message = String::from_utf8_lossy(&output.stderr);
+    let failure = Failure::new(Exit::INVALID, message.trim_end());
+    Err(if shell == SH {
+        failure.hint("if it is written for bash, its first line must be `#!/bin/bash`")
+    } else {
+        failure
+    })
 }

@@ -1,4 +1,4 @@
-//! Which command was typed, and what of its args are values of variables. Pure.
+//! The command line of a hook: the command, its args, and options that set variables. Pure.
 
 use std::ffi::OsString;
 
@@ -7,18 +7,18 @@ use crate::variables;
 /// A command line for a hook.
 #[derive(Debug, PartialEq)]
 pub(super) struct HookArgs {
-    /// The command, the hook's or ours.
+    /// The command, of the hook or built in.
     pub(super) command: String,
     /// Its args.
     pub(super) rest: Vec<OsString>,
-    /// Variables that options before the args of a hook's command have set.
+    /// Variables that options before the hook args set.
     pub(super) variables: Vec<(String, String)>,
-    /// The options that say how much is logged, as one word or none.
+    /// The `-v` options as one arg, or empty.
     pub(super) verbose: String,
 }
 
 impl HookArgs {
-    /// None if the args are for the program alone: help, a version, a command that starts nothing.
+    /// None if the command needs no hook: help, the version, or a command about the program itself.
     pub(super) fn read(args: &[OsString]) -> Option<Self> {
         let texts: Vec<&str> = args.iter().skip(1).map(|arg| arg.to_str().unwrap_or_default()).collect();
         let verbose = texts.iter().take_while(|arg| is_verbose(arg));
@@ -26,10 +26,10 @@ impl HookArgs {
         let place = texts.iter().position(|arg| !is_verbose(arg))?;
         let command = texts[place];
         let rest: Vec<OsString> = args[place + 2..].to_vec();
-        let ours = crate::command().find_subcommand(command).cloned();
+        let ours = crate::args::command().find_subcommand(command).cloned();
         let asks_help =
-            texts[place + 1..].iter().take_while(|arg| **arg != "--").any(|w| matches!(*w, "-h" | "--help"));
-        let skipped = command.starts_with('-') || command.is_empty() || PLAIN.contains(&command);
+            texts[place + 1..].iter().take_while(|arg| **arg != "--").any(|arg| matches!(*arg, "-h" | "--help"));
+        let skipped = command.starts_with('-') || command.is_empty() || WITHOUT_HOOK.contains(&command);
         if skipped || (ours.is_some() && asks_help) {
             return None;
         }
@@ -39,14 +39,14 @@ impl HookArgs {
     }
 }
 
-/// Commands that no hook can have a part in: they are about the program, or run by it.
-const PLAIN: [&str; 4] = ["help", "owner", "completions", "man"];
+/// Commands that need no hook: they are about the program, or run by it.
+const WITHOUT_HOOK: [&str; 4] = ["help", "owner", "completions", "man"];
 
 fn is_verbose(arg: &str) -> bool {
     arg == "--verbose" || (arg.len() > 1 && arg.strip_prefix('-').is_some_and(|rest| rest.bytes().all(|b| b == b'v')))
 }
 
-/// Takes the leading `--nvm=2` and the like.
+/// Splits off leading options such as `--nvm=2`, as variables.
 fn take_variables(rest: Vec<OsString>) -> (Vec<(String, String)>, Vec<OsString>) {
     let mut variables = Vec::new();
     let mut rest = rest.into_iter().peekable();
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn help_and_what_is_about_the_program_need_no_hook() {
+    fn help_and_commands_about_the_program_need_no_hook() {
         for line in [
             "xcluster",
             "xcluster --help",
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commands_args_are_its_own() {
+    fn all_args_after_the_command_belong_to_it() {
         let hook_args = read("xcluster -vv --verbose exec 1 -- ls --help").unwrap();
         assert_eq!((hook_args.command.as_str(), hook_args.verbose.as_str()), ("exec", "-vvv"));
         assert_eq!(hook_args.rest, ["1", "--", "ls", "--help"]);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn options_before_the_args_of_a_hooks_command_are_variables() {
+    fn options_before_the_hook_args_set_variables() {
         let hook_args = read("xcluster mystart --nvm=2 --nets_vm=0,1 --mem201=256 --name=lab --fast --nvm=3").unwrap();
         let variables: Vec<(&str, &str)> = hook_args.variables.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         assert_eq!(variables, [("__nvm", "2"), ("__nets_vm", "0,1"), ("__mem201", "256"), ("XCLUSTER_NAME", "lab")]);

@@ -1,8 +1,8 @@
-//! The user's hook: a shell file with commands of his own, which is read before every command. What its functions find is in
-//! `prelude.sh`; what its args mean is its own affair.
+//! The user's hook: a shell file that adds commands and is read before every command. `prelude.sh` defines the functions that a
+//! hook can call.
 //!
-//! * `file`: whether a file can be a hook.
-//! * `hook_args`: which command was typed, and which variables are set by options before its args.
+//! * `file`: checks that a file can be a hook.
+//! * `hook_args`: the command, its args, and the variables that options before the args set.
 
 mod file;
 mod hook_args;
@@ -18,26 +18,26 @@ use hook_args::HookArgs;
 /// The variable that names the hook.
 const HOOK: &str = "XCLUSTER_HOOK";
 
-/// Set where a hook runs already: what it calls is the program itself.
+/// Set while a hook runs, so that the program does not read the hook again.
 const IN_HOOK: &str = "XCLUSTER_IN_HOOK";
 
-/// The value for what a hook is done with; for all that a hook calls it is another one.
+/// Its value for a command that runs after the hook. Commands that the hook calls have another value.
 const DONE: &str = "end";
 
-/// What tells a program of the user where we are.
+/// The variable with the path of this program, for hooks and programs of the user.
 pub(crate) const PROGRAM: &str = "XCLUSTER";
 
-/// What is read before and after the hook.
+/// The shell code around the hook.
 const PRELUDE: &str = include_str!("prelude.sh");
 
-/// Has a program of the user's know nothing of the hook that was done with before it: what it calls may be the hook's again.
+/// Lets a program of the user use the hook again, if the hook has already run before it.
 pub(crate) fn leave(command: &mut Command) {
     if std::env::var_os(IN_HOOK).is_some_and(|value| value == DONE) {
         command.env_remove(IN_HOOK);
     }
 }
 
-/// Becomes the shell that runs the hook, if there is one and the args are for it. Returns if not.
+/// Replaces this process by the shell that runs the hook. Returns if there is no hook, or if the args need none.
 ///
 /// # Errors
 /// The hook cannot be used.

@@ -1,21 +1,21 @@
-# What a hook finds when it is read, and what is done with it. Run as `sh -c PRELUDE xcluster COMMAND ARGUMENT…`, with
-# __xc_hook (the file) and __xc_verbose in the environment. Names that begin with __xc_ are this file's own.
+# Defines the functions for a hook, reads the hook and runs the command. Run as `sh -c PRELUDE xcluster COMMAND ARGUMENT…`, with
+# __xc_hook (the file) and __xc_verbose in the environment. Names that begin with __xc_ are private to this file.
 
-# Ctrl-C ends the command, also where what was called has heard it and ended in order.
+# Ctrl-C ends the command, even if a called program handles the signal and exits normally.
 trap 'exit 130' INT
 
-# For people.
+# Prints a message.
 log() {
 	printf '%s\n' "$*" >&2
 }
 
-# The end, with a reason.
+# Prints an error and exits.
 die() {
 	printf 'error: %s\n' "$*" >&2
 	exit 1
 }
 
-# Whether a name is a function of the shell.
+# Whether a name is a shell function.
 __xc_is_function() {
 	case $(LC_ALL=C command -V "$1" 2>/dev/null) in
 	"$1 is a "*function*) return 0 ;;
@@ -23,10 +23,9 @@ __xc_is_function() {
 	return 1
 }
 
-# Variables that the hook has set count for the program, exported or not: those that are not as they were resolved, and those
-# of single nodes.
+# Exports the variables that the hook has set: those that differ from their resolved values, and those of single nodes.
 __xc_export() {
-	# The hook may have another one, for lists of its own.
+	# The hook may have changed IFS for its own lists.
 	__xc_ifs=${IFS-unset}
 	unset IFS
 	for __xc_name in $__xc_names; do
@@ -38,26 +37,26 @@ __xc_export() {
 	[ "$__xc_ifs" = unset ] || IFS=$__xc_ifs
 }
 
-# The program itself, without the hook.
+# Runs a built-in command.
 __xc_run() {
 	__xc_export
-	# Not quoted: it is one word or none.
+	# Not quoted: it is one arg or empty.
 	"$XCLUSTER" $__xc_verbose "$@"
 }
 
-# A node, on nets that are separated by commas or blanks; without any as it is planned. It is ready afterwards.
+# Boots a node and waits until it is ready. The nets are separated by commas or blanks; the default is the plan's.
 cmd_xvm() {
-	[ "$#" -gt 0 ] || die "cmd_xvm lacks the number of a node"
+	[ "$#" -gt 0 ] || die "cmd_xvm needs the number of a node"
 	__xc_node=$1
 	shift
 	__xc_nets=$(printf '%s,' $* | sed 's/,,*$//')
 	__xc_run boot "$__xc_node" ${__xc_nets:+"--nets=$__xc_nets"}
 }
 
-# The variables as a start would resolve them now: they are here already, but may be unset.
+# Sets the variables to the values that a start would use now. Some are in the environment already, others are unset.
 __xc_lines=$("$XCLUSTER" env --shell) || {
 	__xc_code=$?
-	# What makes no cluster takes none of them; ours is better then than none.
+	# These commands make no cluster and need no variables, so the built-in ones run without the hook.
 	case $1 in
 	status | stop | exec | console)
 		log "the hook is not read: $__xc_hook"
@@ -74,12 +73,12 @@ done
 
 . "$__xc_hook"
 
-# What the hook does not define is the program's own.
+# Commands that the hook does not define are built in.
 __xc_own=no
-__xc_word=$1
-__xc_function=cmd_$(printf %s "$__xc_word" | sed 's/[^A-Za-z0-9]/_/g')
+__xc_command=$1
+__xc_function=cmd_$(printf %s "$__xc_command" | sed 's/[^A-Za-z0-9]/_/g')
 if __xc_is_function "$__xc_function"; then __xc_own=yes; fi
-case $__xc_word in
+case $__xc_command in
 xvm | svm) __xc_own=yes ;;
 esac
 __xc_is_function cmd_svm || cmd_svm() { cmd_xvm "$@"; }
@@ -92,7 +91,7 @@ if __xc_is_function prepare; then
 	prepare || exit
 fi
 
-# What is called by its path counts on it, too.
+# Programs that are called by their path need the exports, too.
 __xc_export
 if [ "$__xc_own" = yes ]; then
 	shift

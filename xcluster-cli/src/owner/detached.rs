@@ -1,5 +1,5 @@
-//! The owner that `start` leaves behind. Its standard input is a socket to the process that started it, until the cluster
-//! is ready; then it holds nothing of that process's any more, so that a pipe behind `start` ends when `start` does.
+//! The owner that `start` leaves behind. Until the cluster is ready, its standard input is a socket to `start`. Then it closes
+//! everything inherited from `start`, so that a pipe behind `start` ends when `start` ends.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -16,28 +16,27 @@ use xcluster_core::{ClusterStatus, Event};
 
 use super::message::Message;
 use super::run_owner::{StartObserver, run_owner};
-use crate::commands::Outcome;
 use crate::exit::Exit;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::Settings;
 
-/// How long the settings may take: they are written at once.
+/// Deadline for the settings. `start` writes them at once.
 const SETTINGS_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long the last word may take. Who does not read it has been stopped, and is not worth a cluster's end.
-const LAST_WORD_LIMIT: Duration = Duration::from_secs(5);
+/// Deadline of a message to `start`. If `start` is stopped (SIGSTOP) and does not read, the cluster still continues.
+const MESSAGE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Where an owner that is on its own writes what it has to say.
+/// The log file of an owner after its start.
 const LOG: &str = "owner.log";
 
-/// Closes what was inherited beside the three usual descriptors. Test harnesses and scripts keep pipes of their own open,
-/// and would wait for the owner. Must be called before anything of ours is open.
+/// Closes all inherited descriptors except standard input, output and error. Test harnesses and scripts keep pipes open, and
+/// would wait for the owner. Must be called before this process opens anything.
 pub(crate) fn forget_inherited() {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
     let inherited: Vec<RawFd> = numbers.filter(|number| *number > 2).collect();
     for number in inherited {
-        // One of them was the folder's own, and is closed by now.
+        // One of them was the descriptor of /proc/self/fd, which is already closed.
         let _ = nix::unistd::close(number);
     }
 }
@@ -51,7 +50,7 @@ pub(crate) async fn own() -> Outcome {
         Err(failure) => Err(failure),
     };
     match outcome {
-        // The one who waits prints it.
+        // The waiting `start` prints the failure.
         Err(failure) if starter.socket.is_some() => {
             let exit = failure.exit;
             starter.tell(&Message::Failed(failure)).await;
@@ -61,11 +60,11 @@ pub(crate) async fn own() -> Outcome {
     }
 }
 
-/// Leaves the terminal's session and takes the socket off standard input.
+/// Leaves the terminal's session and moves the socket away from standard input.
 fn detach() -> io::Result<UnixStream> {
-    // Only fails for the leader of a process group, who is the leader of a session already or has been started by hand.
+    // Only fails for the leader of a process group: it already leads a session, or was started by hand.
     let _ = setsid();
-    // It was run by way of `/proc/self/exe`, which would be its name in lists of processes.
+    // It was executed as `/proc/self/exe`, so its name in process lists would be `exe`.
     let _ = nix::sys::prctl::set_name(c"xcluster");
     let socket = std::os::unix::net::UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     dup2_stdin(File::open("/dev/null")?)?;
@@ -73,7 +72,7 @@ fn detach() -> io::Result<UnixStream> {
     UnixStream::from_std(socket)
 }
 
-/// The process that started us, as long as it waits.
+/// The process that started this owner, while it waits.
 #[derive(Debug)]
 struct Starter {
     socket: Option<BufReader<UnixStream>>,
@@ -82,7 +81,8 @@ struct Starter {
 impl Starter {
     async fn settings(&mut self) -> Result<Settings, Failure> {
         let unreadable = |why: &dyn std::error::Error| {
-            Failure::from_error(Exit::USAGE, why).context("cannot read settings: `owner` is run by `start` only")
+            Failure::from_error(Exit::USAGE, why)
+                .context("cannot read the settings: only `xcluster start` runs this command")
         };
         let mut line = String::new();
         let Some(socket) = &mut self.socket else { return Err(Failure::quiet(Exit::USAGE)) };
@@ -91,15 +91,15 @@ impl Starter {
         serde_json::from_str(&line).map_err(|error| unreadable(&error))
     }
 
-    /// Tells it something. Whether it still listens is seen by [`StartObserver::gone`].
+    /// Sends a message. [`StartObserver::gone`] notices if the process is gone.
     async fn tell(&mut self, message: &Message) {
         let Some(socket) = &mut self.socket else { return };
-        let told = async {
+        let sent = async {
             let line = message.line()?;
             socket.write_all(&line).await
         };
-        if let Err(error) = timeout(LAST_WORD_LIMIT, told).await.map_err(io::Error::from).and_then(|told| told) {
-            tracing::debug!(%error, "the process that started us does not listen");
+        if let Err(error) = timeout(MESSAGE_LIMIT, sent).await.map_err(io::Error::from).and_then(|sent| sent) {
+            tracing::debug!(%error, "cannot send a message to the process that started the owner");
         }
     }
 }
@@ -120,13 +120,13 @@ impl StartObserver for Starter {
 
     async fn gone(&mut self) {
         let Some(socket) = &mut self.socket else { return std::future::pending().await };
-        // It has nothing more to say; an error is an end too.
+        // The process sends nothing more. An error counts as the end, too.
         let mut rest = [0; 64];
         while !matches!(socket.read(&mut rest).await, Ok(0) | Err(_)) {}
     }
 }
 
-/// Sends standard error, with the log and a panic's last words, to a file.
+/// Redirects standard error, with the log and panic messages, to a file.
 fn log_to(path: &Path) -> io::Result<()> {
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     Ok(dup2_stderr(log)?)

@@ -1,5 +1,5 @@
-//! How `start` makes an owner and waits until its cluster is ready. If it is interrupted or dies meanwhile, the owner sees
-//! the socket end and stops everything.
+//! Starts an owner and waits until its cluster is ready. If `start` is interrupted or killed meanwhile, the owner sees the end of
+//! the socket and stops everything.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -22,7 +22,7 @@ use crate::settings::Settings;
 /// How long an owner that has closed its socket may take to end.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
-/// Starts a cluster in a process of its own and waits until it is ready.
+/// Starts a cluster in a new owner process and waits until it is ready.
 pub(crate) async fn launch(settings: &Settings, verbose: u8) -> Result<ClusterStatus, Failure> {
     let failed = |error: io::Error| Failure::io("start the process that owns the cluster", &error);
     let (socket, child) = spawn(settings, verbose).map_err(failed)?;
@@ -44,14 +44,14 @@ fn spawn(settings: &Settings, verbose: u8) -> io::Result<(UnixStream, Child)> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let mut command = Command::new("/proc/self/exe");
-    // The cluster's name is for people who look at the list of processes.
+    // The cluster's name is for readers of process lists.
     command.arg0("xcluster").args(["owner", settings.name.as_str()]).args((0..verbose).map(|_| "-v"));
     command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).current_dir("/");
     Ok((UnixStream::from_std(ours)?, command.spawn()?))
 }
 
-/// Shows events until the last message; none if there was none. Ctrl-C tells the owner to stop, and what became of that
-/// is still waited for.
+/// Shows events until the last message and returns it; none if the owner ended without one. Ctrl-C makes the owner stop, and the
+/// result is still waited for.
 async fn listen(
     mut reader: impl AsyncBufReadExt + Unpin,
     writer: OwnedWriteHalf,
@@ -73,7 +73,7 @@ async fn listen(
             }
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
-                // Who presses it twice does not want to wait; the owner stops all the same.
+                // A second Ctrl-C ends this process at once; the owner still stops the cluster.
                 if writer.take().is_none() {
                     return Ok(Some(Message::Failed(Failure::quiet(Exit::INTERRUPTED))));
                 }
@@ -82,13 +82,13 @@ async fn listen(
     }
 }
 
-/// The failure that an owner is which ended without a word.
+/// The failure of an owner that ended without a last message.
 async fn lost(mut child: Child) -> Failure {
     let how = match timeout(END_LIMIT, child.wait()).await {
         Ok(Ok(status)) => status.to_string(),
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "it hangs".to_owned(),
+        Err(_) => "still running".to_owned(),
     };
-    Failure::new(Exit::FAILURE, format!("it ended without a word: {how}"))
-        .context("the process that owns the cluster is gone")
+    Failure::new(Exit::FAILURE, format!("it ended without a message: {how}"))
+        .context("lost the process that owns the cluster")
 }

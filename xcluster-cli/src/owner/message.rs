@@ -1,20 +1,20 @@
-//! What an owner tells the process that started it: JSON, a line each. The other way goes one line, the settings; after it
-//! the end of the stream says that nobody waits any more.
+//! The messages of an owner to the process that started it, one line of JSON each. In the other direction, `start` sends one line:
+//! the settings. Then the end of the stream means that `start` no longer waits.
 
 use serde::{Deserialize, Serialize};
 use xcluster_core::{ClusterStatus, Event};
 
 use crate::report::Failure;
 
-/// A line of an owner. One of the last two is the last.
+/// A message of an owner. `Ready` or `Failed` is the last one.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Message {
-    /// Something happened.
+    /// An event of the start.
     Event(Event),
-    /// Every node is ready; from now on the owner is on its own.
+    /// All nodes are ready. The owner closes the stream and continues alone.
     Ready(Box<ClusterStatus>),
-    /// The start failed, and nothing is left of it.
+    /// The start failed, and nothing is left behind.
     Failed(Failure),
 }
 

@@ -1,9 +1,9 @@
-//! The process that a cluster lives in, and how `start` talks to it.
+//! The process that owns a cluster, and its protocol with `start`.
 //!
-//! * [`run_owner()`]: a cluster from its start to its end, with somebody who waits for it.
-//! * `detached`: the owner that `start` leaves behind; a process and session of its own.
-//! * `launch`: how `start` makes one and waits until it is ready.
-//! * `message`: what goes from the one to the other.
+//! * [`run_owner()`]: runs a cluster from its start to its end, and reports the start to a start observer.
+//! * `detached`: the owner that `start` leaves behind, in its own session.
+//! * `launch`: starts this owner and waits until its cluster is ready.
+//! * `message`: the messages between `start` and the owner.
 
 mod detached;
 mod launch;

@@ -1,4 +1,4 @@
-//! A cluster from its start to its end, whoever waits for it. What the waiting one is told, and how, is its own affair.
+//! Runs a cluster from its start to its end. A [`StartObserver`] gets the events of the start.
 
 use std::io;
 use std::pin::pin;
@@ -8,35 +8,34 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use xcluster_core::{Cluster, ClusterStatus, Event, remote};
 
-use crate::commands::Outcome;
 use crate::exit::Exit;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::settings::Settings;
 
-/// Whoever waits until the cluster is ready.
+/// The receiver of the events of a start.
 pub(crate) trait StartObserver {
-    /// Something happened.
+    /// An event of the start.
     async fn event(&mut self, event: Event) -> Result<(), Failure>;
 
-    /// Every node is ready.
+    /// All nodes are ready.
     async fn ready(&mut self, status: ClusterStatus) -> Result<(), Failure>;
 
-    /// Returns when nobody waits any more. May be dropped and called again.
+    /// Returns when the observer no longer waits. The future may be dropped and created again.
     async fn gone(&mut self);
 }
 
-/// Starts a cluster and keeps it until somebody stops it, by the control socket or a signal.
+/// Starts a cluster and runs it until it is stopped, by the control socket or a signal.
 pub(crate) async fn run_owner(settings: &Settings, observer: &mut impl StartObserver) -> Outcome {
     let mut signals = Signals::new().map_err(|error| Failure::io("watch signals", &error))?;
     let builder = settings.builder()?;
     let begun = if settings.no_nodes { Cluster::begin_open(&builder) } else { Cluster::begin(&builder) };
     let cluster = Arc::new(begun?);
     let (stop, stopped) = oneshot::channel::<()>();
-    // Others may ask for the status of a cluster that starts, or stop it.
+    // Other processes may ask for the status of a starting cluster, or stop it.
     let mut served = pin!(remote::serve(cluster.clone(), async { drop(stopped.await) }));
     let started = tokio::select! {
         started = start(&cluster, observer) => started,
-        served = &mut served => return Err(called_off(served.err())),
+        served = &mut served => return Err(cancelled(served.err())),
         () = signals.end() => Err(interrupted()),
     };
     let ended = match started {
@@ -47,18 +46,18 @@ pub(crate) async fn run_owner(settings: &Settings, observer: &mut impl StartObse
         Err(failure) => Err(failure),
     };
     drop(stop);
-    // What ended it is more to the point than what could not be removed after.
+    // The reason for the end is more important than an error of the teardown.
     let removed = served.await.map_err(Failure::from);
     ended.and(removed).map(|()| Exit::OK)
 }
 
-/// Passes events on until the cluster is ready, and says so.
+/// Passes events to the observer until the cluster is ready.
 async fn start(cluster: &Cluster, observer: &mut impl StartObserver) -> Result<(), Failure> {
     let mut events = cluster.events();
     let mut ready = pin!(cluster.ready());
     loop {
         tokio::select! {
-            // What happened is told before what came of it.
+            // Events come before the result.
             biased;
             Some(event) = events.next() => observer.event(event).await?,
             outcome = &mut ready => break outcome?,
@@ -69,17 +68,17 @@ async fn start(cluster: &Cluster, observer: &mut impl StartObserver) -> Result<(
 }
 
 fn interrupted() -> Failure {
-    Failure::new(Exit::INTERRUPTED, "interrupted before the cluster was ready; nothing is left of it")
+    Failure::new(Exit::INTERRUPTED, "interrupted before the cluster was ready; nothing is left behind")
 }
 
-fn called_off(error: Option<xcluster_core::Error>) -> Failure {
+fn cancelled(error: Option<xcluster_core::Error>) -> Failure {
     match error {
         Some(error) => Failure::from(error),
-        None => Failure::new(Exit::FAILURE, "the cluster was stopped before it was ready; nothing is left of it"),
+        None => Failure::new(Exit::FAILURE, "the cluster was stopped before it was ready; nothing is left behind"),
     }
 }
 
-/// The signals that end a cluster. A terminal that goes away is no reason.
+/// The signals that end a cluster. SIGHUP is caught and ignored: a closed terminal does not end the cluster.
 #[derive(Debug)]
 struct Signals {
     interrupt: Signal,

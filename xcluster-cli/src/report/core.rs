@@ -1,10 +1,13 @@
-//! The library's errors as failures of a command: exit code, what is known beyond the causes, and what to type next.
+//! The library's errors as failures of a command: exit code, notes and hint.
 
 use xcluster_core::cluster::{Cause, NodeFailure, Refusal, StartFailure};
 use xcluster_core::external::ScriptBackend;
+use xcluster_core::guest::exec::ExecError;
 use xcluster_core::host::{FolderError, Netns};
+use xcluster_core::name::NodeId;
 use xcluster_core::net::NetError;
 use xcluster_core::plan::Step;
+use xcluster_core::topology::Problems;
 use xcluster_core::{Error, ErrorKind};
 use xcluster_net_ovs::OvsBackend;
 use xcluster_net_user::UserBackend;
@@ -12,7 +15,7 @@ use xcluster_net_user::UserBackend;
 use super::Failure;
 use crate::exit::Exit;
 
-/// How many lines of a console or of QEMU's messages are shown: the last ones matter.
+/// How many of the last lines of a console, and of QEMU's messages, are shown.
 const TAIL_LINES: usize = 20;
 
 impl From<Error> for Failure {
@@ -22,12 +25,12 @@ impl From<Error> for Failure {
             Error::Start(failure) => of_start(exit, failure),
             Error::Owner(refusal) => of_refusal(exit, refusal),
             Error::Folder(FolderError::Running { name }) => Self::from_error(exit, &error)
-                .hint(format!("`xcluster stop --name {name}`, or another name for this one with `--name`")),
+                .hint(format!("`xcluster stop --name {name}`, or another name with `--name`")),
             Error::Folder(FolderError::TooLong { .. }) => {
                 Self::from_error(exit, &error).hint("`export XDG_RUNTIME_DIR=$(mktemp -d)`, or a shorter `--name`")
             }
             Error::Folder(FolderError::Foreign { .. }) => {
-                Self::from_error(exit, &error).hint("another name with `--name`, or move what has that name elsewhere")
+                Self::from_error(exit, &error).hint("another name with `--name`, or move that file to another folder")
             }
             Error::Folder(folder) => {
                 let hint = folder.remedy().map(|remedy| format!("`{remedy}`"));
@@ -38,6 +41,20 @@ impl From<Error> for Failure {
                 Self { hint, ..Self::from_error(exit, &error) }
             }
         }
+    }
+}
+
+/// Mistakes in the configuration of a cluster.
+impl From<&Problems> for Failure {
+    fn from(problems: &Problems) -> Self {
+        Self::from_error(Exit::INVALID, problems).context("invalid cluster configuration")
+    }
+}
+
+impl Failure {
+    /// The failure of a command that could not be run on a node, or not to its end.
+    pub(crate) fn not_run(node: NodeId, error: &ExecError) -> Self {
+        Self::from_error(Exit::NOT_RUN, error).context(format!("cannot run the command on {node}"))
     }
 }
 
@@ -58,17 +75,17 @@ fn of_start(exit: Exit, start: &StartFailure) -> Failure {
     Failure { notes, ..failure }
 }
 
-/// A node that another process was to boot.
+/// The failure of a request to the owner, such as a boot.
 fn of_refusal(exit: Exit, refusal: &Refusal) -> Failure {
     let hint = refusal.remedy().map(|remedy| format!("`{remedy}`"));
-    let notes = refusal.last_words().into_iter().flat_map(|args| {
-        tails(&args.console, &args.stderr).chain([undone(0, &args.leftovers)]).collect::<Vec<String>>()
+    let notes = refusal.last_words().into_iter().flat_map(|context| {
+        tails(&context.console, &context.stderr).chain([undone(0, &context.leftovers)]).collect::<Vec<String>>()
     });
     Failure { hint, notes: notes.collect(), ..Failure::from_error(exit, refusal) }
 }
 
 fn tails<'a>(console: &'a Option<String>, stderr: &'a Option<String>) -> impl Iterator<Item = String> + use<'a> {
-    let tails = [("the end of its console:", console), ("the end of what QEMU said:", stderr)];
+    let tails = [("the end of its console:", console), ("the last messages of QEMU:", stderr)];
     tails.into_iter().filter_map(|(head, text)| tail(head, text.as_deref()?))
 }
 
@@ -82,8 +99,8 @@ fn tail(head: &str, text: &str) -> Option<String> {
 fn undone(stopped: usize, leftovers: &[String]) -> String {
     let stopped = match stopped {
         0 => String::new(),
-        1 => "1 node that was up is stopped again; ".to_owned(),
-        count => format!("{count} nodes that were up are stopped again; "),
+        1 => "stopped 1 node; ".to_owned(),
+        count => format!("stopped {count} nodes; "),
     };
     match leftovers {
         [] => format!("{stopped}nothing is left behind"),
@@ -91,33 +108,34 @@ fn undone(stopped: usize, leftovers: &[String]) -> String {
     }
 }
 
-/// What to type next.
+/// The command that helps.
 fn hint(step: &Step, cause: &Cause) -> Option<String> {
     Some(match cause {
         Cause::Image(error) => return error.hint(),
         Cause::Qemu(_) => "`xcluster doctor` says what to install".to_owned(),
-        Cause::Accel(_) => "leave out `--accel kvm`: the nodes then run in software, more slowly".to_owned(),
-        Cause::Memory { .. } => "fewer nodes (`--nvm`, `--nrouters`) or less memory for each (`--mem`)".to_owned(),
+        Cause::Accel(_) => "start without `--accel kvm`: the nodes are then emulated, which is slower".to_owned(),
+        Cause::Memory { .. } => {
+            "start fewer nodes (`--nvm`, `--nrouters`), or with less memory for each (`--mem`)".to_owned()
+        }
         Cause::Net(NetError::InUse { .. } | NetError::Conflict { .. }) if is(step, OvsBackend::NAME) => {
-            "`--netns private --set ovs.instance=private` gives the cluster an Open vSwitch where nobody else is"
-                .to_owned()
+            "`--netns private --set ovs.instance=private` starts a private Open vSwitch for the cluster".to_owned()
         }
         Cause::Net(NetError::InUse { .. } | NetError::Conflict { .. }) if !is_user(step) => {
-            "`--netns private` gives the cluster a network namespace of its own".to_owned()
+            "`--netns private` gives the cluster its own network namespace".to_owned()
         }
         Cause::Net(NetError::InUse { .. }) => {
-            "unset the XCLUSTER_… variable that asks for this number; then free ones are found".to_owned()
+            "unset the XCLUSTER_… variable with this number, so that a free one is used".to_owned()
         }
         Cause::Net(error @ NetError::Unsupported { .. }) => return other_way(step, error),
         Cause::Net(NetError::Other { .. }) if is(step, ScriptBackend::NAME) => {
-            "call the program of `--net-setup` by hand, with the numbers of a node and of a net".to_owned()
+            "to debug it, run the program of `--net-setup` with the numbers of a node and of a net".to_owned()
         }
         Cause::Node(NodeFailure::Late { .. }) => "`--timeout 10m` waits longer".to_owned(),
         _ => return None,
     })
 }
 
-/// What helps against what a backend lacks: its own remedy, or what needs nothing of the kind.
+/// The hint for a requirement that this host lacks: the backend's remedy, or another backend or namespace.
 fn other_way(step: &Step, error: &NetError) -> Option<String> {
     let way = match step {
         Step::Netns { netns: Netns::Named(_) } => Some("start with `--netns private`"),
@@ -131,12 +149,12 @@ fn other_way(step: &Step, error: &NetError) -> Option<String> {
     }
 }
 
-/// Whether it is the user backend that failed.
+/// Whether the user backend failed.
 fn is_user(step: &Step) -> bool {
     is(step, UserBackend::NAME)
 }
 
-/// Whether it is the backend of this name that failed.
+/// Whether the backend with this name failed.
 fn is(step: &Step, name: &str) -> bool {
     match step {
         Step::Preflight { backend } | Step::CreateNet { backend, .. } | Step::Setup { backend, .. } => backend == name,
@@ -154,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_host_lacks_comes_with_the_command_and_with_the_other_way() {
+    fn a_missing_requirement_has_a_hint_with_its_remedy_and_an_alternative() {
         let what = "cannot open `/dev/net/tun`: permission denied".to_owned();
         let tun = || NetError::Unsupported { what: what.clone(), remedy: Some("sudo chmod 0666 /dev/net/tun".into()) };
         let both = "`sudo chmod 0666 /dev/net/tun`, or start with `--net user`";
@@ -165,19 +183,19 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_program_of_his_own_can_try_it() {
+    fn a_failed_script_has_a_hint_how_to_debug_it() {
         let ended = NetError::Other { message: "`net-setup 3 1` ended with code 1".to_owned(), source: None };
-        let by_hand = "call the program of `--net-setup` by hand, with the numbers of a node and of a net";
+        let by_hand = "to debug it, run the program of `--net-setup` with the numbers of a node and of a net";
         check("script", ended, Exit::HOST, Some(by_hand));
     }
 
     #[test]
-    fn bridges_that_are_taken_are_free_elsewhere() {
+    fn a_net_that_is_in_use_has_a_hint_to_a_private_namespace() {
         let taken = NetError::Conflict { object: "xcbr0".to_owned() };
-        let elsewhere = "`--netns private` gives the cluster a network namespace of its own";
+        let elsewhere = "`--netns private` gives the cluster its own network namespace";
         check("bridge", taken, Exit::IN_USE, Some(elsewhere));
         let taken = NetError::Conflict { object: "xcbr0".to_owned() };
-        let own = "`--netns private --set ovs.instance=private` gives the cluster an Open vSwitch where nobody else is";
+        let own = "`--netns private --set ovs.instance=private` starts a private Open vSwitch for the cluster";
         check("ovs", taken, Exit::IN_USE, Some(own));
     }
 }

@@ -1,5 +1,5 @@
-//! Failures as people read them: what failed, why, and what to type next. Which hint fits which error is known here and
-//! nowhere else; what failed is said by whoever tried.
+//! Failures as people read them: what failed, why, and which command helps. Only this module maps errors to hints. The caller
+//! that tried an action says what failed.
 
 mod core;
 
@@ -10,27 +10,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
 
-/// Why a command ends without having done what it was asked to. Plain data: the owner of a cluster sends it to the
-/// process that started it.
+/// The result of a command.
+pub(crate) type Outcome = Result<Exit, Failure>;
+
+/// The failure of a command. Plain data, because the owner of a cluster sends it to the process that started it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Failure {
-    /// What the process ends with.
+    /// The exit code of the process.
     pub(crate) exit: Exit,
-    /// What failed, then its causes. Empty if there is nothing to say.
+    /// The error, then its causes. Empty for a quiet end.
     pub(crate) chain: Vec<String>,
-    /// What is known beyond the causes: the end of a console, what was undone.
+    /// Information beyond the causes: the end of a console, the teardown.
     pub(crate) notes: Vec<String>,
-    /// What to type next.
+    /// The command that helps.
     pub(crate) hint: Option<String>,
 }
 
 impl Failure {
-    /// A failure with one message, which reads after `error:`.
+    /// A failure with one message, which is printed after `error:`.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, chain: vec![message.into()], notes: Vec::new(), hint: None }
     }
 
-    /// An end that needs no words.
+    /// An end without a message.
     pub(crate) const fn quiet(exit: Exit) -> Self {
         Self { exit, chain: Vec::new(), notes: Vec::new(), hint: None }
     }
@@ -40,26 +42,26 @@ impl Failure {
         Self { exit, chain: causes(error), notes: Vec::new(), hint: None }
     }
 
-    /// Something the operating system refused. `action` reads after "cannot".
+    /// An error of the operating system. `action` follows "cannot".
     pub(crate) fn io(action: impl std::fmt::Display, error: &std::io::Error) -> Self {
         Self::from_error(Exit::FAILURE, error).context(format!("cannot {action}"))
     }
 
-    /// The same as the cause of something larger.
+    /// This failure as the cause of another one.
     #[must_use]
     pub(crate) fn context(mut self, message: impl Into<String>) -> Self {
         self.chain.insert(0, message.into());
         self
     }
 
-    /// The same with what to type next.
+    /// This failure with a hint.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The same with another exit code.
+    /// This failure with another exit code.
     #[must_use]
     pub(crate) const fn with_exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
@@ -72,7 +74,7 @@ impl Failure {
         for (index, message) in self.chain.iter().enumerate() {
             let lead = if index == 0 { colours.error() } else { "  caused by:" };
             let indent = if index == 0 { "  " } else { "    " };
-            // Writing to a String does not fail.
+            // Writing to a String cannot fail.
             let _ = writeln!(text, "{lead} {}", printable(message).replace('\n', &format!("\n{indent}")));
         }
         for note in &self.notes {
@@ -84,18 +86,18 @@ impl Failure {
         text
     }
 
-    /// Tells the user. A standard error that nobody reads is no reason to fail differently.
+    /// Prints the failure. A closed standard error does not change the exit code.
     pub(crate) fn print(&self) {
         let _ = stderr().write_all(self.text(Colours::of_stderr()).as_bytes());
     }
 }
 
-/// Tells the user something that is no failure.
+/// Prints a note, which is not a failure.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(stderr(), "note: {}", printable(text));
 }
 
-/// The texts of an error and its causes.
+/// The messages of an error and its causes.
 fn causes(error: &dyn std::error::Error) -> Vec<String> {
     std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect()
 }
@@ -105,12 +107,12 @@ pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
     causes(error).join(": ")
 }
 
-/// Text from elsewhere, without what would steer a terminal.
+/// Text from an untrusted source, without control characters: they could control the terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
-/// Whether messages are coloured.
+/// Whether messages have colours.
 #[derive(Debug, Clone, Copy)]
 struct Colours(bool);
 
@@ -128,7 +130,7 @@ impl Colours {
     }
 }
 
-/// Whether the user leaves colours on: <https://no-color.org>.
+/// Whether the user has not turned colours off: <https://no-color.org>.
 pub(crate) fn colourful() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -138,17 +140,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_reads_from_what_failed_to_what_to_type() {
+    fn a_failure_shows_the_error_its_causes_the_notes_and_the_hint() {
         let mut failure = Failure::new(Exit::HOST, "cannot open `/dev/net/tun`: permission denied")
             .context("cannot set up net 1 with backend `bridge`")
             .context("cannot start vm-003")
             .hint("`sudo chmod 0666 /dev/net/tun`, or start with `--net user`");
-        failure.notes.push("2 nodes that were up are stopped again; nothing is left behind".into());
+        failure.notes.push("stopped 2 nodes; nothing is left behind".into());
         insta::assert_snapshot!(failure.text(Colours(false)), @r"
         error: cannot start vm-003
           caused by: cannot set up net 1 with backend `bridge`
           caused by: cannot open `/dev/net/tun`: permission denied
-        2 nodes that were up are stopped again; nothing is left behind
+        stopped 2 nodes; nothing is left behind
 
         hint: `sudo chmod 0666 /dev/net/tun`, or start with `--net user`
         ");
@@ -161,13 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn a_guests_text_does_not_steer_the_terminal() {
-        let failure = Failure::new(Exit::FAILURE, "it said \x1b[2Jboo\r");
-        assert_eq!(failure.text(Colours(false)), "error: it said [2Jboo\n");
+    fn a_guests_text_cannot_control_the_terminal() {
+        let failure = Failure::new(Exit::FAILURE, "the guest sent \x1b[2Jboo\r");
+        assert_eq!(failure.text(Colours(false)), "error: the guest sent [2Jboo\n");
     }
 
     #[test]
-    fn a_quiet_end_says_nothing() {
+    fn a_quiet_end_prints_nothing() {
         assert_eq!(Failure::quiet(Exit::PIPE).text(Colours(true)), "");
     }
 }

@@ -1,5 +1,4 @@
-//! What is said to backends: the topology's tables, then what variables and options put over them. What it means is for each
-//! backend to say.
+//! Settings of backends: the topology's tables, changed by variables and options. Each backend interprets its own settings.
 
 use std::collections::BTreeMap;
 
@@ -18,25 +17,25 @@ use crate::args::ClusterArgs;
 /// Settings by backend.
 type Tables = BTreeMap<String, Map<String, Value>>;
 
-/// The option that can say everything.
+/// The option for any setting of any backend.
 const SET: &str = "--set";
 
-/// Puts variables and options over a topology's tables.
+/// Applies variables and options to a topology's tables.
 pub(super) fn put<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut Reader<'a>) {
     let numbers = reader.user_config();
-    say(topology, UserBackend::NAME, sourced(&numbers));
+    merge_into(topology, UserBackend::NAME, changed(&numbers));
     if let Some(queues) = reader.value("--queues", args.nets.queues.as_deref(), "", parse::queues) {
-        say(topology, BridgeBackend::NAME, sourced(&BridgeConfig::default().with_queues(queues)));
+        merge_into(topology, BridgeBackend::NAME, changed(&BridgeConfig::default().with_queues(queues)));
     }
     for text in &args.nets.set {
         if let Some(tables) = reader.parse(SourcedValue { origin: SET, text }, read) {
-            tables.into_iter().for_each(|(backend, table)| say(topology, &backend, table));
+            tables.into_iter().for_each(|(backend, table)| merge_into(topology, &backend, table));
         }
     }
     make_absolute(topology);
 }
 
-/// Makes the files that Open vSwitch is told of absolute: the owner of a cluster is elsewhere.
+/// Makes the paths of OpenFlow files absolute, since the owner of the cluster runs in another folder.
 fn make_absolute(topology: &mut Topology) {
     let nets = topology.backends.get_mut(OvsBackend::NAME).and_then(|table| table.get_mut("net")?.as_object_mut());
     let nets = nets.into_iter().flat_map(|nets| nets.values_mut());
@@ -47,8 +46,8 @@ fn make_absolute(topology: &mut Topology) {
     }
 }
 
-/// Puts settings over those of a backend; none leave it without a table.
-pub(super) fn say(topology: &mut Topology, backend: &str, settings: Map<String, Value>) {
+/// Merges settings into those of a backend. Without settings, no table is added.
+pub(super) fn merge_into(topology: &mut Topology, backend: &str, settings: Map<String, Value>) {
     if settings.is_empty() {
         return;
     }
@@ -60,8 +59,8 @@ pub(super) fn say(topology: &mut Topology, backend: &str, settings: Map<String, 
     }
 }
 
-/// What a configuration says that differs from saying nothing.
-fn sourced<T: Serialize + Default>(config: &T) -> Map<String, Value> {
+/// The values of a config that differ from the default.
+fn changed<T: Serialize + Default>(config: &T) -> Map<String, Value> {
     let table = |config: &T| match serde_json::to_value(config) {
         Ok(Value::Object(table)) => table,
         _ => Map::new(),
@@ -70,13 +69,13 @@ fn sourced<T: Serialize + Default>(config: &T) -> Map<String, Value> {
     table(config).into_iter().filter(|(key, value)| usual.get(key) != Some(value)).collect()
 }
 
-/// `ovs.net.1.tag=100`: a key of a TOML file and its value; what is no value there is a text.
+/// Parses `ovs.net.1.tag=100`: a TOML key, and a TOML value or else a text.
 fn read(text: &str) -> Result<Tables, String> {
     let form = "BACKEND.KEY=VALUE, as in `bridge.queues=2`";
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not {form}"))?;
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` has no `=`: write {form}"))?;
     let parse = |value: &str| toml::from_str::<Tables>(&format!("{key}={value}"));
     let plain = Value::String(value.to_owned()).to_string();
-    parse(value).or_else(|_| parse(&plain)).map_err(|_| format!("`{key}` is no key of a backend: {form}"))
+    parse(value).or_else(|_| parse(&plain)).map_err(|_| format!("`{key}` is not a backend and a key: write {form}"))
 }
 
 #[cfg(test)]
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_is_a_key_and_a_value_of_toml_or_else_a_text() {
+    fn a_setting_is_a_toml_key_with_a_toml_value_or_a_text() {
         check("bridge.queues=2", json!({"bridge": {"queues": 2}}));
         check("ovs.net.1.trunks=[1, 2]", json!({"ovs": {"net": {"1": {"trunks": [1, 2]}}}}));
         check("ovs.flows=rules \"a\".txt", json!({"ovs": {"flows": "rules \"a\".txt"}}));
@@ -99,10 +98,10 @@ mod tests {
     }
 
     #[test]
-    fn files_of_rules_are_where_the_caller_is() {
+    fn paths_of_openflow_files_are_relative_to_the_callers_folder() {
         let mut topology = Topology::default();
         let nets = json!({"net": {"1": {"flows": "rules", "tag": 7}, "2": {"flows": "/etc/rules"}, "3": {"flows": 5}}});
-        say(&mut topology, "ovs", nets.as_object().unwrap().clone());
+        merge_into(&mut topology, "ovs", nets.as_object().unwrap().clone());
         make_absolute(&mut topology);
         let here = std::env::current_dir().unwrap().join("rules");
         let expected =
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_setting_is_refused() {
+    fn malformed_settings_are_refused() {
         for wrong in ["bridge", "bridge=2", "=2", "a b.c=1", "bridge.=1"] {
             assert!(read(wrong).is_err(), "{wrong}: {:?}", read(wrong));
         }

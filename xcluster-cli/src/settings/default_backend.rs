@@ -1,5 +1,4 @@
-//! Which backend carries nets that name none, where nobody has said it: the best that this host can use. Asks the host;
-//! what each backend needs is the backend's own affair.
+//! The default backend of nets that name none: the best one that this host can use. Each backend checks the host for itself.
 
 use std::fmt;
 
@@ -10,7 +9,7 @@ use xcluster_net_bridge::BridgeBackend;
 use super::Settings;
 use crate::report::Failure;
 
-/// A choice of backend, and what there is to say of it.
+/// The chosen backend, and the reason for the choice.
 #[derive(Debug)]
 pub(crate) struct DefaultBackend {
     backend: String,
@@ -19,7 +18,7 @@ pub(crate) struct DefaultBackend {
 }
 
 impl Settings {
-    /// Chooses the backend, if nobody has chosen one for every net, and keeps the choice.
+    /// Chooses the default backend and keeps the choice. None if every net has a backend already.
     ///
     /// # Errors
     /// A plugin cannot be loaded.
@@ -34,7 +33,7 @@ impl Settings {
             let Some(chosen) = backends.default_backend() else { return Ok(None) };
             DefaultBackend { backend: chosen.name().to_owned(), netns, skipped }
         } else {
-            // Who names a namespace wants bridges in it. Whether that works is seen when they are made.
+            // A named namespace is meant for bridges. Whether they work there shows when they are made.
             DefaultBackend { backend: BridgeBackend::NAME.to_owned(), netns, skipped: None }
         };
         self.options.backend = Some(choice.backend.clone());
@@ -54,18 +53,18 @@ impl DefaultBackend {
     }
 }
 
-/// For people, on one line: `bridge, in a network namespace of the cluster's own`.
+/// For people, on one line: `bridge, in a private network namespace`.
 impl fmt::Display for DefaultBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.backend)?;
         match (&self.skipped, &self.netns) {
             (Some(skipped), _) => {
                 let why = skipped.skipped.iter().map(|(name, error)| format!("`{name}` cannot be used here: {error}"));
-                write!(f, ", since {}", why.collect::<Vec<_>>().join("; "))
+                write!(f, ", because {}", why.collect::<Vec<_>>().join("; "))
             }
             (None, _) if self.backend != BridgeBackend::NAME => Ok(()),
-            (None, Netns::Private) => f.write_str(", in a network namespace of the cluster's own"),
-            (None, Netns::Here) => f.write_str(", in the network namespace that we are in"),
+            (None, Netns::Private) => f.write_str(", in a private network namespace"),
+            (None, Netns::Here) => f.write_str(", in the current network namespace"),
             (None, Netns::Named(name)) => write!(f, ", in the network namespace `{name}`"),
         }
     }
@@ -87,14 +86,14 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_says_why_it_is_not_the_preferred_one() {
-        check(Netns::Private, None, "bridge, in a network namespace of the cluster's own", None);
-        check(Netns::Here, None, "bridge, in the network namespace that we are in", None);
+    fn a_choice_gives_the_reason_why_the_preferred_backend_was_skipped() {
+        check(Netns::Private, None, "bridge, in a private network namespace", None);
+        check(Netns::Here, None, "bridge, in the current network namespace", None);
         let named = Netns::Named(NamedNetns::new("alice_xcluster1").unwrap());
         check(named, None, "bridge, in the network namespace `alice_xcluster1`", None);
         let what = "cannot open `/dev/net/tun`: permission denied".to_owned();
         let error = NetError::Unsupported { what, remedy: Some("sudo chmod 0666 /dev/net/tun".to_owned()) };
-        let said = "user, since `bridge` cannot be used here: cannot open `/dev/net/tun`: permission denied";
-        check(Netns::Private, Some(error), said, Some("sudo chmod 0666 /dev/net/tun"));
+        let reason = "user, because `bridge` cannot be used here: cannot open `/dev/net/tun`: permission denied";
+        check(Netns::Private, Some(error), reason, Some("sudo chmod 0666 /dev/net/tun"));
     }
 }

@@ -1,24 +1,22 @@
-//! What will be done: options, variables, topology file and defaults, merged in this order of rank and judged. Files are
-//! read here, nothing is changed. What was typed is `args`' affair.
+//! The settings of a cluster: options, variables, topology file and defaults, merged in this order of precedence and checked.
+//! Files are read here; nothing is changed.
 //!
-//! * [`Settings`]: the result, which the owner of the cluster gets.
-//! * `sourced`: a value as text and where it came from.
-//! * `parse`: what the texts mean.
-//! * `topology`: the file, and the options that change it.
-//! * `options`: everything beyond the topology.
-//! * `overrides`: `--node`.
-//! * `boot`: a single node that is booted by itself.
-//! * `backends`: what is said to backends.
-//! * `netns`: which network namespace a word means.
-//! * `script`: whose program wires the nets, if anybody's.
-//! * `plugins`: which backends are loaded.
-//! * `choose_backend`: which backend carries nets that name none.
+//! * [`Settings`]: the result, which is sent to the owner of the cluster.
+//! * `sourced_value`: a value as text, with the option or variable that it came from.
+//! * `parse`: the syntax of values.
+//! * `topology`: the topology file, and the options that change it.
+//! * `options`: all settings beyond the topology.
+//! * `node`: settings of a single node, for `--node` and `boot`.
+//! * `backends`: settings of backends.
+//! * `netns`: the network namespace.
+//! * `script`: the net-setup script.
+//! * `plugins`: the plugins to load.
+//! * `default_backend`: the backend of nets that name none.
 
 mod backends;
-mod boot;
 mod default_backend;
 mod netns;
-mod node_spec;
+mod node;
 mod options;
 mod parse;
 mod plugins;
@@ -35,47 +33,46 @@ use xcluster_core::external::{ScriptBackend, ScriptConfig};
 use xcluster_core::name::ClusterName;
 use xcluster_core::net::{NetBackend, Registry};
 use xcluster_core::plan::{Options, Plan};
-use xcluster_core::topology::{Problems, Topology};
+use xcluster_core::topology::Topology;
 use xcluster_net_bridge::BridgeBackend;
 use xcluster_net_ovs::OvsBackend;
 use xcluster_net_user::UserBackend;
 
 use crate::args::{ClusterArgs, NameArg};
-use crate::exit::Exit;
 use crate::report::Failure;
 use crate::variables::Variables;
 
-pub(crate) use boot::node_boot;
 pub(crate) use default_backend::DefaultBackend;
 pub(crate) use netns::of_caller;
+pub(crate) use node::node_boot;
 pub(crate) use parse::duration;
 pub(crate) use sourced_value::Reader;
 
-/// The name of a cluster that nobody named.
+/// The name of a cluster without a name.
 pub(crate) const DEFAULT_NAME: &str = "default";
 
-/// A cluster to be planned or started.
+/// A cluster to plan or start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings {
     /// Its name.
     pub(crate) name: ClusterName,
     /// Its nets and nodes.
     pub(crate) topology: Topology,
-    /// What is wanted beyond the topology.
+    /// Options beyond the topology.
     pub(crate) options: Options,
-    /// The program that wires nets, if there is one.
+    /// The net-setup script, if there is one.
     pub(crate) script: Option<ScriptConfig>,
-    /// Whether the nodes wait until somebody boots them.
+    /// Whether the cluster is only opened, and its nodes wait for `boot`.
     pub(crate) no_nodes: bool,
-    /// The files of backends that are loaded.
+    /// The files of the plugins to load.
     pub(crate) plugins: Vec<PathBuf>,
 }
 
 impl Settings {
-    /// Merges what was typed with the environment and the topology file.
+    /// Merges args, variables and the topology file.
     ///
     /// # Errors
-    /// Every value that cannot be read, at once.
+    /// All values that cannot be parsed.
     pub(crate) fn new(args: &ClusterArgs, variables: &Variables) -> Result<Self, Failure> {
         let file = topology::read(args.topology.as_deref())?;
         let mut reader = Reader::new(variables);
@@ -90,8 +87,7 @@ impl Settings {
         Ok(Self { name, topology, options, script, no_nodes: false, plugins })
     }
 
-    /// The backends that the command line knows, the preferred one first. What the topology says to them is put over them where
-    /// it is used.
+    /// The backends of the command line, the preferred one first, without the topology's settings.
     ///
     /// # Errors
     /// A plugin cannot be loaded.
@@ -102,13 +98,13 @@ impl Settings {
         let ovs: Arc<dyn NetBackend> = Arc::new(OvsBackend::default());
         let script = self.script.clone().map(|config| Arc::new(ScriptBackend::new(config)) as Arc<dyn NetBackend>);
         for backend in [bridge, user, ovs].into_iter().chain(script) {
-            registry.add(backend).expect("all have names of their own");
+            registry.add(backend).expect("their names differ");
         }
         plugins::add(&self.plugins, &mut registry)?;
         Ok(registry)
     }
 
-    /// What the library starts.
+    /// The builder of the cluster.
     ///
     /// # Errors
     /// A plugin cannot be loaded.
@@ -117,24 +113,24 @@ impl Settings {
         Ok(Builder::new().backends(self.backends()?).name(name).topology(topology).options(options))
     }
 
-    /// What a start with these settings will do.
+    /// The plan of a start with these settings.
     ///
     /// # Errors
-    /// All that is wrong with the topology, or that a backend cannot carry.
+    /// All mistakes of the topology, and everything that a backend cannot carry.
     pub(crate) fn plan(&self) -> Result<Plan, Failure> {
         let backends = self.backends()?;
         let plan = Plan::new(self.name.clone(), &self.topology, self.options.clone(), &backends);
         plan.map_err(|problems| {
             let hint = plugins::hint(&backends, &self.topology, &self.options);
-            Failure { hint, ..invalid(&problems) }
+            Failure { hint, ..Failure::from(&problems) }
         })
     }
 }
 
-/// The name of the cluster that a command is about.
+/// The name of the command's cluster.
 ///
 /// # Errors
-/// It cannot name a cluster.
+/// The text is not a valid name.
 pub(crate) fn cluster_name(arg: &NameArg, variables: &Variables) -> Result<ClusterName, Failure> {
     let mut reader = Reader::new(variables);
     let name = reader.value("--name", arg.name.as_deref(), "XCLUSTER_NAME", ClusterName::new);
@@ -143,12 +139,7 @@ pub(crate) fn cluster_name(arg: &NameArg, variables: &Variables) -> Result<Clust
 }
 
 fn default_name() -> ClusterName {
-    ClusterName::new(DEFAULT_NAME).expect("a constant that is a name")
-}
-
-/// The failure that these problems are.
-pub(crate) fn invalid(problems: &Problems) -> Failure {
-    Failure::new(Exit::INVALID, problems.to_string()).context("cannot make such a cluster")
+    ClusterName::new(DEFAULT_NAME).expect("the constant is a valid name")
 }
 
 #[cfg(test)]

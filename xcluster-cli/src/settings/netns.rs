@@ -1,17 +1,17 @@
-//! Which network namespace a word means, and which one nobody has to name. Opens none.
+//! The network namespace of a cluster: the values of `--netns`, and the default. Opens none.
 
 use nix::unistd::{Uid, User};
 use xcluster_core::host::namespace::{NamedNetns, Netns};
 
 use super::parse;
 
-/// The links of the network namespace that we are in.
+/// The kernel's list of links in the current network namespace.
 const LINKS: &str = "/proc/thread-self/net/dev";
 
-/// The bridge of the internal net. Where it is, somebody has prepared a namespace for clusters, and brought us into it.
+/// The bridge of the internal net. If it exists, we were started in a namespace that was prepared for clusters.
 const BRIDGE: &str = "xcbr0";
 
-/// `private`, `here`, a name, or a number of the caller's.
+/// `private`, `here`, a name, or the number of one of the caller's namespaces.
 pub(super) fn parse(text: &str) -> Result<Netns, String> {
     match parse::number::<u8>(text) {
         Ok(number) => of_caller(number).map(Netns::Named),
@@ -19,21 +19,21 @@ pub(super) fn parse(text: &str) -> Result<Netns, String> {
     }
 }
 
-/// The namespace that `nsadd` made for the caller under a number.
+/// The namespace with this number that `nsadd` made for the caller.
 pub(crate) fn of_caller(number: u8) -> Result<NamedNetns, String> {
     let uid = Uid::current();
-    let user = User::from_uid(uid).ok().flatten().ok_or_else(|| format!("your user id {uid} has no name here"))?;
+    let user = User::from_uid(uid).ok().flatten().ok_or_else(|| format!("your user id {uid} has no user name"))?;
     NamedNetns::of_user(&user.name, number).map_err(|error| error.to_string())
 }
 
-/// The one that is used where nobody has named one.
-pub(super) fn usual() -> Netns {
-    // Where it cannot be read there is nothing to be used.
+/// The default namespace.
+pub(super) fn default() -> Netns {
+    // Without /proc the default is a private namespace.
     let links = std::fs::read_to_string(LINKS).unwrap_or_default();
     if has_link(&links, BRIDGE) { Netns::Here } else { Netns::Private }
 }
 
-/// Whether the kernel's table of links, which begins with two lines of headings, has this one.
+/// Whether the kernel's table of links, which begins with two heading lines, contains this link.
 fn has_link(table: &str, name: &str) -> bool {
     table.lines().skip(2).any(|line| line.split(':').next().is_some_and(|link| link.trim() == name))
 }

@@ -1,5 +1,4 @@
-//! What is wanted beyond the topology: the guest, QEMU, deadlines. Files that are named must be there; what is in them
-//! is not looked at.
+//! Options beyond the topology: the guest, QEMU, deadlines. Named files must exist; their contents are not checked here.
 
 use std::path::{Path, PathBuf};
 
@@ -9,13 +8,13 @@ use super::sourced_value::Reader;
 use super::{netns, parse};
 use crate::args::{AccelArg, ClusterArgs, GuestArgs, IdentityArg};
 
-/// Options from what was typed and the environment.
+/// Options from args and variables.
 pub(crate) fn merge<'a>(args: &'a ClusterArgs, reader: &mut Reader<'a>) -> Options {
     let ClusterArgs { guest, run, .. } = args;
     let mut options = Options::default();
     options.backend.clone_from(&args.nets.net);
     let netns = reader.value("--netns", args.nets.netns.as_deref(), "XCLUSTER_NETNS", netns::parse);
-    options.netns = netns.unwrap_or_else(netns::usual);
+    options.netns = netns.unwrap_or_else(netns::default);
     options.guest = guest_source(guest, reader);
     options.ready = guest.ready.as_deref().and_then(|sign| reader.value("--ready", Some(sign), "", parse::readiness));
     options.identity = match guest.identity {
@@ -84,11 +83,11 @@ fn overlay(origin: &str, path: &Path, reader: &mut Reader<'_>) -> Option<PathBuf
     let found = folders.iter().map(|folder| Path::new(folder).join(path)).find(|candidate| candidate.exists());
     if found.is_none() {
         let where_else = match folders.as_slice() {
-            [] if is_name => "; XCLUSTER_OVLPATH names no folders to look in".to_owned(),
+            [] if is_name => ", and XCLUSTER_OVLPATH is not set".to_owned(),
             [] => String::new(),
             folders => format!(", nor in {}", folders.join(", ")),
         };
-        reader.problem(origin, format!("there is no overlay `{}`{where_else}", path.display()));
+        reader.problem(origin, format!("overlay `{}` does not exist{where_else}", path.display()));
     }
     found.as_deref().map(absolute)
 }
@@ -106,7 +105,7 @@ fn qemu(typed: Option<&Path>, reader: &Reader<'_>) -> Option<PathBuf> {
     typed.or_else(|| reader.variables().value("__kvm").map(Path::new)).map(program)
 }
 
-/// A name is looked up where the program is started; a path is made absolute.
+/// A name is looked up when the program is started; a path is made absolute.
 pub(super) fn program(path: &Path) -> PathBuf {
     if path.to_string_lossy().contains('/') { absolute(path) } else { path.to_owned() }
 }

@@ -1,5 +1,5 @@
-//! What the texts of options and variables mean. Each function says what is wrong and what would be right; ranges that
-//! the topology checks are left to it.
+//! Parsers of the values of options and variables. An error says what is wrong and what is right. The topology checks further
+//! ranges.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use xcluster_core::name::NetId;
 use xcluster_core::plan::Readiness;
 use xcluster_net_bridge::BridgeConfig;
 
-/// A number that fits its place.
+/// A number in the range of its type.
 pub(crate) fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let number = text.parse().ok().filter(|_| plain);
     number.ok_or_else(|| if plain { format!("{text} is too large") } else { format!("`{text}` is not a number") })
 }
 
-/// A number of things of which there is at least one.
+/// A count of at least one.
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
-    number(text).and_then(|count| if count == 0 { Err("at least 1".to_owned()) } else { Ok(count) })
+    number(text).and_then(|count| if count == 0 { Err("0 is too small: at least 1".to_owned()) } else { Ok(count) })
 }
 
-/// Pairs of queues of a NIC.
+/// Queue pairs of a NIC.
 pub(crate) fn queues(text: &str) -> Result<u8, String> {
     let range = BridgeConfig::QUEUES;
     let count = number::<u64>(text)?;
@@ -27,7 +27,7 @@ pub(crate) fn queues(text: &str) -> Result<u8, String> {
     found.ok_or_else(|| format!("{count} queues are out of range: {}–{}", range.start(), range.end()))
 }
 
-/// An MTU. Numbers that are too large for one are said to be out of range rather than unreadable.
+/// An MTU. A number that is too large is reported as out of range.
 pub(crate) fn mtu(text: &str) -> Result<u16, String> {
     number::<u64>(text)?.try_into().map_err(|_| format!("an MTU of {text} is out of range: 1280–65535"))
 }
@@ -61,7 +61,7 @@ pub(crate) fn memory(text: &str) -> Result<u32, String> {
     number.checked_mul(unit).ok_or_else(|| format!("{text} is too large"))
 }
 
-/// A time: seconds, or a number with `s`, `m` or `h`.
+/// A duration: seconds, or a number with `s`, `m` or `h`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (digits, unit) = match text.char_indices().last() {
         Some((at, 's')) => (&text[..at], 1),
@@ -71,7 +71,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     };
     let seconds = number::<u32>(digits).map_err(|error| format!("{error}: write a time as `90`, `90s` or `5m`"))?;
     if seconds == 0 {
-        return Err("a time is longer than 0".to_owned());
+        return Err("0 is too short: at least 1 s".to_owned());
     }
     Ok(Duration::from_secs(u64::from(seconds) * unit))
 }
@@ -83,7 +83,7 @@ pub(crate) fn readiness(text: &str) -> Result<Readiness, String> {
         ("ssh", _) => Ok(Readiness::Ssh),
         ("started", _) => Ok(Readiness::Started),
         (_, Some(pattern)) if !pattern.is_empty() => Ok(Readiness::Console(pattern.to_owned())),
-        _ => Err(format!("`{text}` is no sign: use `agent`, `ssh`, `console:PATTERN` or `started`")),
+        _ => Err(format!("`{text}` is not a readiness: use `agent`, `ssh`, `console:PATTERN` or `started`")),
     }
 }
 
@@ -122,13 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_is_a_name_or_a_pattern() {
+    fn a_readiness_is_a_name_or_a_pattern() {
         let console = Readiness::Console("login:".into());
         check(readiness, &[("agent", Readiness::Agent), ("console:login:", console)], &["", "console:", "Agent"]);
     }
 
     #[test]
-    fn a_number_is_plain() {
+    fn a_number_has_only_digits() {
         check(number::<u8>, &[("0", 0), ("200", 200)], &["", "256", "+1", "1 "]);
     }
 }

@@ -1,5 +1,5 @@
-//! Which backends are loaded at run time: those that were typed, and those that a name leads to which no backend of ours has.
-//! Where they are found and whether they may be loaded is the library's affair.
+//! The plugins to load: those of `--plugin`, and those whose name is used as a backend. The library finds the files and checks
+//! their permissions.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use super::options::program;
 use crate::exit::Exit;
 use crate::report::Failure;
 
-/// Backends that need not be loaded.
-const OURS: [&str; 4] = [BridgeBackend::NAME, UserBackend::NAME, OvsBackend::NAME, ScriptBackend::NAME];
+/// Backends that are built in.
+const BUILT_IN: [&str; 4] = [BridgeBackend::NAME, UserBackend::NAME, OvsBackend::NAME, ScriptBackend::NAME];
 
 /// The files of the plugins. They are absolute, since the owner of the cluster runs elsewhere.
 ///
 /// # Errors
-/// A plugin that was typed is not there.
+/// A plugin of `--plugin` does not exist.
 pub(super) fn files(typed: &[PathBuf], topology: &Topology, options: &Options) -> Result<Vec<PathBuf>, Failure> {
     let mut files = typed.iter().map(|plugin| file(plugin)).collect::<Result<Vec<_>, _>>()?;
     let named = topology.nets.values().filter_map(|net| net.backend.as_deref()).chain(options.backend.as_deref());
-    for name in named.filter(|name| !OURS.contains(name)) {
-        // One that is not there may be the name of one that was typed as a path; else the plan tells.
+    for name in named.filter(|name| !BUILT_IN.contains(name)) {
+        // A name without a file may be the name of a plugin that was given as a path. If not, the plan reports it.
         let Ok(found) = find(name) else { continue };
         let typed =
             typed.iter().any(|plugin| plugin.as_os_str() == name) || load(&files)?.iter().any(|p| p.name() == name);
@@ -42,7 +42,7 @@ pub(super) fn files(typed: &[PathBuf], topology: &Topology, options: &Options) -
 /// Adds the plugins of these files to the backends.
 ///
 /// # Errors
-/// One cannot be used, or has the name of another backend.
+/// A plugin cannot be used, or has the name of another backend.
 pub(super) fn add(files: &[PathBuf], registry: &mut Registry) -> Result<(), Failure> {
     for plugin in load(files)? {
         let path = plugin.path().display().to_string();
@@ -53,22 +53,19 @@ pub(super) fn add(files: &[PathBuf], registry: &mut Registry) -> Result<(), Fail
     Ok(())
 }
 
-/// What to type next where a name is nobody's.
+/// The hint for an unknown backend.
 pub(super) fn hint(registry: &Registry, topology: &Topology, options: &Options) -> Option<String> {
     let named = topology.nets.values().filter_map(|net| net.backend.as_deref()).chain(options.backend.as_deref());
-    let unknown = |name: &&str| registry.find(name).is_err() && !OURS.contains(name);
+    let unknown = |name: &&str| registry.find(name).is_err() && !BUILT_IN.contains(name);
     named.into_iter().find(unknown)?;
-    Some(
-        "`xcluster plugins` lists the backends that can be loaded by their names, and `--plugin PATH` loads one"
-            .to_owned(),
-    )
+    Some("`xcluster plugins` lists the plugins that can be loaded by name, `--plugin PATH` loads a file".to_owned())
 }
 
 fn load(files: &[PathBuf]) -> Result<Vec<PluginBackend>, Failure> {
     files.iter().map(|file| PluginBackend::load(PluginConfig::new(file)).map_err(|error| failure(&error))).collect()
 }
 
-/// A path as it is; a name from the folders.
+/// The file of a plugin: a path, or a name that is looked up in the folders.
 fn file(plugin: &Path) -> Result<PathBuf, Failure> {
     match plugin.to_str().filter(|plugin| !plugin.contains('/')) {
         Some(name) => find(name).map_err(|error| failure(&error)),

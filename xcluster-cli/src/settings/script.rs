@@ -1,4 +1,4 @@
-//! Whose program wires the nets, if anybody's, and where it runs. Whether it can be run is seen at a start.
+//! The net-setup script, and the folder and namespace that it runs in. A start shows whether it can be run.
 
 use std::path::{Path, PathBuf};
 
@@ -11,11 +11,10 @@ use super::options::program;
 use super::sourced_value::Reader;
 use crate::args::ClusterArgs;
 
-/// The key of the program in the topology's table.
+/// The key of the script in the topology's table.
 const PROGRAM: &str = "script";
 
-/// The program of `--net-setup`, which then carries all nets that nobody has given to another backend; else that of the
-/// topology.
+/// The script of `--net-setup`, which then carries all nets without another backend; else the script of the topology.
 pub(super) fn merge(
     args: &ClusterArgs,
     topology: &mut Topology,
@@ -28,7 +27,7 @@ pub(super) fn merge(
         topology.backends.get(ScriptBackend::NAME).and_then(|table| Some(PathBuf::from(table.get(PROGRAM)?.as_str()?)));
     let Some(script) = typed.map(program).or_else(|| in_file.as_deref().map(program)) else {
         if options.backend.as_deref() == Some(ScriptBackend::NAME) {
-            reader.problem("--net", "`script` takes a program: add `--net-setup PROGRAM`");
+            reader.problem("--net", "`script` needs a script: add `--net-setup PROGRAM`");
         }
         return None;
     };
@@ -36,10 +35,10 @@ pub(super) fn merge(
         options.backend.get_or_insert_with(|| ScriptBackend::NAME.to_owned());
     }
     let absolute = serde_json::Map::from_iter([(PROGRAM.to_owned(), script.to_string_lossy().into())]);
-    backends::say(topology, ScriptBackend::NAME, absolute);
+    backends::merge_into(topology, ScriptBackend::NAME, absolute);
     let named = args.nets.netns.is_some() || reader.variables().value("XCLUSTER_NETNS").is_some();
     let config = ScriptConfig::new(script).with_kvm(&options.qemu).in_namespace(named);
-    // The owner is elsewhere, and a script may look for its own files where its user is.
+    // The owner runs in another folder, but a script may look for its files in the user's folder.
     Some(match folder() {
         Some(folder) => config.with_folder(folder),
         None => config,

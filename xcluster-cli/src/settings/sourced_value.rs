@@ -1,16 +1,14 @@
-//! Values as texts: which source wins, and where each came from, so that mistakes are told where they were made. What
-//! the texts mean is `parse`'s affair.
+//! Values as texts, with their source, so that each mistake is reported with the option or variable that contains it.
 
 use std::fmt;
 
 use xcluster_core::topology::Problems;
 use xcluster_net_user::UserConfig;
 
-use super::invalid;
 use crate::report::Failure;
 use crate::variables::Variables;
 
-/// A text and where it was given: an option or a variable.
+/// A text and its source: an option or a variable.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SourcedValue<'a> {
     /// The option or variable.
@@ -19,7 +17,7 @@ pub(crate) struct SourcedValue<'a> {
     pub(crate) text: &'a str,
 }
 
-/// Reads values from options and variables and collects what is wrong with them.
+/// Reads values from options and variables, and collects their mistakes.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
     variables: &'a Variables,
@@ -27,7 +25,7 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader that falls back on these variables.
+    /// A reader that falls back to these variables.
     pub(crate) fn new(variables: &'a Variables) -> Self {
         Self { variables, problems: Problems::default() }
     }
@@ -37,13 +35,13 @@ impl<'a> Reader<'a> {
         self.variables
     }
 
-    /// The text of an option, else of its variable.
+    /// The text of an option; else of its variable.
     pub(crate) fn text(&self, option: &'a str, typed: Option<&'a str>, variable: &'a str) -> Option<SourcedValue<'a>> {
         let typed = typed.map(|text| SourcedValue { origin: option, text });
         typed.or_else(|| Some(SourcedValue { origin: variable, text: self.variables.value(variable)? }))
     }
 
-    /// The value of an option, else of its variable. A text that cannot be read is noted and counts as none.
+    /// The value of an option; else of its variable. A text that cannot be parsed is recorded as a mistake and counts as none.
     pub(crate) fn value<T, E: fmt::Display>(
         &mut self,
         option: &'a str,
@@ -55,7 +53,7 @@ impl<'a> Reader<'a> {
         self.parse(sourced, parse)
     }
 
-    /// The value of a text. One that cannot be read is noted and counts as none.
+    /// The value of a text. A text that cannot be parsed is recorded as a mistake and counts as none.
     pub(crate) fn parse<T, E: fmt::Display>(
         &mut self,
         sourced: SourcedValue<'a>,
@@ -64,12 +62,12 @@ impl<'a> Reader<'a> {
         parse(sourced.text).map_err(|error| self.problem(sourced.origin, error)).ok()
     }
 
-    /// Notes a mistake.
+    /// Records a mistake.
     pub(crate) fn problem(&mut self, origin: &str, message: impl fmt::Display) {
         self.problems.add(origin, message);
     }
 
-    /// What the variables say of the numbers that the user backend takes.
+    /// The settings of the user backend that variables give.
     pub(crate) fn user_config(&mut self) -> UserConfig {
         let config = UserConfig::from_vars(|name| self.variables.value(name).map(str::to_owned));
         config.unwrap_or_else(|bad| {
@@ -78,11 +76,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Ends the reading.
+    /// Finishes reading.
     ///
     /// # Errors
-    /// Every mistake that was noted.
+    /// All recorded mistakes.
     pub(crate) fn finish(self) -> Result<(), Failure> {
-        self.problems.into_result().map_err(|problems| invalid(&problems))
+        self.problems.into_result().map_err(|problems| Failure::from(&problems))
     }
 }

@@ -1,19 +1,22 @@
-//! From what was typed, the environment and a file to what will be done.
+//! Tests of the settings from args, variables and a file.
 
 use clap::Parser;
 use xcluster_core::name::{NetId, NodeId};
 
 use super::*;
 use crate::args::{Args, Command};
+use crate::exit::Exit;
 
 /// The settings of `start` with these args and variables.
 fn settings<const N: usize>(args: &[&str], variables: [(&str, &str); N]) -> Result<Settings, Failure> {
     let args = ["xcluster", "start"].iter().chain(args);
-    let Command::Start(args) = Args::try_parse_from(args).unwrap().command else { unreachable!("`start` was typed") };
+    let Command::Start(args) = Args::try_parse_from(args).unwrap().command else {
+        unreachable!("the command is `start`")
+    };
     Settings::new(&args.cluster, &Variables::with(variables))
 }
 
-/// The messages of a failure to make settings or a plan of these args and variables.
+/// The messages of the failure of settings or a plan with these args and variables.
 fn problems<const N: usize>(args: &[&str], variables: [(&str, &str); N]) -> String {
     let failure = settings(args, variables).and_then(|settings| settings.plan()).unwrap_err();
     assert_eq!(failure.exit, Exit::INVALID);
@@ -30,7 +33,7 @@ fn nets<const N: usize>(numbers: [u8; N]) -> Vec<NetId> {
 }
 
 #[test]
-fn nothing_typed_is_the_default_cluster() {
+fn no_args_mean_the_default_cluster() {
     let settings = settings(&[], []).unwrap();
     assert_eq!(settings.name.as_str(), "default");
     assert_eq!((settings.topology, settings.options), (Topology::default(), Options::default()));
@@ -49,7 +52,7 @@ fn an_option_wins_over_a_variable_and_a_variable_over_the_file() {
 }
 
 #[test]
-fn every_option_of_the_topology_arrives() {
+fn every_option_of_the_topology_is_applied() {
     let args = "--nvm 2 --nrouters 1 --ntesters 1 --nets-vm 0,3,1 --nets-router 0,1,3,2 --nets-tester 0,2,4 --mem 1G \
                  --smp 3 --mtu 1400 --node 201:mem=384,nets=0,1,2,smp=4 --node vm-001:expose=80";
     let args: Vec<&str> = args.split_whitespace().chain(["--append", "-quiet console=x"]).collect();
@@ -73,7 +76,7 @@ fn the_spelling_with_underscores_is_accepted() {
 }
 
 #[test]
-fn every_variable_of_the_original_xcluster_arrives() {
+fn every_variable_of_the_original_xcluster_is_applied() {
     let settings = settings(
         &[],
         [
@@ -129,7 +132,7 @@ fn overlays_are_paths_or_names_in_the_overlay_path() {
 }
 
 #[test]
-fn all_mistakes_are_reported_at_once_where_they_were_made() {
+fn all_mistakes_are_reported_at_once_with_their_sources() {
     let args = ["--nvm", "201", "--mem", "lots", "--mtu", "70000", "--node", "1:ram=3", "--timeout", "soon"];
     let args = args.into_iter().chain(["--kernel", "/nonexistent/vmlinuz", "--ready", "maybe", "--name", "A/b"]);
     let args: Vec<&str> = args.collect();
@@ -138,14 +141,14 @@ fn all_mistakes_are_reported_at_once_where_they_were_made() {
 }
 
 #[test]
-fn what_the_topology_refuses_is_reported_at_once() {
+fn all_mistakes_of_the_topology_are_reported_at_once() {
     insta::assert_snapshot!(problems(&["--mtu", "1000", "--node", "9:mem=1", "--nets-vm", "1,1"], []));
     insta::assert_snapshot!(problems(&["--net", "warp"], []));
     insta::assert_snapshot!(problems(&["--nvm", "0", "--nrouters", "0"], []));
 }
 
 #[test]
-fn a_file_that_is_no_topology_is_reported_with_its_lines() {
+fn all_mistakes_of_a_topology_file_are_reported_with_their_lines() {
     let folder = tempfile::tempdir().unwrap();
     let check = |name: &str, text: &str| {
         let file = folder.path().join(name);
@@ -160,7 +163,7 @@ fn a_file_that_is_no_topology_is_reported_with_its_lines() {
 }
 
 #[test]
-fn settings_survive_the_way_to_the_owner() {
+fn settings_survive_serialization_for_the_owner() {
     let args = ["--node", "201:mem=384,nets=0,1,2", "--ready", "console:login: ", "--timeout", "90", "--queues", "2"];
     let settings = settings(&args, [("XCLUSTER_MCAST_BASE", "130")]).unwrap();
     let text = serde_json::to_string(&settings).unwrap();
@@ -168,7 +171,7 @@ fn settings_survive_the_way_to_the_owner() {
 }
 
 #[test]
-fn a_program_that_wires_nets_carries_them_unless_another_backend_is_asked_for() {
+fn a_net_setup_script_is_the_default_backend() {
     let script = |args: &[&str], netns: &str| {
         let variables = [("__net_setup", "/opt/setup.sh"), ("__kvm", "/opt/kvm"), ("XCLUSTER_NETNS", netns)];
         let mut settings = settings(args, variables).unwrap();
@@ -187,27 +190,27 @@ fn a_program_that_wires_nets_carries_them_unless_another_backend_is_asked_for() 
 }
 
 #[test]
-fn what_is_typed_wins_over_what_the_file_says_to_a_backend() {
+fn options_win_over_the_files_settings_of_a_backend() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("t.toml");
     std::fs::write(&file, "[backend.bridge]\nqueues = 4\nvhost = \"off\"\n[backend.user]\nssh_base = 20000\n").unwrap();
     let file = file.to_str().unwrap();
-    let told = |args: &[&str], variables: [(&str, &str); 1]| {
+    let merged = |args: &[&str], variables: [(&str, &str); 1]| {
         let args: Vec<&str> = ["--topology", file].iter().chain(args).copied().collect();
         let settings = settings(&args, variables).unwrap();
         settings.plan().unwrap();
         serde_json::to_string(&settings.topology.backends).unwrap()
     };
     let nothing = [("XCLUSTER_SSH_BASE", "")];
-    assert_eq!(told(&[], nothing), r#"{"bridge":{"queues":4,"vhost":"off"},"user":{"ssh_base":20000}}"#);
+    assert_eq!(merged(&[], nothing), r#"{"bridge":{"queues":4,"vhost":"off"},"user":{"ssh_base":20000}}"#);
     assert_eq!(
-        told(&["--queues", "2", "--set", "user.mcast_base=140"], [("XCLUSTER_SSH_BASE", "21000")]),
+        merged(&["--queues", "2", "--set", "user.mcast_base=140"], [("XCLUSTER_SSH_BASE", "21000")]),
         r#"{"bridge":{"queues":2,"vhost":"off"},"user":{"mcast_base":140,"ssh_base":21000}}"#
     );
 }
 
 #[test]
-fn what_no_backend_understands_is_reported_at_once() {
+fn all_unknown_settings_of_backends_are_reported_at_once() {
     let args =
         ["--set", "bridge.colour=red", "--set", "user.ssh_base=99999", "--set", "warp.speed=9", "--set", "bridge"];
     insta::assert_snapshot!(problems(&args[..6], []));
@@ -215,7 +218,7 @@ fn what_no_backend_understands_is_reported_at_once() {
 }
 
 #[test]
-fn the_network_namespace_is_the_options_else_the_variables() {
+fn the_network_namespace_comes_from_the_option_else_the_variable() {
     let netns = |args: &[&str], variable: &str| {
         settings(args, [("XCLUSTER_NETNS", variable)]).unwrap().options.netns.to_string()
     };
@@ -226,14 +229,14 @@ fn the_network_namespace_is_the_options_else_the_variables() {
 }
 
 #[test]
-fn a_backend_is_only_chosen_where_nobody_has_named_one() {
+fn the_default_backend_is_only_used_for_nets_without_one() {
     let chosen = |args: &[&str]| {
         let mut settings = settings(args, []).unwrap();
         let choice = settings.choose_backend().unwrap().map(|choice| choice.to_string());
         (settings.options.backend.unwrap_or_default(), choice)
     };
     assert_eq!(chosen(&["--net", "user"]), ("user".to_owned(), None));
-    // Whether it can be used there is seen at the start.
+    // Only the start checks whether it can be used there.
     let named = ("bridge".to_owned(), Some("bridge, in the network namespace `nowhere`".to_owned()));
     assert_eq!(chosen(&["--netns", "nowhere"]), named);
     let folder = tempfile::tempdir().unwrap();

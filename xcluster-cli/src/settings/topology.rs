@@ -1,5 +1,4 @@
-//! The topology: the file, then what variables and options change of it. Judging the result is the topology's own
-//! affair.
+//! The topology: the file, changed by variables and options. The topology itself checks the result.
 
 use std::path::Path;
 
@@ -7,21 +6,21 @@ use xcluster_core::name::{NodeId, Role};
 use xcluster_core::topology::{NodeSpec, RoleSpec, Topology};
 
 use super::sourced_value::{Reader, SourcedValue};
-use super::{node_spec, parse};
+use super::{node, parse};
 use crate::args::ClusterArgs;
 use crate::exit::Exit;
 use crate::report::Failure;
 
-/// A file larger than this is no topology; it also bounds what `--topology /dev/zero` can do.
+/// Largest topology file in bytes. It bounds the memory that `--topology /dev/zero` takes.
 const FILE_MAX: u64 = 1 << 20;
 
-/// The topology of a file; without one the default.
+/// The topology of a file; the default topology without a file.
 ///
 /// # Errors
 /// The file cannot be read, or has mistakes: all of them, with their lines.
 pub(crate) fn read(file: Option<&Path>) -> Result<Topology, Failure> {
     let Some(file) = file else { return Ok(Topology::default()) };
-    let what = format!("cannot use topology `{}`", file.display());
+    let what = format!("cannot use topology file `{}`", file.display());
     let text = text_of(file).map_err(|error| Failure::from_error(Exit::INVALID, &error).context(what.clone()))?;
     let topology = if is_json(file, &text) { Topology::from_json(&text) } else { Topology::from_toml(&text) };
     topology.map_err(|problems| Failure::from_error(Exit::INVALID, &problems).context(what))
@@ -37,7 +36,7 @@ fn text_of(file: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// By the file's name, else by its first character: no TOML begins with a brace.
+/// The file's name decides, else its first character: no TOML begins with a brace.
 fn is_json(file: &Path, text: &str) -> bool {
     match file.extension().and_then(|extension| extension.to_str()) {
         Some("json") => true,
@@ -46,7 +45,7 @@ fn is_json(file: &Path, text: &str) -> bool {
     }
 }
 
-/// Puts variables and options over a topology.
+/// Applies variables and options to a topology.
 pub(crate) fn merge<'a>(mut topology: Topology, args: &'a ClusterArgs, reader: &mut Reader<'a>) -> Topology {
     merge_counts(&mut topology, args, reader);
     merge_nets(&mut topology, args, reader);
@@ -76,7 +75,7 @@ fn merge_counts<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut
         if let Some(count) = count {
             let spec = topology.role_mut(role);
             spec.count = Some(count);
-            // The file's list of numbers is another way to say how many.
+            // The file's list of numbers is another way to set the count.
             spec.ids = None;
         }
     }
@@ -109,10 +108,10 @@ fn merge_all_roles<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &
     }
 }
 
-/// The variables of single nodes. Those of nodes that this cluster does not have are for another one: shells export
-/// them for all.
+/// Variables of single nodes. Variables of nodes that this cluster does not have are ignored: shells export them for all
+/// clusters.
 fn merge_numbered<'a>(topology: &mut Topology, reader: &mut Reader<'a>) {
-    let there: Vec<NodeId> = topology.nodes().into_iter().map(|node| node.id).collect();
+    let planned: Vec<NodeId> = topology.nodes().into_iter().map(|node| node.id).collect();
     let variables = reader.variables();
     let mut each = |prefix: &str, set: fn(&mut NodeSpec, &str) -> Result<(), String>| {
         for (origin, number, text) in variables.numbered(prefix) {
@@ -120,7 +119,7 @@ fn merge_numbered<'a>(topology: &mut Topology, reader: &mut Reader<'a>) {
                 reader.problem(origin, format!("there is no node {number}: the last is 240"));
                 continue;
             };
-            if there.contains(&node) {
+            if planned.contains(&node) {
                 let mut spec = NodeSpec::default();
                 let read = reader.parse(SourcedValue { origin, text }, |text| set(&mut spec, text));
                 if read.is_some() {
@@ -140,7 +139,7 @@ fn merge_numbered<'a>(topology: &mut Topology, reader: &mut Reader<'a>) {
 
 fn merge_nodes<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut Reader<'a>) {
     for text in &args.node {
-        if let Some((node, spec)) = reader.parse(SourcedValue { origin: "--node", text }, node_spec::read) {
+        if let Some((node, spec)) = reader.parse(SourcedValue { origin: "--node", text }, node::node_spec) {
             topology.node_mut(node).merge(spec);
         }
     }

@@ -1,48 +1,46 @@
-//! What comes from the user's side: bytes of standard input, sizes of the window, the wish to end. What becomes of them
-//! is the session's affair.
+//! The user's input as events: bytes of standard input, window sizes, signals.
 
 use std::io::{self, IsTerminal, Read, stdin};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::Size;
-use super::raw::window;
+use super::tty::{Size, window};
 
-/// How much is read at once.
+/// How many bytes are read at once.
 const CHUNK: usize = 8 * 1024;
 
-/// What happens on the user's side.
+/// An event of the user's side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// These bytes were typed, or read from a file or pipe.
+    /// Bytes from the keyboard, a file or a pipe.
     Bytes(Vec<u8>),
-    /// There will be no more bytes.
+    /// The end of the bytes.
     End,
-    /// The window has this size.
+    /// The new window size.
     Window(Size),
-    /// Somebody sent us a signal to end.
+    /// A signal to end this process.
     Leave,
 }
 
-/// Where events come from.
+/// The source of events.
 #[derive(Debug)]
 pub(crate) struct Input {
-    /// The events; few are kept, so that a file is read as fast as it is sent.
+    /// The events. The queue is short, so that a file is read only as fast as it is sent.
     pub(crate) events: mpsc::Receiver<Event>,
-    /// Somebody types: the escape key is looked for.
+    /// Whether the input is a keyboard, with an escape key.
     pub(crate) interactive: bool,
 }
 
-/// This process's standard input, window and signals. Must be called in a runtime.
+/// Events of this process's standard input, window and signals. Must be called in a runtime.
 pub(crate) fn standard_input() -> Input {
     let (sender, events) = mpsc::channel(4);
     let interactive = stdin().is_terminal();
-    // A thread of its own, not the runtime's: a read that waits for a key must not hold up the end of the runtime.
+    // Not a thread of the runtime: a read that waits for a key must not delay the end of the runtime.
     let bytes = sender.clone();
     std::thread::spawn(move || read(&bytes));
     tokio::spawn(async move {
-        // A signal that cannot be watched keeps its usual effect.
+        // A signal that cannot be watched keeps its default effect.
         let _ = watch(&sender).await;
     });
     Input { events, interactive }

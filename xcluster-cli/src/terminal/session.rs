@@ -1,18 +1,19 @@
-//! Carries bytes between a user and a stream until one of both ends it.
+//! Copies bytes between the user and a stream until one side ends the session.
 
 use std::io::{self, Write};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 
-use super::{Event, Input, Size};
+use super::input::{Event, Input};
+use super::tty::Size;
 
 /// Ctrl-], telnet's own escape key.
 const ESCAPE: u8 = 0x1d;
 
-/// While so many bytes wait to be sent, a file or pipe is not read further.
+/// While this many bytes wait to be sent, a file or pipe is not read further.
 const PENDING_MAX: usize = 64 * 1024;
 
-/// Who ended a session.
+/// The side that ended a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// The user, with the escape key or a signal.
@@ -21,10 +22,9 @@ pub(crate) enum End {
     Remote,
 }
 
-/// What bytes are wrapped in on their way.
+/// The encoding of a stream.
 pub(crate) trait TerminalProtocol {
-    /// The other side sent `bytes`: adds what the user shall see to `data`, and what the other side shall hear to
-    /// `reply`.
+    /// The other side sent `bytes`: adds the user's output to `data`, and the answer to the other side to `reply`.
     fn received(&mut self, bytes: &[u8], data: &mut Vec<u8>, reply: &mut Vec<u8>);
 
     /// The user typed `bytes`.
@@ -33,11 +33,11 @@ pub(crate) trait TerminalProtocol {
     /// The user's window has a new size.
     fn resized(&mut self, size: Size, out: &mut Vec<u8>);
 
-    /// The user's input has ended, and the other side shall know.
+    /// The user's input has ended: adds the notification for the other side.
     fn ended(&mut self, out: &mut Vec<u8>);
 }
 
-/// Nothing: the bytes are the data. A serial line knows neither windows nor an end.
+/// No encoding. A serial line has neither window sizes nor an end of input.
 #[derive(Debug)]
 pub(crate) struct Plain;
 
@@ -55,7 +55,7 @@ impl TerminalProtocol for Plain {
     fn ended(&mut self, _: &mut Vec<u8>) {}
 }
 
-/// Carries bytes until the user leaves or the other side closes.
+/// Copies bytes until the user leaves or the other side closes.
 pub(crate) async fn join(
     stream: impl AsyncRead + AsyncWrite,
     mut protocol: impl TerminalProtocol,
@@ -67,7 +67,7 @@ pub(crate) async fn join(
     let (mut data, mut pending) = (Vec::new(), Vec::new());
     let mut listening = true;
     loop {
-        // Somebody who types must be heard even if the other side hears nothing.
+        // The keyboard is always read, even if the other side reads nothing: the escape key must work.
         let room = input.interactive || pending.len() < PENDING_MAX;
         tokio::select! {
             length = reader.read(&mut buffer) => {
@@ -85,7 +85,7 @@ pub(crate) async fn join(
             length = writer.write(&pending), if !pending.is_empty() => {
                 match length {
                     Ok(length) => drop(pending.drain(..length)),
-                    // It has closed; what it said before that is still to be read.
+                    // The other side has closed; its earlier output must still be read.
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => pending.clear(),
                     Err(error) => return Err(error),
                 }

@@ -1,7 +1,8 @@
-//! Telnet's client side (RFC 854, 855, 857, 858, 1073, 1091) as a [`TerminalProtocol`]: pure, a state machine over bytes. Agrees to the
-//! server's echo and to no go-aheads, tells window size and terminal type, and refuses everything else.
+//! A telnet client (RFC 854, 855, 857, 858, 1073, 1091) as a [`TerminalProtocol`]: a pure state machine over bytes. It accepts the
+//! server's echo and suppress-go-ahead, sends window size and terminal type, and refuses all other options.
 
-use super::{Size, TerminalProtocol};
+use super::session::TerminalProtocol;
+use super::tty::Size;
 
 const IAC: u8 = 255;
 const DONT: u8 = 254;
@@ -16,15 +17,15 @@ const SUPPRESS_GO_AHEAD: u8 = 3;
 const TERMINAL_TYPE: u8 = 24;
 const NAWS: u8 = 31;
 
-/// What the server may do.
+/// Options that the server may turn on.
 const THEIRS: [u8; 2] = [ECHO, SUPPRESS_GO_AHEAD];
-/// What we do when asked.
+/// Options that we turn on when asked.
 const OURS: [u8; 3] = [SUPPRESS_GO_AHEAD, TERMINAL_TYPE, NAWS];
 
-/// More of a subnegotiation than this is not kept: none that we understand is longer than three bytes.
+/// Bytes of a subnegotiation that are kept. Those that we understand have at most three.
 const SUBNEGOTIATION_MAX: usize = 64;
 
-/// What a terminal sends for Ctrl-D: the end of input.
+/// Ctrl-D: the end of input.
 const END_OF_INPUT: u8 = 4;
 
 /// A telnet client.
@@ -32,20 +33,20 @@ const END_OF_INPUT: u8 = 4;
 pub(crate) struct Telnet {
     state: State,
     terminal: String,
-    /// Somebody types: the return key sends CR. Otherwise lines end in LF.
+    /// Whether the input is a keyboard, whose return key sends CR. Otherwise lines end in LF.
     interactive: bool,
     size: Option<Size>,
-    /// Options that are on: those of the server, ours.
+    /// Options of the server that are on, and our own.
     theirs: Vec<u8>,
     ours: Vec<u8>,
     ended: bool,
 }
 
-/// Where in a command the received bytes are.
+/// The parser's position in the received bytes.
 #[derive(Debug)]
 enum State {
     Data,
-    /// After CR: a NUL that follows belongs to it.
+    /// After CR: a following NUL belongs to it.
     Return,
     Command,
     /// After one of WILL, WONT, DO, DONT.
@@ -83,31 +84,31 @@ impl Telnet {
             }
             (State::Command, WILL | WONT | DO | DONT) => State::Option(byte),
             (State::Command, SB) => State::Subnegotiation(Vec::new()),
-            // No operation, go ahead, are you there…: nothing that a terminal shows.
+            // No operation, go ahead, are you there…: a terminal shows none of them.
             (State::Command, _) => State::Data,
             (State::Option(verb), option) => {
                 self.negotiate(verb, option, reply);
                 State::Data
             }
-            (State::Subnegotiation(said), IAC) => State::SubnegotiationCommand(said),
-            (State::Subnegotiation(mut said), byte) => {
-                if said.len() < SUBNEGOTIATION_MAX {
-                    said.push(byte);
+            (State::Subnegotiation(content), IAC) => State::SubnegotiationCommand(content),
+            (State::Subnegotiation(mut content), byte) => {
+                if content.len() < SUBNEGOTIATION_MAX {
+                    content.push(byte);
                 }
-                State::Subnegotiation(said)
+                State::Subnegotiation(content)
             }
-            (State::SubnegotiationCommand(said), SE) => {
-                self.subnegotiated(&said, reply);
+            (State::SubnegotiationCommand(content), SE) => {
+                self.subnegotiated(&content, reply);
                 State::Data
             }
-            (State::SubnegotiationCommand(mut said), _) => {
-                said.push(byte);
-                State::Subnegotiation(said)
+            (State::SubnegotiationCommand(mut content), _) => {
+                content.push(byte);
+                State::Subnegotiation(content)
             }
         };
     }
 
-    /// Answers a request once: only a change is acknowledged, or both sides would do so for ever (RFC 854, page 3).
+    /// Answers an option request. Only a change is acknowledged; otherwise both sides would answer for ever (RFC 854, page 3).
     fn negotiate(&mut self, verb: u8, option: u8, reply: &mut Vec<u8>) {
         let (wanted, supported, on, agree, refuse) = match verb {
             WILL | WONT => (verb == WILL, THEIRS.contains(&option), &mut self.theirs, DO, DONT),
@@ -119,7 +120,7 @@ impl Telnet {
                 on.push(option);
                 reply.extend([IAC, agree, option]);
                 if agree == WILL && option == NAWS {
-                    self.tell_size(reply);
+                    self.send_size(reply);
                 }
             }
             (true, false) => reply.extend([IAC, refuse, option]),
@@ -131,17 +132,17 @@ impl Telnet {
         }
     }
 
-    fn subnegotiated(&self, said: &[u8], reply: &mut Vec<u8>) {
+    fn subnegotiated(&self, content: &[u8], reply: &mut Vec<u8>) {
         const SEND: u8 = 1;
         const IS: u8 = 0;
-        if said == [TERMINAL_TYPE, SEND] && self.ours.contains(&TERMINAL_TYPE) {
+        if content == [TERMINAL_TYPE, SEND] && self.ours.contains(&TERMINAL_TYPE) {
             reply.extend([IAC, SB, TERMINAL_TYPE, IS]);
             reply.extend(self.terminal.bytes().filter(u8::is_ascii_graphic));
             reply.extend([IAC, SE]);
         }
     }
 
-    fn tell_size(&self, out: &mut Vec<u8>) {
+    fn send_size(&self, out: &mut Vec<u8>) {
         let Some(Size { columns, rows }) = self.size else { return };
         out.extend([IAC, SB, NAWS]);
         let numbers = columns.to_be_bytes().into_iter().chain(rows.to_be_bytes());
@@ -163,7 +164,7 @@ impl TerminalProtocol for Telnet {
         for byte in bytes {
             self.byte(*byte, data, reply);
         }
-        // A shell that was busy drops an end of input that was typed ahead; whoever says something may be at a prompt.
+        // A busy shell drops an end of input that arrives early. Output may be a prompt, so the end is sent again.
         if self.ended && data.len() > before {
             reply.push(END_OF_INPUT);
         }
@@ -172,7 +173,7 @@ impl TerminalProtocol for Telnet {
     fn typed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for byte in bytes {
             match byte {
-                // The return key, which is no line's end in itself (RFC 1123, 3.3.1).
+                // The return key does not send a line end (RFC 1123, 3.3.1).
                 b'\r' => out.extend([b'\r', 0]),
                 b'\n' if !self.interactive => out.extend(b"\r\n"),
                 byte => escaped(*byte, out),
@@ -183,7 +184,7 @@ impl TerminalProtocol for Telnet {
     fn resized(&mut self, size: Size, out: &mut Vec<u8>) {
         self.size = Some(size);
         if self.ours.contains(&NAWS) {
-            self.tell_size(out);
+            self.send_size(out);
         }
     }
 
@@ -201,24 +202,24 @@ mod tests {
         Telnet::new("xterm", true)
     }
 
-    /// What the user sees and the server hears when these bytes come, in one piece and byte by byte.
+    /// Checks the user's output and the answer to the server, for bytes in one piece and one by one.
     fn check(client: impl Fn() -> Telnet, received: &[u8], data: &[u8], reply: &[u8]) {
         for piece in [1, received.len().max(1)] {
-            let (mut seen, mut heard, mut client) = (Vec::new(), Vec::new(), client());
-            received.chunks(piece).for_each(|bytes| client.received(bytes, &mut seen, &mut heard));
-            assert_eq!((seen.as_slice(), heard.as_slice()), (data, reply), "in pieces of {piece}");
+            let (mut shown, mut answer, mut client) = (Vec::new(), Vec::new(), client());
+            received.chunks(piece).for_each(|bytes| client.received(bytes, &mut shown, &mut answer));
+            assert_eq!((shown.as_slice(), answer.as_slice()), (data, reply), "in pieces of {piece}");
         }
     }
 
     #[test]
-    fn the_greeting_of_busybox_is_agreed_to() {
+    fn the_greeting_of_busybox_is_accepted() {
         let greeting = [IAC, DO, ECHO, IAC, DO, NAWS, IAC, WILL, ECHO, IAC, WILL, SUPPRESS_GO_AHEAD, b'$'];
         let reply = [IAC, WONT, ECHO, IAC, WILL, NAWS, IAC, DO, ECHO, IAC, DO, SUPPRESS_GO_AHEAD];
         check(client, &greeting, b"$", &reply);
     }
 
     #[test]
-    fn the_window_is_told_when_asked_for_and_when_it_changes() {
+    fn the_window_size_is_sent_on_request_and_on_change() {
         let mut client = client();
         let (mut data, mut out) = (Vec::new(), Vec::new());
         client.resized(Size { columns: 80, rows: 24 }, &mut out);
@@ -226,13 +227,13 @@ mod tests {
         client.received(&[IAC, DO, NAWS], &mut data, &mut out);
         assert_eq!(out, [IAC, WILL, NAWS, IAC, SB, NAWS, 0, 80, 0, 24, IAC, SE]);
         out.clear();
-        // 255 columns: the byte is doubled, or it would be a command.
+        // 255 columns: the byte is doubled, since a single 255 begins a command.
         client.resized(Size { columns: 255, rows: 24 }, &mut out);
         assert_eq!(out, [IAC, SB, NAWS, 0, IAC, IAC, 0, 24, IAC, SE]);
     }
 
     #[test]
-    fn the_terminal_type_is_reported() {
+    fn the_terminal_type_is_sent() {
         let asked = [IAC, DO, TERMINAL_TYPE, IAC, SB, TERMINAL_TYPE, 1, IAC, SE];
         let mut reply = vec![IAC, WILL, TERMINAL_TYPE, IAC, SB, TERMINAL_TYPE, 0];
         reply.extend(b"xterm");
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn data_arrives_as_it_was_meant() {
+    fn data_is_decoded() {
         check(client, b"a\r\0b\r\nc", b"a\rb\r\nc", b"");
         check(client, &[b'a', IAC, IAC, b'b', IAC, 241, b'c'], &[b'a', IAC, b'b', b'c'], b"");
     }
@@ -260,13 +261,13 @@ mod tests {
         let (mut data, mut reply) = (Vec::new(), Vec::new());
         client.received(&[IAC, SB, 200], &mut data, &mut reply);
         client.received(&[7; 10_000], &mut data, &mut reply);
-        assert!(matches!(&client.state, State::Subnegotiation(said) if said.len() <= SUBNEGOTIATION_MAX));
+        assert!(matches!(&client.state, State::Subnegotiation(content) if content.len() <= SUBNEGOTIATION_MAX));
         client.received(&[IAC, SE, b'x'], &mut data, &mut reply);
         assert_eq!((data.as_slice(), reply.as_slice()), (&b"x"[..], &b""[..]));
     }
 
     #[test]
-    fn keys_are_sent_as_they_are_and_lines_as_lines() {
+    fn keys_are_sent_unchanged_and_lines_with_crlf() {
         let typed = |interactive, bytes: &[u8]| {
             let mut out = Vec::new();
             Telnet::new("xterm", interactive).typed(bytes, &mut out);
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_input_is_said_until_it_is_heard() {
+    fn the_end_of_input_is_repeated_after_each_output() {
         let (mut client, mut data, mut out) = (client(), Vec::new(), Vec::new());
         client.ended(&mut out);
         client.received(b"# ", &mut data, &mut out);

@@ -42,7 +42,7 @@ pub enum Error {
         there: String,
     },
     /// No cluster of that name runs.
-    #[error("no cluster named `{0}` runs")]
+    #[error("no cluster named `{0}` is running")]
     NotRunning(ClusterName),
     /// The folder of a running cluster was removed or renamed. Nobody could find the cluster any more, so its owner ends it.
     #[error("the folder of cluster `{name}` was removed while it ran; its owner, process {owner}, ends it")]
@@ -63,7 +63,7 @@ pub enum Error {
         why: Option<String>,
     },
     /// The node is to be booted and runs.
-    #[error("{0} runs already: it is booted again once it has been stopped")]
+    #[error("{0} is already running: stop it before you boot it again")]
     Running(NodeId),
     /// A command or a copy on a node failed.
     #[error("on {node}")]

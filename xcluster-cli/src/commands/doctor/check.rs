@@ -1,21 +1,21 @@
-//! One finding about the host, as data.
+//! The result of one check of the host, as data.
 
 use serde::Serialize;
 
-/// How good a finding is.
+/// The verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verdict {
-    /// As it should be.
+    /// No problem.
     Good,
-    /// Clusters start, but something is slower or absent.
+    /// Clusters can start, but something is slower or missing.
     Poor,
-    /// No cluster starts.
+    /// No cluster can start.
     Bad,
 }
 
 impl Verdict {
-    /// The word before a line.
+    /// The first column of the output.
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Good => "ok",
@@ -25,31 +25,31 @@ impl Verdict {
     }
 }
 
-/// One finding.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
-    /// What was looked at.
+    /// The subject of the check.
     pub(super) what: &'static str,
-    /// How good it is.
+    /// The verdict.
     pub(super) verdict: Verdict,
-    /// What was found.
+    /// The finding.
     pub(super) found: String,
-    /// What to type, if something is to be gained.
+    /// The command that fixes or improves it, if there is one.
     pub(super) fix: Option<String>,
 }
 
 impl Check {
-    /// As it should be.
+    /// No problem.
     pub(super) fn good(what: &'static str, found: impl Into<String>) -> Self {
         Self { what, verdict: Verdict::Good, found: found.into(), fix: None }
     }
 
-    /// Something is slower or absent.
+    /// Something is slower or missing.
     pub(super) fn poor(what: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { what, verdict: Verdict::Poor, found: found.into(), fix: Some(fix.into()) }
     }
 
-    /// No cluster starts.
+    /// No cluster can start.
     pub(super) fn bad(what: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { what, verdict: Verdict::Bad, found: found.into(), fix: Some(fix.into()) }
     }

@@ -1,4 +1,4 @@
-//! What is looked at of QEMU, KVM and the guest. Builds nothing: KVM is tried with a guest that is there already.
+//! Checks of QEMU, KVM and the guest. Builds nothing: KVM is tried with a guest that was built before.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::report::one_line;
 
 const INSTALL_QEMU: &str = "sudo apt-get install --no-install-recommends qemu-system-x86";
 
-/// Whether there is a QEMU that is new enough, and what its processors are.
+/// Whether QEMU is installed and new enough, and whether it can use KVM.
 pub(super) async fn qemu(program: &Path, image: Option<&Image>) -> Vec<Check> {
     match version::find(program).await {
         Ok(qemu) => vec![Check::good("QEMU", qemu.banner.clone()), kvm(&qemu, image).await],
@@ -30,7 +30,7 @@ async fn kvm(qemu: &Qemu, image: Option<&Image>) -> Check {
         Ok(verdict) if verdict.accelerator == Accelerator::Kvm => Check::good("KVM", "a guest runs on it"),
         Ok(verdict) => {
             let why = verdict.obstacle.unwrap_or_default();
-            Check::poor("KVM", format!("not used, nodes run in software: {why}"), remedy(&why))
+            Check::poor("KVM", format!("not used, nodes are emulated: {why}"), remedy(&why))
         }
         Err(error) => Check::poor("KVM", one_line(&error), remedy("")),
     }
@@ -42,11 +42,11 @@ fn remedy(why: &str) -> &'static str {
     } else if why.contains("no kernel at hand") {
         "xcluster image && xcluster doctor"
     } else {
-        "nothing to type: use a host that has hardware virtualisation"
+        "use a host with hardware virtualisation"
     }
 }
 
-/// Whether there is a guest, or everything that one is built with.
+/// Whether the guest is built, or can be built.
 pub(super) fn guest(image: Option<&Image>) -> Check {
     const WHAT: &str = "guest";
     if let Some(image) = image {
@@ -56,8 +56,8 @@ pub(super) fn guest(image: Option<&Image>) -> Check {
     if missing.is_empty() {
         Check::good(WHAT, "not built yet; the first start builds it from packages")
     } else {
-        let found = format!("not built, and {} not there", missing.join(", "));
-        Check::bad(WHAT, found, "xcluster start --kernel FILE --initrd FILE, with files of your own")
+        let found = format!("not built, and {} not installed", missing.join(", "));
+        Check::bad(WHAT, found, "xcluster start --kernel FILE --initrd FILE   # with your own files")
     }
 }
 

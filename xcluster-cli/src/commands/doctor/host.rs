@@ -1,5 +1,4 @@
-//! What is looked at on this host besides QEMU and the guest. Changes nothing; each judgement is a function of what was
-//! read.
+//! Checks of this host besides QEMU and the guest. Changes nothing; each verdict is a function of the values that were read.
 
 use std::path::Path;
 
@@ -12,7 +11,7 @@ use super::check::Check;
 use crate::report::one_line;
 use crate::settings::DefaultBackend;
 
-/// Whether the default cluster fits into memory; a start refuses it else.
+/// Whether the default cluster fits into memory; otherwise a start is refused.
 pub(super) fn memory(plan: Option<&Plan>) -> Check {
     judge_memory(available_memory(), plan.map_or(0, Plan::memory))
 }
@@ -20,17 +19,17 @@ pub(super) fn memory(plan: Option<&Plan>) -> Check {
 fn judge_memory(available: Option<u64>, wanted: u64) -> Check {
     const WHAT: &str = "memory";
     match available {
-        None => Check::poor(WHAT, "cannot be told", "mount `/proc`"),
+        None => Check::poor(WHAT, "unknown", "mount `/proc`"),
         Some(mib) if mib < wanted => Check::bad(
             WHAT,
-            format!("{mib} MiB are available, and the default cluster takes {wanted}"),
-            "start fewer nodes, as with `xcluster start --nvm 2 --nrouters 1`",
+            format!("{mib} MiB are available, but the default cluster needs {wanted}"),
+            "start fewer nodes, for example `xcluster start --nvm 2 --nrouters 1`",
         ),
         Some(mib) => Check::good(WHAT, format!("{mib} MiB are available")),
     }
 }
 
-/// Whether folders of clusters can be made.
+/// Whether runtime folders of clusters can be created.
 pub(super) fn runtime_folder(base: &Path) -> Check {
     const WHAT: &str = "runtime folder";
     if let Err(error) = folder::check(base) {
@@ -42,27 +41,27 @@ pub(super) fn runtime_folder(base: &Path) -> Check {
         Ok(()) => Check::good(WHAT, base.display().to_string()),
         Err(errno) => Check::bad(
             WHAT,
-            format!("`{}` cannot be written to: {}", existing.display(), errno.desc()),
+            format!("`{}` is not writable: {}", existing.display(), errno.desc()),
             "export XDG_RUNTIME_DIR=$(mktemp -d)",
         ),
     }
 }
 
-/// Whether `xcluster ssh` has a client to run.
+/// Whether the client for `xcluster ssh` is installed.
 pub(super) fn ssh() -> Check {
     program("ssh", "ssh", "`xcluster ssh` does not work, `xcluster vm` does", "openssh-client")
 }
 
-/// Whether a private network namespace can be given a way to the world.
+/// Whether a private network namespace can have an uplink.
 pub(super) fn uplink() -> Check {
-    program("way to the world", "pasta", "`--uplink` does not work", "passt")
+    program("uplink", "pasta", "`--uplink` does not work", "passt")
 }
 
-/// Whether a cluster can have an Open vSwitch of its own.
+/// Whether a cluster can have a private Open vSwitch.
 pub(super) fn ovs() -> Check {
     const WHAT: &str = "Open vSwitch";
     match OvsBackend::default().usable() {
-        Ok(()) => Check::good(WHAT, "`--net ovs` gives a cluster one of its own"),
+        Ok(()) => Check::good(WHAT, "`--net ovs` can start a private instance"),
         Err(error) => {
             let fix = error.remedy().map(str::to_owned);
             Check { fix, ..Check::poor(WHAT, format!("`--net ovs` does not work: {error}"), "") }
@@ -70,20 +69,20 @@ pub(super) fn ovs() -> Check {
     }
 }
 
-/// Whether a program is there, without which something does not work.
+/// Whether a program is installed; `without` is the consequence if not.
 fn program(what: &'static str, name: &str, without: &str, package: &str) -> Check {
     let path = std::env::var_os("PATH").unwrap_or_default();
     match std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file()) {
         Some(program) => Check::good(what, program.display().to_string()),
         None => Check::poor(
             what,
-            format!("no `{name}`: {without}"),
+            format!("`{name}` is not installed: {without}"),
             format!("sudo apt-get install --no-install-recommends {package}"),
         ),
     }
 }
 
-/// Who carries the nets of a cluster that nobody chooses a backend for.
+/// The default backend.
 pub(super) fn nets(choice: Option<&DefaultBackend>) -> Check {
     const WHAT: &str = "nets";
     match choice {
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runtime_folder_that_does_not_exist_yet_is_judged_by_its_parent() {
+    fn a_missing_runtime_folder_is_judged_by_its_parent() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(runtime_folder(&folder.path().join("a/b")).verdict, Verdict::Good);
         assert_eq!(runtime_folder(Path::new("/dev/null/xcluster")).verdict, Verdict::Bad);
@@ -125,7 +124,7 @@ mod tests {
         for (refused, fix) in [(&open, "chmod 0700"), (&link, "export XDG_RUNTIME_DIR=")] {
             let check = runtime_folder(refused);
             assert_eq!(check.verdict, Verdict::Bad);
-            assert!(check.fix.as_deref().is_some_and(|said| said.starts_with(fix)), "{check:?}");
+            assert!(check.fix.as_deref().is_some_and(|command| command.starts_with(fix)), "{check:?}");
         }
     }
 }

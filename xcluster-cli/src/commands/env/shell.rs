@@ -1,4 +1,4 @@
-//! What a start would resolve now, as assignments for a shell: it is what start commands of a user's own work with.
+//! `env --shell`: the values that a start would use now, as shell assignments for hooks.
 
 use std::fmt::Display;
 
@@ -55,7 +55,7 @@ fn nets(spec: &RoleSpec) -> String {
     numbers.collect::<Vec<_>>().join(",")
 }
 
-/// A word that a shell takes as it is.
+/// A text quoted for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_and_what_is_set_are_resolved() {
+    fn defaults_and_set_variables_are_resolved() {
         let defaults = ["__nvm='4'", "__nrouters='2'", "__ntesters='0'", "__nets_router='0,1,2'", "__mem='128'"];
         check(&Variables::with([]), &defaults);
         let set = Variables::with([("__nvm", "1"), ("__append", "it's"), ("XCLUSTER_NAME", "lab"), ("__mem", "1G")]);

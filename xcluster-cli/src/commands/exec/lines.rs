@@ -1,9 +1,9 @@
-//! Output of several nodes on one stream: whole lines, each with the node's name before it.
+//! Output of several nodes on one stream: complete lines, each with the node's name as prefix.
 
-/// A line that is longer is cut, so that a stream without lines does not fill memory.
+/// Largest line in bytes. Longer lines are split, so that a stream without line ends does not fill memory.
 const LINE_MAX: usize = 64 * 1024;
 
-/// The output of one node, put into lines.
+/// Splits the output of one node into lines.
 #[derive(Debug)]
 pub(super) struct Lines {
     prefix: String,
@@ -11,12 +11,12 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Lines with this name before them.
+    /// Lines with this name as prefix.
     pub(super) fn new(name: impl std::fmt::Display) -> Self {
         Self { prefix: format!("{name}: "), pending: Vec::new() }
     }
 
-    /// Takes output, and gives the lines that are complete now.
+    /// Adds output, and returns the lines that are complete now.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut lines = Vec::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -28,7 +28,7 @@ impl Lines {
         lines
     }
 
-    /// The last line, if it did not end as one.
+    /// The last line, if it has no line end.
     pub(super) fn finish(&mut self) -> Vec<u8> {
         if self.pending.is_empty() { Vec::new() } else { self.take() }
     }
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_has_the_name_before_it() {
+    fn every_line_begins_with_the_nodes_name() {
         assert_eq!(lines(&["a\nb\n"]), "vm-001: a\nvm-001: b\n");
         assert_eq!(lines(&["a", "b\nc"]), "vm-001: ab\nvm-001: c\n");
         assert_eq!(lines(&["\n"]), "vm-001: \n");
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_lines_is_cut() {
+    fn a_stream_without_line_ends_is_split() {
         let long = "x".repeat(LINE_MAX);
         assert_eq!(lines(&[&long, "y"]), format!("vm-001: {long}\nvm-001: y\n"));
     }

@@ -1,4 +1,4 @@
-//! Several nodes at the same time: lines with names before them as they come, or every result as JSON at the end.
+//! `exec` on several nodes at the same time: output lines with the node's name, or all results as JSON at the end.
 
 use std::io::{Write, stderr};
 
@@ -9,14 +9,12 @@ use xcluster_core::guest::exec::{Command, Event, Output, Status};
 use xcluster_core::name::NodeId;
 use xcluster_core::remote::Remote;
 
-use super::super::Outcome;
-use super::failed;
 use super::lines::Lines;
 use crate::exit::Exit;
 use crate::output;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 
-/// Runs the command on all nodes and passes lines on as they come.
+/// Runs the command on all nodes and prints their lines at once.
 pub(super) async fn stream(cluster: &Remote, nodes: &[NodeId], command: &Command) -> Outcome {
     let runs = nodes.iter().map(|node| async move {
         match follow(cluster, *node, command.clone()).await {
@@ -26,7 +24,7 @@ pub(super) async fn stream(cluster: &Remote, nodes: &[NodeId], command: &Command
                 }
                 Ok(Exit::of_command(status.code()))
             }
-            // Nobody reads any more, from any node.
+            // A closed standard output ends the command on all nodes.
             Err(failure) if failure.exit == Exit::PIPE => Err(failure),
             Err(failure) => {
                 failure.print();
@@ -41,7 +39,7 @@ async fn follow(cluster: &Remote, node: NodeId, command: Command) -> Result<Stat
     let mut execution = cluster.spawn(node, command).await?;
     let (mut stdout, mut errors) = (Lines::new(node), Lines::new(node));
     loop {
-        match execution.next().await.map_err(|error| failed(node, &error))? {
+        match execution.next().await.map_err(|error| Failure::not_run(node, &error))? {
             Some(Event::Stdout(bytes)) => output::write_all(&stdout.push(&bytes))?,
             Some(Event::Stderr(bytes)) => drop(stderr().write_all(&errors.push(&bytes))),
             Some(Event::Exited(status)) => {
@@ -50,23 +48,28 @@ async fn follow(cluster: &Remote, node: NodeId, command: Command) -> Result<Stat
                 return Ok(status);
             }
             Some(_) => {}
-            None => return Err(Failure::new(Exit::NOT_RUN, format!("{node} did not say how the command ended"))),
+            None => {
+                return Err(Failure::new(
+                    Exit::NOT_RUN,
+                    format!("{node} closed the connection before the command ended"),
+                ));
+            }
         }
     }
 }
 
-/// What came of the command on one node, as `--json` prints it.
+/// The result of one node, as `--json` prints it.
 #[derive(Debug, Serialize)]
 struct Row {
     node: NodeId,
     name: String,
-    /// The exit code as a shell has it; none if the command could not be run.
+    /// The exit code as in a shell; none if the command could not be run.
     code: Option<i32>,
     /// Whether it was killed at its deadline.
     timed_out: bool,
     stdout: String,
     stderr: String,
-    /// Why it could not be run, or not to its end.
+    /// The reason why it could not be run, or not to its end.
     error: Option<String>,
 }
 

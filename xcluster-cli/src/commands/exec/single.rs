@@ -1,4 +1,4 @@
-//! One node: the command's input and output are ours, byte by byte, and Ctrl-C is its Ctrl-C.
+//! `exec` on one node: standard input and output are the command's, byte by byte, and Ctrl-C interrupts the command.
 
 use std::io::{Write, stderr};
 
@@ -8,18 +8,16 @@ use xcluster_core::guest::exec::{Command, Event, Execution, Status, StdinWriter}
 use xcluster_core::name::NodeId;
 use xcluster_core::remote::Remote;
 
-use super::super::Outcome;
-use super::failed;
 use crate::exit::Exit;
 use crate::output;
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 use crate::terminal::{self, is_foreground};
 
 const SIGINT: i32 = 2;
 
-/// Runs the command and gives its exit code.
+/// Runs the command and returns its exit code.
 pub(super) async fn run(cluster: &Remote, node: NodeId, command: Command, stdin: bool) -> Outcome {
-    // A background job that read from the terminal would be stopped.
+    // The kernel would stop a background job that reads from the terminal.
     let stdin = stdin && is_foreground();
     let command = if stdin { command.stream_stdin() } else { command };
     let mut execution = cluster.spawn(node, command).await?;
@@ -30,7 +28,7 @@ pub(super) async fn run(cluster: &Remote, node: NodeId, command: Command, stdin:
     Ok(Exit::of_command(status.code()))
 }
 
-/// Types standard input into the command until either ends.
+/// Sends standard input to the command until one of them ends.
 async fn forward(mut writer: StdinWriter) {
     let mut input = terminal::standard_input();
     while let Some(event) = input.events.recv().await {
@@ -46,33 +44,33 @@ async fn forward(mut writer: StdinWriter) {
     }
 }
 
-/// Passes output on until the command has ended, beside listening: whoever reads it may take his time. The first Ctrl-C goes to the command, a second one ends us, which kills
-/// it.
+/// Prints output until the command has ended. Output is written in another thread, so that a slow reader does not delay signals.
+/// The first Ctrl-C goes to the command; a second one ends this process, which kills the command.
 async fn follow(node: NodeId, execution: &mut Execution) -> Result<Status, Failure> {
     let watched = |error: std::io::Error| Failure::io("watch signals", &error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(watched)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(watched)?;
-    // Whoever reads the input watches for it as well, so it has lost its usual effect.
+    // The reader of standard input watches SIGHUP too, so its default effect is gone.
     let mut hangup = signal(SignalKind::hangup()).map_err(watched)?;
     let mut interrupted = false;
     let mut written: Option<JoinHandle<Result<(), Failure>>> = None;
     loop {
         let is_writing = written.is_some();
         tokio::select! {
-            result = async { written.as_mut().expect("it is being written").await }, if is_writing => {
+            result = async { written.as_mut().expect("checked by the guard of this branch").await }, if is_writing => {
                 written = None;
                 result.unwrap_or(Ok(()))?;
             }
-            event = execution.next(), if !is_writing => match event.map_err(|error| failed(node, &error))? {
+            event = execution.next(), if !is_writing => match event.map_err(|error| Failure::not_run(node, &error))? {
                 Some(Event::Stdout(bytes)) => written = Some(spawn_blocking(move || output::write_all(&bytes))),
-                // Who closed standard error does not want it.
+                // A closed standard error is ignored.
                 Some(Event::Stderr(bytes)) => written = Some(spawn_blocking(move || {
                     drop(stderr().write_all(&bytes));
                     Ok(())
                 })),
                 Some(Event::Exited(status)) => return Ok(status),
                 Some(_) => {}
-                None => return Err(Failure::new(Exit::NOT_RUN, format!("{node} did not say how the command ended"))),
+                None => return Err(Failure::new(Exit::NOT_RUN, format!("{node} closed the connection before the command ended"))),
             },
             _ = interrupt.recv() => {
                 if interrupted {

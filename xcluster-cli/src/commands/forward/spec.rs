@@ -1,4 +1,4 @@
-//! What is to be forwarded, as it is typed: `[ADDRESS:]LOCAL:NODE:PORT`. Which nodes there are is not known here.
+//! Parses the arguments of `forward`: `[ADDRESS:]LOCAL:NODE:PORT`. It does not check that the node exists.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -8,25 +8,25 @@ use crate::report::Failure;
 /// One forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Spec {
-    /// Where to listen; port 0 is one that is free.
+    /// The local address; port 0 means a free port.
     pub(super) listen: SocketAddr,
-    /// The node, as it was typed.
+    /// The node, unparsed.
     pub(super) node: String,
     /// Its port.
     pub(super) port: u16,
 }
 
-/// Reads all.
+/// Parses all arguments.
 ///
 /// # Errors
-/// Every one that cannot be read, at once.
+/// All arguments that cannot be parsed.
 pub(super) fn read(texts: &[String]) -> Result<Vec<Spec>, Failure> {
     let (specs, wrong): (Vec<_>, Vec<_>) = texts.iter().map(|text| spec(text).ok_or(text)).partition(Result::is_ok);
     let wrong: Vec<String> = wrong.into_iter().filter_map(Result::err).map(|text| format!("`{text}`")).collect();
     if wrong.is_empty() {
         return Ok(specs.into_iter().flatten().collect());
     }
-    let message = format!("cannot read {}: a forward is `[ADDRESS:]LOCAL:NODE:PORT`", wrong.join(", "));
+    let message = format!("invalid forward {}: the form is `[ADDRESS:]LOCAL:NODE:PORT`", wrong.join(", "));
     Err(Failure::new(Exit::USAGE, message).hint("`xcluster forward 8080:1:80`"))
 }
 
@@ -42,7 +42,7 @@ fn spec(text: &str) -> Option<Spec> {
     Some(Spec { listen, node: Some(node).filter(|node| !node.is_empty())?.to_owned(), port })
 }
 
-/// An address, one with colons in brackets.
+/// An IP address; an IPv6 address is in brackets.
 fn ip(text: &str) -> Option<IpAddr> {
     match text.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']')?.parse().ok().map(IpAddr::V6),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_no_forward_is_reported_at_once() {
+    fn all_invalid_forwards_are_reported_at_once() {
         let bad = ["", "1", "1:22", "8080:1:0", "8080::80", "x:1:80", "::1:8080:1:80", "localhost:1:2:3", "1:1:99999"];
         let texts: Vec<String> = bad.iter().map(ToString::to_string).chain(["1:1:1".to_owned()]).collect();
         let failure = read(&texts).unwrap_err();

@@ -1,29 +1,29 @@
-//! What people and scripts see of a status.
+//! Tests of the text of a status.
 
 use super::*;
 
-/// A cluster of a node that is ready and a router that has failed, as its owner would send it.
+/// A cluster with a ready node and a failed router, as its owner would send it.
 fn status() -> ClusterStatus {
     serde_json::from_str(include_str!("../../../tests/fixtures/status.json")).unwrap()
 }
 
-/// A cluster on bridges, which no port of this host leads to.
+/// A cluster on bridges, without forwards.
 fn on_bridges() -> ClusterStatus {
     serde_json::from_str(include_str!("../../../tests/fixtures/bridge.json")).unwrap()
 }
 
 #[test]
-fn a_status_names_the_owner_and_each_nodes_state_addresses_and_ports() {
+fn a_status_shows_the_owner_and_each_nodes_state_addresses_and_ports() {
     insta::assert_snapshot!(text(&status()));
 }
 
 #[test]
-fn a_status_without_ports_says_how_to_log_in() {
+fn a_status_without_ports_shows_the_commands_that_log_in() {
     insta::assert_snapshot!(text(&on_bridges()));
 }
 
 #[test]
-fn where_the_host_is_on_no_net_nobody_is_told_to_log_in() {
+fn a_status_shows_no_logins_if_the_host_is_on_no_net() {
     let mut status = on_bridges();
     status.nets.iter_mut().for_each(|net| net.host = false);
     assert!(!text(&status).contains("logins"));

@@ -1,4 +1,4 @@
-//! A user and a server in one process, over a pair of sockets.
+//! Sessions between a user and a server in one process, over a pair of sockets.
 
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use super::super::telnet::Telnet;
 use super::*;
 
-/// Runs a session with these events and a server that does `serve`; gives what the user saw.
+/// Runs a session with these events and the server `serve`; returns the user's output.
 async fn session<F: Future<Output = ()>>(
     protocol: impl TerminalProtocol,
     interactive: bool,
@@ -26,22 +26,22 @@ async fn session<F: Future<Output = ()>>(
 }
 
 async fn expect(server: &mut UnixStream, expected: &[u8]) {
-    let mut heard = vec![0; expected.len()];
-    server.read_exact(&mut heard).await.unwrap();
-    assert_eq!(heard, expected);
+    let mut received = vec![0; expected.len()];
+    server.read_exact(&mut received).await.unwrap();
+    assert_eq!(received, expected);
 }
 
 #[tokio::test]
-async fn what_is_typed_arrives_and_what_is_said_is_seen() {
+async fn input_reaches_the_server_and_its_answer_reaches_the_user() {
     let events = vec![Event::Bytes(b"hostname\r".to_vec())];
     let (end, seen) = session(Telnet::new("vt100", true), true, events, |mut server| async move {
         server.write_all(&[255, 251, 1, b'#', b' ']).await.unwrap();
-        let mut heard = vec![0; b"hostname\r\0".len() + 3];
-        server.read_exact(&mut heard).await.unwrap();
-        heard.sort_unstable();
+        let mut received = vec![0; b"hostname\r\0".len() + 3];
+        server.read_exact(&mut received).await.unwrap();
+        received.sort_unstable();
         let mut expected = b"hostname\r\0\xff\xfd\x01".to_vec();
         expected.sort_unstable();
-        assert_eq!(heard, expected);
+        assert_eq!(received, expected);
         server.write_all(b"vm-002\r\n").await.unwrap();
     })
     .await;
@@ -61,7 +61,7 @@ async fn the_escape_key_ends_a_session_and_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_file_may_hold_the_escape_key() {
+async fn a_file_may_contain_the_escape_key() {
     let events = vec![Event::Bytes(vec![b'a', ESCAPE, b'b']), Event::End];
     let (end, _) = session(Plain, false, events, |mut server| async move {
         expect(&mut server, &[b'a', ESCAPE, b'b']).await;
@@ -71,11 +71,11 @@ async fn a_file_may_hold_the_escape_key() {
 }
 
 #[tokio::test]
-async fn piped_commands_end_the_shell_when_it_is_at_its_prompt() {
+async fn piped_commands_end_the_shell_at_its_prompt() {
     let events = vec![Event::Bytes(b"id\n".to_vec()), Event::End];
     let (end, seen) = session(Telnet::new("dumb", false), false, events, |mut server| async move {
         expect(&mut server, b"id\r\n\x04").await;
-        // The end of input came too early and was dropped; the prompt asks for it again.
+        // The shell was busy and dropped the end of input; after the prompt it is sent again.
         server.write_all(b"uid=0\r\n# ").await.unwrap();
         expect(&mut server, b"\x04").await;
     })
@@ -84,7 +84,7 @@ async fn piped_commands_end_the_shell_when_it_is_at_its_prompt() {
 }
 
 #[tokio::test]
-async fn a_server_that_reads_nothing_holds_up_a_file_but_not_its_own_text() {
+async fn a_server_that_reads_nothing_blocks_a_file_but_not_its_own_output() {
     let chunk = Event::Bytes(vec![b'x'; 64 * 1024]);
     let (end, seen) = session(Plain, false, vec![chunk; 16], |mut server| async move {
         for _ in 0..100 {

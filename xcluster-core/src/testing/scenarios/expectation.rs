@@ -55,17 +55,17 @@ impl Expectation {
     pub const fn text(self) -> &'static str {
         match self {
             Self::NodesTogether => "nodes reach each other, in IPv4 and IPv6",
-            Self::Megabytes => "megabytes arrive as they were sent",
-            Self::NetsApart => "what is sent to everybody is heard on its net and nowhere else",
-            Self::WholeMtu => "packets that fill the MTU arrive in one piece",
-            Self::Offloads => "checksums and segments are left to the data path",
+            Self::Megabytes => "large data arrives unchanged",
+            Self::NetsApart => "a broadcast is received on its net and on no other net",
+            Self::WholeMtu => "packets as large as the MTU arrive unfragmented",
+            Self::Offloads => "checksums and segmentation are left to the data path",
             Self::HostLogsIn => "the host logs in by telnet and ssh",
-            Self::HostMegabytes => "megabytes of the host come back as they were sent",
+            Self::HostMegabytes => "large data of the host comes back unchanged",
             Self::NodesReachTheHost => "nodes reach the host at its address on the net",
-            Self::ClustersApart => "two clusters at the same time do not meet",
-            Self::Restart => "a node that is stopped and booted again is reached as before",
-            Self::EveryNic => "a node has as many NICs as a topology may give it, each with its addresses",
-            Self::EveryNetOfMany => "each of so many nets joins its nodes",
+            Self::ClustersApart => "two clusters at the same time are isolated",
+            Self::Restart => "a node that is stopped and booted again is reachable as before",
+            Self::EveryNic => "a node with the maximum number of NICs has the addresses of each NIC",
+            Self::EveryNetOfMany => "nodes with the maximum number of NICs reach each other on every net",
         }
     }
 

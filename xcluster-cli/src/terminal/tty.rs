@@ -1,21 +1,28 @@
-//! The mode of the terminal on standard input. Nothing here reads or writes.
+//! The terminal of this process: its mode and its window size. Nothing here reads or writes.
 
 use std::io::{self, IsTerminal, stdin, stdout};
 
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
-use super::Size;
+/// The size of a window in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Characters in a line.
+    pub(crate) columns: u16,
+    /// Lines.
+    pub(crate) rows: u16,
+}
 
-/// The terminal in raw mode; the mode that was before comes back when this is dropped. Nothing at all if standard input
-/// or output is no terminal.
+/// Raw mode of the terminal. Dropping it restores the previous mode. It does nothing if standard input or output is not a
+/// terminal.
 #[derive(Debug)]
-pub(crate) struct Mode {
+pub(crate) struct RawMode {
     before: Option<Termios>,
 }
 
-impl Mode {
-    /// Switches to raw mode.
-    pub(crate) fn raw() -> io::Result<Self> {
+impl RawMode {
+    /// Enters raw mode.
+    pub(crate) fn enter() -> io::Result<Self> {
         if !stdin().is_terminal() || !stdout().is_terminal() {
             return Ok(Self { before: None });
         }
@@ -27,22 +34,22 @@ impl Mode {
     }
 }
 
-impl Drop for Mode {
+impl Drop for RawMode {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // A terminal that has gone away needs no mode.
+            // A closed terminal needs no mode.
             let _ = tcsetattr(stdin(), SetArg::TCSADRAIN, before);
         }
     }
 }
 
-/// The window of the terminal on standard output, if it is one.
+/// The window size of the terminal on standard output, if it is one.
 pub(crate) fn window() -> Option<Size> {
     let (width, height) = terminal_size::terminal_size_of(stdout())?;
     Some(Size { columns: width.0, rows: height.0 })
 }
 
-/// Whether reading from standard input would not stop this process: it is no terminal, or ours to read from.
+/// Whether this process may read standard input. Reading a terminal would stop a background job.
 pub(crate) fn is_foreground() -> bool {
     !stdin().is_terminal() || nix::unistd::tcgetpgrp(stdin()).is_ok_and(|group| group == nix::unistd::getpgrp())
 }
