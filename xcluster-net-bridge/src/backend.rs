@@ -7,14 +7,14 @@ use nix::unistd::getuid;
 use xcluster_core::net::{
     BackendContext, Capabilities, HostAccess, Net, NetBackend, NetError, Port, PortConfig, Settings, VmToVm, configure,
 };
+use xcluster_core::netlink::link::{LinkChange, LinkSelector};
+use xcluster_core::netlink::{Netlink, ownership};
 use xcluster_core::topology::{NetKind, Problems};
 
-use crate::config::BridgeConfig;
+use crate::config::{self, BridgeConfig};
 use crate::state::BridgeState;
 use crate::tap::{self, NewTap};
-use crate::{bridge, error, names, probe, qemu_args, vhost};
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
+use crate::{bridge, error, probe, qemu_args, vhost};
 
 /// The index of `lo`, the first link of every network namespace.
 const LOOPBACK: u32 = 1;
@@ -28,10 +28,9 @@ pub struct BridgeBackend {
 
 impl BridgeBackend {
     /// The name that it is chosen by.
-    pub const NAME: &str = "bridge";
-    /// The largest MTU. A tap takes frames of 65535 bytes (`MAX_MTU` of drivers/net/tun.c), of which 14 are the Ethernet
-    /// header; a bridge would take more.
-    pub const MTU_MAX: u16 = 65535 - 14;
+    pub const NAME: &str = config::NAME;
+    /// The largest MTU in bytes: that of a tap.
+    pub const MTU_MAX: u16 = config::MTU_MAX;
 
     /// The backend with this configuration.
     pub const fn new(config: BridgeConfig) -> Self {
@@ -47,9 +46,9 @@ impl BridgeBackend {
         let bridge = state.bridge(port.net.id).ok_or_else(|| error::too_early("setup"))?;
         let vhosts = vhost::open(self.config.vhost, self.config.queues.into())?;
         let tap = NewTap {
-            name: &names::tap(port.net.id, port.node),
-            mark: &names::tap_mark(port.net.id, port.node, context.cluster, getuid().as_raw()),
-            group: names::group(port.net.id),
+            name: &ownership::tap_name(port.net.id, port.node),
+            mark: &ownership::tap_mark(port.net.id, port.node, context.cluster, getuid().as_raw()),
+            group: ownership::group(port.net.id),
             mtu: port.net.mtu,
             controller: Some(bridge.index),
             queues: self.config.queues,
@@ -101,10 +100,10 @@ impl NetBackend for BridgeBackend {
         // A change of nothing is refused as any would be.
         let permitted = state.netlink.change(LinkSelector::Index(LOOPBACK), &LinkChange::default()).await;
         permitted.map_err(|failure| error::refused(failure, namespace.netns()))?;
-        let new = ports.iter().filter(|port| state.port_config(port).is_none()).count();
+        let new = ports.iter().filter(|port| state.ports.config(port).is_none()).count();
         namespace.expect_tuns(1 + new * usize::from(self.config.queues));
         namespace.tun()?;
-        let names = nets.iter().map(|net| names::lock_name(net.id));
+        let names = nets.iter().map(|net| ownership::lock_name(net.id));
         context.host_locks.take_all_in(namespace, names).map_err(error::not_locked)
     }
 
@@ -123,12 +122,12 @@ impl NetBackend for BridgeBackend {
 
     async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
         let state = locked(context, &port.net).ok_or_else(|| error::too_early("setup"))?;
-        if let Some(port_config) = state.port_config(port) {
+        if let Some(port_config) = state.ports.config(port) {
             return Ok(port_config);
         }
-        state.wait_removed(port).await?;
+        state.ports.wait_removed(port).await?;
         let port_config = self.set_up(context, port, &state).await?;
-        state.keep(port, port_config.clone());
+        state.ports.keep(port, port_config.clone());
         Ok(port_config)
     }
 
@@ -136,11 +135,9 @@ impl NetBackend for BridgeBackend {
     /// [`delete_net`](NetBackend::delete_net) waits for them.
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
         let Some(state) = locked(context, &port.net) else { return Ok(()) };
-        if let Some(port_config) = state.forget(port) {
-            state.add_pending_removal(
-                port,
-                tokio::spawn(remove_tap(Arc::clone(&state), names::tap(port.net.id, port.node), port_config)),
-            );
+        if let Some(port_config) = state.ports.forget(port) {
+            let name = ownership::tap_name(port.net.id, port.node);
+            state.ports.remove_async(port, remove_tap(Arc::clone(&state), name, port_config));
         }
         Ok(())
     }
@@ -149,8 +146,8 @@ impl NetBackend for BridgeBackend {
         let Some(state) = locked(context, net) else { return Ok(()) };
         let bridge = state.forget_bridge(net.id);
         bridge::remove(&state.netlink, net, bridge.as_ref()).await?;
-        state.wait_net_removed(net.id).await?;
-        context.host_locks.release([names::lock_name(net.id)]);
+        state.ports.wait_net_removed(net.id).await?;
+        context.host_locks.release([ownership::lock_name(net.id)]);
         Ok(())
     }
 }
@@ -164,7 +161,7 @@ async fn remove_tap(state: Arc<BridgeState>, tap: String, port_config: PortConfi
 
 /// What is remembered of a cluster whose net this is.
 fn locked(context: &BackendContext<'_>, net: &Net) -> Option<Arc<BridgeState>> {
-    BridgeState::of(context).filter(|_| context.host_locks.holds(&names::lock_name(net.id)))
+    BridgeState::of(context).filter(|_| context.host_locks.holds(&ownership::lock_name(net.id)))
 }
 
 #[cfg(test)]

@@ -2,12 +2,18 @@
 
 use std::ops::RangeInclusive;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xcluster_core::topology::Problems;
 
-/// How QEMU works on its taps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The name that topologies and `--net` choose this backend by.
+pub(crate) const NAME: &str = "bridge";
+
+/// The largest MTU. A tap takes frames of 65535 bytes (`MAX_MTU` of drivers/net/tun.c), of which 14 are the Ethernet header; a
+/// bridge would take more.
+pub(crate) const MTU_MAX: u16 = 65535 - 14;
+
+/// How QEMU uses its taps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BridgeConfig {
@@ -19,7 +25,7 @@ pub struct BridgeConfig {
 }
 
 /// Whether the kernel moves the frames between tap and guest: `/dev/vhost-net`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Vhost {
     /// Where the file can be opened.

@@ -6,9 +6,8 @@ use nix::errno::Errno;
 use xcluster_core::host::{HostLockError, Netns};
 use xcluster_core::net::{Net, NetError};
 
-use crate::backend::BridgeBackend;
-use crate::config::BridgeConfig;
-use xcluster_core::host::netlink::NetlinkError;
+use crate::config::{BridgeConfig, MTU_MAX};
+use xcluster_core::netlink::NetlinkError;
 
 /// Why a bridge could not be made.
 pub(crate) fn no_bridge(failure: NetlinkError, name: &str, netns: &Netns) -> NetError {
@@ -71,8 +70,8 @@ pub(crate) fn not_locked(error: HostLockError) -> NetError {
 pub(crate) fn refusal(config: &BridgeConfig, nets: &[Net]) -> Option<NetError> {
     let mut problems: Vec<String> =
         config.check().err().iter().flatten().map(|problem| problem.message.clone()).collect();
-    for net in nets.iter().filter(|net| net.mtu > BridgeBackend::MTU_MAX) {
-        problems.push(format!("net {} has an MTU of {}, and taps carry {}", net.id, net.mtu, BridgeBackend::MTU_MAX));
+    for net in nets.iter().filter(|net| net.mtu > MTU_MAX) {
+        problems.push(format!("net {} has an MTU of {}, and taps carry {}", net.id, net.mtu, MTU_MAX));
     }
     (!problems.is_empty()).then(|| NetError::Refused(problems.join("; ")))
 }

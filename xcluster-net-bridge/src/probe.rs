@@ -5,12 +5,11 @@ use std::io;
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::name::NetId;
 use xcluster_core::net::NetError;
+use xcluster_core::netlink::link::NewBridge;
+use xcluster_core::netlink::{Netlink, ownership};
 
 use crate::error;
-use crate::names;
 use crate::tap::{self, NewTap};
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::link::NewBridge;
 
 const BRIDGE: &str = "xcbr0";
 const TAP: &str = "xcbr0_t1";
@@ -33,7 +32,7 @@ async fn make_both(namespace: &Namespace) -> Result<(), NetError> {
     let netlink = Netlink::connect(namespace)?;
     let bridge = NewBridge {
         name: BRIDGE,
-        group: names::group(NetId::INTERNAL),
+        group: ownership::group(NetId::INTERNAL),
         address: [0, 0, 0, 1, 0, 250],
         forward_link_local: 0,
     };

@@ -1,16 +1,16 @@
 //! The taps of a cluster: which links in their place may be removed, and what the kernel's words about them mean. How a tap is
-//! made is the affair of `xcluster_core::host::netlink`.
+//! made is the affair of `xcluster_core::netlink`.
 
 use xcluster_core::host::Namespace;
-use xcluster_core::host::netlink::link::Link;
-use xcluster_core::host::netlink::tap::{self, TapError};
-use xcluster_core::host::netlink::{Netlink, NetlinkError};
 use xcluster_core::net::NetError;
+use xcluster_core::netlink::link::Link;
+use xcluster_core::netlink::tap::{self, TapError};
+use xcluster_core::netlink::{Netlink, NetlinkError};
 
 use crate::error;
-use crate::names::Owner;
+use crate::link_owner::LinkOwner;
 
-pub(crate) use xcluster_core::host::netlink::tap::{NewTap, Queues};
+pub(crate) use xcluster_core::netlink::tap::{NewTap, Queues};
 
 /// Makes a tap and joins it to its bridge. Where that fails nothing is left.
 pub(crate) async fn make(namespace: &Namespace, netlink: &Netlink, tap: &NewTap<'_>) -> Result<Queues, NetError> {
@@ -28,5 +28,5 @@ pub(crate) async fn remove(netlink: &Netlink, name: &str) -> Result<(), NetlinkE
 }
 
 fn is_ours(link: &Link) -> bool {
-    Owner::of(link) == Owner::Cluster
+    LinkOwner::of(link) == LinkOwner::Cluster
 }

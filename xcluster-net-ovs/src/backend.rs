@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use nix::errno::Errno;
 use xcluster_core::host::Namespace;
 use xcluster_core::host::folder::remove_in;
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
 use xcluster_core::net::{
     BackendContext, Capabilities, Net, NetBackend, NetError, Port, PortConfig, Settings, VmToVm, configure,
 };
+use xcluster_core::netlink::link::{LinkChange, LinkSelector};
+use xcluster_core::netlink::{Netlink, ownership};
 use xcluster_core::topology::{NetKind, Problems};
 
-use crate::config::{Instance, OvsConfig};
+use crate::config::{self, Instance, OvsConfig};
 use crate::names::{self, DATAPATH_LOCK, Names};
 use crate::net::NetContext;
 use crate::programs::Programs;
@@ -37,10 +37,9 @@ pub struct OvsBackend {
 
 impl OvsBackend {
     /// The name that it is chosen by.
-    pub const NAME: &str = "ovs";
-    /// The largest MTU. A tap takes frames of 65535 bytes (`MAX_MTU` of drivers/net/tun.c), of which 14 are the Ethernet
-    /// header.
-    pub const MTU_MAX: u16 = 65535 - 14;
+    pub const NAME: &str = config::NAME;
+    /// The largest MTU in bytes: that of a tap.
+    pub const MTU_MAX: u16 = config::MTU_MAX;
 
     /// The backend with this configuration.
     pub fn new(config: OvsConfig) -> Self {
@@ -87,14 +86,14 @@ impl OvsBackend {
     }
 
     fn lock_of(&self, state: &OvsState, net: &Net) -> String {
-        if self.is_private() { names::lock_name(net.id) } else { state.names.lock_name() }
+        if self.is_private() { ownership::lock_name(net.id) } else { state.names.lock_name() }
     }
 
     /// What a cluster locks for these nets.
     fn lock_names(&self, state: &OvsState, nets: &[Net]) -> Vec<String> {
         let of_nets = nets.iter().filter(|net| self.is_private() || self.config.has_host(net.id));
         let whole = if self.is_private() { DATAPATH_LOCK.to_owned() } else { state.names.lock_name() };
-        of_nets.map(|net| names::lock_name(net.id)).chain([whole]).collect()
+        of_nets.map(|net| ownership::lock_name(net.id)).chain([whole]).collect()
     }
 
     /// The switch, started or found if need be.
@@ -201,7 +200,7 @@ impl NetBackend for OvsBackend {
             Some(Errno::EPERM) => error::no_privilege(!self.is_private()),
             _ => failure.into(),
         })?;
-        let new = ports.iter().filter(|port| state.port_config(port).is_none()).count();
+        let new = ports.iter().filter(|port| state.ports.config(port).is_none()).count();
         // A net has up to two links besides, and the datapath one.
         namespace.expect_tuns(2 + 2 * nets.len() + new);
         namespace.tun()?;
@@ -231,13 +230,13 @@ impl NetBackend for OvsBackend {
     async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
         let state = self.locked(context, &port.net).filter(|state| state.net(port.net.id) == Some(true));
         let state = state.ok_or_else(|| error::too_early("setup"))?;
-        if let Some(port_config) = state.port_config(port) {
+        if let Some(port_config) = state.ports.config(port) {
             return Ok(port_config);
         }
-        state.wait_removed(port).await?;
+        state.ports.wait_removed(port).await?;
         let switch = state.running().await.ok_or_else(|| error::too_early("setup"))?;
         let port_config = port::set_up(self.net_context(context, &state, &switch)?, port).await?;
-        state.keep(port, port_config.clone());
+        state.ports.keep(port, port_config.clone());
         Ok(port_config)
     }
 
@@ -247,16 +246,13 @@ impl NetBackend for OvsBackend {
         if self.is_private() {
             let Some(state) = self.locked(context, &port.net) else { return Ok(()) };
             let Some(switch) = state.running().await else { return Ok(()) };
-            let port_config = state.forget(port);
+            let port_config = state.ports.forget(port);
             let command = (!switch.has_ended()).then_some(switch);
-            state.add_pending_removal(
-                port,
-                tokio::spawn(port::remove_tap(Arc::clone(&state), command, port.clone(), port_config)),
-            );
+            state.ports.remove_async(port, port::remove_tap(Arc::clone(&state), command, port.clone(), port_config));
             return Ok(());
         }
         let state = self.state(context)?;
-        let port_config = state.forget(port);
+        let port_config = state.ports.forget(port);
         let switch = self.switch(context, &state).await;
         let found = match &switch {
             Ok(switch) => {
@@ -267,11 +263,8 @@ impl NetBackend for OvsBackend {
             Err(_) => Ok(None),
         };
         // The tap goes also where the database does not answer.
-        let switch_to_tell = found.as_ref().ok().cloned().flatten();
-        state.add_pending_removal(
-            port,
-            tokio::spawn(port::remove_tap(Arc::clone(&state), switch_to_tell, port.clone(), port_config)),
-        );
+        let reachable = found.as_ref().ok().cloned().flatten();
+        state.ports.remove_async(port, port::remove_tap(Arc::clone(&state), reachable, port.clone(), port_config));
         switch?;
         found.map(drop)
     }
@@ -283,7 +276,7 @@ impl NetBackend for OvsBackend {
         } else {
             self.state(context)?
         };
-        let ports_gone = state.wait_net_removed(net.id).await;
+        let ports_gone = state.ports.wait_net_removed(net.id).await;
         if self.is_private() && state.running().await.is_none() {
             net::remove_links(&state.netlink, &state.names, net).await?;
         } else {
@@ -291,7 +284,7 @@ impl NetBackend for OvsBackend {
             net::remove(self.net_context(context, &state, &switch)?, net).await?;
         }
         ports_gone?;
-        context.host_locks.release([names::lock_name(net.id)]);
+        context.host_locks.release([ownership::lock_name(net.id)]);
         if state.forget_net(net.id) {
             self.end(context, &state).await?;
         }

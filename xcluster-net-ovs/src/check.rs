@@ -4,8 +4,7 @@
 use xcluster_core::net::{Net, Port};
 use xcluster_core::topology::{NetKind, Problems};
 
-use crate::backend::OvsBackend;
-use crate::config::{Instance, OvsConfig, OvsNet, Tunnel, TunnelKind};
+use crate::config::{Instance, MTU_MAX, OvsConfig, OvsNet, Tunnel, TunnelKind};
 
 /// VLANs of IEEE 802.1Q: 0 says that there is none, 4095 is reserved.
 const VLANS: std::ops::RangeInclusive<u16> = 1..=4094;
@@ -152,11 +151,8 @@ pub(crate) fn check_for(config: &OvsConfig, nets: &[Net]) -> Problems {
             }
         }
     }
-    for net in nets.iter().filter(|net| net.mtu > OvsBackend::MTU_MAX) {
-        problems.add(
-            "",
-            format!("net {} has an MTU of {}, and Open vSwitch carries {}", net.id, net.mtu, OvsBackend::MTU_MAX),
-        );
+    for net in nets.iter().filter(|net| net.mtu > MTU_MAX) {
+        problems.add("", format!("net {} has an MTU of {}, and Open vSwitch carries {}", net.id, net.mtu, MTU_MAX));
     }
     problems
 }

@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xcluster_core::name::{NetId, NodeId};
 
+/// The name that topologies and `--net` choose this backend by.
+pub(crate) const NAME: &str = "ovs";
+
+/// The largest MTU. A tap takes frames of 65535 bytes (`MAX_MTU` of drivers/net/tun.c), of which 14 are the Ethernet header.
+pub(crate) const MTU_MAX: u16 = 65535 - 14;
+
 /// Whose Open vSwitch carries the nets, and what each net has of it beyond joining its nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct OvsConfig {
@@ -28,7 +33,7 @@ pub struct OvsConfig {
 }
 
 /// Whose Open vSwitch it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Instance {
@@ -40,7 +45,7 @@ pub enum Instance {
 }
 
 /// What a net has beyond joining its nodes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct OvsNet {
@@ -66,7 +71,7 @@ pub struct OvsNet {
 }
 
 /// In which VLANs a node is, instead of what its net says: both settings together replace both of the net.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct OvsPort {
@@ -77,7 +82,7 @@ pub struct OvsPort {
 }
 
 /// What a switch does on its own (`fail_mode` of ovs-vswitchd.conf.db(5)).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum FailMode {
@@ -89,7 +94,7 @@ pub enum FailMode {
 }
 
 /// A way to the same net on another host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Tunnel {
@@ -110,7 +115,7 @@ pub struct Tunnel {
 }
 
 /// How frames are wrapped on their way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum TunnelKind {

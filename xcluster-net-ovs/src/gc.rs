@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use xcluster_core::host::netlink::Netlink;
 use xcluster_core::host::{HostLock, Namespace};
 use xcluster_core::name::ClusterName;
 use xcluster_core::net::NetError;
+use xcluster_core::netlink::Netlink;
 
 use crate::config::{Instance, OvsConfig};
 use crate::names::{ID_CLUSTER, ID_NETNS, ID_UID, Names};

@@ -1,10 +1,10 @@
 //! The bridge of a net with all that its ports share: made and removed. Whoever calls has locked what it takes.
 
-use xcluster_core::host::netlink::link::{Link, LinkChange, LinkSelector};
-use xcluster_core::host::netlink::tap::{self, NewTap};
-use xcluster_core::host::netlink::{Netlink, NetlinkError};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::net::{Net, NetError};
+use xcluster_core::netlink::link::{Link, LinkChange, LinkSelector, refuse_router_advertisements};
+use xcluster_core::netlink::tap::{self, NewTap};
+use xcluster_core::netlink::{Netlink, NetlinkError};
 
 use crate::config::{Instance, OvsConfig};
 use crate::error::SwitchError;
@@ -133,15 +133,10 @@ async fn add_host(context: NetContext<'_>, net: &Net, name: &str) -> Result<(), 
         context.netlink.add_address(index, address).await?;
     }
     if *context.namespace.netns() == Netns::Here {
-        refuse_advertisements(name);
+        // Other programs live in this namespace, too.
+        refuse_router_advertisements(name);
     }
     Ok(())
-}
-
-/// Where we are, others live too: a guest that advertises itself as a router must not become theirs.
-fn refuse_advertisements(name: &str) {
-    // An error means that there is no IPv6, or that settings are for nobody to write here.
-    let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), "0");
 }
 
 /// Removes the bridge of a net and all of its ports. What is not there, or foreign, is left alone. Links go also where the

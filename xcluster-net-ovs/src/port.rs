@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use xcluster_core::host::netlink::tap::{self, NewTap};
 use xcluster_core::net::{HostAccess, NetError, Port, PortConfig};
+use xcluster_core::netlink::tap::{self, NewTap};
 
 use crate::config::{Instance, OvsConfig};
 use crate::net::NetContext;

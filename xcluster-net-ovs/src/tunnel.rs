@@ -5,11 +5,11 @@
 use std::net::IpAddr;
 
 use nix::errno::Errno;
-use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
-use xcluster_core::host::netlink::tunnel::{Encapsulation, NewTunnel, keep_frames_apart};
-use xcluster_core::host::netlink::{Netlink, NetlinkError};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::net::{Net, NetError};
+use xcluster_core::netlink::link::{LinkChange, LinkSelector};
+use xcluster_core::netlink::tunnel::{Encapsulation, NewTunnel, keep_frames_apart};
+use xcluster_core::netlink::{Netlink, NetlinkError};
 use xcluster_core::topology::Problems;
 
 use crate::config::{OvsConfig, OvsNet, Tunnel, TunnelKind};

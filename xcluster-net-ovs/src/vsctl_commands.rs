@@ -158,8 +158,8 @@ fn id(key: &str, value: &str) -> String {
 }
 
 /// The addresses of the host on a net, with the lengths of their prefixes.
-pub(crate) fn host_addresses(net: &Net) -> [xcluster_core::host::netlink::address::Address; 2] {
-    use xcluster_core::host::netlink::address::Address;
+pub(crate) fn host_addresses(net: &Net) -> [xcluster_core::netlink::address::Address; 2] {
+    use xcluster_core::netlink::address::Address;
     [
         Address { ip: net.host_ipv4().into(), prefix: Addressing::IPV4_LEN },
         Address { ip: net.host_ipv6().into(), prefix: Addressing::IPV6_LEN },

@@ -6,10 +6,10 @@ mod fixture;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use xcluster_core::host::Namespace;
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::link::NewBridge;
 use xcluster_core::name::NetId;
 use xcluster_core::net::{Net, NetBackend, NetError};
+use xcluster_core::netlink::Netlink;
+use xcluster_core::netlink::link::NewBridge;
 use xcluster_core::testing::{TestFailure, ensure};
 use xcluster_net_ovs::{OvsConfig, OvsNet};
 

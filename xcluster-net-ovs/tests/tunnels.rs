@@ -8,12 +8,12 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
 use xcluster_core::host::namespace::NamedNetns;
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::address::Address;
-use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::name::NetId;
 use xcluster_core::net::{HostAccess, NetError};
+use xcluster_core::netlink::Netlink;
+use xcluster_core::netlink::address::Address;
+use xcluster_core::netlink::link::{LinkChange, LinkSelector};
 use xcluster_core::testing::traffic::{ECHO, Frames, Guest, Protocol, Traffic};
 use xcluster_core::testing::{TestContext, TestFailure, ensure};
 use xcluster_net_ovs::{OvsConfig, OvsNet, Tunnel, TunnelKind};
@@ -217,10 +217,10 @@ async fn what_cannot_be_reached_is_reported_before_anything_is_made() -> Result<
 async fn a_number_that_another_link_has_is_in_use() -> Result<(), TestFailure> {
     let _far = RemoteHost::new(1).await?;
     let netlink = Netlink::connect(&Namespace::here())?;
-    let own = xcluster_core::host::netlink::tunnel::NewTunnel {
+    let own = xcluster_core::netlink::tunnel::NewTunnel {
         name: "mine",
         group: 0,
-        wrapping: xcluster_core::host::netlink::tunnel::Encapsulation::Vxlan,
+        wrapping: xcluster_core::netlink::tunnel::Encapsulation::Vxlan,
         vni: 1,
         remote: ends(1, 2)[0],
         local: None,

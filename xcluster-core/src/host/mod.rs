@@ -7,7 +7,6 @@ pub mod folder;
 mod host_locks;
 mod memory;
 pub mod namespace;
-pub mod netlink;
 mod private_dir;
 mod process_tree;
 mod store;

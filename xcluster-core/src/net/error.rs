@@ -1,11 +1,9 @@
 //! What can go wrong at the backend API, in the few kinds that a caller treats differently.
 
-use std::error::Error as _;
 use std::io;
 
+use crate::error_chain::one_line;
 use crate::host::NamespaceError;
-use crate::host::netlink::NetlinkError;
-use crate::host::netlink::tap::TapError;
 
 /// Why a backend could not do what it was asked to. Its text reads after "cannot set up net 1: ".
 ///
@@ -78,29 +76,9 @@ impl NetError {
     }
 }
 
-/// What has no better kind.
-impl From<NetlinkError> for NetError {
-    fn from(failure: NetlinkError) -> Self {
-        let (action, source) = failure.into_parts();
-        Self::io(action, source)
-    }
-}
-
-impl From<TapError> for NetError {
-    fn from(error: TapError) -> Self {
-        match error {
-            TapError::Conflict(object) => Self::Conflict { object },
-            TapError::Refused { name, errno } => Self::io(format!("make tap `{name}`"), io::Error::from(errno)),
-            TapError::Link(failure) => failure.into(),
-            TapError::Tun(error) => error.into(),
-        }
-    }
-}
-
-/// What a host does not give is what it lacks.
+/// The host does not provide the namespace.
 impl From<NamespaceError> for NetError {
     fn from(error: NamespaceError) -> Self {
-        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        Self::Unsupported { what: format!("{error}{cause}"), remedy: error.remedy() }
+        Self::Unsupported { what: one_line(&error), remedy: error.remedy() }
     }
 }

@@ -18,6 +18,7 @@ mod port;
 mod registry;
 mod settings;
 
+#[cfg(feature = "plugin")]
 pub(crate) use backend::takes_none;
 pub use backend::{BackendContext, NetBackend};
 pub use capabilities::{Capabilities, VmToVm};

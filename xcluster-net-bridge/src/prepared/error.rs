@@ -8,7 +8,7 @@ use xcluster_core::host::NamespaceError;
 use xcluster_core::host::namespace::{NamedNetns, NetnsNameError};
 
 use super::index::Index;
-use xcluster_core::host::netlink::NetlinkError;
+use xcluster_core::netlink::NetlinkError;
 
 /// Why a namespace cannot be prepared or removed. Its text reads after "cannot prepare network namespace 1: ".
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,10 @@ use std::net::IpAddr;
 use xcluster_core::addr::Addressing;
 use xcluster_core::host::Namespace;
 use xcluster_core::name::NetId;
+use xcluster_core::netlink::address::Address;
+use xcluster_core::netlink::link::{Link, LinkChange, LinkSelector, NewBridge};
+use xcluster_core::netlink::route::Route;
+use xcluster_core::netlink::{Netlink, ownership};
 
 use super::error::{Obstacle, PreparedError};
 use super::in_namespace::in_namespace;
@@ -13,11 +17,7 @@ use super::index::{Ends, Index};
 use super::settings;
 use super::state_file::Entry;
 use crate::bridge::FORWARD_LLDP;
-use crate::names::{self, PREPARED_MARK};
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::address::Address;
-use xcluster_core::host::netlink::link::{Link, LinkChange, LinkSelector, NewBridge};
-use xcluster_core::host::netlink::route::Route;
+use crate::link_owner::PREPARED_MARK;
 
 /// How many bridges there are from the start: one for each net of the default topology.
 const BRIDGES: u8 = 3;
@@ -75,7 +75,7 @@ impl LinkSetup<'_> {
     pub(super) async fn bridges(&mut self, entry: &Entry) -> Result<(), PreparedError> {
         let addressing = Addressing { ipv6_prefix: entry.ipv6_prefix.clone() };
         for number in 0..BRIDGES {
-            let (net, name) = (NetId::new(number), names::bridge(NetId::new(number)));
+            let (net, name) = (NetId::new(number), ownership::bridge_name(NetId::new(number)));
             let bridge = match self.inner.link(&name).await? {
                 Some(bridge) if bridge.kind == "bridge" => bridge,
                 Some(_) => return Err(PreparedError::Obstacles(vec![Obstacle::Link(name)])),

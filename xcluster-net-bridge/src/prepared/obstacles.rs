@@ -9,7 +9,7 @@ use super::error::{Obstacle, PreparedError};
 use super::prepare::NamespaceRequest;
 use super::state_file::{Entry, Record};
 use super::{firewall, nft};
-use xcluster_core::host::netlink::Netlink;
+use xcluster_core::netlink::Netlink;
 
 /// The smallest MTU of IPv6 (RFC 8200), below which it has none.
 const MTU_MIN: u16 = 1280;

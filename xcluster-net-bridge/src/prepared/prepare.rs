@@ -14,7 +14,7 @@ use super::links::LinkSetup;
 use super::owner::Owner;
 use super::state_file::{Entry, StateFile};
 use super::{files, firewall, nft, obstacles, remove, settings};
-use xcluster_core::host::netlink::Netlink;
+use xcluster_core::netlink::Netlink;
 
 /// The MTU of its bridges, unless another is asked for: Ethernet's.
 const MTU: u16 = 1500;

@@ -12,8 +12,8 @@ use super::owner::Owner;
 use super::settings::Changes;
 use super::state_file::{Entry, StateFile};
 use super::{files, firewall, nft, settings};
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::link::LinkSelector;
+use xcluster_core::netlink::Netlink;
+use xcluster_core::netlink::link::LinkSelector;
 
 /// How a removal went.
 #[derive(Debug, Clone, PartialEq, Eq)]

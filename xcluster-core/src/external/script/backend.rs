@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::check;
-use super::config::{ScriptConfig, ScriptNet};
+use super::config::{NAME, ScriptConfig, ScriptNet};
 use super::process::{KILL_TIMEOUT, ScriptProcess};
 use super::qemu_args;
 use super::script_output;
@@ -64,7 +64,7 @@ pub struct ScriptBackend {
 
 impl ScriptBackend {
     /// The name that it is chosen by.
-    pub const NAME: &str = "script";
+    pub const NAME: &str = NAME;
 
     /// The backend with this configuration.
     pub const fn new(config: ScriptConfig) -> Self {

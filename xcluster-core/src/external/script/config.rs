@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::net::VmToVm;
 
+/// The name that topologies and `--net` choose the script backend by.
+pub(super) const NAME: &str = "script";
+
 /// Which script wires the nets, where it runs, and what it promises.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::backend::ScriptBackend;
+use super::config::NAME;
 use crate::host::{Namespace, ProcessTree};
 use crate::name::{NetId, NodeId};
 use crate::net::{BackendContext, Port, PortConfig, QemuNetns};
@@ -34,13 +34,13 @@ pub(super) struct Entry {
 impl ScriptState {
     /// Of this cluster, if there was a preflight.
     pub(super) fn of(context: &BackendContext<'_>) -> Option<Arc<Self>> {
-        context.store.find::<Arc<Self>>(ScriptBackend::NAME).map(|state| Arc::clone(&*state))
+        context.store.find::<Arc<Self>>(NAME).map(|state| Arc::clone(&*state))
     }
 
     /// Of a cluster that has none.
     pub(super) fn begin(context: &BackendContext<'_>, script: PathBuf, place: QemuNetns) {
         let state = Self { script, place, here: Namespace::here(), ports: Mutex::default() };
-        context.store.put(ScriptBackend::NAME, Arc::new(state));
+        context.store.put(NAME, Arc::new(state));
     }
 
     /// The namespace that scripts make links in.

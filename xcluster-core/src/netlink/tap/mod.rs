@@ -5,8 +5,10 @@ mod ioctl;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::host::{Namespace, NamespaceError};
 use nix::errno::Errno;
+
+use crate::host::{Namespace, NamespaceError};
+use crate::net::NetError;
 
 use super::link::{Link, LinkChange, LinkSelector};
 use super::{Netlink, NetlinkError};
@@ -62,6 +64,17 @@ pub enum TapError {
     /// `/dev/net/tun` could not be opened there.
     #[error(transparent)]
     Tun(#[from] NamespaceError),
+}
+
+impl From<TapError> for NetError {
+    fn from(error: TapError) -> Self {
+        match error {
+            TapError::Conflict(object) => Self::Conflict { object },
+            TapError::Refused { name, errno } => Self::io(format!("make tap `{name}`"), errno),
+            TapError::Link(failure) => failure.into(),
+            TapError::Tun(error) => error.into(),
+        }
+    }
 }
 
 /// Makes a tap, brings it up and joins it to its bridge. A link of its name is removed if it is `ours`. Where anything fails

@@ -1,19 +1,25 @@
-//! Links of the kernel in the network namespace of a cluster, over route netlink: what backends that make some share. Which
-//! links there should be, what they are called and whose they are is for the backends to say. No type of the library that
-//! speaks netlink is in the interface.
+//! What backends that make links of the kernel share (feature `netlink`): links in the cluster's namespace over route netlink,
+//! the marks that say who made a link, and the state of a cluster's ports. The backends decide which links to make. No type
+//! of the rtnetlink crate is in the interface.
 //!
-//! Requests are answered or late, and errors are in the words of errno(3).
+//! Each request has a deadline of 20 s. Errors carry the kernel's errno(3).
 //!
 //! * [`Netlink`]: start here.
 //! * [`link`]: bridges, and links of any kind.
-//! * [`tap`]: taps, which netlink does not make.
+//! * [`tap`]: taps, which need an ioctl.
 //! * [`tunnel`]: links that carry frames to another host.
-//! * [`address`]: addresses on them.
-//! * [`route`]: ways through them.
+//! * [`address`]: addresses of links.
+//! * [`route`]: routes through links.
+//! * [`ownership`]: names, marks and groups of links.
+//! * [`PortStates`]: what a backend remembers of a cluster's ports.
+//!
+//! A building block for backends, without a stability promise.
 
 pub mod address;
 mod error;
 pub mod link;
+pub mod ownership;
+mod port_states;
 pub mod route;
 pub mod tap;
 pub mod tunnel;
@@ -33,6 +39,7 @@ use rtnetlink::sys::TokioSocket;
 use tokio::task::AbortHandle;
 
 pub use error::NetlinkError;
+pub use port_states::PortStates;
 
 /// How long the kernel may take for one request. It answers at once, but not before everybody else who changes links of the
 /// host has had a turn.

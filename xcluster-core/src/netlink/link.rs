@@ -204,6 +204,13 @@ impl LinkSelector<'_> {
     }
 }
 
+/// Makes this process's namespace ignore router advertisements from a link. A guest that advertises itself as a router must
+/// not become the host's router.
+pub fn refuse_router_advertisements(name: &str) {
+    // It fails where there is no IPv6, or where nobody may write settings: then there is nothing to refuse, or no way to.
+    let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), "0");
+}
+
 /// Statistics are most of what the kernel says about a link, and nobody asks for them here.
 fn without_statistics() -> LinkAttribute {
     LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])
