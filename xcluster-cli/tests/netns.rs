@@ -20,7 +20,7 @@ fn who_is_not_root_is_told_what_to_type() {
         let Some((code, said)) = refused(&[command, "1", "--owner", "root"]) else { return };
         let what = if command == "nsadd" { "prepare" } else { "remove" };
         let expected = format!(
-            "error: cannot {what} network namespace 1\n  caused by: it takes root\n\n\
+            "error: cannot {what} network namespace 1\n  caused by: this needs root\n\n\
              hint: `sudo xcluster {command} 1 --owner root`\n"
         );
         assert_eq!((code, said), (Some(1), expected));

@@ -1,4 +1,4 @@
-//! The backend itself: which of its parts serves which call. No state of its own; what a cluster has is in its store.
+//! The backend: which of its parts serves which call. It has no state; that of a cluster is in the cluster's store.
 
 use std::sync::Arc;
 
@@ -19,15 +19,15 @@ use crate::{bridge, error, probe, qemu_args, vhost};
 /// The index of `lo`, the first link of every network namespace.
 const LOOPBACK: u32 = 1;
 
-/// Linux bridges with a tap for each NIC, in the cluster's network namespace. No root, and nothing that outlives the owner
-/// where that namespace is private.
+/// Linux bridges with a tap for each NIC, in the cluster's network namespace. Needs no root. In a private namespace, nothing
+/// outlives the owner.
 #[derive(Debug, Clone, Default)]
 pub struct BridgeBackend {
     config: BridgeConfig,
 }
 
 impl BridgeBackend {
-    /// The name that it is chosen by.
+    /// The name that topologies and `--net` choose it by.
     pub const NAME: &str = config::NAME;
     /// The largest MTU in bytes: that of a tap.
     pub const MTU_MAX: u16 = config::MTU_MAX;
@@ -56,7 +56,7 @@ impl BridgeBackend {
             own_address: false,
         };
         let queues = tap::make(context.needed_namespace()?, &state.netlink, &tap).await?;
-        Ok(PortConfig { kvm: qemu_args::tap(port, &queues, &vhosts), access: HostAccess::Inside(port.ipv4().into()) })
+        Ok(PortConfig::new(qemu_args::tap(port, &queues, &vhosts), HostAccess::Inside(port.ipv4().into())))
     }
 }
 
@@ -71,8 +71,8 @@ impl NetBackend for BridgeBackend {
         config.check().map(|()| Arc::new(Self::new(config)) as Arc<dyn NetBackend>)
     }
 
-    /// Not durable: bridges go with their namespace. In one that has a name they may outlive an owner who is killed; then
-    /// the next cluster there knows them by their mark, and that nobody has locked them, and makes them anew.
+    /// Not durable: bridges end with their namespace. In a named namespace they may outlive a killed owner. Then the next
+    /// cluster there recognizes them by their mark and their free host lock, and makes them again.
     fn capabilities(&self, _: NetKind) -> Capabilities {
         let mut capabilities = Capabilities::joining(VmToVm::Switch, Self::MTU_MAX);
         capabilities.host_access = true;
@@ -86,7 +86,7 @@ impl NetBackend for BridgeBackend {
         probe::probe()
     }
 
-    /// Locks the nets in the namespace: whoever has a net's bridge has it alone.
+    /// Locks the nets in the namespace, so that only one cluster uses the bridge of a net.
     async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
         if let Some(refusal) = error::refusal(&self.config, nets) {
             return Err(refusal);
@@ -97,7 +97,7 @@ impl NetBackend for BridgeBackend {
             Some(state) => state,
             None => BridgeState::begin(context, Netlink::connect(namespace)?),
         };
-        // A change of nothing is refused as any would be.
+        // An empty change needs the same privilege as any other.
         let permitted = state.netlink.change(LinkSelector::Index(LOOPBACK), &LinkChange::default()).await;
         permitted.map_err(|failure| error::refused(failure, namespace.netns()))?;
         let new = ports.iter().filter(|port| state.ports.config(port).is_none()).count();
@@ -131,7 +131,7 @@ impl NetBackend for BridgeBackend {
         Ok(port_config)
     }
 
-    /// The tap is on its way out then: the kernel takes some 20 ms for each, and many go at the same time.
+    /// Starts the removal of the tap, which takes the kernel about 20 ms; many run at the same time.
     /// [`delete_net`](NetBackend::delete_net) waits for them.
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
         let Some(state) = locked(context, &port.net) else { return Ok(()) };
@@ -152,14 +152,14 @@ impl NetBackend for BridgeBackend {
     }
 }
 
-/// With its last descriptor a tap goes; what is left of it is held by somebody who should not.
+/// A tap ends with its last descriptor. If it does not, another process holds it; then it is removed by name.
 async fn remove_tap(state: Arc<BridgeState>, tap: String, port_config: PortConfig) -> Result<(), NetError> {
     // Closing waits for the kernel.
     let _ = tokio::task::spawn_blocking(move || drop(port_config)).await;
     Ok(tap::remove(&state.netlink, &tap).await?)
 }
 
-/// What is remembered of a cluster whose net this is.
+/// The state of a cluster that holds the lock of this net.
 fn locked(context: &BackendContext<'_>, net: &Net) -> Option<Arc<BridgeState>> {
     BridgeState::of(context).filter(|_| context.host_locks.holds(&ownership::lock_name(net.id)))
 }

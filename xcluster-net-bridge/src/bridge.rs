@@ -1,5 +1,5 @@
-//! The bridge of a net: made and removed, or found prepared, borrowed and given back as it was. Whoever calls has locked
-//! the net, so that what clusters left of that name is nobody's.
+//! The bridge of a net: making and removing it, or using a prepared one and restoring it. The caller holds the net's host
+//! lock, so no running cluster uses a bridge of that name.
 
 use xcluster_core::addr::Addressing;
 use xcluster_core::host::Netns;
@@ -12,28 +12,28 @@ use xcluster_core::netlink::{Netlink, NetlinkError, ownership};
 use crate::error;
 use crate::link_owner::LinkOwner;
 
-/// The addresses 01:80:c2:00:00:0E alone, which are those of LLDP: a bridge would keep such frames to itself.
+/// Forwards frames to 01:80:c2:00:00:0E, the address of LLDP. By default a bridge does not forward them.
 pub(crate) const FORWARD_LLDP: u16 = 1 << 0xe;
 
-/// A bridge that is there.
+/// An existing bridge.
 #[derive(Debug, Clone)]
 pub(crate) struct Bridge {
     pub(crate) index: u32,
-    /// What is to be given back, if it is not ours.
+    /// The properties to restore, if the bridge was prepared.
     borrowed: Option<Borrowed>,
 }
 
-/// What a prepared bridge was like.
+/// The properties of a prepared bridge before its use.
 #[derive(Debug, Clone)]
 struct Borrowed {
     mtu: u32,
-    /// Addresses that it did not have.
+    /// Addresses that were added to it.
     added: Vec<Address>,
 }
 
-/// Finds the bridge of a net, or makes it. What clusters left is removed first.
+/// Finds the prepared bridge of a net, or makes one. A bridge that another cluster left is removed first.
 ///
-/// A bridge is not ready before it was [finished](finish): so that whoever is interrupted knows what there is to undo.
+/// A bridge is only ready when it was [finished](finish), so that after an interruption the state shows what to undo.
 pub(crate) async fn find_or_make(netlink: &Netlink, netns: &Netns, net: &Net) -> Result<Bridge, NetError> {
     let name = ownership::bridge_name(net.id);
     if let Some(link) = netlink.link(&name).await? {
@@ -89,8 +89,8 @@ pub(crate) async fn finish(
     Ok(())
 }
 
-/// Removes the bridge of a net, or gives it back, and all of the net's taps. What is not there, or foreign, is left
-/// alone.
+/// Removes the bridge of a net or restores a prepared one, and removes all of the net's taps. Absent and foreign links are
+/// left alone.
 pub(crate) async fn remove(netlink: &Netlink, net: &Net, bridge: Option<&Bridge>) -> Result<(), NetlinkError> {
     netlink.remove_group(ownership::group(net.id)).await?;
     let Some(link) = netlink.link(&ownership::bridge_name(net.id)).await? else { return Ok(()) };
@@ -101,7 +101,7 @@ pub(crate) async fn remove(netlink: &Netlink, net: &Net, bridge: Option<&Bridge>
     }
 }
 
-/// Removes a bridge that is a cluster's, and the taps that were its ports.
+/// Removes a bridge that a cluster made, and the taps on it.
 async fn clear(netlink: &Netlink, net: &Net, bridge: &Link) -> Result<(), NetlinkError> {
     netlink.remove_group(ownership::group(net.id)).await?;
     netlink.remove(LinkSelector::Index(bridge.index)).await

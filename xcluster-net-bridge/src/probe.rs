@@ -1,4 +1,4 @@
-//! Whether this host has what bridges and taps take, found out by making some where nobody notices.
+//! Checks whether this host can have bridges and taps, by making some in a temporary namespace.
 
 use std::io;
 
@@ -14,10 +14,10 @@ use crate::tap::{self, NewTap};
 const BRIDGE: &str = "xcbr0";
 const TAP: &str = "xcbr0_t1";
 
-/// Makes a bridge with a tap in a namespace of its own, which goes with them.
+/// Makes a bridge with a tap in a private namespace, which is removed with them.
 pub(crate) fn probe() -> Result<(), NetError> {
     let namespace = Namespace::private()?;
-    // A runtime of its own, in a thread of its own: whoever asks may be in one, and is not made to wait for itself.
+    // A thread with its own runtime: the caller may be in a runtime, which must not block on itself.
     let probed = std::thread::scope(|scope| scope.spawn(|| in_runtime(&namespace)).join());
     probed.unwrap_or_else(|_| Err(NetError::Other { message: "the probe panicked".to_owned(), source: None }))
 }

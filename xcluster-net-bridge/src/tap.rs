@@ -1,5 +1,5 @@
-//! The taps of a cluster: which links in their place may be removed, and what the kernel's words about them mean. How a tap is
-//! made is the affair of `xcluster_core::netlink`.
+//! The taps of a cluster: which links of their names may be removed, and what the kernel's errors mean.
+//! `xcluster_core::netlink` makes the taps.
 
 use xcluster_core::host::Namespace;
 use xcluster_core::net::NetError;
@@ -12,7 +12,7 @@ use crate::link_owner::LinkOwner;
 
 pub(crate) use xcluster_core::netlink::tap::{NewTap, Queues};
 
-/// Makes a tap and joins it to its bridge. Where that fails nothing is left.
+/// Makes a tap and joins it to its bridge. After an error nothing is left.
 pub(crate) async fn make(namespace: &Namespace, netlink: &Netlink, tap: &NewTap<'_>) -> Result<Queues, NetError> {
     let netns = namespace.netns();
     tap::make(namespace, netlink, tap, is_ours).await.map_err(|error| match error {
@@ -22,7 +22,7 @@ pub(crate) async fn make(namespace: &Namespace, netlink: &Netlink, tap: &NewTap<
     })
 }
 
-/// Removes what is left of a tap, if anything is. A foreign link of its name is left alone.
+/// Removes what is left of a tap. A foreign link of its name is left alone.
 pub(crate) async fn remove(netlink: &Netlink, name: &str) -> Result<(), NetlinkError> {
     tap::remove(netlink, name, is_ours).await
 }

@@ -1,4 +1,4 @@
-//! The backend itself: which of its parts serves which call. No state of its own; what a cluster has is in its store.
+//! The backend: which of its parts serves which call. It has no state; that of a cluster is in the cluster's store.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,18 +25,19 @@ use crate::{check, error, flows, gc, net, port, probe, row_owner, tunnel};
 /// The index of `lo`, the first link of every network namespace.
 const LOOPBACK: u32 = 1;
 
-/// The folder of an instance of the cluster's own, within the cluster's. The longest name of a socket in it is that of a bridge
-/// of net 255, `xcbr255.snoop`: with this folder before it, no longer than a cluster's folder leaves room for.
+/// The folder of a private instance, within the cluster's folder. The longest socket name in it is that of a bridge of net
+/// 255, `xcbr255.snoop`: with this folder before it, it fits the space that a cluster's folder leaves.
 const FOLDER: &str = "sw";
 
-/// Nets on Open vSwitch, with a tap for each NIC: an instance of the cluster's own in its network namespace, or the host's.
+/// Nets on Open vSwitch, with a tap for each NIC: a private instance in the cluster's network namespace, or the host's
+/// instance.
 #[derive(Debug, Clone, Default)]
 pub struct OvsBackend {
     config: Arc<OvsConfig>,
 }
 
 impl OvsBackend {
-    /// The name that it is chosen by.
+    /// The name that topologies and `--net` choose it by.
     pub const NAME: &str = config::NAME;
     /// The largest MTU in bytes: that of a tap.
     pub const MTU_MAX: u16 = config::MTU_MAX;
@@ -46,7 +47,7 @@ impl OvsBackend {
         Self { config: Arc::new(config) }
     }
 
-    /// Removes from the host's Open vSwitch what clusters of this user left there whose owners were killed; see [`gc`].
+    /// Removes what clusters of this user with killed owners left in the host's Open vSwitch; see [`gc`].
     ///
     /// # Errors
     /// Those of [`gc`].
@@ -60,12 +61,12 @@ impl OvsBackend {
         matches!(self.config.instance, Instance::Private)
     }
 
-    /// Where the switch is: the host's is where we are.
+    /// The namespace of the switch: the host's is in that of the owner.
     fn namespace<'a>(&self, context: &BackendContext<'a>, state: &'a OvsState) -> Result<&'a Namespace, NetError> {
         if self.is_private() { context.needed_namespace() } else { Ok(&state.here) }
     }
 
-    /// What is remembered of a cluster, or begun to be.
+    /// The state of a cluster, made if there is none.
     fn state(&self, context: &BackendContext<'_>) -> Result<Arc<OvsState>, NetError> {
         match OvsState::of(context) {
             Some(state) => Ok(state),
@@ -80,7 +81,7 @@ impl OvsBackend {
         }
     }
 
-    /// What a call works with whose net has been locked; none if it has not.
+    /// The state for a call about a net that this cluster has locked; `None` if it has not.
     fn locked(&self, context: &BackendContext<'_>, net: &Net) -> Option<Arc<OvsState>> {
         OvsState::of(context).filter(|state| context.host_locks.holds(&self.lock_of(state, net)))
     }
@@ -89,18 +90,18 @@ impl OvsBackend {
         if self.is_private() { ownership::lock_name(net.id) } else { state.names.lock_name() }
     }
 
-    /// What a cluster locks for these nets.
+    /// The host locks of a cluster for these nets.
     fn lock_names(&self, state: &OvsState, nets: &[Net]) -> Vec<String> {
         let of_nets = nets.iter().filter(|net| self.is_private() || self.config.has_host(net.id));
         let whole = if self.is_private() { DATAPATH_LOCK.to_owned() } else { state.names.lock_name() };
         of_nets.map(|net| ownership::lock_name(net.id)).chain([whole]).collect()
     }
 
-    /// The switch, started or found if need be.
+    /// The switch, started or found if needed.
     async fn switch(&self, context: &BackendContext<'_>, state: &OvsState) -> Result<Arc<Switch>, NetError> {
         let mut running = state.switch.lock().await;
         if let Some(switch) = &*running {
-            // One that has ended without anybody's wish is not replaced under a cluster that has nets on it.
+            // A switch that has ended unexpectedly is not replaced while the cluster has nets on it.
             if !(switch.has_ended() && state.has_no_net()) {
                 return Ok(Arc::clone(switch));
             }
@@ -125,7 +126,7 @@ impl OvsBackend {
         Ok(NetContext { config: &self.config, names, namespace, netlink, switch })
     }
 
-    /// What is wrong that only a look at the host tells.
+    /// Problems that only the host shows.
     async fn check_host(
         &self,
         context: &BackendContext<'_>,
@@ -144,7 +145,7 @@ impl OvsBackend {
         Ok(problems)
     }
 
-    /// Everything that is wrong with the configuration, here and for this cluster.
+    /// Checks the configuration, by itself and for this cluster.
     async fn check(
         &self,
         context: &BackendContext<'_>,
@@ -152,7 +153,7 @@ impl OvsBackend {
         ports: &[Port],
     ) -> Result<Arc<OvsState>, NetError> {
         let mut problems = check::check_for(&self.config, nets);
-        // Of a cluster that grows these are the new ones alone.
+        // When a cluster grows, these are only the new ones.
         if OvsState::of(context).is_none_or(|state| state.has_no_net()) {
             problems.extend(check::check_members(&self.config, nets, ports));
         }
@@ -175,8 +176,8 @@ impl NetBackend for OvsBackend {
         check::check(&config).into_result().map(|()| Arc::new(Self::new(config)) as Arc<dyn NetBackend>)
     }
 
-    /// Durable on the host's Open vSwitch, which outlives its clusters. Where the kernel forwards, checksums are left to it; but
-    /// whether it does is not known here.
+    /// Durable on the host's Open vSwitch, which outlives its clusters. The kernel's datapath would take offloads, but which
+    /// datapath is used is not known here.
     fn capabilities(&self, _: NetKind) -> Capabilities {
         let mut capabilities = Capabilities::joining(VmToVm::Switch, Self::MTU_MAX);
         capabilities.host_access = self.config.host;
@@ -194,14 +195,14 @@ impl NetBackend for OvsBackend {
         let state = self.check(context, nets, ports).await?;
         let namespace = self.namespace(context, &state)?;
         state.programs.check_version(self.config.instance).await?;
-        // A change of nothing is refused as any would be.
+        // An empty change needs the same privilege as any other.
         let permitted = state.netlink.change(LinkSelector::Index(LOOPBACK), &LinkChange::default()).await;
         permitted.map_err(|failure| match failure.errno() {
             Some(Errno::EPERM) => error::no_privilege(!self.is_private()),
             _ => failure.into(),
         })?;
         let new = ports.iter().filter(|port| state.ports.config(port).is_none()).count();
-        // A net has up to two links besides, and the datapath one.
+        // A net has up to two other links, and the datapath has one.
         namespace.expect_tuns(2 + 2 * nets.len() + new);
         namespace.tun()?;
         if !self.is_private() {
@@ -240,7 +241,7 @@ impl NetBackend for OvsBackend {
         Ok(port_config)
     }
 
-    /// The port is on its way out then: the kernel takes some 10 ms for each, and many go at the same time.
+    /// Starts the removal of the port, which takes the kernel about 10 ms; many run at the same time.
     /// [`delete_net`](NetBackend::delete_net) waits for them.
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
         if self.is_private() {
@@ -262,7 +263,7 @@ impl NetBackend for OvsBackend {
             }
             Err(_) => Ok(None),
         };
-        // The tap goes also where the database does not answer.
+        // The tap is removed also if the database does not answer.
         let reachable = found.as_ref().ok().cloned().flatten();
         state.ports.remove_async(port, port::remove_tap(Arc::clone(&state), reachable, port.clone(), port_config));
         switch?;
@@ -293,7 +294,7 @@ impl NetBackend for OvsBackend {
 }
 
 impl OvsBackend {
-    /// The end of all that the nets of a cluster share.
+    /// Ends what the nets of a cluster share.
     async fn end(&self, context: &BackendContext<'_>, state: &OvsState) -> Result<(), NetError> {
         let switch = state.switch.lock().await.take();
         if let Some(switch) = switch {
@@ -301,7 +302,7 @@ impl OvsBackend {
         }
         if self.is_private() {
             net::remove_those(&state.netlink, names::is_datapath).await?;
-            // Whatever stays goes with the cluster's folder.
+            // The rest is removed with the cluster's folder.
             let _ = remove_in(context.dir, FOLDER);
         }
         context.host_locks.release(self.lock_names(state, &[]));

@@ -1,8 +1,8 @@
-//! What bridges and ports are called, and by what it is known whose they are. Pure.
+//! The names and marks of bridges and ports. Pure.
 //!
-//! In an Open vSwitch of the cluster's own, names follow from net and node alone, as on bridges of the kernel. The host's is
-//! shared, so there a name begins with the first bits of a digest of who has the cluster, always as many. The mark is the alias
-//! of a link, and in the database the `external_ids` of a row.
+//! In a private instance, names follow from net and node alone, as on bridges of the kernel. Clusters share the host's
+//! instance, so names there begin with a digest of cluster and user, of fixed length. The mark is the alias of a link, and
+//! the `external_ids` of a row in the database.
 
 use sha2::{Digest, Sha256};
 use xcluster_core::name::{ClusterName, NetId, NodeId};
@@ -17,15 +17,15 @@ const SYSTEM_GROUPS: u32 = 0x7863_7300;
 /// The group of the datapath's own link ("xco").
 const DATAPATH_GROUP: u32 = 0x7863_6f00;
 
-/// The link that an Open vSwitch with its datapath in user space makes for that: one in a network namespace.
+/// The link that Open vSwitch makes in a namespace for a datapath in user space.
 pub(crate) const DATAPATH: &str = "ovs-netdev";
 /// The mark of that link.
 pub(crate) const DATAPATH_MARK: &str = "xcluster: datapath";
 
-/// What names begin with, and whose they are.
+/// The names of a cluster's objects, and the cluster in their marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names {
-    /// What names begin with in the host's Open vSwitch.
+    /// The prefix of names in the host's Open vSwitch.
     prefix: Option<String>,
     instance: Instance,
     cluster: ClusterName,
@@ -45,7 +45,7 @@ impl Names {
         Self { prefix, instance, cluster: cluster.clone(), uid }
     }
 
-    /// Those of a cluster that a mark in the host's database names.
+    /// The names of a cluster from a mark in the host's database.
     pub(crate) fn marked(cluster: &ClusterName, uid: u32) -> Self {
         Self::of(Instance::System, cluster, uid)
     }
@@ -113,12 +113,12 @@ impl Names {
         format!("ovs/{}", self.prefix.as_deref().unwrap_or("xcbr"))
     }
 
-    /// The cluster and the user, as the database has them.
+    /// The cluster and the user ID, as in the database.
     pub(crate) fn owner_ids(&self) -> [String; 2] {
         [self.cluster.to_string(), self.uid.to_string()]
     }
 
-    /// The keys and the values of the `external_ids` of what belongs to a net.
+    /// The keys and values in the `external_ids` of a net's objects.
     pub(crate) fn ids(&self, net: NetId) -> Vec<(&'static str, String)> {
         vec![(ID_CLUSTER, self.cluster.to_string()), (ID_UID, self.uid.to_string()), (ID_NET, net.to_string())]
     }
@@ -126,19 +126,19 @@ impl Names {
 
 /// Keys of `external_ids`.
 pub(crate) const ID_CLUSTER: &str = "xcluster-cluster";
-/// The user's number.
+/// The user ID.
 pub(crate) const ID_UID: &str = "xcluster-uid";
 /// The net's number.
 pub(crate) const ID_NET: &str = "xcluster-net";
 /// The node's number.
 pub(crate) const ID_NODE: &str = "xcluster-node";
-/// The network namespace, as the kernel numbers it: host locks are asked for in there.
+/// The kernel's number of the network namespace, in which host locks are checked.
 pub(crate) const ID_NETNS: &str = "xcluster-netns";
 
-/// What a cluster locks before it has a datapath in user space in a namespace.
+/// The host lock of a datapath in user space in a namespace.
 pub(crate) const DATAPATH_LOCK: &str = "ovs/datapath";
 
-/// Whether the datapath's link is one that a cluster left.
+/// Whether a cluster made the datapath's link.
 pub(crate) fn is_datapath(link: &Link) -> bool {
     link.group == DATAPATH_GROUP || link.alias == DATAPATH_MARK
 }
@@ -148,7 +148,7 @@ pub(crate) const fn datapath_group() -> u32 {
     DATAPATH_GROUP
 }
 
-/// 24 bits are enough for clusters of one host not to meet by accident; if two do, the mark tells, and the second is refused.
+/// 24 bits make an accidental collision unlikely. If two clusters collide, their marks differ and the second is refused.
 fn prefix(cluster: &str, uid: u32) -> String {
     let digest = Sha256::digest(format!("{uid}/{cluster}"));
     let hex: String = digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect();

@@ -165,7 +165,7 @@ async fn a_net_that_another_cluster_has_its_host_on_is_in_use() -> Result<(), Te
     let (first, second) = (host.fixture("first", &[1])?, host.fixture("second", &[1])?);
     first.begin().await?;
     let said = second.begin().await.err().map(|error| error.to_string()).unwrap_or_default();
-    let expected = format!("the host's place on net 1 is in use by the cluster of process {}", std::process::id());
+    let expected = format!("the host's address on net 1 is in use by the cluster of process {}", std::process::id());
     ensure(said == expected, || said.clone())?;
     // Without the host there is room.
     let third = Fixture::here("third", host.config().without_host(), &[1])?;

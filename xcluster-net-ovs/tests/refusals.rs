@@ -140,7 +140,7 @@ async fn everything_is_reported_at_once_with_its_place() -> Result<(), TestFailu
     let missing = NodeId::new(9)?;
     let net = OvsNet::default().with_tag(5000).with_flows("/nowhere").with_node(missing, OvsPort::access(0));
     let text = said(OvsConfig::default().with_net(NetId::CLUSTER, net)).await?.to_string();
-    let expected = "backend.ovs.net.1.tag: 5000 is no VLAN: they are 1–4094; backend.ovs.net.1.node.9.tag: 0 is no VLAN: \
+    let expected = "backend.ovs.net.1.tag: 5000 is not a VLAN: they are 1–4094; backend.ovs.net.1.node.9.tag: 0 is not a VLAN: \
                     they are 1–4094; backend.ovs.net.1.node.9: vm-009 is not on net 1; backend.ovs.net.1.flows: cannot \
                     read `/nowhere`: No such file or directory (os error 2)";
     ensure(text == expected, || text.clone())
@@ -162,7 +162,7 @@ async fn settings_of_a_topology_are_checked_with_their_place() -> Result<(), Tes
     let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
     ensure(places.contains(&"instance") && places.contains(&"net.1.tags"), || problems.to_string())?;
     let problems = configured("[net.1]\ntag = 4095\n")?.err().map(|problems| problems.to_string());
-    ensure(problems.as_deref() == Some("net.1.tag: 4095 is no VLAN: they are 1–4094"), || format!("{problems:?}"))
+    ensure(problems.as_deref() == Some("net.1.tag: 4095 is not a VLAN: they are 1–4094"), || format!("{problems:?}"))
 }
 
 /// A rule that can be read and that no switch with so few tables takes.

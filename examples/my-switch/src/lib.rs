@@ -93,7 +93,7 @@ impl NetBackend for SwitchBackend {
         let switch = switch(context, port.net.id).ok_or_else(|| too_early("a port is set up"))?;
         let kvm =
             switch.plug(port, self.config.queue).map_err(|error| NetError::io("make a pair of sockets", error))?;
-        Ok(PortConfig { kvm, access: HostAccess::None })
+        Ok(PortConfig::new(kvm, HostAccess::None))
     }
 
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {

@@ -67,9 +67,11 @@ fn the_tables_of_backends_are_true() {
 type Fact = fn(&Capabilities) -> String;
 
 fn promises() -> String {
-    let facts: [(&str, Fact); 7] = [
+    let facts: [(&str, Fact); 9] = [
         ("the host reaches nodes, and they it", |promise| yes(promise.host_access)),
         ("VMs hear each other", |promise| vm_to_vm(promise.vm_to_vm)),
+        ("ports of a net", |promise| promise.max_ports.map_or("any number".to_owned(), |max| format!("at most {max}"))),
+        ("frames may get lost on an idle net", |promise| yes(promise.lossy)),
         ("largest MTU", |promise| promise.mtu_max.to_string()),
         ("checksums and segments left to it", |promise| yes(promise.offloads)),
         ("NICs for VMs that run", |promise| yes(promise.hotplug)),

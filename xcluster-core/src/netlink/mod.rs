@@ -13,7 +13,7 @@
 //! * [`ownership`]: names, marks and groups of links.
 //! * [`PortStates`]: what a backend remembers of a cluster's ports.
 //!
-//! A building block for backends, without a stability promise.
+//! A building block: its interface may change between minor versions.
 
 pub mod address;
 mod error;
@@ -41,11 +41,10 @@ use tokio::task::AbortHandle;
 pub use error::NetlinkError;
 pub use port_states::PortStates;
 
-/// How long the kernel may take for one request. It answers at once, but not before everybody else who changes links of the
-/// host has had a turn.
+/// The deadline of a request. The kernel answers at once, but only one process at a time may change links of a host.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A connection to the kernel, for a namespace. It ends when it is dropped, or with the runtime that it was made in.
+/// A connection to the kernel for one namespace. It ends when it is dropped, or with the runtime that it was made in.
 #[derive(Debug)]
 pub struct Netlink {
     handle: Handle,
@@ -59,22 +58,22 @@ impl Drop for Netlink {
 }
 
 impl Netlink {
-    /// A connection for this namespace. Must run in a tokio runtime.
+    /// Connects for this namespace. Must run in a tokio runtime.
     ///
     /// # Errors
-    /// There is no socket to be had there.
+    /// No socket can be opened there.
     pub fn connect(namespace: &Namespace) -> Result<Self, NetlinkError> {
         let socket = namespace.netlink().map_err(|source| NetlinkError::new("open a netlink socket", source))?;
         // SAFETY: the number is of a descriptor that is ours alone, and given away here.
         let socket = unsafe { TokioSocket::from_raw_fd(socket.into_raw_fd()) };
         let (mut connection, handle, _) = rtnetlink::from_socket(socket);
-        // Without it, a connection that broke and a request that was carried out look the same.
+        // Without it, a broken connection looks like a completed request.
         connection.set_forward_ack(true);
         Ok(Self { handle, task: tokio::spawn(connection).abort_handle() })
     }
 
-    /// Has something done. `flags` go beside those that every such request has; `action` says what is attempted, if it
-    /// fails: "make bridge `xcbr1`".
+    /// Sends a request that changes something. `flags` are added to those of every such request. `action` describes it for
+    /// errors: "make bridge `xcbr1`".
     async fn act(
         &self,
         message: RouteNetlinkMessage,
@@ -91,7 +90,7 @@ impl Netlink {
         Err(failed(io::ErrorKind::ConnectionAborted.into()))
     }
 
-    /// Asks for one thing.
+    /// Asks for one object.
     async fn ask(
         &self,
         message: RouteNetlinkMessage,
@@ -101,7 +100,7 @@ impl Netlink {
         answers.into_iter().next().ok_or_else(|| NetlinkError::new(action(), io::ErrorKind::ConnectionAborted.into()))
     }
 
-    /// Asks for all things of a kind.
+    /// Asks for all objects of a kind.
     async fn list(
         &self,
         message: RouteNetlinkMessage,
@@ -142,12 +141,12 @@ impl Netlink {
     }
 }
 
-/// The next answer, or none if there was all, in time.
+/// The next answer, or `None` after the last one.
 async fn next<T>(answers: &mut (impl Stream<Item = T> + Unpin)) -> io::Result<Option<T>> {
     tokio::time::timeout(PATIENCE, answers.next()).await.map_err(|_| io::ErrorKind::TimedOut.into())
 }
 
-/// What the kernel says by a code, which is an errno and negative.
+/// The error of a kernel's code, which is a negative errno.
 fn error(code: i32) -> io::Error {
     Errno::from_raw(code.saturating_abs()).into()
 }

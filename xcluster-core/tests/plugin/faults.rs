@@ -102,7 +102,7 @@ async fn rubbish_is_reported() -> Result<(), TestFailure> {
     check_load(SOON, &["-DNOTHING"], "answered `describe` with nothing")?;
     check_load(SOON, &["-DEMPTY"], "answered `describe` with nothing")?;
     check_load(SOON, &["-DHUGE"], "answered `describe` with 8388608 bytes, and the most is 1048576")?;
-    check_load(SOON, &["-DNO_TEXT"], "answered `describe` with what is no UTF-8 text")?;
+    check_load(SOON, &["-DNO_TEXT"], "answered `describe` with text that is not UTF-8")?;
     check_load(SOON, &["-DDESCRIBE=\"yes\""], "answered `describe` with what is no reply: expected value")?;
     check_load(SOON, &["-DDESCRIBE=\"{}\""], "answered `describe` with what is no reply")
 }
@@ -119,8 +119,7 @@ async fn check_setup(flags: &[&str], expected: &str) -> Result<(), TestFailure> 
 async fn a_setup_that_makes_no_sense_is_reported() -> Result<(), TestFailure> {
     check_setup(&["-DSETUP=\"{\""], "plugin `faulty` answered `setup` with what is no reply: EOF").await?;
     check_setup(&[r#"-DSETUP="{\"ok\":{}}""#], "missing field `words`").await?;
-    check_setup(&[r#"-DSETUP="{\"ok\":{\"words\":[\"tap\"]}}""#], "the first word of options for QEMU begins with `-`")
-        .await?;
+    check_setup(&[r#"-DSETUP="{\"ok\":{\"words\":[\"tap\"]}}""#], "the first arg for QEMU must begin with `-`").await?;
     let nowhere = r#"-DSETUP="{\"ok\":{\"words\":[],\"place\":\"cluster\"}}""#;
     check_setup(&[nowhere], "a place in the cluster's network namespace, which it has not").await
 }

@@ -43,7 +43,7 @@ async fn a_panic_is_an_error_of_its_call() -> Result<(), TestFailure> {
         let said = said(place).await?.unwrap_or_default();
         ensure(said == format!("a panic: of a test, in {place}"), || said)?;
     }
-    ensure(said("preflight").await?.as_deref() == Some("a panic: without a word"), || "a number".to_owned())?;
+    ensure(said("preflight").await?.as_deref() == Some("a panic: no message"), || "a number".to_owned())?;
     ensure(said("nowhere").await?.is_none(), || "it panics nowhere".to_owned())
 }
 

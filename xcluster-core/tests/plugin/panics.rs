@@ -71,7 +71,7 @@ impl NetBackend for Panics {
         let task = tokio::spawn(async { panic!("of a test, in a task") });
         let _ = task.await;
         self.at("setup");
-        Ok(PortConfig { kvm: KvmArgs::new(), access: HostAccess::None })
+        Ok(PortConfig::new(KvmArgs::new(), HostAccess::None))
     }
 
     async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> {

@@ -108,9 +108,9 @@ async fn too_much_output_is_refused() -> Result<(), TestFailure> {
 }
 
 async fn output_that_is_no_option_is_refused() -> Result<(), TestFailure> {
-    check(&Fixture::new("printf '\\377'")?, "`net-setup 3 1` printed what is no UTF-8 text").await?;
+    check(&Fixture::new("printf '\\377'")?, "`net-setup 3 1` printed text that is not UTF-8").await?;
     check(&Fixture::new("printf -- '-a\\0'")?, "`net-setup 3 1` printed a zero byte, which no option has").await?;
-    let expected = "`net-setup 3 1` printed `Bridge made`, and the first word of options for QEMU begins with `-`";
+    let expected = "`net-setup 3 1` printed `Bridge made`, but the first arg for QEMU must begin with `-`";
     check(&Fixture::new("echo Bridge made")?, expected).await
 }
 

@@ -76,7 +76,7 @@ impl NetBackend for OtherMacs {
         let port_config = self.0.setup(context, port).await?;
         let (usual, other) = (port.mac.to_string(), format!("{OTHER}:{:02x}", port.nic + 1));
         let args = port_config.kvm.args().iter().map(|arg| arg.replace(&usual, &other));
-        Ok(PortConfig { kvm: KvmArgs::from_args(args), access: port_config.access })
+        Ok(PortConfig::new(KvmArgs::from_args(args), port_config.access))
     }
 
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
