@@ -13,7 +13,7 @@ pub(crate) enum LinkOwner {
     Cluster,
     /// `nsadd`: a bridge for clusters to use.
     Prepared,
-    /// Anybody else.
+    /// Another program.
     Foreign,
 }
 

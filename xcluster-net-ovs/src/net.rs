@@ -68,7 +68,7 @@ async fn clear_name(context: NetContext<'_>, net: &Net) -> Result<(), NetError> 
         match row_owner::row_owner(context.switch, "Bridge", &name, context.names).await? {
             row_owner::RowOwner::Ours => context.switch.transact(vsctl_commands::remove_bridge(&name)).await?,
             row_owner::RowOwner::Foreign => return Err(NetError::Conflict { object: name }),
-            row_owner::RowOwner::Nobody => {}
+            row_owner::RowOwner::Absent => {}
         }
     }
     match context.netlink.link(&name).await? {

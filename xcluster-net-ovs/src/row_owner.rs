@@ -9,10 +9,10 @@ use crate::switch::{Row, Switch};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RowOwner {
     /// The row does not exist.
-    Nobody,
+    Absent,
     /// This cluster's.
     Ours,
-    /// Anybody else.
+    /// Another program.
     Foreign,
 }
 
@@ -21,7 +21,7 @@ pub(crate) async fn row_owner(switch: &Switch, table: &str, name: &str, names: &
     let rows = switch.read(["--if-exists", "--columns=name,external_ids", "list", table, name]).await?;
     Ok(rows
         .first()
-        .map_or(RowOwner::Nobody, |row| if is_ours(row, names) { RowOwner::Ours } else { RowOwner::Foreign }))
+        .map_or(RowOwner::Absent, |row| if is_ours(row, names) { RowOwner::Ours } else { RowOwner::Foreign }))
 }
 
 fn is_ours(row: &Row, names: &Names) -> bool {

@@ -32,7 +32,7 @@ pub fn receive(from: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<Owne
     let mut descriptors = Vec::new();
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(numbers) = control {
-            // SAFETY: the kernel has just opened these descriptors for us, and nobody else knows their numbers.
+            // SAFETY: the kernel has just opened these descriptors for us, and no other code knows their numbers.
             descriptors.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
         }
     }

@@ -269,8 +269,8 @@ impl LostOwner {
 /// The folder cannot be read, or is not private.
 pub fn survey(base: &Path) -> Result<Survey, FolderError> {
     let base = std::path::absolute(base).map_err(FolderError::io("find", base))?;
-    let swept = sweep(&base)?;
-    Ok(Survey { lost: lost_owners(&base), ..swept })
+    let survey = sweep(&base)?;
+    Ok(Survey { lost: lost_owners(&base), ..survey })
 }
 
 /// The running clusters under `base`. The folders of dead owners are removed.

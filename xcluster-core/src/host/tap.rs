@@ -93,7 +93,7 @@ pub(crate) fn keep_tap(queues: &[&OwnedFd]) -> io::Result<String> {
     unsafe { ioctl::tun_set_persist(first.as_raw_fd(), 1) }?;
     let nowhere = File::open("/dev/null")?;
     for queue in queues {
-        // SAFETY: both descriptors are open, and stay so: whoever owns the queue closes its number, whatever it leads to.
+        // SAFETY: both descriptors are open, and stay so: the owner of the queue closes its number, whatever file it leads to.
         let replaced = unsafe { libc::dup3(nowhere.as_raw_fd(), queue.as_raw_fd(), libc::O_CLOEXEC) };
         Errno::result(replaced)?;
     }

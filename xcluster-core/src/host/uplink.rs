@@ -34,7 +34,7 @@ const ADDRESSES_6: [&str; 4] = ["-a", "fd00:1723:ffff::2", "-g", "fd00:1723:ffff
 const CLOSED: [&str; 9] = ["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"];
 
 /// How long the start may take: some system calls, on a busy host.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Makes the namespace a router: packets that leave by the link get the link's address.
 const ROUTER: &str = "echo 1 >/proc/sys/net/ipv4/ip_forward && \
@@ -68,7 +68,7 @@ pub enum UplinkError {
         said: String,
     },
     /// The start took too long.
-    #[error("`pasta` is not ready within {} s", PATIENCE.as_secs())]
+    #[error("`pasta` is not ready within {} s", TIMEOUT.as_secs())]
     Late,
     /// A system call failed.
     #[error("cannot {action}")]
@@ -147,7 +147,7 @@ async fn pasta(inside: NamespaceEntry, dir: &Path) -> Result<Child, UplinkError>
             _ = child.wait() => Err(failed(PASTA, &mut stderr).await),
         }
     };
-    let outcome = timeout(PATIENCE, ready).await.unwrap_or(Err(UplinkError::Late));
+    let outcome = timeout(TIMEOUT, ready).await.unwrap_or(Err(UplinkError::Late));
     // It fails if something has removed them already.
     let _ = [fifo, netns].map(std::fs::remove_file);
     outcome.map(|()| child)
@@ -173,7 +173,7 @@ async fn route(inside: NamespaceEntry) -> Result<(), UplinkError> {
     command.stdin(rules().map_err(io_error("write rules"))?);
     inside.enter(&mut command);
     let child = spawn(command, "sh", "sudo apt-get install dash")?;
-    let output = timeout(PATIENCE, child.wait_with_output()).await.map_err(|_| UplinkError::Late)?;
+    let output = timeout(TIMEOUT, child.wait_with_output()).await.map_err(|_| UplinkError::Late)?;
     let output = output.map_err(io_error("wait for `nft`"))?;
     match output.status.code() {
         Some(0) => Ok(()),

@@ -42,7 +42,7 @@ pub use error::NetlinkError;
 pub use port_states::PortStates;
 
 /// The deadline of a request. The kernel answers at once, but only one process at a time may change links of a host.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A connection to the kernel for one namespace. It ends when it is dropped, or with the runtime that it was made in.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl Netlink {
 
 /// The next answer, or `None` after the last one.
 async fn next<T>(answers: &mut (impl Stream<Item = T> + Unpin)) -> io::Result<Option<T>> {
-    tokio::time::timeout(PATIENCE, answers.next()).await.map_err(|_| io::ErrorKind::TimedOut.into())
+    tokio::time::timeout(TIMEOUT, answers.next()).await.map_err(|_| io::ErrorKind::TimedOut.into())
 }
 
 /// The error of a kernel's code, which is a negative errno.

@@ -73,14 +73,14 @@ impl Netlink {
             IpAddr::V6(ip) => NeighbourAddress::Inet6(ip),
         };
         message.attributes.push(NeighbourAttribute::Destination(remote_address));
-        message.attributes.push(NeighbourAttribute::LinkLayerAddress(ANYBODY.to_vec()));
+        message.attributes.push(NeighbourAttribute::LinkLayerAddress(ANY_ADDRESS.to_vec()));
         let action = || format!("join {remote} to a tunnel");
         self.act(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_APPEND, action).await
     }
 }
 
 /// The address of the entries for frames to everyone or to unknown addresses.
-const ANYBODY: [u8; 6] = [0; 6];
+const ANY_ADDRESS: [u8; 6] = [0; 6];
 
 fn vxlan(tunnel: &NewTunnel<'_>) -> rtnetlink::packet_route::link::LinkMessage {
     let mut link = LinkVxlan::new(tunnel.name, tunnel.vni).port(tunnel.port).learning(true).link_group(tunnel.group);

@@ -90,7 +90,7 @@ pub(super) fn release(file: &Path) -> Result<(), PreparedError> {
             found => found?,
         };
         if !found.is_file() || found.len() > 0 {
-            return Err(io::Error::other("somebody else has put something in its place"));
+            return Err(io::Error::other("another file is in its place"));
         }
         ignore_absent(fs::remove_file(file))
     };

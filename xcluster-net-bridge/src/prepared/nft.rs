@@ -15,7 +15,7 @@ use super::error::{Obstacle, PreparedError};
 use super::firewall::Ruleset;
 
 /// The deadline. It takes 10 ms, but the host may be busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// Its folders where `PATH` lacks them.
 const ELSEWHERE: [&str; 2] = ["/usr/sbin", "/sbin"];
 
@@ -57,7 +57,7 @@ async fn run(args: &[&str], input: &str, namespace: &Namespace, action: &str) ->
         child.wait_with_output().await
     };
     let late = |_| failed(io::ErrorKind::TimedOut.into());
-    let output = tokio::time::timeout(PATIENCE, talk).await.map_err(late)?.map_err(failed)?;
+    let output = tokio::time::timeout(TIMEOUT, talk).await.map_err(late)?.map_err(failed)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

@@ -1,4 +1,4 @@
-//! Things and users that are in each other's way.
+//! Obstacles, and namespaces of other users.
 
 use std::fs::{self, File};
 
@@ -30,7 +30,7 @@ pub(crate) async fn everything_in_the_way_is_reported_and_left_alone(fixture: &F
     ensure(*found == expected, || format!("{found:?}"))?;
     ensure(delete(1).await?.is_none(), || "it removed something".to_owned())?;
     fixture.look()?.same_as(&before)?;
-    // The commands that are told do help.
+    // The commands in the message help.
     for remedy in error.remedies() {
         fixture.run(remedy.strip_prefix("sudo ").unwrap_or(&remedy))?;
     }

@@ -1,4 +1,4 @@
-//! A guest with nothing but what the base image does: identity by kernel argument, no overlay, no logins.
+//! A guest with the base image alone: its identity comes from a kernel arg, without overlay and logins.
 
 use async_trait::async_trait;
 use xcluster_core::Cluster;
@@ -47,7 +47,7 @@ async fn neither_telnet_nor_ssh_answers(cluster: &Cluster) {
     assert_eq!(listening.text(), "");
 }
 
-/// How the addresses of [`OtherMacs`] begin.
+/// The start of the addresses of [`OtherMacs`].
 const OTHER: &str = "52:54:00:12:34";
 
 /// A network that chooses hardware addresses itself.

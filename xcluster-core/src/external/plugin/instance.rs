@@ -136,7 +136,7 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         let destroy = self.plugin.table.destroy.expect("the table is whole");
-        // SAFETY: whoever calls the instance has a reference to it, so nobody does any more.
+        // SAFETY: a caller of the instance has a reference to it, so there is no caller any more.
         unsafe { destroy(self.value.as_ptr()) }
     }
 }
@@ -158,7 +158,7 @@ fn take(plugin: &Loaded, buffer: Buffer) -> Result<Vec<u8>, InvalidReply> {
     let said = if buffer.length > reply::MAX {
         Err(InvalidReply::TooMuch(buffer.length))
     } else {
-        // SAFETY: the plugin says that so much is there, and nobody frees it before the line below.
+        // SAFETY: the plugin states this length, and only the line below frees the buffer.
         Ok(unsafe { std::slice::from_raw_parts(data.as_ptr(), buffer.length) }.to_vec())
     };
     let free = plugin.table.free.expect("the table is whole");

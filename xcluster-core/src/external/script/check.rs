@@ -51,7 +51,7 @@ fn first_line(path: &Path) -> Option<String> {
         return None;
     }
     let Some(line) = start.strip_prefix(b"#!") else {
-        return Some("does not begin with `#!`, so nobody knows which program reads it".to_owned());
+        return Some("does not begin with `#!`, so the kernel does not know which program reads it".to_owned());
     };
     let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);

@@ -21,7 +21,7 @@ use super::privileges;
 use crate::host::fd_passing::{self, BATCH_MAX};
 
 /// The deadline of a child. Its system calls do not wait, but the host may be busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The namespaces that the child enters.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ fn receive(socket: &UnixDatagram) -> Result<Vec<OwnedFd>, Failure> {
 
 /// Waits until the child has answered or ended.
 fn wait_readable(socket: &UnixDatagram) -> Result<(), Failure> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
@@ -249,7 +249,7 @@ fn raise_loopback() -> nix::Result<()> {
 pub(super) fn open_here(what: Open) -> io::Result<Vec<OwnedFd>> {
     let mut opened = [-1; BATCH_MAX];
     let count = open_all(what, &mut opened)?;
-    // SAFETY: they were opened just now, and nobody else knows their numbers.
+    // SAFETY: they were opened just now, and no other code knows their numbers.
     Ok(opened[..count].iter().map(|number| unsafe { OwnedFd::from_raw_fd(*number) }).collect())
 }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! owner's thread ── supervisor ── the program ── whatever it starts
-//!         death signal     whoever loses a parent becomes the supervisor's child
+//!         death signal     orphans become the supervisor's children
 //! ```
 
 mod supervisor;

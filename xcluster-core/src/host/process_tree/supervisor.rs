@@ -43,7 +43,7 @@ fn split(report: RawFd, starter: Pid) -> io::Result<()> {
     set_child_subreaper(true)?;
     // From here on signals are waited for, so that none is missed and no handler of the owner runs.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    // SAFETY: no handler, so nothing runs. Where the ends of children are ignored, nobody could wait for them.
+    // SAFETY: no handler, so nothing runs. If SIGCHLD is ignored, children cannot be waited for.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     set_pdeathsig(Signal::SIGTERM)?;
     // The owner may have died before the signal was asked for.
