@@ -66,7 +66,7 @@ impl NetBackend for RootTaps {
         // Else it looks for scripts of the host that give taps to bridges.
         let netdev = netdev.with("script", "no").with("downscript", "no");
         let kvm = KvmArgs::nic(&netdev, &Nic::virtio(port)).in_netns(format!("/run/netns/{}", self.netns));
-        Ok(PortConfig { kvm, access: HostAccess::None })
+        Ok(PortConfig::new(kvm, HostAccess::None))
     }
 
     async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> {

@@ -373,7 +373,7 @@ fn nsadd_and_nsdel_without_root_show_the_command_with_sudo() {
         let Some((code, stderr)) = as_ordinary_user(&[command, "1", "--owner", "root"]) else { return };
         let what = if command == "nsadd" { "prepare" } else { "remove" };
         let expected = format!(
-            "error: cannot {what} network namespace 1\n  caused by: it takes root\n\n\
+            "error: cannot {what} network namespace 1\n  caused by: this needs root\n\n\
              hint: `sudo xcluster {command} 1 --owner root`\n"
         );
         assert_eq!((code, stderr), (Some(1), expected));

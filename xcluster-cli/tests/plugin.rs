@@ -80,7 +80,7 @@ fn plugins_are_listed_with_their_capabilities_or_their_error() {
     assert_eq!(listed[0]["name"], "c-switch");
     assert_eq!(listed[0]["capabilities"]["internal"]["vm_to_vm"], "switch");
     assert_eq!((&listed[1]["name"], &listed[1]["version"]), (&"text".into(), &serde_json::Value::Null));
-    assert!(listed[1]["error"].as_str().unwrap().contains("is no plugin for this xcluster"));
+    assert!(listed[1]["error"].as_str().unwrap().contains("is not a plugin for this xcluster"));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn an_unusable_plugin_is_reported_with_an_exit_code() {
     fixture.fails(&["plan", "--net", "rope"], 3, &["there is no backend `rope`", "`--plugin PATH` loads a file"]);
     fixture.fails(&["plan", "--plugin", path, "--plugin", path], 3, &["there are two backends named `c-switch`"]);
     let text = fixture.file("text.so", b"text");
-    fixture.fails(&["start", "--plugin", &text], 5, &["is no plugin for this xcluster: it is no library"]);
+    fixture.fails(&["start", "--plugin", &text], 5, &["is not a plugin for this xcluster: it is no library"]);
     fixture.fails(&["plan", "--plugin", fixture.folder.path().to_str().unwrap()], 5, &["it is a folder"]);
     fixture.fails(
         &["plan", "--net", "c-switch", "--set", "c-switch.colour=red"],

@@ -6,7 +6,6 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{NetId, NodeId};
@@ -15,9 +14,10 @@ use crate::name::{NetId, NodeId};
 pub const HOST: u8 = 250;
 
 /// A hardware address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[cfg_attr(feature = "schema", schemars(with = "String"))]
 pub struct MacAddr(pub [u8; 6]);
 
 impl fmt::Display for MacAddr {
@@ -63,9 +63,10 @@ impl From<MacAddr> for String {
 ///
 /// Written as the original xcluster writes it, so that `PREFIX:192.168.1.7` is an address: the default `1000::1` gives
 /// `1000::1:192.168.1.7`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[cfg_attr(feature = "schema", schemars(with = "String"))]
 pub struct Ipv6Prefix {
     text: String,
     /// The prefix with the lower 32 bits zero.
@@ -138,7 +139,8 @@ pub enum AddrError {
 }
 
 /// The numbering of one cluster: who has which address on which net.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Addressing {
     /// The upper 96 bits of IPv6 addresses.
     pub ipv6_prefix: Ipv6Prefix,

@@ -4,11 +4,14 @@ pub mod addr;
 pub mod blocking;
 pub mod cluster;
 mod error_chain;
+#[cfg(any(feature = "plugin", feature = "script"))]
 pub mod external;
 pub mod guest;
 pub mod host;
 pub mod name;
 pub mod net;
+#[cfg(feature = "netlink")]
+pub mod netlink;
 pub mod plan;
 pub mod qemu;
 pub mod remote;

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why a text or number is not a name.
@@ -33,7 +32,8 @@ impl From<Infallible> for NameError {
 }
 
 /// What a node is for, which its number tells: the ranges are those of the original xcluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// A member of the cluster, 1–200; `nodes` in files and selectors means the same.
@@ -97,9 +97,10 @@ impl FromStr for Role {
 }
 
 /// The number of a node, 1–240; it gives the node its role, name and addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "u16", into = "u16")]
-#[schemars(with = "u8")]
+#[cfg_attr(feature = "schema", schemars(with = "u8"))]
 pub struct NodeId(u8);
 
 impl NodeId {
@@ -162,7 +163,8 @@ impl From<NodeId> for u16 {
 }
 
 /// The number of a net, 0–255. Net 0 is the internal one and always eth0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct NetId(u8);
 
@@ -206,7 +208,8 @@ impl From<u8> for NetId {
 }
 
 /// The name of a running cluster, unique among those of one user. It names a folder, so it is short and plain.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ClusterName(String);
 

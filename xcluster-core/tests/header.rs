@@ -1,4 +1,4 @@
-//! The header of plugins: that it is what the interface says, and that C and C++ read it. `XCLUSTER_BLESS=1` writes it anew.
+//! The header of plugins matches the interface, and C and C++ compilers accept it. `XCLUSTER_BLESS=1` writes it again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,11 +6,11 @@ use std::process::Command;
 
 use cbindgen::{Builder, Config, Language, RenameRule, Style};
 
-/// What the header says of itself.
+/// The comment at the start of the header.
 const HEAD: &str = "/* The interface between xcluster and a plugin, a network backend that is loaded at run time.
  * docs/plugins.md is its author's guide. Generated from xcluster-core/src/external/plugin/abi.rs: change that. */";
 
-/// How C writes the names of the interface.
+/// The names of the interface in C.
 const NAMES: [(&str, &str); 4] = [
     ("Text", "xcluster_text"),
     ("Buffer", "xcluster_buffer"),
@@ -68,7 +68,7 @@ fn the_header_is_what_the_interface_says() {
     assert!(there == header, "the header is of another interface: write it anew with XCLUSTER_BLESS=1\n{header}");
 }
 
-/// Whether a compiler takes a program that includes the header, with every warning that it has.
+/// Checks that a compiler accepts a program that includes the header, with all warnings.
 fn check(compiler: &str, language: &str, standard: &str) {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("program");

@@ -12,6 +12,7 @@ struct NoopBackend {
     name: &'static str,
     vm_to_vm: VmToVm,
     mtu_max: u16,
+    max_ports: Option<usize>,
 }
 
 #[async_trait::async_trait]
@@ -22,6 +23,7 @@ impl NetBackend for NoopBackend {
 
     fn capabilities(&self, kind: NetKind) -> Capabilities {
         let mut capabilities = Capabilities::joining(self.vm_to_vm, self.mtu_max);
+        capabilities.max_ports = self.max_ports;
         capabilities.host_access = kind == NetKind::Internal;
         capabilities
     }
@@ -47,9 +49,10 @@ impl NetBackend for NoopBackend {
     }
 }
 
-const HUB: NoopBackend = NoopBackend { name: "hub", vm_to_vm: VmToVm::Hub, mtu_max: 1500 };
-const SWITCH: NoopBackend = NoopBackend { name: "switch", vm_to_vm: VmToVm::Switch, mtu_max: 9000 };
-const MUTE: NoopBackend = NoopBackend { name: "mute", vm_to_vm: VmToVm::None, mtu_max: 1500 };
+const HUB: NoopBackend = NoopBackend { name: "hub", vm_to_vm: VmToVm::Hub, mtu_max: 1500, max_ports: None };
+const SWITCH: NoopBackend = NoopBackend { name: "switch", vm_to_vm: VmToVm::Switch, mtu_max: 9000, max_ports: None };
+const MUTE: NoopBackend = NoopBackend { name: "mute", vm_to_vm: VmToVm::None, mtu_max: 1500, max_ports: None };
+const CABLE: NoopBackend = NoopBackend { name: "cable", vm_to_vm: VmToVm::Switch, mtu_max: 1500, max_ports: Some(2) };
 
 fn builder() -> Builder {
     Builder::new().name("golden").backend(SWITCH).backend(HUB).backend(MUTE)
@@ -115,6 +118,24 @@ fn guests_that_bridge_two_hubs_are_refused() {
     let mut options = Options::default();
     options.backend = Some("hub".to_owned());
     insta::assert_snapshot!(refusal(&on_switch.options(options)));
+}
+
+#[test]
+fn a_net_with_more_nodes_than_its_backend_has_ports_is_refused() {
+    let on_net_1 = |backend: &str| {
+        let topology = Topology::from_toml(&format!("net.1.backend = '{backend}'")).unwrap();
+        builder().backend(CABLE).topology(topology).nodes(2)
+    };
+    assert!(on_net_1("cable").routers(0).plan().is_ok());
+    assert_eq!(
+        refusal(&on_net_1("cable").routers(1)),
+        "net.1.backend: backend `cable` carries at most 2 nodes on a net, and 3 are on this net: vm-001, vm-002, vm-201"
+    );
+    let plan = on_net_1("cable").routers(0).plan().unwrap();
+    let mut backends = registry();
+    backends.add(std::sync::Arc::new(CABLE) as std::sync::Arc<dyn NetBackend>).unwrap();
+    let problems = plan.with_node(&NodeBoot::new(node(3)).nets([NetId::INTERNAL, NetId::CLUSTER]), &backends);
+    assert!(problems.unwrap_err().to_string().ends_with("vm-001, vm-002, vm-003"));
 }
 
 #[test]

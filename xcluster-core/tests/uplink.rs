@@ -1,5 +1,5 @@
-//! Tests of the way of a private namespace to the world. The world is another private namespace, which this program is
-//! executed in once more: the machine's own networks have no part in it.
+//! Tests of the uplink of a private namespace. The outside is another private namespace, in which this program is executed
+//! again, so that the host's own networks play no part.
 
 use std::env;
 use std::io::Write;
@@ -12,39 +12,39 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use xcluster_core::host::{Namespace, Uplink};
 
-/// Set for the program that is in the world.
-const IN_THE_WORLD: &str = "XCLUSTER_TEST_IN_THE_WORLD";
+/// Set for the program in that namespace.
+const OUTSIDE: &str = "XCLUSTER_TEST_OUTSIDE";
 
-/// A host with one link and a default route over it.
-const WORLD: &str = "ip link add up0 type veth peer name up1 && ip link set up1 up && ip link set up0 up && \
+/// A host with one link and a default route through it.
+const HOST: &str = "ip link add up0 type veth peer name up1 && ip link set up1 up && ip link set up0 up && \
     ip addr add 203.0.113.1/24 dev up0 && ip route add default via 203.0.113.2 && \
     ip addr add 2001:db8::1/64 dev up0 nodad && ip -6 route add default via 2001:db8::2";
 
-/// Executes a test in the world; true in there.
-fn in_the_world(test: &str) -> bool {
-    if env::var_os(IN_THE_WORLD).is_some() {
-        let made = Command::new("sh").args(["-c", WORLD]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").status();
+/// Executes a test in that namespace; true in there.
+fn is_outside(test: &str) -> bool {
+    if env::var_os(OUTSIDE).is_some() {
+        let made = Command::new("sh").args(["-c", HOST]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").status();
         assert!(made.unwrap().success());
         return true;
     }
-    let world = Namespace::private().unwrap();
+    let outside = Namespace::private().unwrap();
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture"]).env(IN_THE_WORLD, "1");
-    world.inside().unwrap().unwrap().enter(&mut command);
+    command.args(["--exact", test, "--nocapture"]).env(OUTSIDE, "1");
+    outside.inside().unwrap().unwrap().enter(&mut command);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     false
 }
 
-/// Greets whoever comes first.
+/// Greets the first client.
 fn greeter(address: &str) -> SocketAddr {
     let listener = TcpListener::bind(address).unwrap();
     let at = listener.local_addr().unwrap();
-    thread::spawn(move || listener.accept().unwrap().0.write_all(b"the world").unwrap());
+    thread::spawn(move || listener.accept().unwrap().0.write_all(b"the outside").unwrap());
     at
 }
 
-/// What somebody says who is connected to from a namespace. A first packet may be lost while the link is new.
+/// The greeting at an address, from a namespace. A first packet may be lost while the link is new.
 async fn heard(namespace: &Namespace, from: SocketAddr) -> String {
     let heard = async {
         let mut said = String::new();
@@ -54,14 +54,14 @@ async fn heard(namespace: &Namespace, from: SocketAddr) -> String {
 }
 
 #[tokio::test]
-async fn a_private_namespace_reaches_the_world_and_not_the_hosts_loopback() {
-    if !in_the_world("a_private_namespace_reaches_the_world_and_not_the_hosts_loopback") {
+async fn a_private_namespace_reaches_the_outside_and_not_the_hosts_loopback() {
+    if !is_outside("a_private_namespace_reaches_the_outside_and_not_the_hosts_loopback") {
         return;
     }
     let (namespace, dir) = (Namespace::private().unwrap(), TempDir::new().unwrap());
     let uplink = Uplink::open(&namespace, dir.path()).await.unwrap();
     for address in ["203.0.113.1:0", "[2001:db8::1]:0"] {
-        assert_eq!(heard(&namespace, greeter(address)).await, "the world");
+        assert_eq!(heard(&namespace, greeter(address)).await, "the outside");
     }
     let local = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for gateway in ["172.30.255.1", "127.0.0.1"] {
@@ -75,13 +75,13 @@ async fn a_private_namespace_reaches_the_world_and_not_the_hosts_loopback() {
 }
 
 #[tokio::test]
-async fn without_a_route_of_the_host_there_is_none_to_give() {
-    // A private namespace has no route, so this host is one.
-    if env::var_os(IN_THE_WORLD).is_none() {
-        let world = Namespace::private().unwrap();
+async fn without_a_route_on_the_host_an_uplink_is_refused() {
+    // A private namespace has no route, so it is such a host.
+    if env::var_os(OUTSIDE).is_none() {
+        let outside = Namespace::private().unwrap();
         let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--exact", "without_a_route_of_the_host_there_is_none_to_give"]).env(IN_THE_WORLD, "1");
-        world.inside().unwrap().unwrap().enter(&mut command);
+        command.args(["--exact", "without_a_route_on_the_host_an_uplink_is_refused"]).env(OUTSIDE, "1");
+        outside.inside().unwrap().unwrap().enter(&mut command);
         assert!(command.status().unwrap().success());
         return;
     }

@@ -1,4 +1,4 @@
-//! The backend itself: which of its parts serves which call. No state of its own; what a cluster has is in its store.
+//! The backend: which of its parts serves which call. It has no state; that of a cluster is in the cluster's store.
 
 use std::sync::Arc;
 
@@ -7,31 +7,30 @@ use nix::unistd::getuid;
 use xcluster_core::net::{
     BackendContext, Capabilities, HostAccess, Net, NetBackend, NetError, Port, PortConfig, Settings, VmToVm, configure,
 };
+use xcluster_core::netlink::link::{LinkChange, LinkSelector};
+use xcluster_core::netlink::{Netlink, ownership};
 use xcluster_core::topology::{NetKind, Problems};
 
-use crate::config::BridgeConfig;
+use crate::config::{self, BridgeConfig};
 use crate::state::BridgeState;
 use crate::tap::{self, NewTap};
-use crate::{bridge, error, names, probe, qemu_args, vhost};
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
+use crate::{bridge, error, probe, qemu_args, vhost};
 
 /// The index of `lo`, the first link of every network namespace.
 const LOOPBACK: u32 = 1;
 
-/// Linux bridges with a tap for each NIC, in the cluster's network namespace. No root, and nothing that outlives the owner
-/// where that namespace is private.
+/// Linux bridges with a tap for each NIC, in the cluster's network namespace. Needs no root. In a private namespace, nothing
+/// outlives the owner.
 #[derive(Debug, Clone, Default)]
 pub struct BridgeBackend {
     config: BridgeConfig,
 }
 
 impl BridgeBackend {
-    /// The name that it is chosen by.
-    pub const NAME: &str = "bridge";
-    /// The largest MTU. A tap takes frames of 65535 bytes (`MAX_MTU` of drivers/net/tun.c), of which 14 are the Ethernet
-    /// header; a bridge would take more.
-    pub const MTU_MAX: u16 = 65535 - 14;
+    /// The name that topologies and `--net` choose it by.
+    pub const NAME: &str = config::NAME;
+    /// The largest MTU in bytes: that of a tap.
+    pub const MTU_MAX: u16 = config::MTU_MAX;
 
     /// The backend with this configuration.
     pub const fn new(config: BridgeConfig) -> Self {
@@ -47,9 +46,9 @@ impl BridgeBackend {
         let bridge = state.bridge(port.net.id).ok_or_else(|| error::too_early("setup"))?;
         let vhosts = vhost::open(self.config.vhost, self.config.queues.into())?;
         let tap = NewTap {
-            name: &names::tap(port.net.id, port.node),
-            mark: &names::tap_mark(port.net.id, port.node, context.cluster, getuid().as_raw()),
-            group: names::group(port.net.id),
+            name: &ownership::tap_name(port.net.id, port.node),
+            mark: &ownership::tap_mark(port.net.id, port.node, context.cluster, getuid().as_raw()),
+            group: ownership::group(port.net.id),
             mtu: port.net.mtu,
             controller: Some(bridge.index),
             queues: self.config.queues,
@@ -57,7 +56,7 @@ impl BridgeBackend {
             own_address: false,
         };
         let queues = tap::make(context.needed_namespace()?, &state.netlink, &tap).await?;
-        Ok(PortConfig { kvm: qemu_args::tap(port, &queues, &vhosts), access: HostAccess::Inside(port.ipv4().into()) })
+        Ok(PortConfig::new(qemu_args::tap(port, &queues, &vhosts), HostAccess::Inside(port.ipv4().into())))
     }
 }
 
@@ -72,8 +71,8 @@ impl NetBackend for BridgeBackend {
         config.check().map(|()| Arc::new(Self::new(config)) as Arc<dyn NetBackend>)
     }
 
-    /// Not durable: bridges go with their namespace. In one that has a name they may outlive an owner who is killed; then
-    /// the next cluster there knows them by their mark, and that nobody has locked them, and makes them anew.
+    /// Not durable: bridges end with their namespace. In a named namespace they may outlive a killed owner. Then the next
+    /// cluster there recognizes them by their mark and their free host lock, and makes them again.
     fn capabilities(&self, _: NetKind) -> Capabilities {
         let mut capabilities = Capabilities::joining(VmToVm::Switch, Self::MTU_MAX);
         capabilities.host_access = true;
@@ -87,7 +86,7 @@ impl NetBackend for BridgeBackend {
         probe::probe()
     }
 
-    /// Locks the nets in the namespace: whoever has a net's bridge has it alone.
+    /// Locks the nets in the namespace, so that only one cluster uses the bridge of a net.
     async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
         if let Some(refusal) = error::refusal(&self.config, nets) {
             return Err(refusal);
@@ -98,13 +97,13 @@ impl NetBackend for BridgeBackend {
             Some(state) => state,
             None => BridgeState::begin(context, Netlink::connect(namespace)?),
         };
-        // A change of nothing is refused as any would be.
+        // An empty change needs the same privilege as any other.
         let permitted = state.netlink.change(LinkSelector::Index(LOOPBACK), &LinkChange::default()).await;
         permitted.map_err(|failure| error::refused(failure, namespace.netns()))?;
-        let new = ports.iter().filter(|port| state.port_config(port).is_none()).count();
+        let new = ports.iter().filter(|port| state.ports.config(port).is_none()).count();
         namespace.expect_tuns(1 + new * usize::from(self.config.queues));
         namespace.tun()?;
-        let names = nets.iter().map(|net| names::lock_name(net.id));
+        let names = nets.iter().map(|net| ownership::lock_name(net.id));
         context.host_locks.take_all_in(namespace, names).map_err(error::not_locked)
     }
 
@@ -123,24 +122,22 @@ impl NetBackend for BridgeBackend {
 
     async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
         let state = locked(context, &port.net).ok_or_else(|| error::too_early("setup"))?;
-        if let Some(port_config) = state.port_config(port) {
+        if let Some(port_config) = state.ports.config(port) {
             return Ok(port_config);
         }
-        state.wait_removed(port).await?;
+        state.ports.wait_removed(port).await?;
         let port_config = self.set_up(context, port, &state).await?;
-        state.keep(port, port_config.clone());
+        state.ports.keep(port, port_config.clone());
         Ok(port_config)
     }
 
-    /// The tap is on its way out then: the kernel takes some 20 ms for each, and many go at the same time.
+    /// Starts the removal of the tap, which takes the kernel about 20 ms; many run at the same time.
     /// [`delete_net`](NetBackend::delete_net) waits for them.
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
         let Some(state) = locked(context, &port.net) else { return Ok(()) };
-        if let Some(port_config) = state.forget(port) {
-            state.add_pending_removal(
-                port,
-                tokio::spawn(remove_tap(Arc::clone(&state), names::tap(port.net.id, port.node), port_config)),
-            );
+        if let Some(port_config) = state.ports.forget(port) {
+            let name = ownership::tap_name(port.net.id, port.node);
+            state.ports.remove_async(port, remove_tap(Arc::clone(&state), name, port_config));
         }
         Ok(())
     }
@@ -149,22 +146,22 @@ impl NetBackend for BridgeBackend {
         let Some(state) = locked(context, net) else { return Ok(()) };
         let bridge = state.forget_bridge(net.id);
         bridge::remove(&state.netlink, net, bridge.as_ref()).await?;
-        state.wait_net_removed(net.id).await?;
-        context.host_locks.release([names::lock_name(net.id)]);
+        state.ports.wait_net_removed(net.id).await?;
+        context.host_locks.release([ownership::lock_name(net.id)]);
         Ok(())
     }
 }
 
-/// With its last descriptor a tap goes; what is left of it is held by somebody who should not.
+/// A tap ends with its last descriptor. If it does not, another process holds it; then it is removed by name.
 async fn remove_tap(state: Arc<BridgeState>, tap: String, port_config: PortConfig) -> Result<(), NetError> {
     // Closing waits for the kernel.
     let _ = tokio::task::spawn_blocking(move || drop(port_config)).await;
     Ok(tap::remove(&state.netlink, &tap).await?)
 }
 
-/// What is remembered of a cluster whose net this is.
+/// The state of a cluster that holds the lock of this net.
 fn locked(context: &BackendContext<'_>, net: &Net) -> Option<Arc<BridgeState>> {
-    BridgeState::of(context).filter(|_| context.host_locks.holds(&names::lock_name(net.id)))
+    BridgeState::of(context).filter(|_| context.host_locks.holds(&ownership::lock_name(net.id)))
 }
 
 #[cfg(test)]

@@ -1,51 +1,51 @@
-//! The bridge of a net: made and removed, or found prepared, borrowed and given back as it was. Whoever calls has locked
-//! the net, so that what clusters left of that name is nobody's.
+//! The bridge of a net: making and removing it, or using a prepared one and restoring it. The caller holds the net's host
+//! lock, so no running cluster uses a bridge of that name.
 
 use xcluster_core::addr::Addressing;
 use xcluster_core::host::Netns;
 use xcluster_core::name::ClusterName;
 use xcluster_core::net::{Net, NetError};
+use xcluster_core::netlink::address::Address;
+use xcluster_core::netlink::link::{Link, LinkChange, LinkSelector, NewBridge, refuse_router_advertisements};
+use xcluster_core::netlink::{Netlink, NetlinkError, ownership};
 
 use crate::error;
-use crate::names::{self, Owner};
-use xcluster_core::host::netlink::address::Address;
-use xcluster_core::host::netlink::link::{Link, LinkChange, LinkSelector, NewBridge};
-use xcluster_core::host::netlink::{Netlink, NetlinkError};
+use crate::link_owner::LinkOwner;
 
-/// The addresses 01:80:c2:00:00:0E alone, which are those of LLDP: a bridge would keep such frames to itself.
+/// Forwards frames to 01:80:c2:00:00:0E, the address of LLDP. By default a bridge does not forward them.
 pub(crate) const FORWARD_LLDP: u16 = 1 << 0xe;
 
-/// A bridge that is there.
+/// An existing bridge.
 #[derive(Debug, Clone)]
 pub(crate) struct Bridge {
     pub(crate) index: u32,
-    /// What is to be given back, if it is not ours.
+    /// The properties to restore, if the bridge was prepared.
     borrowed: Option<Borrowed>,
 }
 
-/// What a prepared bridge was like.
+/// The properties of a prepared bridge before its use.
 #[derive(Debug, Clone)]
 struct Borrowed {
     mtu: u32,
-    /// Addresses that it did not have.
+    /// Addresses that were added to it.
     added: Vec<Address>,
 }
 
-/// Finds the bridge of a net, or makes it. What clusters left is removed first.
+/// Finds the prepared bridge of a net, or makes one. A bridge that another cluster left is removed first.
 ///
-/// A bridge is not ready before it was [finished](finish): so that whoever is interrupted knows what there is to undo.
+/// A bridge is only ready when it was [finished](finish), so that after an interruption the state shows what to undo.
 pub(crate) async fn find_or_make(netlink: &Netlink, netns: &Netns, net: &Net) -> Result<Bridge, NetError> {
-    let name = names::bridge(net.id);
+    let name = ownership::bridge_name(net.id);
     if let Some(link) = netlink.link(&name).await? {
-        match Owner::of(&link) {
-            Owner::Prepared => return Ok(borrow(netlink, &link, net).await?),
-            Owner::Cluster => clear(netlink, net, &link).await?,
-            Owner::Foreign => return Err(NetError::Conflict { object: name }),
+        match LinkOwner::of(&link) {
+            LinkOwner::Prepared => return Ok(borrow(netlink, &link, net).await?),
+            LinkOwner::Cluster => clear(netlink, net, &link).await?,
+            LinkOwner::Foreign => return Err(NetError::Conflict { object: name }),
         }
     }
     let bridge = NewBridge {
         name: &name,
-        group: names::group(net.id),
+        group: ownership::group(net.id),
         address: net.addressing.host_mac(net.id).0,
         forward_link_local: FORWARD_LLDP,
     };
@@ -68,7 +68,7 @@ pub(crate) async fn finish(
     net: &Net,
     bridge: &Bridge,
 ) -> Result<(), NetError> {
-    let mark = names::bridge_mark(net.id, cluster, nix::unistd::getuid().as_raw());
+    let mark = ownership::net_mark(net.id, cluster, nix::unistd::getuid().as_raw());
     let (alias, addresses) = match &bridge.borrowed {
         Some(borrowed) => (None, borrowed.added.clone()),
         None => (Some(mark.as_str()), host_addresses(net).into()),
@@ -83,33 +83,27 @@ pub(crate) async fn finish(
     };
     finished.await.map_err(|failure| error::refused(failure, netns))?;
     if *netns == Netns::Here {
-        refuse_advertisements(net);
+        // Other programs live in this namespace, too.
+        refuse_router_advertisements(&ownership::bridge_name(net.id));
     }
     Ok(())
 }
 
-/// Where we are, others live too: a guest that advertises itself as a router must not become theirs.
-fn refuse_advertisements(net: &Net) {
-    let setting = format!("/proc/sys/net/ipv6/conf/{}/accept_ra", names::bridge(net.id));
-    // An error means that there is no IPv6, or that settings are for nobody to write here.
-    let _ = std::fs::write(&setting, "0");
-}
-
-/// Removes the bridge of a net, or gives it back, and all of the net's taps. What is not there, or foreign, is left
-/// alone.
+/// Removes the bridge of a net or restores a prepared one, and removes all of the net's taps. Absent and foreign links are
+/// left alone.
 pub(crate) async fn remove(netlink: &Netlink, net: &Net, bridge: Option<&Bridge>) -> Result<(), NetlinkError> {
-    netlink.remove_group(names::group(net.id)).await?;
-    let Some(link) = netlink.link(&names::bridge(net.id)).await? else { return Ok(()) };
-    match (Owner::of(&link), bridge.and_then(|bridge| bridge.borrowed.as_ref())) {
-        (Owner::Cluster, _) => netlink.remove(LinkSelector::Index(link.index)).await,
-        (Owner::Prepared, Some(borrowed)) => give_back(netlink, link.index, borrowed).await,
-        (Owner::Prepared | Owner::Foreign, _) => Ok(()),
+    netlink.remove_group(ownership::group(net.id)).await?;
+    let Some(link) = netlink.link(&ownership::bridge_name(net.id)).await? else { return Ok(()) };
+    match (LinkOwner::of(&link), bridge.and_then(|bridge| bridge.borrowed.as_ref())) {
+        (LinkOwner::Cluster, _) => netlink.remove(LinkSelector::Index(link.index)).await,
+        (LinkOwner::Prepared, Some(borrowed)) => give_back(netlink, link.index, borrowed).await,
+        (LinkOwner::Prepared | LinkOwner::Foreign, _) => Ok(()),
     }
 }
 
-/// Removes a bridge that is a cluster's, and the taps that were its ports.
+/// Removes a bridge that a cluster made, and the taps on it.
 async fn clear(netlink: &Netlink, net: &Net, bridge: &Link) -> Result<(), NetlinkError> {
-    netlink.remove_group(names::group(net.id)).await?;
+    netlink.remove_group(ownership::group(net.id)).await?;
     netlink.remove(LinkSelector::Index(bridge.index)).await
 }
 

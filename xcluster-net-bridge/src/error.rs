@@ -1,4 +1,4 @@
-//! What the kernel's words mean here, and how the few kinds of the backend API say it: what a host lacks, and which command gives it.
+//! What the kernel's errors mean for bridges and taps: the error of the backend API, and the command that helps.
 
 use std::io;
 
@@ -6,14 +6,13 @@ use nix::errno::Errno;
 use xcluster_core::host::{HostLockError, Netns};
 use xcluster_core::net::{Net, NetError};
 
-use crate::backend::BridgeBackend;
-use crate::config::BridgeConfig;
-use xcluster_core::host::netlink::NetlinkError;
+use crate::config::{BridgeConfig, MTU_MAX};
+use xcluster_core::netlink::NetlinkError;
 
 /// Why a bridge could not be made.
 pub(crate) fn no_bridge(failure: NetlinkError, name: &str, netns: &Netns) -> NetError {
     match failure.errno() {
-        // Which of them depends on whether the kernel could not find the module or was built without.
+        // The kernel could not find the module, or was built without it.
         Some(Errno::EOPNOTSUPP | Errno::ENOPKG) => NetError::Unsupported {
             what: "this kernel has no bridges".to_owned(),
             remedy: Some("sudo modprobe bridge".to_owned()),
@@ -31,7 +30,7 @@ pub(crate) fn refused(failure: NetlinkError, netns: &Netns) -> NetError {
     }
 }
 
-/// Why a descriptor of `/dev/net/tun` did not become a tap. That its name is taken has been looked into before.
+/// Why a descriptor of `/dev/net/tun` did not become a tap. A taken name was handled before.
 pub(crate) fn no_tap(errno: Errno, name: &str, netns: &Netns) -> NetError {
     match errno {
         Errno::EPERM => no_privilege(netns),
@@ -48,7 +47,7 @@ fn no_privilege(netns: &Netns) -> NetError {
     NetError::Unsupported { what: what.to_owned(), remedy: remedy.then(|| "sudo xcluster nsadd 1".to_owned()) }
 }
 
-/// Why frames cannot be moved by the kernel.
+/// Why the kernel cannot move frames.
 pub(crate) fn no_vhost(source: &io::Error) -> NetError {
     let remedy = match source.kind() {
         io::ErrorKind::PermissionDenied => "sudo chmod 0666 /dev/vhost-net",
@@ -57,7 +56,7 @@ pub(crate) fn no_vhost(source: &io::Error) -> NetError {
     NetError::Unsupported { what: format!("cannot open `/dev/vhost-net`: {source}"), remedy: Some(remedy.to_owned()) }
 }
 
-/// Why a bridge is not this cluster's to use.
+/// Why this cluster may not use a bridge.
 pub(crate) fn not_locked(error: HostLockError) -> NetError {
     match error {
         HostLockError::Taken { what, holder } => {
@@ -67,17 +66,17 @@ pub(crate) fn not_locked(error: HostLockError) -> NetError {
     }
 }
 
-/// What cannot be carried on any host, all of it at once; none if everything can.
+/// Everything that cannot be carried on any host; `None` if all of it can.
 pub(crate) fn refusal(config: &BridgeConfig, nets: &[Net]) -> Option<NetError> {
     let mut problems: Vec<String> =
         config.check().err().iter().flatten().map(|problem| problem.message.clone()).collect();
-    for net in nets.iter().filter(|net| net.mtu > BridgeBackend::MTU_MAX) {
-        problems.push(format!("net {} has an MTU of {}, and taps carry {}", net.id, net.mtu, BridgeBackend::MTU_MAX));
+    for net in nets.iter().filter(|net| net.mtu > MTU_MAX) {
+        problems.push(format!("net {} has an MTU of {}, and taps carry {}", net.id, net.mtu, MTU_MAX));
     }
     (!problems.is_empty()).then(|| NetError::Refused(problems.join("; ")))
 }
 
-/// A call that another one should have come before.
+/// The error of a call that comes before another one that it needs.
 pub(crate) fn too_early(what: &str) -> NetError {
     NetError::Other { message: format!("{what} was called too early"), source: None }
 }

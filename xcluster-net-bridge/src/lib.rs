@@ -4,8 +4,7 @@ mod backend;
 mod bridge;
 mod config;
 mod error;
-mod names;
-
+mod link_owner;
 pub mod prepared;
 mod probe;
 mod qemu_args;
@@ -15,4 +14,4 @@ mod vhost;
 
 pub use backend::BridgeBackend;
 pub use config::{BridgeConfig, Vhost};
-pub use names::PREPARED_MARK;
+pub use link_owner::PREPARED_MARK;

@@ -1,24 +1,23 @@
-//! Whether this host has what bridges and taps take, found out by making some where nobody notices.
+//! Checks whether this host can have bridges and taps, by making some in a temporary namespace.
 
 use std::io;
 
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::name::NetId;
 use xcluster_core::net::NetError;
+use xcluster_core::netlink::link::NewBridge;
+use xcluster_core::netlink::{Netlink, ownership};
 
 use crate::error;
-use crate::names;
 use crate::tap::{self, NewTap};
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::link::NewBridge;
 
 const BRIDGE: &str = "xcbr0";
 const TAP: &str = "xcbr0_t1";
 
-/// Makes a bridge with a tap in a namespace of its own, which goes with them.
+/// Makes a bridge with a tap in a private namespace, which is removed with them.
 pub(crate) fn probe() -> Result<(), NetError> {
     let namespace = Namespace::private()?;
-    // A runtime of its own, in a thread of its own: whoever asks may be in one, and is not made to wait for itself.
+    // A thread with its own runtime: the caller may be in a runtime, which must not block on itself.
     let probed = std::thread::scope(|scope| scope.spawn(|| in_runtime(&namespace)).join());
     probed.unwrap_or_else(|_| Err(NetError::Other { message: "the probe panicked".to_owned(), source: None }))
 }
@@ -33,7 +32,7 @@ async fn make_both(namespace: &Namespace) -> Result<(), NetError> {
     let netlink = Netlink::connect(namespace)?;
     let bridge = NewBridge {
         name: BRIDGE,
-        group: names::group(NetId::INTERNAL),
+        group: ownership::group(NetId::INTERNAL),
         address: [0, 0, 0, 1, 0, 250],
         forward_link_local: 0,
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use xcluster_core::net::{KvmArgs, Netdev, Nic, Port};
 
-/// A tap: one descriptor per pair of queues, and as many of vhost if the kernel moves the frames.
+/// A tap: one descriptor per queue pair, and one of vhost for each if the kernel moves the frames.
 pub(crate) fn tap(port: &Port, queues: &[Arc<OwnedFd>], vhosts: &[Arc<OwnedFd>]) -> KvmArgs {
     let names = |of: &str, count: usize| -> Vec<String> {
         let name = format!("{of}{}", port.net.id);
@@ -19,14 +19,14 @@ pub(crate) fn tap(port: &Port, queues: &[Arc<OwnedFd>], vhosts: &[Arc<OwnedFd>])
     }
     let mut nic = Nic::virtio(port);
     if queues.len() > 1 {
-        // A vector for each queue of a pair, one for the control queue and one for changes of the configuration.
+        // One interrupt vector for each queue, one for the control queue and one for changes of the configuration.
         nic = nic.with("mq", "on").with("vectors", 2 * queues.len() + 2);
     }
     let descriptors = taps.into_iter().zip(queues).chain(vhost_names.into_iter().zip(vhosts));
     descriptors.fold(KvmArgs::nic(&netdev, &nic), |args, (name, fd)| args.with_descriptor(name, Arc::clone(fd)))
 }
 
-/// How QEMU takes several descriptors: between colons.
+/// QEMU separates descriptors by colons.
 fn references(names: &[String]) -> String {
     names.iter().map(|name| format!("@{name}@")).collect::<Vec<_>>().join(":")
 }

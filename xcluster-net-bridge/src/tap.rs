@@ -1,18 +1,18 @@
-//! The taps of a cluster: which links in their place may be removed, and what the kernel's words about them mean. How a tap is
-//! made is the affair of `xcluster_core::host::netlink`.
+//! The taps of a cluster: which links of their names may be removed, and what the kernel's errors mean.
+//! `xcluster_core::netlink` makes the taps.
 
 use xcluster_core::host::Namespace;
-use xcluster_core::host::netlink::link::Link;
-use xcluster_core::host::netlink::tap::{self, TapError};
-use xcluster_core::host::netlink::{Netlink, NetlinkError};
 use xcluster_core::net::NetError;
+use xcluster_core::netlink::link::Link;
+use xcluster_core::netlink::tap::{self, TapError};
+use xcluster_core::netlink::{Netlink, NetlinkError};
 
 use crate::error;
-use crate::names::Owner;
+use crate::link_owner::LinkOwner;
 
-pub(crate) use xcluster_core::host::netlink::tap::{NewTap, Queues};
+pub(crate) use xcluster_core::netlink::tap::{NewTap, Queues};
 
-/// Makes a tap and joins it to its bridge. Where that fails nothing is left.
+/// Makes a tap and joins it to its bridge. After an error nothing is left.
 pub(crate) async fn make(namespace: &Namespace, netlink: &Netlink, tap: &NewTap<'_>) -> Result<Queues, NetError> {
     let netns = namespace.netns();
     tap::make(namespace, netlink, tap, is_ours).await.map_err(|error| match error {
@@ -22,11 +22,11 @@ pub(crate) async fn make(namespace: &Namespace, netlink: &Netlink, tap: &NewTap<
     })
 }
 
-/// Removes what is left of a tap, if anything is. A foreign link of its name is left alone.
+/// Removes what is left of a tap. A foreign link of its name is left alone.
 pub(crate) async fn remove(netlink: &Netlink, name: &str) -> Result<(), NetlinkError> {
     tap::remove(netlink, name, is_ours).await
 }
 
 fn is_ours(link: &Link) -> bool {
-    Owner::of(link) == Owner::Cluster
+    LinkOwner::of(link) == LinkOwner::Cluster
 }

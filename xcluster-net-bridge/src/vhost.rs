@@ -1,4 +1,4 @@
-//! The kernel's own way between a tap and a guest. Whether it is worth it is the configuration's choice.
+//! vhost: the kernel moves the frames between a tap and a guest. The configuration decides whether to use it.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -10,7 +10,7 @@ use xcluster_core::net::NetError;
 use crate::config::Vhost;
 use crate::error;
 
-/// So many descriptors of it, as one per pair of queues is taken; none if there are to be none.
+/// Opens `/dev/vhost-net` once per queue pair; no descriptors if vhost is not used.
 pub(crate) fn open(vhost: Vhost, count: usize) -> Result<Vec<Arc<OwnedFd>>, NetError> {
     let opened = || -> io::Result<Vec<Arc<OwnedFd>>> {
         let file = || OpenOptions::new().read(true).write(true).open("/dev/vhost-net");

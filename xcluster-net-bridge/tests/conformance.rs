@@ -1,4 +1,4 @@
-//! The contract of network backends, kept by the bridge backend in each of its three netns modes.
+//! The bridge backend keeps the contract of network backends, in each of its three netns modes.
 
 mod inside;
 
@@ -20,7 +20,7 @@ use xcluster_net_bridge::{BridgeBackend, BridgeConfig};
 use inside::Links;
 
 fn main() -> ExitCode {
-    // A plugin has threads: it is loaded where they may be.
+    // A plugin may have threads, so it is loaded in a program that may have some.
     harness::main_with(tests)
 }
 
@@ -36,7 +36,7 @@ fn tests() -> Vec<Test> {
     tests.chain(several_queues()).chain(as_a_plugin()).collect()
 }
 
-/// The same backend behind the boundary of plugins.
+/// The same backend, loaded as a plugin.
 fn as_a_plugin() -> impl Iterator<Item = Test> {
     let named = NamedNetns::new("prepared").map(Netns::Named).expect("it is a name");
     [Netns::Private, named].into_iter().flat_map(|netns| {
@@ -59,7 +59,7 @@ fn plugin() -> PluginBackend {
         .unwrap_or_else(|error| panic!("{error}; `cargo build -p xcluster-net-bridge --example plugin` makes it"))
 }
 
-/// What QEMU says of taps with several queues.
+/// The trials of QEMU's args, for taps with several queues.
 fn several_queues() -> impl Iterator<Item = Test> {
     let backend = || Arc::new(BridgeBackend::new(BridgeConfig::default().with_queues(4))) as Arc<dyn NetBackend>;
     let subject = Subject::new(backend).in_netns(Netns::Private);
@@ -75,7 +75,7 @@ fn subject(netns: Netns) -> Subject {
         .with_foreign_objects(ForeignBridge::default())
 }
 
-/// Somebody who has a bridge of that name, without a mark, for reasons of his own.
+/// A foreign bridge of the same name, without a mark.
 #[derive(Debug, Default)]
 struct ForeignBridge {
     planted: Mutex<BTreeMap<NetId, String>>,

@@ -1,4 +1,4 @@
-//! What a bridge must let through, shown on the taps themselves: no QEMU, frames in and frames out.
+//! Frames that a bridge must forward, sent and received on the taps themselves, without QEMU.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -12,15 +12,15 @@ use xcluster_net_bridge::BridgeBackend;
 
 xcluster_core::harness![
     lldp_passes,
-    what_else_bridges_keep_to_themselves_stays,
+    other_link_local_frames_are_not_forwarded,
     tagged_frames_pass_with_their_tag,
     jumbo_frames_pass_whole,
     a_large_segment_passes_in_one_piece,
 ];
 
-/// `struct virtio_net_hdr` without what later versions added: a tap has it before each frame.
+/// `struct virtio_net_hdr` in its first version. A tap has it before each frame.
 const HEADER: usize = 10;
-/// How long a frame may take, in milliseconds: far more than any needs.
+/// The deadline of a frame in milliseconds, far longer than any takes.
 const SOON: u16 = 20_000;
 
 /// Two taps on one bridge.
@@ -49,14 +49,14 @@ impl Pair {
         Ok(Self { _stage: test_context, first, second })
     }
 
-    /// A frame with this header for offloads comes out as it went in.
+    /// A frame with this header for offloads arrives unchanged.
     fn check(&self, header: &[u8; HEADER], frame: &[u8]) -> Result<(), TestFailure> {
         self.first.send(header, frame)?;
         self.second.wait_for(frame)
     }
 }
 
-/// What QEMU would have.
+/// The descriptor that QEMU would have.
 struct Tap(OwnedFd);
 
 impl Tap {
@@ -69,7 +69,7 @@ impl Tap {
         Ok(())
     }
 
-    /// The next frame, whoever sent it: the host's end of the bridge looks for neighbours.
+    /// The next frame from any sender: the host's end of the bridge sends some to find its neighbours.
     fn receive(&self) -> Result<Vec<u8>, TestFailure> {
         let ready = poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], SOON)?;
         ensure(ready == 1, || "no frame came in time".to_owned())?;
@@ -92,7 +92,7 @@ impl Tap {
     }
 }
 
-/// A frame of node 1 to somebody.
+/// A frame from node 1.
 fn frame(to: [u8; 6], kind: &[u8], length: usize) -> Vec<u8> {
     let mut frame = [&to[..], &[0, 0, 0, 1, 1, 1], kind].concat();
     let head = frame.len();
@@ -110,12 +110,12 @@ async fn lldp_passes() -> Result<(), TestFailure> {
     pair.check(&PLAIN, &frame([0x01, 0x80, 0xc2, 0, 0, 0x0e], &[0x88, 0xcc], 100))
 }
 
-/// A spanning tree is not: nobody here keeps one, and the host must not hear of ours.
-async fn what_else_bridges_keep_to_themselves_stays() -> Result<(), TestFailure> {
+/// Spanning-tree frames are not forwarded: no bridge here uses them, and the host must not receive them.
+async fn other_link_local_frames_are_not_forwarded() -> Result<(), TestFailure> {
     let pair = Pair::new(1500).await?;
     let pause = frame([0x01, 0x80, 0xc2, 0, 0, 0x01], &[0x88, 0x08], 60);
     pair.first.send(&PLAIN, &pause)?;
-    // Both take the same way, so that this one would have come second.
+    // Both take the same path, so this one would have arrived second.
     pair.check(&PLAIN, &frame(EVERYONE, &EXPERIMENT, 60))
 }
 
@@ -137,12 +137,12 @@ async fn jumbo_frames_pass_whole() -> Result<(), TestFailure> {
     Ok(())
 }
 
-/// With offloads, a guest hands over up to 64 KiB of TCP at once, and another guest takes them so.
+/// With offloads, a guest sends up to 64 KiB of TCP at once, and another guest receives them so.
 async fn a_large_segment_passes_in_one_piece() -> Result<(), TestFailure> {
     let pair = Pair::new(1500).await?;
     pair.second.take_segments()?;
     let segment = tcp_segment(30_000);
-    // VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, headers, segment size, where the checksum begins and is.
+    // VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, headers, segment size, start and offset of the checksum.
     let fields = [54_u16, 1460, 34, 16].map(u16::to_ne_bytes).concat();
     let mut header = [0; HEADER];
     header[..2].copy_from_slice(&[1, 1]);
@@ -157,7 +157,7 @@ nix::ioctl_write_int_bad!(
 );
 
 impl Tap {
-    /// As QEMU says for a guest that takes them: `TUN_F_CSUM` and `TUN_F_TSO4`.
+    /// As QEMU sets them for a guest with offloads: `TUN_F_CSUM` and `TUN_F_TSO4`.
     fn take_segments(&self) -> Result<(), TestFailure> {
         // SAFETY: the descriptor is open, and the request takes a number.
         unsafe { tun_set_offload(self.0.as_raw_fd(), 1 | 2) }?;
@@ -165,7 +165,7 @@ impl Tap {
     }
 }
 
-/// TCP over IPv4 from node 1 to node 2, whose checksum is only begun.
+/// TCP over IPv4 from node 1 to node 2, with a partial checksum.
 fn tcp_segment(payload: u16) -> Vec<u8> {
     let length = 40 + payload;
     let (from, to) = ([192_u8, 168, 1, 1], [192_u8, 168, 1, 2]);

@@ -1,4 +1,4 @@
-//! Private namespaces, seen from outside: many at once, in the process that everybody starts with.
+//! Private namespaces, seen from outside: many at once, in a process with threads.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use xcluster_net_bridge::BridgeBackend;
 const CLUSTERS: usize = 20;
 const TAPS: u16 = 10;
 
-/// What this process has of the kernel: links that it sees, and descriptors by what they are of.
+/// The kernel's objects of this process: the links that it sees, and its descriptors by kind.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     links: BTreeSet<String>,
@@ -32,7 +32,7 @@ fn look() -> Seen {
     Seen { links, taps: count("/dev/net/tun"), namespaces: count("net:[") }
 }
 
-/// A cluster whose taps are all there when the others' are.
+/// A cluster whose taps exist at the same time as those of the others.
 async fn cluster(number: usize, together: Arc<Barrier>) -> Result<(), TestFailure> {
     let test_context = TestContext::in_netns(&format!("private-{number}"), &Netns::Private)?;
     let (backend, net) = (BridgeBackend::default(), Net::new(NetId::CLUSTER));
@@ -47,7 +47,7 @@ async fn cluster(number: usize, together: Arc<Barrier>) -> Result<(), TestFailur
         Ok::<(), TestFailure>(())
     };
     let made = made.await;
-    // Who fails must not keep the others waiting.
+    // A failure must not keep the others waiting.
     together.wait().await;
     together.wait().await;
     made

@@ -1,4 +1,4 @@
-//! The words for QEMU and the way to a node, exactly.
+//! The args for QEMU and the host access, exactly.
 
 use xcluster_core::host::Netns;
 use xcluster_core::name::{NetId, NodeId};
@@ -8,8 +8,8 @@ use xcluster_net_bridge::{BridgeBackend, BridgeConfig, Vhost};
 
 xcluster_core::harness![
     nodes_have_a_tap_on_each_net,
-    a_large_mtu_is_told_to_the_guest,
-    several_queues_are_taken_when_asked_for,
+    the_guest_gets_a_large_mtu,
+    several_queues_are_set_on_request,
     nodes_are_reached_from_inside,
     too_many_queues_are_refused,
 ];
@@ -19,7 +19,7 @@ fn config() -> BridgeConfig {
     BridgeConfig::default().with_vhost(Vhost::Off)
 }
 
-/// The words of these ports, a port on a line, and how the host reaches them.
+/// The args of these ports, one port per line, and their host access.
 async fn args(config: BridgeConfig, ports: Vec<Port>) -> Result<(Vec<String>, Vec<HostAccess>), TestFailure> {
     let (test_context, backend) = (TestContext::in_netns("words", &Netns::Private)?, BridgeBackend::new(config));
     let mut nets: Vec<Net> = ports.iter().map(|port| port.net.clone()).collect();
@@ -70,7 +70,7 @@ async fn nodes_have_a_tap_on_each_net() -> Result<(), TestFailure> {
     )
 }
 
-async fn a_large_mtu_is_told_to_the_guest() -> Result<(), TestFailure> {
+async fn the_guest_gets_a_large_mtu() -> Result<(), TestFailure> {
     check(
         &args(config(), vec![port(1, 1, 9000)?]).await?.0,
         "
@@ -79,7 +79,7 @@ async fn a_large_mtu_is_told_to_the_guest() -> Result<(), TestFailure> {
     )
 }
 
-async fn several_queues_are_taken_when_asked_for() -> Result<(), TestFailure> {
+async fn several_queues_are_set_on_request() -> Result<(), TestFailure> {
     check(&args(config().with_queues(2), vec![port(1, 1, 1500)?]).await?.0, "
         -netdev tap,id=net1,fds=@tap1.0@:@tap1.1@ -device virtio-net-pci,netdev=net1,mac=00:00:00:01:01:01,romfile=,mq=on,vectors=6
     ")

@@ -1,4 +1,4 @@
-//! Where others are as well: owners who were killed, clusters that run, bridges that root prepared, foreign links.
+//! Namespaces that other programs use as well: killed owners, running clusters, bridges that root prepared, foreign links.
 //!
 //! Each test has a network namespace, and its clusters are there.
 
@@ -21,7 +21,7 @@ xcluster_core::harness![
     a_tap_that_a_dying_qemu_still_holds_is_taken_over,
     a_tap_goes_with_its_teardown_even_if_somebody_holds_it,
     a_foreign_link_with_a_taps_name_is_a_conflict,
-    a_prepared_bridge_is_used_and_given_back_as_it_was,
+    a_prepared_bridge_is_used_and_restored,
     a_net_that_another_cluster_has_is_in_use,
     links_have_the_documented_names_and_a_mark,
 ];
@@ -68,9 +68,9 @@ impl Fixture {
     }
 }
 
-/// What else these tests want to know and do.
+/// Reads and changes of links for these tests.
 impl Links {
-    /// Leaves a text on a link.
+    /// Sets the alias of a link.
     async fn mark(&self, name: &str, alias: &str) -> Result<(), TestFailure> {
         Ok(self.handle.link().change(LinkUnspec::new_with_name(name).alias(alias).build()).execute().await?)
     }
@@ -113,7 +113,7 @@ async fn check(links: &Links, expected: &[&str]) -> Result<(), TestFailure> {
     ensure(names == expected, || format!("expected {expected:?}, and there are {names:?}"))
 }
 
-/// What was opened is closed by the kernel, and nothing else happens.
+/// The kernel closes all descriptors, and nothing else happens.
 async fn a_bridge_that_a_killed_owner_left_is_taken_over() -> Result<(), TestFailure> {
     let (links, killed) = (links()?, Fixture::new("killed")?);
     killed.begin().await?;
@@ -165,7 +165,7 @@ async fn a_foreign_link_with_a_taps_name_is_a_conflict() -> Result<(), TestFailu
     links.remove("xcbr1_t2").await
 }
 
-async fn a_prepared_bridge_is_used_and_given_back_as_it_was() -> Result<(), TestFailure> {
+async fn a_prepared_bridge_is_used_and_restored() -> Result<(), TestFailure> {
     let (links, fixture) = (links()?, Fixture::new("guest")?.with_mtu(9000));
     links.make_bridge("xcbr1").await?;
     links.mark("xcbr1", PREPARED_MARK).await?;

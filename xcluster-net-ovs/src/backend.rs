@@ -1,4 +1,4 @@
-//! The backend itself: which of its parts serves which call. No state of its own; what a cluster has is in its store.
+//! The backend: which of its parts serves which call. It has no state; that of a cluster is in the cluster's store.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use nix::errno::Errno;
 use xcluster_core::host::Namespace;
 use xcluster_core::host::folder::remove_in;
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
 use xcluster_core::net::{
     BackendContext, Capabilities, Net, NetBackend, NetError, Port, PortConfig, Settings, VmToVm, configure,
 };
+use xcluster_core::netlink::link::{LinkChange, LinkSelector};
+use xcluster_core::netlink::{Netlink, ownership};
 use xcluster_core::topology::{NetKind, Problems};
 
-use crate::config::{Instance, OvsConfig};
+use crate::config::{self, Instance, OvsConfig};
 use crate::names::{self, DATAPATH_LOCK, Names};
 use crate::net::NetContext;
 use crate::programs::Programs;
@@ -25,29 +25,29 @@ use crate::{check, error, flows, gc, net, port, probe, row_owner, tunnel};
 /// The index of `lo`, the first link of every network namespace.
 const LOOPBACK: u32 = 1;
 
-/// The folder of an instance of the cluster's own, within the cluster's. The longest name of a socket in it is that of a bridge
-/// of net 255, `xcbr255.snoop`: with this folder before it, no longer than a cluster's folder leaves room for.
+/// The folder of a private instance, within the cluster's folder. The longest socket name in it is that of a bridge of net
+/// 255, `xcbr255.snoop`: with this folder before it, it fits the space that a cluster's folder leaves.
 const FOLDER: &str = "sw";
 
-/// Nets on Open vSwitch, with a tap for each NIC: an instance of the cluster's own in its network namespace, or the host's.
+/// Nets on Open vSwitch, with a tap for each NIC: a private instance in the cluster's network namespace, or the host's
+/// instance.
 #[derive(Debug, Clone, Default)]
 pub struct OvsBackend {
     config: Arc<OvsConfig>,
 }
 
 impl OvsBackend {
-    /// The name that it is chosen by.
-    pub const NAME: &str = "ovs";
-    /// The largest MTU. A tap takes frames of 65535 bytes (`MAX_MTU` of drivers/net/tun.c), of which 14 are the Ethernet
-    /// header.
-    pub const MTU_MAX: u16 = 65535 - 14;
+    /// The name that topologies and `--net` choose it by.
+    pub const NAME: &str = config::NAME;
+    /// The largest MTU in bytes: that of a tap.
+    pub const MTU_MAX: u16 = config::MTU_MAX;
 
     /// The backend with this configuration.
     pub fn new(config: OvsConfig) -> Self {
         Self { config: Arc::new(config) }
     }
 
-    /// Removes from the host's Open vSwitch what clusters of this user left there whose owners were killed; see [`gc`].
+    /// Removes what clusters of this user with killed owners left in the host's Open vSwitch; see [`gc`].
     ///
     /// # Errors
     /// Those of [`gc`].
@@ -61,12 +61,12 @@ impl OvsBackend {
         matches!(self.config.instance, Instance::Private)
     }
 
-    /// Where the switch is: the host's is where we are.
+    /// The namespace of the switch: the host's is in that of the owner.
     fn namespace<'a>(&self, context: &BackendContext<'a>, state: &'a OvsState) -> Result<&'a Namespace, NetError> {
         if self.is_private() { context.needed_namespace() } else { Ok(&state.here) }
     }
 
-    /// What is remembered of a cluster, or begun to be.
+    /// The state of a cluster, made if there is none.
     fn state(&self, context: &BackendContext<'_>) -> Result<Arc<OvsState>, NetError> {
         match OvsState::of(context) {
             Some(state) => Ok(state),
@@ -81,27 +81,27 @@ impl OvsBackend {
         }
     }
 
-    /// What a call works with whose net has been locked; none if it has not.
+    /// The state for a call about a net that this cluster has locked; `None` if it has not.
     fn locked(&self, context: &BackendContext<'_>, net: &Net) -> Option<Arc<OvsState>> {
         OvsState::of(context).filter(|state| context.host_locks.holds(&self.lock_of(state, net)))
     }
 
     fn lock_of(&self, state: &OvsState, net: &Net) -> String {
-        if self.is_private() { names::lock_name(net.id) } else { state.names.lock_name() }
+        if self.is_private() { ownership::lock_name(net.id) } else { state.names.lock_name() }
     }
 
-    /// What a cluster locks for these nets.
+    /// The host locks of a cluster for these nets.
     fn lock_names(&self, state: &OvsState, nets: &[Net]) -> Vec<String> {
         let of_nets = nets.iter().filter(|net| self.is_private() || self.config.has_host(net.id));
         let whole = if self.is_private() { DATAPATH_LOCK.to_owned() } else { state.names.lock_name() };
-        of_nets.map(|net| names::lock_name(net.id)).chain([whole]).collect()
+        of_nets.map(|net| ownership::lock_name(net.id)).chain([whole]).collect()
     }
 
-    /// The switch, started or found if need be.
+    /// The switch, started or found if needed.
     async fn switch(&self, context: &BackendContext<'_>, state: &OvsState) -> Result<Arc<Switch>, NetError> {
         let mut running = state.switch.lock().await;
         if let Some(switch) = &*running {
-            // One that has ended without anybody's wish is not replaced under a cluster that has nets on it.
+            // A switch that has ended unexpectedly is not replaced while the cluster has nets on it.
             if !(switch.has_ended() && state.has_no_net()) {
                 return Ok(Arc::clone(switch));
             }
@@ -126,7 +126,7 @@ impl OvsBackend {
         Ok(NetContext { config: &self.config, names, namespace, netlink, switch })
     }
 
-    /// What is wrong that only a look at the host tells.
+    /// Problems that only the host shows.
     async fn check_host(
         &self,
         context: &BackendContext<'_>,
@@ -145,7 +145,7 @@ impl OvsBackend {
         Ok(problems)
     }
 
-    /// Everything that is wrong with the configuration, here and for this cluster.
+    /// Checks the configuration, by itself and for this cluster.
     async fn check(
         &self,
         context: &BackendContext<'_>,
@@ -153,7 +153,7 @@ impl OvsBackend {
         ports: &[Port],
     ) -> Result<Arc<OvsState>, NetError> {
         let mut problems = check::check_for(&self.config, nets);
-        // Of a cluster that grows these are the new ones alone.
+        // When a cluster grows, these are only the new ones.
         if OvsState::of(context).is_none_or(|state| state.has_no_net()) {
             problems.extend(check::check_members(&self.config, nets, ports));
         }
@@ -176,8 +176,8 @@ impl NetBackend for OvsBackend {
         check::check(&config).into_result().map(|()| Arc::new(Self::new(config)) as Arc<dyn NetBackend>)
     }
 
-    /// Durable on the host's Open vSwitch, which outlives its clusters. Where the kernel forwards, checksums are left to it; but
-    /// whether it does is not known here.
+    /// Durable on the host's Open vSwitch, which outlives its clusters. The kernel's datapath would take offloads, but which
+    /// datapath is used is not known here.
     fn capabilities(&self, _: NetKind) -> Capabilities {
         let mut capabilities = Capabilities::joining(VmToVm::Switch, Self::MTU_MAX);
         capabilities.host_access = self.config.host;
@@ -195,14 +195,14 @@ impl NetBackend for OvsBackend {
         let state = self.check(context, nets, ports).await?;
         let namespace = self.namespace(context, &state)?;
         state.programs.check_version(self.config.instance).await?;
-        // A change of nothing is refused as any would be.
+        // An empty change needs the same privilege as any other.
         let permitted = state.netlink.change(LinkSelector::Index(LOOPBACK), &LinkChange::default()).await;
         permitted.map_err(|failure| match failure.errno() {
             Some(Errno::EPERM) => error::no_privilege(!self.is_private()),
             _ => failure.into(),
         })?;
-        let new = ports.iter().filter(|port| state.port_config(port).is_none()).count();
-        // A net has up to two links besides, and the datapath one.
+        let new = ports.iter().filter(|port| state.ports.config(port).is_none()).count();
+        // A net has up to two other links, and the datapath has one.
         namespace.expect_tuns(2 + 2 * nets.len() + new);
         namespace.tun()?;
         if !self.is_private() {
@@ -231,32 +231,29 @@ impl NetBackend for OvsBackend {
     async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
         let state = self.locked(context, &port.net).filter(|state| state.net(port.net.id) == Some(true));
         let state = state.ok_or_else(|| error::too_early("setup"))?;
-        if let Some(port_config) = state.port_config(port) {
+        if let Some(port_config) = state.ports.config(port) {
             return Ok(port_config);
         }
-        state.wait_removed(port).await?;
+        state.ports.wait_removed(port).await?;
         let switch = state.running().await.ok_or_else(|| error::too_early("setup"))?;
         let port_config = port::set_up(self.net_context(context, &state, &switch)?, port).await?;
-        state.keep(port, port_config.clone());
+        state.ports.keep(port, port_config.clone());
         Ok(port_config)
     }
 
-    /// The port is on its way out then: the kernel takes some 10 ms for each, and many go at the same time.
+    /// Starts the removal of the port, which takes the kernel about 10 ms; many run at the same time.
     /// [`delete_net`](NetBackend::delete_net) waits for them.
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
         if self.is_private() {
             let Some(state) = self.locked(context, &port.net) else { return Ok(()) };
             let Some(switch) = state.running().await else { return Ok(()) };
-            let port_config = state.forget(port);
+            let port_config = state.ports.forget(port);
             let command = (!switch.has_ended()).then_some(switch);
-            state.add_pending_removal(
-                port,
-                tokio::spawn(port::remove_tap(Arc::clone(&state), command, port.clone(), port_config)),
-            );
+            state.ports.remove_async(port, port::remove_tap(Arc::clone(&state), command, port.clone(), port_config));
             return Ok(());
         }
         let state = self.state(context)?;
-        let port_config = state.forget(port);
+        let port_config = state.ports.forget(port);
         let switch = self.switch(context, &state).await;
         let found = match &switch {
             Ok(switch) => {
@@ -266,12 +263,9 @@ impl NetBackend for OvsBackend {
             }
             Err(_) => Ok(None),
         };
-        // The tap goes also where the database does not answer.
-        let switch_to_tell = found.as_ref().ok().cloned().flatten();
-        state.add_pending_removal(
-            port,
-            tokio::spawn(port::remove_tap(Arc::clone(&state), switch_to_tell, port.clone(), port_config)),
-        );
+        // The tap is removed also if the database does not answer.
+        let reachable = found.as_ref().ok().cloned().flatten();
+        state.ports.remove_async(port, port::remove_tap(Arc::clone(&state), reachable, port.clone(), port_config));
         switch?;
         found.map(drop)
     }
@@ -283,7 +277,7 @@ impl NetBackend for OvsBackend {
         } else {
             self.state(context)?
         };
-        let ports_gone = state.wait_net_removed(net.id).await;
+        let ports_gone = state.ports.wait_net_removed(net.id).await;
         if self.is_private() && state.running().await.is_none() {
             net::remove_links(&state.netlink, &state.names, net).await?;
         } else {
@@ -291,7 +285,7 @@ impl NetBackend for OvsBackend {
             net::remove(self.net_context(context, &state, &switch)?, net).await?;
         }
         ports_gone?;
-        context.host_locks.release([names::lock_name(net.id)]);
+        context.host_locks.release([ownership::lock_name(net.id)]);
         if state.forget_net(net.id) {
             self.end(context, &state).await?;
         }
@@ -300,7 +294,7 @@ impl NetBackend for OvsBackend {
 }
 
 impl OvsBackend {
-    /// The end of all that the nets of a cluster share.
+    /// Ends what the nets of a cluster share.
     async fn end(&self, context: &BackendContext<'_>, state: &OvsState) -> Result<(), NetError> {
         let switch = state.switch.lock().await.take();
         if let Some(switch) = switch {
@@ -308,7 +302,7 @@ impl OvsBackend {
         }
         if self.is_private() {
             net::remove_those(&state.netlink, names::is_datapath).await?;
-            // Whatever stays goes with the cluster's folder.
+            // The rest is removed with the cluster's folder.
             let _ = remove_in(context.dir, FOLDER);
         }
         context.host_locks.release(self.lock_names(state, &[]));

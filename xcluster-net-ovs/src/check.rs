@@ -1,29 +1,28 @@
-//! What is wrong with a configuration, all of it at once and each with its place: by itself, and for the nets of a cluster.
-//! Looks at no host. Pure.
+//! Checks a configuration, by itself and for the nets of a cluster. Reports all problems with their places. Does not look at
+//! the host. Pure.
 
 use xcluster_core::net::{Net, Port};
 use xcluster_core::topology::{NetKind, Problems};
 
-use crate::backend::OvsBackend;
-use crate::config::{Instance, OvsConfig, OvsNet, Tunnel, TunnelKind};
+use crate::config::{Instance, MTU_MAX, OvsConfig, OvsNet, Tunnel, TunnelKind};
 
-/// VLANs of IEEE 802.1Q: 0 says that there is none, 4095 is reserved.
+/// VLANs of IEEE 802.1Q: 0 means none, 4095 is reserved.
 const VLANS: std::ops::RangeInclusive<u16> = 1..=4094;
 /// A VNI has 24 bits.
 const VNI_MAX: u32 = (1 << 24) - 1;
-/// How many other hosts a net may reach: more than a mesh of single hosts has use for, and few enough for short names.
+/// The most other hosts of a net: more than a mesh of hosts needs, and few enough for short names.
 const TUNNELS_MAX: usize = 99;
-/// How a controller is reached (ovs-vsctl(8)).
+/// The forms of a controller (ovs-vsctl(8)).
 const CONTROLLERS: [&str; 6] = ["tcp:", "ssl:", "unix:", "ptcp:", "pssl:", "punix:"];
-/// How a database is reached (ovs-vsctl(8)).
+/// The forms of a database (ovs-vsctl(8)).
 const DATABASES: [&str; 3] = ["unix:", "tcp:", "ssl:"];
 
-/// What is wrong whatever the cluster.
+/// Problems for any cluster.
 pub(crate) fn check(config: &OvsConfig) -> Problems {
     let mut problems = Problems::default();
     let reachable = DATABASES.iter().any(|kind| config.db.starts_with(kind));
     if config.instance == Instance::System && !reachable {
-        problems.add("db", format!("`{}` is no database: it is {} and where", config.db, either(&DATABASES)));
+        problems.add("db", format!("`{}` is not a database: it is {} and an address", config.db, either(&DATABASES)));
     }
     for (id, net) in &config.nets {
         check_net(net, &format!("net.{id}"), &mut problems);
@@ -34,7 +33,7 @@ pub(crate) fn check(config: &OvsConfig) -> Problems {
     problems
 }
 
-/// Why the internal net is not joined to another one.
+/// Why the internal net has no tunnels.
 const INTERNAL: &str =
     "the internal net has the same addresses on every host, so it cannot be joined to that of another one";
 
@@ -48,7 +47,7 @@ fn check_net(net: &OvsNet, key: &str, problems: &mut Problems) {
             let expected = either(&CONTROLLERS);
             problems.add(
                 format!("{key}.controllers"),
-                format!("`{controller}` is no controller: it is {expected} and where"),
+                format!("`{controller}` is not a controller: it is {expected} and an address"),
             );
         }
     }
@@ -74,17 +73,17 @@ fn check_net(net: &OvsNet, key: &str, problems: &mut Problems) {
 
 fn check_vlans(tag: Option<u16>, trunks: &[u16], key: &str, problems: &mut Problems) {
     if let Some(tag) = tag.filter(|tag| !VLANS.contains(tag)) {
-        problems.add(format!("{key}.tag"), format!("{tag} is no VLAN: they are 1–4094"));
+        problems.add(format!("{key}.tag"), format!("{tag} is not a VLAN: they are 1–4094"));
     }
     for (index, trunk) in trunks.iter().enumerate() {
         if *trunk > *VLANS.end() {
             problems.add(
                 format!("{key}.trunks.{index}"),
-                format!("{trunk} is no VLAN: they are 1–4094, and 0 for untagged frames"),
+                format!("{trunk} is not a VLAN: they are 1–4094, and 0 for untagged frames"),
             );
         }
         if trunks[..index].contains(trunk) {
-            problems.add(format!("{key}.trunks.{index}"), format!("VLAN {trunk} is there already"));
+            problems.add(format!("{key}.trunks.{index}"), format!("VLAN {trunk} is in the list already"));
         }
     }
 }
@@ -94,7 +93,7 @@ fn check_tunnel(tunnel: &Tunnel, key: &str, problems: &mut Problems) {
         problems.add(format!("{key}.vni"), format!("{vni} does not fit 24 bits: it is 0–{VNI_MAX}"));
     }
     if tunnel.port == Some(0) {
-        problems.add(format!("{key}.port"), "0 is no port of UDP");
+        problems.add(format!("{key}.port"), "0 is not a UDP port");
     }
     let remote = tunnel.remote;
     if remote.is_unspecified() || remote.is_multicast() || remote.is_loopback() {
@@ -115,8 +114,8 @@ fn either(kinds: &[&str]) -> String {
     kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// What is said of nets and ports that a cluster does not have. These are all of them: when some are added to a cluster,
-/// everything that is said of the others was judged before.
+/// Settings for nets and nodes that the cluster does not have. Only for the complete nets of a cluster: when some are added,
+/// the settings of the others were checked before.
 pub(crate) fn check_members(config: &OvsConfig, nets: &[Net], ports: &[Port]) -> Problems {
     let mut problems = Problems::default();
     for (id, settings) in &config.nets {
@@ -133,7 +132,7 @@ pub(crate) fn check_members(config: &OvsConfig, nets: &[Net], ports: &[Port]) ->
     problems
 }
 
-/// What is wrong with it for these nets.
+/// Problems for these nets.
 pub(crate) fn check_for(config: &OvsConfig, nets: &[Net]) -> Problems {
     let mut problems = check(config);
     for (id, settings) in &config.nets {
@@ -152,11 +151,8 @@ pub(crate) fn check_for(config: &OvsConfig, nets: &[Net]) -> Problems {
             }
         }
     }
-    for net in nets.iter().filter(|net| net.mtu > OvsBackend::MTU_MAX) {
-        problems.add(
-            "",
-            format!("net {} has an MTU of {}, and Open vSwitch carries {}", net.id, net.mtu, OvsBackend::MTU_MAX),
-        );
+    for net in nets.iter().filter(|net| net.mtu > MTU_MAX) {
+        problems.add("", format!("net {} has an MTU of {}, and Open vSwitch carries {}", net.id, net.mtu, MTU_MAX));
     }
     problems
 }
@@ -200,17 +196,17 @@ mod tests {
             .with_net(NetId::INTERNAL, internal);
         let found: Vec<String> = check(&config).iter().map(ToString::to_string).collect();
         let expected = [
-            "db: `/var/run/db.sock` is no database: it is `unix:`, `tcp:`, `ssl:` and where",
+            "db: `/var/run/db.sock` is not a database: it is `unix:`, `tcp:`, `ssl:` and an address",
             "net.0.tunnel: the internal net has the same addresses on every host, so it cannot be joined to that of \
              another one",
-            "net.1.tag: 0 is no VLAN: they are 1–4094",
-            "net.1.trunks.1: 4095 is no VLAN: they are 1–4094, and 0 for untagged frames",
-            "net.1.trunks.2: VLAN 10 is there already",
-            "net.1.node.3.tag: 4095 is no VLAN: they are 1–4094",
-            "net.1.controllers: `host:6653` is no controller: it is `tcp:`, `ssl:`, `unix:`, `ptcp:`, `pssl:`, `punix:` \
-             and where",
+            "net.1.tag: 0 is not a VLAN: they are 1–4094",
+            "net.1.trunks.1: 4095 is not a VLAN: they are 1–4094, and 0 for untagged frames",
+            "net.1.trunks.2: VLAN 10 is in the list already",
+            "net.1.node.3.tag: 4095 is not a VLAN: they are 1–4094",
+            "net.1.controllers: `host:6653` is not a controller: it is `tcp:`, `ssl:`, `unix:`, `ptcp:`, `pssl:`, `punix:` \
+             and an address",
             "net.1.tunnel.0.vni: 16777216 does not fit 24 bits: it is 0–16777215",
-            "net.1.tunnel.0.port: 0 is no port of UDP",
+            "net.1.tunnel.0.port: 0 is not a UDP port",
             "net.1.tunnel.0.local: fd00::1 and 10.0.0.1 are of different versions of IP",
             "net.1.tunnel.1.remote: 10.0.0.1 is reached already: frames would come twice",
             "net.1.tunnel.2.remote: 224.0.0.1 is not the address of another host",

@@ -1,4 +1,4 @@
-//! What goes wrong with Open vSwitch, and how the few kinds of the backend API say it: what a host lacks, and which command gives it.
+//! The errors of Open vSwitch as errors of the backend API, and the command that helps.
 
 use std::io;
 
@@ -8,36 +8,36 @@ use xcluster_core::topology::Problems;
 
 const INSTALL: &str = "sudo apt-get install --no-install-recommends openvswitch-switch";
 
-/// How a program of Open vSwitch fails.
+/// A failure of Open vSwitch.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SwitchError {
-    /// It does not run.
+    /// A program cannot be executed.
     #[error("cannot run `{program}`")]
     NotRun {
         program: String,
         #[source]
         source: io::Error,
     },
-    /// It took too long.
+    /// A program took too long.
     #[error("`{program}` did not end within {seconds} s")]
     Late { program: String, seconds: u64 },
-    /// It said why.
+    /// A program reported an error.
     #[error("`{program}` says: {said}")]
     Refused { program: String, said: String },
-    /// It carried out what it was told, and the switch did not.
+    /// The database accepted a change that the switch could not carry out.
     #[error("Open vSwitch says of `{interface}`: {said}")]
     Interface { interface: String, said: String },
-    /// It answered something that nobody can read.
-    #[error("`{program}` answered what is no answer: {said}")]
+    /// A program's output cannot be parsed.
+    #[error("the output of `{program}` cannot be read: {said}")]
     Unreadable { program: String, said: String },
-    /// Several were asked for together, and none was done.
+    /// Several changes were sent together, and none was carried out.
     #[error("{0}")]
     Together(String),
-    /// The cluster's own is not there any more.
+    /// The private instance has ended.
     #[error("the cluster's Open vSwitch has ended: {0}")]
     Ended(String),
-    /// Whoever asked it has given up.
-    #[error("Open vSwitch was not asked: the cluster is on its way out")]
+    /// The caller was cancelled.
+    #[error("Open vSwitch was not asked: the cluster is ending")]
     GivenUp,
 }
 
@@ -50,16 +50,16 @@ impl From<SwitchError> for NetError {
     }
 }
 
-/// What a program said last on its standard error, without its name and the time.
+/// The last error of a program on its standard error, without the program's name and the time.
 pub(crate) fn said(stderr: &str, program: &str) -> Option<String> {
     let last = stderr.lines().rev().find(|line| !line.trim().is_empty())?;
     let plain = last.strip_prefix(&format!("{program}: ")).unwrap_or(last);
-    // `2026-01-01T00:00:00Z|00001|module|WARN|text`: what is not meant for people has been told to a log.
+    // Lines such as `2026-01-01T00:00:00Z|00001|module|WARN|text` are also in a log; the text is enough.
     let text = if plain.split('|').count() > 4 { plain.splitn(5, '|').last().unwrap_or(plain) } else { plain };
     Some(text.trim().to_owned())
 }
 
-/// Programs are not there.
+/// Programs are not installed.
 pub(crate) fn missing(programs: &[&str], of: usize) -> NetError {
     let names: Vec<String> = programs.iter().map(|name| format!("`{name}`")).collect();
     let what = if programs.len() == of {
@@ -70,19 +70,19 @@ pub(crate) fn missing(programs: &[&str], of: usize) -> NetError {
     NetError::Unsupported { what, remedy: Some(INSTALL.to_owned()) }
 }
 
-/// They are older than what they are used for.
+/// The installed version is too old.
 pub(crate) fn too_old(found: (u32, u32), oldest: (u32, u32)) -> NetError {
     let what = format!("Open vSwitch is {}.{}, and at least {}.{} is needed", found.0, found.1, oldest.0, oldest.1);
     NetError::Unsupported { what, remedy: Some(INSTALL.to_owned()) }
 }
 
-/// Something else has their name.
+/// Another program has the name.
 pub(crate) fn no_version(program: &str, said: &str) -> NetError {
     let said = said.lines().next().unwrap_or("nothing");
     NetError::unsupported(format!("`{program}` is not one of Open vSwitch: it says `{said}` of its version"))
 }
 
-/// What is wrong with the configuration, on one line.
+/// All problems of the configuration, on one line.
 pub(crate) fn refused(problems: &Problems) -> NetError {
     let all: Vec<String> = problems.iter().map(|problem| spoken(&problem.place, &problem.message)).collect();
     NetError::Refused(all.join("; "))
@@ -92,13 +92,13 @@ fn spoken(key: &str, message: &str) -> String {
     if key.is_empty() { message.to_owned() } else { format!("backend.ovs.{key}: {message}") }
 }
 
-/// A call came before what it depends on.
+/// The error of a call that comes before another one that it needs.
 pub(crate) fn too_early(call: &str) -> NetError {
     let message = format!("`{call}` was called before what makes the net ready for it");
     NetError::Other { message, source: None }
 }
 
-/// Links may not be made there.
+/// The namespace does not allow links.
 pub(crate) fn no_privilege(system: bool) -> NetError {
     let (what, remedy) = if system {
         let what = "the host's Open vSwitch takes taps of the network namespace that it is in, which only root may make \
@@ -128,7 +128,7 @@ pub(crate) fn no_database(db: &str, trouble: &SwitchError) -> NetError {
     }
 }
 
-/// Something is another cluster's.
+/// Another cluster holds a lock.
 pub(crate) fn not_locked(error: HostLockError, system: bool) -> NetError {
     match error {
         HostLockError::Taken { what, holder } => {
@@ -138,10 +138,10 @@ pub(crate) fn not_locked(error: HostLockError, system: bool) -> NetError {
     }
 }
 
-/// What a host lock is on, for people.
+/// The meaning of a host lock, for people.
 fn readable_lock(lock: &str, system: bool) -> String {
     match lock.split_once('/') {
-        Some(("bridge", name)) if system => format!("the host's place on net {}", name.trim_start_matches("xcbr")),
+        Some(("bridge", name)) if system => format!("the host's address on net {}", name.trim_start_matches("xcbr")),
         Some(("bridge", name)) => format!("bridge {name}"),
         Some(("ovs", "datapath")) => "the namespace's one datapath in user space".to_owned(),
         Some(("ovs", prefix)) => format!("bridges {prefix}*"),

@@ -1,4 +1,4 @@
-//! OpenFlow rules from a file: whether they can be read, and onto a bridge with them. Which rules, is the user's affair.
+//! OpenFlow rules from a file: checking them, and adding them to a bridge.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use crate::error::SwitchError;
 use crate::programs::{self, OFCTL, Programs};
 use crate::switch::Switch;
 
-/// What is wrong with a file of rules, if anything is. No switch is asked.
+/// The problem of a file of rules. No switch is needed.
 pub(crate) async fn problem(programs: &Programs, file: &Path) -> Option<String> {
     let text = match read(file) {
         Ok(text) => text,
@@ -25,7 +25,7 @@ pub(crate) async fn problem(programs: &Programs, file: &Path) -> Option<String> 
     }
 }
 
-/// Puts rules onto a bridge: all of them, or none.
+/// Adds rules to a bridge: all of them, or none.
 pub(crate) async fn put(switch: &Switch, bridge: &str, file: &Path) -> Result<(), NetError> {
     match switch.openflow(bridge, "add-flows", &absolute(file)).await {
         Ok(_) => Ok(()),
@@ -38,7 +38,7 @@ pub(crate) async fn put(switch: &Switch, bridge: &str, file: &Path) -> Result<()
     }
 }
 
-/// The text of a file. A fifo, which somebody would wait at for ever, is none, nor is a device without an end.
+/// Reads a regular file. A FIFO would block, and a device may have no end.
 fn read(file: &Path) -> io::Result<String> {
     match fs::metadata(file)?.is_file() {
         true => fs::read_to_string(file),
@@ -46,12 +46,12 @@ fn read(file: &Path) -> io::Result<String> {
     }
 }
 
-/// So that no name means standard input.
+/// A path that no name of a file turns into standard input.
 fn absolute(file: &Path) -> PathBuf {
     std::path::absolute(file).unwrap_or_else(|_| file.to_owned())
 }
 
-/// `FILE:LINE: what is wrong`, as the program says it, with the line itself.
+/// Adds the line itself to the program's `FILE:LINE: problem`.
 fn with_line(file: &Path, text: &str, said: &str) -> String {
     let path = absolute(file).display().to_string();
     let parsed = said.strip_prefix(&format!("{path}:")).and_then(|rest| {

@@ -1,12 +1,12 @@
-//! What owners who were killed left in the host's Open vSwitch: found by its mark and by the host lock that nobody holds, and
-//! removed. What a living cluster has is not touched.
+//! Cleanup of the host's Open vSwitch: removes what killed owners left. It is recognized by its mark and by a host lock that
+//! is free. Objects of running clusters are not touched.
 
 use std::collections::BTreeMap;
 
-use xcluster_core::host::netlink::Netlink;
 use xcluster_core::host::{HostLock, Namespace};
 use xcluster_core::name::ClusterName;
 use xcluster_core::net::NetError;
+use xcluster_core::netlink::Netlink;
 
 use crate::config::{Instance, OvsConfig};
 use crate::names::{ID_CLUSTER, ID_NETNS, ID_UID, Names};
@@ -14,13 +14,13 @@ use crate::programs::Programs;
 use crate::switch::{Row, Switch};
 use crate::{net, vsctl_commands};
 
-/// Removes from the host's Open vSwitch what this user's clusters left there whose owners were killed. A start does the same.
-/// Those who are in another network namespace are left alone: whether they live is only known there.
+/// Removes what clusters of this user with killed owners left in the host's Open vSwitch. A start does the same. Clusters in
+/// other network namespaces are left alone, because only that namespace shows whether they run.
 ///
 /// Returns the names of the bridges that were removed. Must run in a tokio runtime.
 ///
 /// # Errors
-/// The switch cannot be asked, or something that was found cannot be removed.
+/// The switch does not answer, or something cannot be removed.
 pub async fn gc(config: &OvsConfig) -> Result<Vec<String>, NetError> {
     let config = OvsConfig { instance: Instance::System, ..config.clone() };
     let switch = Switch::of_host(&Programs::find(&config)?, &config.db).await?;
@@ -29,7 +29,7 @@ pub async fn gc(config: &OvsConfig) -> Result<Vec<String>, NetError> {
     gc_except(&switch, &namespace, &netlink, None).await
 }
 
-/// The same for a start, which holds the host lock of its own cluster: what that left earlier is nobody's, too.
+/// Cleanup at a start, which holds the host lock of its own cluster: earlier leftovers of that name are removed, too.
 pub(crate) async fn gc_except(
     switch: &Switch,
     namespace: &Namespace,
@@ -42,12 +42,12 @@ pub(crate) async fn gc_except(
     let mut removed = Vec::new();
     for (cluster, bridges) in of_user(&rows, uid, netns) {
         let names = Names::marked(&cluster, uid);
-        // Held until all is gone, so that nobody moves in meanwhile.
+        // Held until all is removed, so that no new cluster takes the name meanwhile.
         let _claim = match own {
             Some(own) if *own == names => None,
             _ => match HostLock::take_in(namespace, &names.lock_name()) {
                 Ok(host_lock) => Some(host_lock),
-                // It lives.
+                // The cluster is running.
                 Err(_) => continue,
             },
         };
@@ -60,7 +60,7 @@ pub(crate) async fn gc_except(
     Ok(removed)
 }
 
-/// The bridges that clusters of a user have in a network namespace.
+/// The bridges of a user's clusters in a network namespace.
 fn of_user(rows: &[Row], uid: u32, netns: u64) -> BTreeMap<ClusterName, Vec<String>> {
     let mut clusters: BTreeMap<ClusterName, Vec<String>> = BTreeMap::new();
     for row in rows {

@@ -1,38 +1,34 @@
-//! What bridges and ports are called, and by what it is known whose they are. Pure.
+//! The names and marks of bridges and ports. Pure.
 //!
-//! In an Open vSwitch of the cluster's own, names follow from net and node alone, as on bridges of the kernel. The host's is
-//! shared, so there a name begins with the first bits of a digest of who has the cluster, always as many. The mark is the alias
-//! of a link, and in the database the `external_ids` of a row.
+//! In a private instance, names follow from net and node alone, as on bridges of the kernel. Clusters share the host's
+//! instance, so names there begin with a digest of cluster and user, of fixed length. The mark is the alias of a link, and
+//! the `external_ids` of a row in the database.
 
 use sha2::{Digest, Sha256};
-use xcluster_core::host::netlink::link::Link;
 use xcluster_core::name::{ClusterName, NetId, NodeId};
 use xcluster_core::net::BackendContext;
+use xcluster_core::netlink::link::Link;
+use xcluster_core::netlink::ownership;
 
 use crate::config::{Instance, OvsConfig};
 
-/// How the alias of every link of a cluster begins, whatever backend made it.
-const MARK: &str = "xcluster: net ";
-
-/// The first of the groups of links that clusters made, by net: those of bridges of the kernel, since the names are the same
-/// ("xcl").
-const GROUPS: u32 = 0x7863_6c00;
-/// The groups of links of the host's Open vSwitch ("xcs"): nobody may remove a whole one, since several clusters have it.
+/// The first group of links of the host's Open vSwitch ("xcs"). Several clusters share each group, so none is removed as a whole.
 const SYSTEM_GROUPS: u32 = 0x7863_7300;
 /// The group of the datapath's own link ("xco").
 const DATAPATH_GROUP: u32 = 0x7863_6f00;
 
-/// The link that an Open vSwitch with its datapath in user space makes for that: one in a network namespace.
+/// The link that Open vSwitch makes in a namespace for a datapath in user space.
 pub(crate) const DATAPATH: &str = "ovs-netdev";
 /// The mark of that link.
 pub(crate) const DATAPATH_MARK: &str = "xcluster: datapath";
 
-/// What names begin with, and whose they are.
+/// The names of a cluster's objects, and the cluster in their marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names {
-    prefix: String,
+    /// The prefix of names in the host's Open vSwitch.
+    prefix: Option<String>,
     instance: Instance,
-    cluster: String,
+    cluster: ClusterName,
     uid: u32,
 }
 
@@ -43,108 +39,106 @@ impl Names {
 
     fn of(instance: Instance, cluster: &ClusterName, uid: u32) -> Self {
         let prefix = match instance {
-            Instance::Private => "xcbr".to_owned(),
-            Instance::System => prefix(cluster.as_str(), uid),
+            Instance::Private => None,
+            Instance::System => Some(prefix(cluster.as_str(), uid)),
         };
-        Self { prefix, instance, cluster: cluster.to_string(), uid }
+        Self { prefix, instance, cluster: cluster.clone(), uid }
     }
 
-    /// Those of a cluster that a mark in the host's database names.
+    /// The names of a cluster from a mark in the host's database.
     pub(crate) fn marked(cluster: &ClusterName, uid: u32) -> Self {
         Self::of(Instance::System, cluster, uid)
     }
 
-    /// The bridge that a net is, and the host's link to it.
+    /// The bridge of a net, and the host's link to it.
     pub(crate) fn bridge(&self, net: NetId) -> String {
-        format!("{}{net}", self.prefix)
+        match &self.prefix {
+            None => ownership::bridge_name(net),
+            Some(prefix) => format!("{prefix}{net}"),
+        }
     }
 
-    /// The tap of a node on a net. At most 15 bytes, which a link's name may have.
+    /// The tap of a node on a net: at most the 15 bytes that a link's name may have.
     pub(crate) fn tap(&self, net: NetId, node: NodeId) -> String {
-        format!("{}{net}_t{}", self.prefix, node.number())
+        match &self.prefix {
+            None => ownership::tap_name(net, node),
+            Some(prefix) => format!("{prefix}{net}_t{}", node.number()),
+        }
     }
 
-    /// The link that gets a copy of every frame.
+    /// The link that gets a copy of every frame of a net.
     pub(crate) fn capture(&self, net: NetId) -> String {
-        format!("{}{net}_cap", self.prefix)
+        format!("{}_cap", self.bridge(net))
     }
 
-    /// The way to another host.
+    /// A tunnel of a net to another host.
     pub(crate) fn tunnel(&self, net: NetId, index: usize) -> String {
-        format!("{}{net}_v{index}", self.prefix)
+        format!("{}_v{index}", self.bridge(net))
     }
 
-    /// The mark of what a net shares.
+    /// The mark of a link that the ports of a net share.
     pub(crate) fn net_mark(&self, net: NetId) -> String {
-        format!("{MARK}{net} of cluster {} of uid {}", self.cluster, self.uid)
+        ownership::net_mark(net, &self.cluster, self.uid)
     }
 
     /// The mark of a tap.
     pub(crate) fn tap_mark(&self, net: NetId, node: NodeId) -> String {
-        format!("{MARK}{net}, {node} of cluster {} of uid {}", self.cluster, self.uid)
+        ownership::tap_mark(net, node, &self.cluster, self.uid)
     }
 
     /// The group of a net's links.
     pub(crate) fn group(&self, net: NetId) -> u32 {
-        let groups = if self.instance == Instance::Private { GROUPS } else { SYSTEM_GROUPS };
-        groups | u32::from(net.number())
-    }
-
-    /// Whether a link in the place of one of ours may be removed. Where names follow from the net alone, whoever asks has
-    /// locked the net, so what any cluster left there is nobody's.
-    pub(crate) fn owns(&self, link: &Link) -> bool {
         match self.instance {
-            Instance::Private => link.alias.starts_with(MARK) || link.group & !0xff == GROUPS,
-            Instance::System => {
-                let ours = link.alias.ends_with(&format!(" of cluster {} of uid {}", self.cluster, self.uid));
-                link.alias.starts_with(MARK) && ours
-            }
+            Instance::Private => ownership::group(net),
+            Instance::System => SYSTEM_GROUPS | u32::from(net.number()),
         }
     }
 
-    /// Whether a link is one of this net's.
+    /// Whether this cluster may remove a link that has the name of one of its own. In a private instance, names follow from
+    /// the net alone: the caller holds the net's host lock, so no running cluster uses a link that any cluster made.
+    pub(crate) fn owns(&self, link: &Link) -> bool {
+        match self.instance {
+            Instance::Private => ownership::is_clusters(link),
+            Instance::System => ownership::has_mark_of(link, &self.cluster, self.uid),
+        }
+    }
+
+    /// Whether this cluster may remove a link, and it is one of this net.
     pub(crate) fn owns_of(&self, link: &Link, net: NetId) -> bool {
-        let of_net = |end: char| link.alias.starts_with(&format!("{MARK}{net}{end}"));
-        self.owns(link) && (of_net(' ') || of_net(','))
+        self.owns(link) && ownership::has_mark_of_net(link, net)
     }
 
-    /// What a cluster on the host's Open vSwitch locks for its life.
+    /// The host lock of a cluster on the host's Open vSwitch, which it holds for its life.
     pub(crate) fn lock_name(&self) -> String {
-        format!("ovs/{}", self.prefix)
+        format!("ovs/{}", self.prefix.as_deref().unwrap_or("xcbr"))
     }
 
-    /// The cluster and the user, as the database has them.
+    /// The cluster and the user ID, as in the database.
     pub(crate) fn owner_ids(&self) -> [String; 2] {
-        [self.cluster.clone(), self.uid.to_string()]
+        [self.cluster.to_string(), self.uid.to_string()]
     }
 
-    /// The keys and the values of the `external_ids` of what belongs to a net.
+    /// The keys and values in the `external_ids` of a net's objects.
     pub(crate) fn ids(&self, net: NetId) -> Vec<(&'static str, String)> {
-        vec![(ID_CLUSTER, self.cluster.clone()), (ID_UID, self.uid.to_string()), (ID_NET, net.to_string())]
+        vec![(ID_CLUSTER, self.cluster.to_string()), (ID_UID, self.uid.to_string()), (ID_NET, net.to_string())]
     }
 }
 
 /// Keys of `external_ids`.
 pub(crate) const ID_CLUSTER: &str = "xcluster-cluster";
-/// The user's number.
+/// The user ID.
 pub(crate) const ID_UID: &str = "xcluster-uid";
 /// The net's number.
 pub(crate) const ID_NET: &str = "xcluster-net";
 /// The node's number.
 pub(crate) const ID_NODE: &str = "xcluster-node";
-/// The network namespace, as the kernel numbers it: host locks are asked for in there.
+/// The kernel's number of the network namespace, in which host locks are checked.
 pub(crate) const ID_NETNS: &str = "xcluster-netns";
 
-/// What a cluster locks before it touches a net where names follow from the net alone: bridges of the kernel have the same
-/// names.
-pub(crate) fn lock_name(net: NetId) -> String {
-    format!("bridge/xcbr{net}")
-}
-
-/// What a cluster locks before it has a datapath in user space in a namespace.
+/// The host lock of a datapath in user space in a namespace.
 pub(crate) const DATAPATH_LOCK: &str = "ovs/datapath";
 
-/// Whether the datapath's link is one that a cluster left.
+/// Whether a cluster made the datapath's link.
 pub(crate) fn is_datapath(link: &Link) -> bool {
     link.group == DATAPATH_GROUP || link.alias == DATAPATH_MARK
 }
@@ -154,7 +148,7 @@ pub(crate) const fn datapath_group() -> u32 {
     DATAPATH_GROUP
 }
 
-/// 24 bits are enough for clusters of one host not to meet by accident; if two do, the mark tells, and the second is refused.
+/// 24 bits make an accidental collision unlikely. If two clusters collide, their marks differ and the second is refused.
 fn prefix(cluster: &str, uid: u32) -> String {
     let digest = Sha256::digest(format!("{uid}/{cluster}"));
     let hex: String = digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect();

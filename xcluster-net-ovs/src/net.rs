@@ -1,10 +1,10 @@
-//! The bridge of a net with all that its ports share: made and removed. Whoever calls has locked what it takes.
+//! The bridge of a net, with all that its ports share: making and removing it. The caller holds the host locks.
 
-use xcluster_core::host::netlink::link::{Link, LinkChange, LinkSelector};
-use xcluster_core::host::netlink::tap::{self, NewTap};
-use xcluster_core::host::netlink::{Netlink, NetlinkError};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::net::{Net, NetError};
+use xcluster_core::netlink::link::{Link, LinkChange, LinkSelector, refuse_router_advertisements};
+use xcluster_core::netlink::tap::{self, NewTap};
+use xcluster_core::netlink::{Netlink, NetlinkError};
 
 use crate::config::{Instance, OvsConfig};
 use crate::error::SwitchError;
@@ -12,7 +12,7 @@ use crate::names::{self, DATAPATH, DATAPATH_MARK, Names};
 use crate::switch::{Datapath, Switch, VsctlCommand};
 use crate::{flows, row_owner, tunnel, vsctl_commands};
 
-/// Where a net is made, and how it is called.
+/// The parts that making a net needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NetContext<'a> {
     pub(crate) config: &'a OvsConfig,
@@ -46,11 +46,11 @@ pub(crate) async fn make(context: NetContext<'_>, net: &Net) -> Result<(), NetEr
     }
 }
 
-/// How often a bridge is tried to be made whose links are taken.
+/// How often making a bridge is tried while its links are open elsewhere.
 const ATTEMPTS: usize = 5;
 
-/// Makes a bridge. Its links may still be open in a process that was forked when they were made, until it executes a program:
-/// then the switch cannot have them, and it is made anew.
+/// Makes a bridge. A process that was forked meanwhile has its links open until it executes a program. Then the switch cannot
+/// open them, and the bridge is made again.
 async fn make_bridge(switch: &Switch, name: &str, command: &VsctlCommand) -> Result<(), SwitchError> {
     for _ in 1..ATTEMPTS {
         match switch.transact(command.clone()).await {
@@ -61,14 +61,14 @@ async fn make_bridge(switch: &Switch, name: &str, command: &VsctlCommand) -> Res
     switch.transact(command.clone()).await
 }
 
-/// Sees that the bridge's name is free, in the database and among links.
+/// Removes an object of this cluster that has the bridge's name, in the database and among links.
 async fn clear_name(context: NetContext<'_>, net: &Net) -> Result<(), NetError> {
     let name = context.names.bridge(net.id);
     if context.config.instance == Instance::System {
         match row_owner::row_owner(context.switch, "Bridge", &name, context.names).await? {
             row_owner::RowOwner::Ours => context.switch.transact(vsctl_commands::remove_bridge(&name)).await?,
             row_owner::RowOwner::Foreign => return Err(NetError::Conflict { object: name }),
-            row_owner::RowOwner::Nobody => {}
+            row_owner::RowOwner::Absent => {}
         }
     }
     match context.netlink.link(&name).await? {
@@ -78,8 +78,8 @@ async fn clear_name(context: NetContext<'_>, net: &Net) -> Result<(), NetError> 
     }
 }
 
-/// Makes a link that the switch is going to open by its name, and that has its mark from its first moment: the switch has its
-/// links stay when it ends, also when it is killed.
+/// Makes a link that the switch opens by name. It has its mark from the start, because the switch makes its links persistent,
+/// and they stay when it is killed.
 async fn make_persistent(context: NetContext<'_>, net: &Net, name: &str, own_address: bool) -> Result<(), NetError> {
     let tap = NewTap {
         name,
@@ -94,7 +94,7 @@ async fn make_persistent(context: NetContext<'_>, net: &Net, name: &str, own_add
     Ok(tap::make_persistent(context.namespace, context.netlink, &tap, |link| context.names.owns(link)).await?)
 }
 
-/// The same for the link that stands for the datapath.
+/// Makes the link of the datapath.
 pub(crate) async fn make_datapath(namespace: &Namespace, netlink: &Netlink) -> Result<(), NetError> {
     let tap = NewTap {
         name: DATAPATH,
@@ -133,18 +133,13 @@ async fn add_host(context: NetContext<'_>, net: &Net, name: &str) -> Result<(), 
         context.netlink.add_address(index, address).await?;
     }
     if *context.namespace.netns() == Netns::Here {
-        refuse_advertisements(name);
+        // Other programs live in this namespace, too.
+        refuse_router_advertisements(name);
     }
     Ok(())
 }
 
-/// Where we are, others live too: a guest that advertises itself as a router must not become theirs.
-fn refuse_advertisements(name: &str) {
-    // An error means that there is no IPv6, or that settings are for nobody to write here.
-    let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), "0");
-}
-
-/// Removes the bridge of a net and all of its ports. What is not there, or foreign, is left alone. Links go also where the
+/// Removes the bridge of a net and all of its ports. Absent and foreign objects are left alone. Links are removed also if the
 /// switch does not answer.
 pub(crate) async fn remove(context: NetContext<'_>, net: &Net) -> Result<(), NetError> {
     let told = remove_bridge(context, net).await;
@@ -168,7 +163,7 @@ pub(crate) async fn remove_links(netlink: &Netlink, names: &Names, net: &Net) ->
     remove_those(netlink, |link| names.owns_of(link, net.id)).await
 }
 
-/// Removes the links of which this is true.
+/// Removes the links that match.
 pub(crate) async fn remove_those(netlink: &Netlink, which: impl Fn(&Link) -> bool) -> Result<(), NetlinkError> {
     for link in netlink.links().await?.iter().filter(|link| which(link)) {
         netlink.remove(LinkSelector::Index(link.index)).await?;

@@ -1,9 +1,9 @@
-//! The port of a node: its tap, made and joined to its bridge, and gone. What is remembered of it is kept elsewhere.
+//! The port of a node: making its tap, adding it to the bridge, and removing both.
 
 use std::sync::Arc;
 
-use xcluster_core::host::netlink::tap::{self, NewTap};
 use xcluster_core::net::{HostAccess, NetError, Port, PortConfig};
+use xcluster_core::netlink::tap::{self, NewTap};
 
 use crate::config::{Instance, OvsConfig};
 use crate::net::NetContext;
@@ -11,7 +11,7 @@ use crate::state::OvsState;
 use crate::switch::{Datapath, Switch};
 use crate::{error, qemu_args, row_owner, vsctl_commands};
 
-/// Makes the tap of a node and a port of its bridge of it.
+/// Makes the tap of a node, and adds it to the bridge of its net.
 pub(crate) async fn set_up(context: NetContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
     let NetContext { config, names, namespace, netlink, switch } = context;
     let name = names.tap(port.net.id, port.node);
@@ -27,14 +27,14 @@ pub(crate) async fn set_up(context: NetContext<'_>, port: &Port) -> Result<PortC
         mtu: port.net.mtu,
         controller: None,
         queues: 1,
-        // The datapath in user space reads frames from packet sockets, and completes no checksum.
+        // The datapath in user space reads frames from packet sockets, and does not complete checksums.
         offloads: switch.datapath == Datapath::System,
         own_address: false,
     };
     let queues = tap::make(namespace, netlink, &tap, |link| names.owns(link)).await?;
     let queue = queues.first().ok_or_else(|| error::too_early("setup"))?;
     switch.transact(vsctl_commands::port(names, port, &config.net(port.net.id))).await?;
-    Ok(PortConfig { kvm: qemu_args::tap(port, queue), access: access(config, port) })
+    Ok(PortConfig::new(qemu_args::tap(port, queue), access(config, port)))
 }
 
 fn access(config: &OvsConfig, port: &Port) -> HostAccess {
@@ -46,7 +46,7 @@ fn access(config: &OvsConfig, port: &Port) -> HostAccess {
     }
 }
 
-/// First the port, then the tap: a switch that finds a tap gone says so in its log.
+/// First the port, then the tap: the switch logs an error when it finds that a tap is gone.
 pub(crate) async fn remove_tap(
     state: Arc<OvsState>,
     switch: Option<Arc<Switch>>,

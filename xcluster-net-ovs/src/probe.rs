@@ -1,4 +1,4 @@
-//! Whether this host has what Open vSwitch takes, found out without starting one.
+//! Checks whether this host can run Open vSwitch, without starting it.
 
 use std::io;
 
@@ -9,13 +9,13 @@ use crate::config::{Instance, OvsConfig};
 use crate::programs::Programs;
 use crate::switch::Switch;
 
-/// Looks for the programs and their version, and for a namespace with taps or for the host's database.
+/// Checks the programs and their version, and a namespace with taps or the host's database.
 pub(crate) fn probe(config: &OvsConfig) -> Result<(), NetError> {
     let programs = Programs::find(config)?;
     if config.instance == Instance::Private {
         Namespace::private()?.tun()?;
     }
-    // A runtime of its own, in a thread of its own: whoever asks may be in one, and is not made to wait for itself.
+    // A thread with its own runtime: the caller may be in a runtime, which must not block on itself.
     let probed = std::thread::scope(|scope| scope.spawn(|| in_runtime(config, &programs)).join());
     probed.unwrap_or_else(|_| Err(NetError::Other { message: "the probe panicked".to_owned(), source: None }))
 }

@@ -1,5 +1,4 @@
-//! The programs of Open vSwitch: where they are, whether they are new enough, and how one is run. What they are told is for
-//! others to say.
+//! The programs of Open vSwitch: finding them, checking their version, and running one.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -14,20 +13,20 @@ use xcluster_core::net::NetError;
 use crate::config::{Instance, OvsConfig};
 use crate::error::{self, SwitchError};
 
-/// The oldest version: the first with ports that are kept from each other (`protected` of ovs-vswitchd.conf.db(5)), without
-/// which the frames of three hosts that are all joined would circle.
+/// The oldest version: the first with protected ports (`protected` of ovs-vswitchd.conf.db(5)). Without them, frames would
+/// circle between three hosts with tunnels to each other.
 const OLDEST: (u32, u32) = (2, 10);
 
-/// How long a program may take, on a busy host. They give up by themselves before.
+/// The deadline of a program on a busy host. Their own timeout comes first.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// After how many seconds they give up by themselves: their `--timeout`.
+/// The programs' own timeout in seconds: `--timeout`.
 pub(crate) const VSCTL_TIMEOUT_SECS: u64 = 30;
 
-/// Where ordinary users do not look.
+/// A folder that is not in ordinary users' `PATH`.
 const FOLDERS: [&str; 3] = ["/usr/bin", "/usr/sbin", "/sbin"];
 
-/// What an instance of the cluster's own takes, in the order in which a start uses them, and the host's.
+/// The programs for a private instance, in the order in which a start uses them, and for the host's.
 const OF_PRIVATE: [&str; 5] = [VSWITCHD, TOOL, SERVER, VSCTL, OFCTL];
 const OF_SYSTEM: [&str; 2] = [VSCTL, OFCTL];
 
@@ -37,14 +36,14 @@ pub(crate) const SERVER: &str = "ovsdb-server";
 pub(crate) const VSCTL: &str = "ovs-vsctl";
 pub(crate) const OFCTL: &str = "ovs-ofctl";
 
-/// Where the programs are.
+/// The paths of the programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Programs {
     folders: Vec<PathBuf>,
 }
 
 impl Programs {
-    /// Those that a configuration takes.
+    /// Finds those that a configuration needs.
     pub(crate) fn find(config: &OvsConfig) -> Result<Self, NetError> {
         let programs = Self { folders: folders(config) };
         let wanted: &[&str] = if config.instance == Instance::Private { &OF_PRIVATE } else { &OF_SYSTEM };
@@ -58,7 +57,7 @@ impl Programs {
         found.unwrap_or_else(|| PathBuf::from(name))
     }
 
-    /// The program, with an environment in which it finds the others.
+    /// A command for the program, with a `PATH` that has the others.
     pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.path(name));
         if let Ok(path) = std::env::join_paths(&self.folders) {
@@ -67,7 +66,7 @@ impl Programs {
         command
     }
 
-    /// Sees that they are new enough.
+    /// Checks that they are new enough.
     pub(crate) async fn check_version(&self, instance: Instance) -> Result<(), NetError> {
         let program = if instance == Instance::Private { VSWITCHD } else { VSCTL };
         let mut command = self.command(program);
@@ -95,14 +94,14 @@ fn is_program(path: &Path) -> bool {
     path.is_file() && access(path, AccessFlags::X_OK).is_ok()
 }
 
-/// `ovs-vswitchd (Open vSwitch) 3.1.0`, perhaps with more lines about libraries.
+/// `ovs-vswitchd (Open vSwitch) 3.1.0`, perhaps followed by lines about libraries.
 fn version(said: &str) -> Option<(u32, u32)> {
     let (_, after) = said.lines().next()?.split_once("(Open vSwitch) ")?;
     let mut numbers = after.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// Runs a program to its end, or to that of the calling thread, and gives what it printed.
+/// Runs a program, and returns its output. The program ends with the calling thread, at the latest.
 pub(crate) async fn run(name: &str, mut command: Command) -> Result<String, SwitchError> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     end_with_thread(&mut command);
@@ -114,7 +113,7 @@ pub(crate) async fn run(name: &str, mut command: Command) -> Result<String, Swit
     if output.status.success() {
         Ok(text(&output.stdout))
     } else if output.status.signal() == Some(SIGALRM) {
-        // By its own `--timeout`: whom it waited for does not react, and would not for the next one.
+        // Ended by its own `--timeout`: the process that it waited for does not react, and would not for the next program.
         Err(SwitchError::Late { program: name.to_owned(), seconds: VSCTL_TIMEOUT_SECS })
     } else {
         let said = error::said(&text(&output.stderr), name).unwrap_or_else(|| output.status.to_string());

@@ -1,27 +1,27 @@
-//! Rows of the database: whose they are. Changes none.
+//! The owner of a row in the database.
 
 use xcluster_core::net::NetError;
 
 use crate::names::{ID_CLUSTER, ID_UID, Names};
 use crate::switch::{Row, Switch};
 
-/// Whose a row is.
+/// Who made a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RowOwner {
-    /// There is none.
-    Nobody,
+    /// The row does not exist.
+    Absent,
     /// This cluster's.
     Ours,
-    /// Anybody else's.
+    /// Another program.
     Foreign,
 }
 
-/// Whose the row of this name is.
+/// Finds the owner of the row of this name.
 pub(crate) async fn row_owner(switch: &Switch, table: &str, name: &str, names: &Names) -> Result<RowOwner, NetError> {
     let rows = switch.read(["--if-exists", "--columns=name,external_ids", "list", table, name]).await?;
     Ok(rows
         .first()
-        .map_or(RowOwner::Nobody, |row| if is_ours(row, names) { RowOwner::Ours } else { RowOwner::Foreign }))
+        .map_or(RowOwner::Absent, |row| if is_ours(row, names) { RowOwner::Ours } else { RowOwner::Foreign }))
 }
 
 fn is_ours(row: &Row, names: &Names) -> bool {

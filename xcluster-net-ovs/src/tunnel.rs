@@ -1,15 +1,15 @@
-//! Ways to the same net on other hosts: whether there can be one, and its link. In the kernel's datapath the switch has links
-//! of its own for that; else they are the kernel's, so that its routes and neighbours lead the way, and nothing is changed of
-//! the links below.
+//! Tunnels to the same net on other hosts: checking whether one is possible, and making its link. With the kernel's datapath,
+//! the switch makes the link itself. Otherwise it is a link of the kernel, so that the kernel's routes and neighbours apply,
+//! and no link below it is changed.
 
 use std::net::IpAddr;
 
 use nix::errno::Errno;
-use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
-use xcluster_core::host::netlink::tunnel::{Encapsulation, NewTunnel, keep_frames_apart};
-use xcluster_core::host::netlink::{Netlink, NetlinkError};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::net::{Net, NetError};
+use xcluster_core::netlink::link::{LinkChange, LinkSelector};
+use xcluster_core::netlink::tunnel::{Encapsulation, NewTunnel, keep_frames_apart};
+use xcluster_core::netlink::{Netlink, NetlinkError};
 use xcluster_core::topology::Problems;
 
 use crate::config::{OvsConfig, OvsNet, Tunnel, TunnelKind};
@@ -18,10 +18,10 @@ use crate::net::NetContext;
 use crate::switch::Datapath;
 use crate::vsctl_commands;
 
-/// The bytes of a tag of IEEE 802.1Q, which frames have on their way where there are VLANs.
+/// The bytes of a tag of IEEE 802.1Q, which frames carry where there are VLANs.
 const TAG: u16 = 4;
 
-/// What keeps a configuration's tunnels from being made in a namespace, each with its place.
+/// Why tunnels cannot be made in a namespace, with their places.
 pub(crate) async fn problems(
     config: &OvsConfig,
     nets: &[Net],
@@ -70,7 +70,7 @@ async fn problem(
     Ok(below.and_then(|link| too_large(net, settings, remote, &link.name, link.mtu)))
 }
 
-/// Whether a whole frame with what comes around it is larger than what the link below carries.
+/// Whether an encapsulated frame of the net's MTU is too large for the link below.
 fn too_large(net: &Net, settings: &OvsNet, remote: IpAddr, link: &str, mtu: u32) -> Option<String> {
     let tag = if has_vlans(settings) { TAG } else { 0 };
     let around = TunnelKind::overhead(remote) + tag;
@@ -88,7 +88,7 @@ fn has_vlans(settings: &OvsNet) -> bool {
     settings.tag.is_some() || settings.nodes.values().any(|port| port.tag.is_some() || !port.trunks.is_empty())
 }
 
-/// Makes the way to another host, and a port of the bridge of it. `before` are those of the net that are there already.
+/// Makes the tunnel to another host, and adds it to the bridge. `before` are the net's existing tunnels.
 pub(crate) async fn make(
     NetContext { switch, namespace, netlink, names, .. }: NetContext<'_>,
     net: &Net,
@@ -97,7 +97,7 @@ pub(crate) async fn make(
 ) -> Result<(), NetError> {
     let index = before.len();
     if switch.datapath == Datapath::Netdev {
-        // The kernel knows VXLAN by its number and port alone: a second link of the same would be refused.
+        // The kernel identifies a VXLAN link by its VNI and port alone, and refuses a second one.
         if let Some(first) = before.iter().position(|other| is_same_link(other, tunnel)) {
             return add_end(netlink, &names.tunnel(net.id, first), tunnel).await;
         }
@@ -106,7 +106,7 @@ pub(crate) async fn make(
     Ok(switch.transact(vsctl_commands::tunnel(names, net, index, tunnel, switch.datapath)).await?)
 }
 
-/// Whether two tunnels of a net are one link of the kernel.
+/// Whether two tunnels of a net share a link of the kernel.
 fn is_same_link(one: &Tunnel, other: &Tunnel) -> bool {
     let identity = |tunnel: &Tunnel| (tunnel.vni, tunnel.port.unwrap_or(tunnel.kind.port()));
     one.kind == TunnelKind::Vxlan && other.kind == TunnelKind::Vxlan && identity(one) == identity(other)
@@ -168,7 +168,7 @@ fn not_made(failure: NetlinkError, net: &Net, tunnel: &Tunnel) -> NetError {
             what: format!("this kernel has no {name}"),
             remedy: Some(format!("sudo modprobe {module}")),
         },
-        // Of two that wrap the same the kernel could not tell whose a frame is.
+        // The kernel cannot tell which of two links with the same encapsulation a frame belongs to.
         Some(Errno::EEXIST | Errno::EBUSY) => NetError::InUse {
             what: format!("{name} with VNI {}", vsctl_commands::vni(net, tunnel)),
             by: "another link of the network namespace".to_owned(),

@@ -1,4 +1,4 @@
-//! What the database is told of bridges and ports, and what that means for who reaches whom. Pure.
+//! The commands for bridges and ports, and whether host and nodes hear each other with them. Pure.
 
 use xcluster_core::addr::Addressing;
 use xcluster_core::name::NodeId;
@@ -8,11 +8,11 @@ use crate::config::{FailMode, OvsNet, OvsPort, Tunnel, TunnelKind};
 use crate::names::{ID_NETNS, ID_NODE, Names};
 use crate::switch::{Datapath, VsctlCommand};
 
-/// The OpenFlow numbers of ports: a node has its own, up to 240. Numbers above are for the copy of all frames, then for other
-/// hosts.
+/// OpenFlow port numbers. A node has its own number, up to 240. The next one is for the copy of all frames, and those above
+/// for other hosts.
 const CAPTURE_PORT: usize = 1000;
 
-/// What makes the bridge of a net, and what is copied from it.
+/// Makes the bridge of a net, and the copy of its frames.
 pub(crate) fn bridge(names: &Names, net: &Net, settings: &OvsNet, datapath: Datapath, netns: u64) -> VsctlCommand {
     let name = names.bridge(net.id);
     let fail_mode = match settings.fail_mode {
@@ -21,9 +21,9 @@ pub(crate) fn bridge(names: &Names, net: &Net, settings: &OvsNet, datapath: Data
     };
     let mut bridge = set("Bridge", &name);
     bridge.extend([format!("datapath_type={}", datapath.type_name()), fail_mode.to_owned()]);
-    // LLDP is for guests to have, and a bridge would keep it to itself.
+    // LLDP frames must reach guests; by default a bridge does not forward them.
     bridge.push("other_config:forward-bpdu=true".to_owned());
-    // One that is given no address takes that of a port, and so changes it when ports come and go.
+    // Without an address, a bridge takes that of a port, which changes as ports come and go.
     bridge.push(format!("other_config:hwaddr=\"{}\"", net.addressing.host_mac(net.id)));
     bridge.extend(ids(names.ids(net.id)));
     bridge.push(id(ID_NETNS, &netns.to_string()));
@@ -55,12 +55,12 @@ fn capture(command: VsctlCommand, names: &Names, net: &Net) -> VsctlCommand {
         .expecting(&name, Some(net.mtu))
 }
 
-/// What removes the bridge of a net, with all of its ports.
+/// Removes the bridge of a net, with all of its ports.
 pub(crate) fn remove_bridge(name: &str) -> VsctlCommand {
     VsctlCommand::new(["--if-exists", "del-br", name])
 }
 
-/// What makes a tap a port of its bridge.
+/// Makes a tap a port of its bridge.
 pub(crate) fn port(names: &Names, port: &Port, settings: &OvsNet) -> VsctlCommand {
     let (bridge, name) = (names.bridge(port.net.id), names.tap(port.net.id, port.node));
     let mut row = set("Port", &name);
@@ -73,14 +73,13 @@ pub(crate) fn port(names: &Names, port: &Port, settings: &OvsNet) -> VsctlComman
     command.expecting(&name, Some(port.net.mtu))
 }
 
-/// What removes a port.
+/// Removes a port.
 pub(crate) fn remove_port(names: &Names, port: &Port) -> VsctlCommand {
     let (bridge, name) = (names.bridge(port.net.id), names.tap(port.net.id, port.node));
     VsctlCommand::new(["--if-exists", "del-port", &bridge, &name])
 }
 
-/// What makes the way to another host a port. In the kernel's datapath the switch makes the way itself; else it is a link
-/// that is there.
+/// Adds a tunnel as a port. With the kernel's datapath, the switch makes the link; otherwise it exists.
 pub(crate) fn tunnel(names: &Names, net: &Net, index: usize, tunnel: &Tunnel, datapath: Datapath) -> VsctlCommand {
     let (bridge, name) = (names.bridge(net.id), names.tunnel(net.id, index));
     let mut interface = set("Interface", &name);
@@ -89,7 +88,7 @@ pub(crate) fn tunnel(names: &Names, net: &Net, index: usize, tunnel: &Tunnel, da
         interface.extend(options(net, tunnel));
     }
     let mut row = set("Port", &name);
-    // What one host sent is not for the next: they are all joined to each other, and frames would circle.
+    // Frames from one host are not forwarded to another: all are connected to each other, and frames would circle.
     row.push("protected=true".to_owned());
     row.extend(ids(names.ids(net.id)));
     VsctlCommand::new(["add-port", &bridge, &name]).and(row).and(interface).expecting(&name, None)
@@ -110,18 +109,18 @@ fn options(net: &Net, tunnel: &Tunnel) -> Vec<String> {
     options
 }
 
-/// The number by which both ends of a tunnel know the net.
+/// The virtual network identifier of a tunnel.
 pub(crate) fn vni(net: &Net, tunnel: &Tunnel) -> u32 {
     tunnel.vni.unwrap_or(net.id.number().into())
 }
 
-/// In which VLANs a node is.
+/// The VLANs of a node.
 pub(crate) fn vlans_of(settings: &OvsNet, node: NodeId) -> OvsPort {
     let of_net = OvsPort { tag: settings.tag, trunks: settings.trunks.clone() };
     settings.nodes.get(&node).cloned().unwrap_or(of_net)
 }
 
-/// Whether a node and the host, which sends untagged frames into the VLAN of the net, hear each other.
+/// Whether a node and the host hear each other. The host sends untagged frames into the VLAN of the net.
 pub(crate) fn hears_host(settings: &OvsNet, node: NodeId) -> bool {
     let port = vlans_of(settings, node);
     let untagged = match (port.tag, port.trunks.as_slice()) {
@@ -131,7 +130,7 @@ pub(crate) fn hears_host(settings: &OvsNet, node: NodeId) -> bool {
     untagged == Some(settings.tag.unwrap_or(0))
 }
 
-/// The columns of a `Port` that say it (ovs-vswitchd.conf.db(5)).
+/// The columns of a `Port` for VLANs (ovs-vswitchd.conf.db(5)).
 fn vlans(port: &OvsPort) -> Vec<String> {
     let list = || port.trunks.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
     match (port.tag, port.trunks.is_empty()) {
@@ -142,7 +141,7 @@ fn vlans(port: &OvsPort) -> Vec<String> {
     }
 }
 
-/// Without it a port with a tag takes no others.
+/// Without it, a port with a tag accepts no other frames.
 const NATIVE: &str = "vlan_mode=native-untagged";
 
 fn set(table: &str, record: &str) -> Vec<String> {
@@ -157,9 +156,9 @@ fn id(key: &str, value: &str) -> String {
     format!("external_ids:{key}=\"{value}\"")
 }
 
-/// The addresses of the host on a net, with the lengths of their prefixes.
-pub(crate) fn host_addresses(net: &Net) -> [xcluster_core::host::netlink::address::Address; 2] {
-    use xcluster_core::host::netlink::address::Address;
+/// The addresses of the host on a net, with their prefix lengths.
+pub(crate) fn host_addresses(net: &Net) -> [xcluster_core::netlink::address::Address; 2] {
+    use xcluster_core::netlink::address::Address;
     [
         Address { ip: net.host_ipv4().into(), prefix: Addressing::IPV4_LEN },
         Address { ip: net.host_ipv6().into(), prefix: Addressing::IPV6_LEN },

@@ -1,5 +1,5 @@
-//! The contract of network backends, kept by an Open vSwitch of the cluster's own in each of its three netns modes, and by the host's
-//! with and without the host on the nets.
+//! The Open vSwitch backend keeps the contract of network backends: a private instance in each of its three netns modes, and
+//! the host's with and without the host on the nets.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 use xcluster_core::host::Netns;
 use xcluster_core::host::namespace::NamedNetns;
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::link::{LinkSelector, NewBridge};
 use xcluster_core::name::NetId;
 use xcluster_core::net::{BackendContext, Net, NetBackend};
+use xcluster_core::netlink::Netlink;
+use xcluster_core::netlink::link::{LinkSelector, NewBridge};
 use xcluster_core::testing::conformance::{ForeignObjects, Subject, Trial, trials};
 use xcluster_core::testing::harness::Test;
 use xcluster_core::testing::{TestFailure, ensure, harness};
@@ -34,7 +34,7 @@ fn of_own(netns: Netns) -> impl Iterator<Item = Test> {
     trials(&subject).into_iter().map(move |trial| named(trial, &netns_mode).into_test())
 }
 
-/// Each trial has a host of its own, with an Open vSwitch.
+/// Each trial has a host with an Open vSwitch.
 fn of_host(
     netns_mode: &'static str,
     configure: fn(OvsConfig) -> OvsConfig,
@@ -65,7 +65,7 @@ fn named(mut trial: Trial, netns_mode: &str) -> Trial {
     trial
 }
 
-/// Somebody who has a link of the bridge's name, without a mark, for reasons of his own.
+/// A foreign link with the bridge's name, without a mark.
 #[derive(Debug, Default)]
 struct ForeignLink {
     planted: Mutex<BTreeMap<NetId, String>>,
@@ -97,7 +97,7 @@ impl ForeignObjects for ForeignLink {
     }
 }
 
-/// Somebody who has a bridge of that name in the host's Open vSwitch.
+/// A foreign bridge of that name in the host's Open vSwitch.
 #[derive(Debug)]
 struct ForeignBridge {
     db: String,

@@ -1,4 +1,4 @@
-//! What a net has beyond joining its nodes: VLANs, a copy of all frames, rules. Each test has an Open vSwitch of its own.
+//! Features of nets: VLANs, a copy of all frames, rules. Each test has an Open vSwitch.
 
 mod fixture;
 
@@ -54,7 +54,7 @@ async fn tagged_frames_pass_with_their_tag() -> Result<(), TestFailure> {
     Ok(fixture.end().await?)
 }
 
-/// Whoever shall not hear something is sent something else afterwards, which comes first then.
+/// A node that must not hear a frame gets another one afterwards, which then arrives first.
 async fn nodes_hear_each_other_within_their_vlan_alone() -> Result<(), TestFailure> {
     let net = OvsNet::default()
         .with_node(node(1), OvsPort::access(10))
@@ -85,7 +85,7 @@ async fn a_trunk_has_the_tags_of_its_vlans_and_no_others() -> Result<(), TestFai
     taps[3].gets(&frame(1, EVERYONE, Some(10), 1))?;
     taps[1].send(&frame(2, EVERYONE, None, 2))?;
     taps[3].gets(&frame(2, EVERYONE, Some(20), 2))?;
-    // Neither without a tag nor with another one does it send.
+    // Frames without a tag or with another tag do not pass.
     taps[3].send(&frame(201, EVERYONE, None, 4))?;
     taps[3].send(&frame(201, EVERYONE, Some(30), 5))?;
     taps[3].send(&frame(201, EVERYONE, Some(20), 6))?;
@@ -118,11 +118,11 @@ async fn a_net_in_a_vlan_has_its_host() -> Result<(), TestFailure> {
     let ip = fixture.ports[0].ipv4().into();
     ensure(port_configs[0].access == HostAccess::Inside(ip), || format!("{:?}", port_configs[0].access))?;
     ensure(port_configs[2].access == HostAccess::None, || format!("{:?}", port_configs[2].access))?;
-    // The host looks for node 1, and all of its VLAN hear it, without a tag.
+    // The host asks for node 1. All nodes of its VLAN hear that, without a tag.
     let namespace = fixture.test_context.namespace().expect("there is one").clone();
     let to = std::net::SocketAddr::new(ip, 7);
     let search = tokio::spawn(async move { namespace.connect(to).await.map(drop) });
-    // Lets it begin: waiting for a frame holds this thread.
+    // Lets the host's program start, because waiting for a frame blocks this thread.
     tokio::task::yield_now().await;
     let tap = Tap::of(&port_configs[1])?;
     tokio::task::spawn_blocking(move || tap.gets_search_of_host()).await??;
@@ -139,7 +139,7 @@ async fn the_copy_has_every_frame_once() -> Result<(), TestFailure> {
         taps[1].gets(&frame(1, EVERYONE, None, number))?;
         copy.gets(&frame(1, EVERYONE, None, number))?;
     }
-    // Also what is for one node alone, both ways.
+    // Including unicast frames, in both directions.
     taps[1].send(&frame(2, [0, 0, 0, 1, 1, 1], None, 4))?;
     taps[0].gets(&frame(2, [0, 0, 0, 1, 1, 1], None, 4))?;
     copy.gets(&frame(2, [0, 0, 0, 1, 1, 1], None, 4))?;
@@ -149,7 +149,7 @@ async fn the_copy_has_every_frame_once() -> Result<(), TestFailure> {
 async fn rules_are_obeyed() -> Result<(), TestFailure> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("rules");
-    std::fs::write(&file, "# Node 1 is not heard by anybody.\npriority=10,in_port=1,actions=drop\n")?;
+    std::fs::write(&file, "# No node hears node 1.\npriority=10,in_port=1,actions=drop\n")?;
     let fixture = Fixture::private("ruled", config(OvsNet::default().with_flows(&file)), &[1, 2, 3])?;
     let taps = fixture.taps().await?;
     taps[0].send(&frame(1, EVERYONE, None, 1))?;

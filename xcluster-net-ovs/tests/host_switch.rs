@@ -1,4 +1,4 @@
-//! The host's Open vSwitch: what clusters have in it, and what becomes of that. Each test is a host with one.
+//! The host's Open vSwitch: the objects of clusters in it, and when they are removed. Each test has a host with one.
 
 mod fixture;
 
@@ -16,11 +16,11 @@ xcluster_core::harness![
     rows_and_links_have_the_documented_names_and_marks,
     what_a_killed_owner_left_is_removed_by_the_next_start,
     what_a_killed_owner_left_can_be_removed,
-    a_cluster_that_was_killed_begins_anew_under_its_name,
+    a_killed_cluster_can_be_started_again_under_its_name,
     gc_leaves_the_living_and_foreign_bridges_alone,
     a_foreign_port_with_a_taps_name_is_a_conflict,
     a_net_that_another_cluster_has_its_host_on_is_in_use,
-    a_database_that_is_gone_is_reported_and_taps_go_all_the_same,
+    a_database_that_is_gone_is_reported_and_taps_are_removed,
     a_host_without_open_vswitch_is_told_what_to_start,
     a_copy_of_all_frames_is_in_the_hosts_namespace,
 ];
@@ -78,7 +78,7 @@ async fn rows_and_links_have_the_documented_names_and_marks() -> Result<(), Test
     check_links(&Namespace::here(), &["lo"]).await
 }
 
-/// What the kernel does when an owner is killed: descriptors close.
+/// What the kernel does when an owner is killed: it closes descriptors.
 async fn kill(host: &Host, name: &str) -> Result<(), TestFailure> {
     let fixture = host.fixture(name, &[1, 2])?;
     fixture.begin().await?;
@@ -109,8 +109,8 @@ async fn what_a_killed_owner_left_can_be_removed() -> Result<(), TestFailure> {
     check_links(&Namespace::here(), &["lo"]).await
 }
 
-/// Also with fewer nets than it had.
-async fn a_cluster_that_was_killed_begins_anew_under_its_name() -> Result<(), TestFailure> {
+/// Also with fewer nets than before.
+async fn a_killed_cluster_can_be_started_again_under_its_name() -> Result<(), TestFailure> {
     let host = Host::new().await?;
     let mut more = host.fixture("phoenix", &[])?;
     more.net = Net::new(NetId::new(7));
@@ -140,7 +140,7 @@ async fn gc_leaves_the_living_and_foreign_bridges_alone() -> Result<(), TestFail
     }
     host.ask(&["add-br", "own", "--", "set", "Bridge", "own", "datapath_type=netdev"]).await?;
     let removed = gc(&host.config()).await?;
-    ensure(removed.is_empty(), || format!("{removed:?} were swept"))?;
+    ensure(removed.is_empty(), || format!("{removed:?} were removed"))?;
     let there = host.ask(&["list-br"]).await?;
     ensure(there.lines().count() == 4, || there.clone())?;
     ensure(living.set_up().await?.len() == 1, || "it was harmed".to_owned())?;
@@ -165,9 +165,9 @@ async fn a_net_that_another_cluster_has_its_host_on_is_in_use() -> Result<(), Te
     let (first, second) = (host.fixture("first", &[1])?, host.fixture("second", &[1])?);
     first.begin().await?;
     let said = second.begin().await.err().map(|error| error.to_string()).unwrap_or_default();
-    let expected = format!("the host's place on net 1 is in use by the cluster of process {}", std::process::id());
+    let expected = format!("the host's address on net 1 is in use by the cluster of process {}", std::process::id());
     ensure(said == expected, || said.clone())?;
-    // Without the host there is room.
+    // Without the host on the nets, both clusters are possible.
     let third = Fixture::here("third", host.config().without_host(), &[1])?;
     let port_configs = third.begin().await?;
     ensure(port_configs[0].access == HostAccess::None, || format!("{:?}", port_configs[0].access))?;
@@ -177,7 +177,7 @@ async fn a_net_that_another_cluster_has_its_host_on_is_in_use() -> Result<(), Te
     Ok(second.end().await?)
 }
 
-async fn a_database_that_is_gone_is_reported_and_taps_go_all_the_same() -> Result<(), TestFailure> {
+async fn a_database_that_is_gone_is_reported_and_taps_are_removed() -> Result<(), TestFailure> {
     let host = Host::new().await?;
     let fixture = host.fixture("bereft", &[1])?;
     fixture.begin().await?;
@@ -185,9 +185,11 @@ async fn a_database_that_is_gone_is_reported_and_taps_go_all_the_same() -> Resul
     let context = fixture.test_context.context();
     let more = host.fixture("bereft", &[2])?;
     ensure(fixture.backend.setup(&context, &more.ports[0]).await.is_err(), || "a port was made".to_owned())?;
-    // The row is what stays until somebody can be told.
-    ensure(fixture.backend.teardown(&context, &fixture.ports[0]).await.is_err(), || "nobody was told".to_owned())?;
-    ensure(fixture.backend.delete_net(&context, &fixture.net).await.is_err(), || "nobody was told".to_owned())?;
+    // The row stays until the database answers again.
+    ensure(fixture.backend.teardown(&context, &fixture.ports[0]).await.is_err(), || {
+        "no error was reported".to_owned()
+    })?;
+    ensure(fixture.backend.delete_net(&context, &fixture.net).await.is_err(), || "no error was reported".to_owned())?;
     drop(fixture);
     check_links(&Namespace::here(), &["lo", "ovs-netdev"]).await?;
     let again = HostSwitch::start(host.dir.path()).await?;

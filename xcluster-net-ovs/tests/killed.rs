@@ -1,7 +1,7 @@
-//! An owner that is killed with signal 9, at whichever moment: no process of its switch is left, and what the switch leaves where
-//! others are goes with the next cluster, or by a sweep of another process.
+//! An owner that is killed with signal 9 at any moment leaves no process of its switch. Links and rows in a shared place are
+//! removed by the next cluster, or by the cleanup of another process.
 //!
-//! Each test has a network namespace, which is to its owners what the host's is to those of users.
+//! Each test has a network namespace, which plays the part of the host's.
 
 mod fixture;
 
@@ -18,25 +18,25 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 use xcluster_core::host::namespace::keep_privileges;
-use xcluster_core::host::netlink::Netlink;
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::name::NetId;
 use xcluster_core::net::NetBackend;
+use xcluster_core::netlink::Netlink;
 use xcluster_core::testing::{TestContext, TestFailure, ensure, harness};
 use xcluster_net_ovs::testing::{HostSwitch, vsctl};
 use xcluster_net_ovs::{OvsConfig, OvsNet, gc};
 
 use fixture::{Fixture, check_links, links};
 
-/// The word by which this program knows that it is to own a cluster.
+/// The argument that makes this program an owner.
 const OWN: &str = "--own";
-/// The private instance, in a namespace of its own or where the owner is; else a database of the host's is named.
+/// The argument for a private instance, in a private namespace or in the owner's; for the host's instance it is a database.
 const PRIVATE: &str = "private";
 const HERE: &str = "here";
 
-/// What an owner says when it has got so far.
+/// The messages of an owner, one at each moment.
 const MOMENTS: [&str; 4] = ["begun", "allowed", "made", "wired"];
-/// How much later than that it is killed, in milliseconds: when exactly in the course of things is never the same.
+/// The delays in milliseconds after which it is killed, since the exact time always differs.
 const LATER: [u64; 6] = [0, 5, 15, 30, 60, 120];
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -64,9 +64,9 @@ fn main() -> ExitCode {
     ])
 }
 
-/// What an owner does, until nobody is left who could kill it.
+/// The code of an owner, until its parent has gone.
 fn carry_out(place: &str, folder: &str) -> Result<(), TestFailure> {
-    // Its processes are found by their session, and its files go with the test.
+    // Its processes are found by their session. The test removes its files.
     nix::unistd::setsid()?;
     let netns = if place == PRIVATE { Netns::Private } else { Netns::Here };
     let config = OvsConfig::default().with_net(NetId::CLUSTER, OvsNet::default().with_mirror());
@@ -92,7 +92,7 @@ fn say(moment: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{moment}")
 }
 
-/// An owner that runs.
+/// A running owner.
 struct Owner {
     child: Child,
     session: i32,
@@ -102,7 +102,7 @@ struct Owner {
 
 impl Owner {
     fn start(place: &str) -> Result<Self, TestFailure> {
-        // Whoever loses a parent becomes a child of this process, so that its end is an event.
+        // Orphans become children of this process, so that their end is an event.
         set_child_subreaper(true)?;
         let folder = tempfile::tempdir()?;
         let mut command = std::process::Command::new(std::env::current_exe()?);
@@ -135,7 +135,7 @@ impl Owner {
         let session = self.session;
         let reaped = tokio::task::spawn_blocking(move || {
             while let Some(pid) = members(session).first() {
-                // Of one whose parent lives it is an error: with the parent's end it is ours.
+                // It fails while the parent lives; when that has ended, the process is our child.
                 while waitpid(*pid, None) == Err(Errno::EINTR) {}
             }
         });
@@ -143,7 +143,7 @@ impl Owner {
         Ok(timeout(TIMEOUT, reaped).await.map_err(late)??)
     }
 
-    /// Has it end by itself.
+    /// Makes it end by itself.
     async fn ends(mut self) -> Result<(), TestFailure> {
         self.until(MOMENTS[3]).await?;
         drop(self.child.stdin.take());
@@ -165,7 +165,7 @@ fn members(session: i32) -> Vec<Pid> {
     pids.filter(of).map(Pid::from_raw).collect()
 }
 
-/// At each moment, some times.
+/// Several times at each moment.
 async fn each(mut check: impl AsyncFnMut(&str, u64) -> Result<(), TestFailure>) -> Result<(), TestFailure> {
     for moment in MOMENTS {
         for later in LATER {
@@ -184,7 +184,7 @@ async fn nothing_is_left_of_a_private_cluster() -> Result<(), TestFailure> {
     .await
 }
 
-/// Whatever is left has its mark.
+/// All that is left has its mark.
 async fn what_is_left_where_others_are_is_taken_over_by_the_next_cluster() -> Result<(), TestFailure> {
     let mut most = 0;
     each(async |moment, later| {
@@ -218,7 +218,7 @@ async fn what_is_left_in_the_hosts_switch_is_removed_by_another_process() -> Res
         gc(&OvsConfig::default().on_system(host.db())).await?;
         let left = vsctl(host.db(), &["list-br"]).await?;
         ensure(left.is_empty(), || format!("{left} is left"))?;
-        // A link that the switch had not opened yet has no row: it goes with the next start of that cluster.
+        // A link without a row, which the switch had not opened yet, is removed by the next start of that cluster.
         let left = links(&Namespace::here()).await?;
         if left != ["lo"] {
             Owner::start(host.db())?.ends().await?;
@@ -226,6 +226,6 @@ async fn what_is_left_in_the_hosts_switch_is_removed_by_another_process() -> Res
         check_links(&Namespace::here(), &["lo"]).await
     })
     .await?;
-    ensure(most == 1, || format!("{most} bridges were there to be swept"))?;
+    ensure(most == 1, || format!("{most} bridges were there to be removed"))?;
     Ok(host.end().await?)
 }

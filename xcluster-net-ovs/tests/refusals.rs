@@ -1,5 +1,4 @@
-//! What is told before anything is made, or when Open vSwitch does not do what it should: what it is, where, and what helps.
-//! Nothing is left of any of it.
+//! Errors before anything is made, and when Open vSwitch fails: their texts, places and remedies. None leaves anything.
 
 mod fixture;
 
@@ -20,7 +19,7 @@ xcluster_core::harness![
     a_host_without_the_programs_is_told_how_to_install_them,
     a_host_with_some_of_the_programs_learns_which_are_missing,
     an_old_version_is_reported,
-    what_is_no_open_vswitch_is_reported,
+    another_program_of_the_same_name_is_reported,
     a_switch_that_does_not_start_says_why,
     a_switch_that_ends_at_once_says_why,
     files_of_rules_are_read_before_anything_is_made,
@@ -32,7 +31,7 @@ xcluster_core::harness![
 const INSTALL: &str = "sudo apt-get install --no-install-recommends openvswitch-switch";
 const PROGRAMS: [&str; 5] = ["ovs-vswitchd", "ovsdb-tool", "ovsdb-server", "ovs-vsctl", "ovs-ofctl"];
 
-/// A folder with the programs of this host but for some.
+/// A folder with links to the programs of this host, except some.
 fn programs_without(missing: &[&str]) -> Result<TempDir, TestFailure> {
     let folder = tempfile::tempdir()?;
     for name in PROGRAMS.iter().filter(|name| !missing.contains(name)) {
@@ -43,7 +42,7 @@ fn programs_without(missing: &[&str]) -> Result<TempDir, TestFailure> {
     Ok(folder)
 }
 
-/// The same with a script in the place of one.
+/// The same, with a script in place of one program.
 fn programs_with(name: &str, script: &str) -> Result<TempDir, TestFailure> {
     let folder = programs_without(&[name])?;
     let path = folder.path().join(name);
@@ -52,7 +51,7 @@ fn programs_with(name: &str, script: &str) -> Result<TempDir, TestFailure> {
     Ok(folder)
 }
 
-/// What a start says, which leaves nothing.
+/// The error of a start, which leaves nothing.
 async fn said(config: OvsConfig) -> Result<NetError, TestFailure> {
     let fixture = Fixture::here("refused", config, &[1, 2])?;
     let error = fixture.begin().await.err().ok_or_else(|| TestFailure::new("it is not refused"))?;
@@ -63,7 +62,7 @@ async fn said(config: OvsConfig) -> Result<NetError, TestFailure> {
     Ok(error)
 }
 
-/// What both a start and the question whether it is usable say.
+/// The error of a start and of `usable`, which must be the same.
 async fn check(programs: &Path, expected: &str, remedy: Option<&str>) -> Result<(), TestFailure> {
     let config = OvsConfig::default().with_programs(programs);
     let asked = OvsBackend::new(config.clone()).usable().err().ok_or_else(|| TestFailure::new("it is usable"))?;
@@ -92,7 +91,7 @@ async fn an_old_version_is_reported() -> Result<(), TestFailure> {
     check(folder.path(), "Open vSwitch is 2.9, and at least 2.10 is needed", Some(INSTALL)).await
 }
 
-async fn what_is_no_open_vswitch_is_reported() -> Result<(), TestFailure> {
+async fn another_program_of_the_same_name_is_reported() -> Result<(), TestFailure> {
     let folder = programs_with("ovs-vswitchd", "echo busybox")?;
     check(folder.path(), "`ovs-vswitchd` is not one of Open vSwitch: it says `busybox` of its version", None).await
 }
@@ -130,7 +129,7 @@ async fn files_of_rules_are_read_before_anything_is_made() -> Result<(), TestFai
     let text = refusal().await?;
     let expected = format!("{at}`{shown}`, line 3: must specify an action: `in_port=1,actins=drop`");
     ensure(text == expected, || text.clone())?;
-    // Whoever may read everything leaves it to the program to say.
+    // A user who may read every file gets the program's own error.
     fs::set_permissions(&file, fs::Permissions::from_mode(0o000))?;
     let text = refusal().await?;
     ensure(text.starts_with(at) && text.contains("Permission denied"), || text.clone())
@@ -140,7 +139,7 @@ async fn everything_is_reported_at_once_with_its_place() -> Result<(), TestFailu
     let missing = NodeId::new(9)?;
     let net = OvsNet::default().with_tag(5000).with_flows("/nowhere").with_node(missing, OvsPort::access(0));
     let text = said(OvsConfig::default().with_net(NetId::CLUSTER, net)).await?.to_string();
-    let expected = "backend.ovs.net.1.tag: 5000 is no VLAN: they are 1–4094; backend.ovs.net.1.node.9.tag: 0 is no VLAN: \
+    let expected = "backend.ovs.net.1.tag: 5000 is not a VLAN: they are 1–4094; backend.ovs.net.1.node.9.tag: 0 is not a VLAN: \
                     they are 1–4094; backend.ovs.net.1.node.9: vm-009 is not on net 1; backend.ovs.net.1.flows: cannot \
                     read `/nowhere`: No such file or directory (os error 2)";
     ensure(text == expected, || text.clone())
@@ -162,10 +161,10 @@ async fn settings_of_a_topology_are_checked_with_their_place() -> Result<(), Tes
     let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
     ensure(places.contains(&"instance") && places.contains(&"net.1.tags"), || problems.to_string())?;
     let problems = configured("[net.1]\ntag = 4095\n")?.err().map(|problems| problems.to_string());
-    ensure(problems.as_deref() == Some("net.1.tag: 4095 is no VLAN: they are 1–4094"), || format!("{problems:?}"))
+    ensure(problems.as_deref() == Some("net.1.tag: 4095 is not a VLAN: they are 1–4094"), || format!("{problems:?}"))
 }
 
-/// A rule that can be read and that no switch with so few tables takes.
+/// A valid rule that no switch with so few tables accepts.
 async fn rules_that_the_switch_refuses_are_reported_and_nothing_is_left() -> Result<(), TestFailure> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("rules");

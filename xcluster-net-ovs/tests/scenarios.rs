@@ -1,4 +1,4 @@
-//! The scenarios of every backend, with real VMs, on the Open vSwitch of a host: one that the test has alone.
+//! The scenarios of every backend, with real VMs, on a host's Open vSwitch that only the test uses.
 
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let test = harness::test("a_cluster_does_what_the_hosts_switch_promises", || async {
         let dir = tempdir()?;
         let host = HostSwitch::start(dir.path()).await?;
-        // With the host on its nets a cluster is the only one that has nets of these numbers.
+        // With the host on its nets, no other cluster can have nets of these numbers.
         let config = OvsConfig::default().on_system(host.db());
         let make = move || Cluster::builder().backend(OvsBackend::new(config.clone())).netns(Netns::Here);
         scenarios::check(&Subject::new(make).alone(), Scenario::Everyday).await;

@@ -1,15 +1,15 @@
-//! An Open vSwitch of the cluster's own where others are as well: owners who were killed, clusters that run, foreign links. Each
-//! test has a network namespace, and its clusters are there.
+//! A private instance in a namespace that other programs use as well: killed owners, running clusters, foreign links. Each
+//! test has such a namespace.
 
 mod fixture;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use xcluster_core::host::Namespace;
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::link::NewBridge;
 use xcluster_core::name::NetId;
 use xcluster_core::net::{Net, NetBackend, NetError};
+use xcluster_core::netlink::Netlink;
+use xcluster_core::netlink::link::NewBridge;
 use xcluster_core::testing::{TestFailure, ensure};
 use xcluster_net_ovs::{OvsConfig, OvsNet};
 
@@ -21,7 +21,7 @@ xcluster_core::harness![
     a_foreign_link_with_the_datapaths_name_is_a_conflict,
     a_second_datapath_in_user_space_is_refused,
     links_have_the_documented_names_and_marks,
-    the_end_of_the_switch_is_reported_and_everything_goes_all_the_same,
+    the_end_of_the_switch_is_reported_and_everything_is_removed,
     a_port_is_added_to_a_net_that_is_there,
 ];
 
@@ -49,7 +49,7 @@ fn switch_pids() -> Vec<i32> {
     fixture::processes("ovs-vswitchd").into_iter().chain(fixture::processes("ovsdb-server")).collect()
 }
 
-/// A link that somebody has for reasons of his own.
+/// A foreign link.
 async fn plant(name: &str) -> Result<(), TestFailure> {
     let bridge = NewBridge { name, group: 0, address: [2, 0, 0, 0, 0, 1], forward_link_local: 0 };
     Ok(Netlink::connect(&here())?.make_bridge(&bridge).await?)
@@ -100,7 +100,7 @@ async fn links_have_the_documented_names_and_marks() -> Result<(), TestFailure> 
     Ok(fixture.end().await?)
 }
 
-async fn the_end_of_the_switch_is_reported_and_everything_goes_all_the_same() -> Result<(), TestFailure> {
+async fn the_end_of_the_switch_is_reported_and_everything_is_removed() -> Result<(), TestFailure> {
     let fixture = Fixture::here("bereft", OvsConfig::default(), &[1, 2])?;
     fixture.preflight().await?;
     let context = fixture.test_context.context();
@@ -116,7 +116,7 @@ async fn the_end_of_the_switch_is_reported_and_everything_goes_all_the_same() ->
     ensure(said.starts_with("the cluster's Open vSwitch has ended: ") && said.contains("killed"), || said.clone())?;
     fixture.end().await?;
     check_links(&here(), &["lo"]).await?;
-    // A cluster that begins anew gets a new one.
+    // A cluster that starts again gets a new switch.
     fixture.begin().await?;
     fixture.end().await?;
     check_links(&here(), &["lo"]).await

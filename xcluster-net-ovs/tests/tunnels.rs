@@ -1,5 +1,5 @@
-//! Nets that are joined to those of other hosts. The hosts are network namespaces with a wire between them: this one, where the
-//! test is, and another.
+//! Nets with tunnels to other hosts. The hosts are network namespaces with veth pairs between them: this one, where the test
+//! is, and others.
 
 mod fixture;
 
@@ -8,12 +8,12 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
 use xcluster_core::host::namespace::NamedNetns;
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::address::Address;
-use xcluster_core::host::netlink::link::{LinkChange, LinkSelector};
 use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::name::NetId;
 use xcluster_core::net::{HostAccess, NetError};
+use xcluster_core::netlink::Netlink;
+use xcluster_core::netlink::address::Address;
+use xcluster_core::netlink::link::{LinkChange, LinkSelector};
 use xcluster_core::testing::traffic::{ECHO, Frames, Guest, Protocol, Traffic};
 use xcluster_core::testing::{TestContext, TestFailure, ensure};
 use xcluster_net_ovs::{OvsConfig, OvsNet, Tunnel, TunnelKind};
@@ -25,18 +25,18 @@ xcluster_core::harness![
     vxlan_over_ipv6_carries_what_was_sent,
     a_vlan_is_the_same_on_both_hosts,
     nothing_is_left_of_a_tunnel,
-    three_hosts_that_are_all_joined_have_no_circle,
-    what_cannot_be_reached_is_reported_before_anything_is_made,
+    frames_do_not_circle_between_three_connected_hosts,
+    an_unreachable_host_is_reported_before_anything_is_made,
     a_number_that_another_link_has_is_in_use,
     a_kernel_without_geneve_says_so_and_keeps_nothing,
 ];
 
-/// The MTU of what is between the hosts.
+/// The MTU between the hosts.
 const WIRE: u16 = 1500;
 /// Headers of UDP over IPv4 and over IPv6.
 const HEADERS: [usize; 2] = [20 + 8, 40 + 8];
 
-/// A wire from this namespace to another one, which is the host with that number.
+/// A veth pair from this namespace to another one, which plays the host with that number.
 struct RemoteHost {
     namespace: Namespace,
 }
@@ -64,7 +64,7 @@ impl RemoteHost {
     }
 }
 
-/// The addresses of both ends of the wire to a host: this one's end is the first, its own the second.
+/// The addresses of both ends of the pair to a host: first this one's, then the other's.
 fn ends(number: u8, end: u8) -> [IpAddr; 2] {
     [format!("10.9.{number}.{end}"), format!("fd09:{number}::{end}")].map(|ip| ip.parse().expect("it is an address"))
 }
@@ -142,7 +142,7 @@ async fn a_vlan_is_the_same_on_both_hosts() -> Result<(), TestFailure> {
     Ok(())
 }
 
-/// A wire that has just come up may lose what comes first.
+/// A new veth pair may lose the first frames.
 fn sent_until_heard(from: &Tap, at: &Tap, frame: &[u8]) -> Result<(), TestFailure> {
     for _ in 0..20 {
         from.send(frame)?;
@@ -163,9 +163,9 @@ async fn nothing_is_left_of_a_tunnel() -> Result<(), TestFailure> {
     check_links(&Namespace::here(), &["lo", "wire1"]).await
 }
 
-/// The host in the middle does not hand on what came from one of the others: those have a way of their own. So each frame is
-/// heard once, and none for ever.
-async fn three_hosts_that_are_all_joined_have_no_circle() -> Result<(), TestFailure> {
+/// The host in the middle does not forward frames between the others, which have a tunnel to each other. So each frame is
+/// heard once, and none circles.
+async fn frames_do_not_circle_between_three_connected_hosts() -> Result<(), TestFailure> {
     let (second, third) = (RemoteHost::new(1).await?, RemoteHost::new(2).await?);
     let both = OvsNet::default()
         .with_tunnel(Tunnel::new(TunnelKind::Vxlan, ends(1, 2)[0]))
@@ -183,7 +183,7 @@ async fn three_hosts_that_are_all_joined_have_no_circle() -> Result<(), TestFail
     Ok(())
 }
 
-/// The error of a preflight, which has left nothing.
+/// The error of a preflight, which leaves nothing.
 async fn refusal(fixture: &Fixture) -> Result<String, TestFailure> {
     match fixture.preflight().await {
         Err(NetError::Refused(text)) => Ok(text),
@@ -196,7 +196,7 @@ async fn check(fixture: &Fixture, expected: &str) -> Result<(), TestFailure> {
     ensure(text == format!("backend.ovs.net.1.tunnel.0: {expected}"), || text.clone())
 }
 
-async fn what_cannot_be_reached_is_reported_before_anything_is_made() -> Result<(), TestFailure> {
+async fn an_unreachable_host_is_reported_before_anything_is_made() -> Result<(), TestFailure> {
     let _far = RemoteHost::new(1).await?;
     let vxlan = |remote: &str| to(TunnelKind::Vxlan, remote.parse().expect("it is an address"));
     let here = |remote: &str| Fixture::here("lost", vxlan(remote), &[1]);
@@ -217,10 +217,10 @@ async fn what_cannot_be_reached_is_reported_before_anything_is_made() -> Result<
 async fn a_number_that_another_link_has_is_in_use() -> Result<(), TestFailure> {
     let _far = RemoteHost::new(1).await?;
     let netlink = Netlink::connect(&Namespace::here())?;
-    let own = xcluster_core::host::netlink::tunnel::NewTunnel {
+    let own = xcluster_core::netlink::tunnel::NewTunnel {
         name: "mine",
         group: 0,
-        wrapping: xcluster_core::host::netlink::tunnel::Encapsulation::Vxlan,
+        wrapping: xcluster_core::netlink::tunnel::Encapsulation::Vxlan,
         vni: 1,
         remote: ends(1, 2)[0],
         local: None,
@@ -235,7 +235,7 @@ async fn a_number_that_another_link_has_is_in_use() -> Result<(), TestFailure> {
     check_links(&Namespace::here(), &["lo", "mine", "wire1"]).await
 }
 
-/// Where the kernel has it, it carries as VXLAN does.
+/// A kernel with Geneve carries frames as with VXLAN.
 async fn a_kernel_without_geneve_says_so_and_keeps_nothing() -> Result<(), TestFailure> {
     let far = RemoteHost::new(1).await?;
     let fixture = Fixture::here("near", to(TunnelKind::Geneve, ends(1, 2)[0]), &[1])?.with_mtu(1450);

@@ -1,8 +1,8 @@
-//! Chooses numbers of the host that are free and keeps them for the cluster. What is wanted is decided elsewhere.
+//! Chooses free numbers of the host and keeps them for the cluster.
 //!
-//! Among clusters a number is free if it can be locked; towards everybody else, if it can be bound. A TCP port stays
-//! bound, without anybody listening, so that no foreign connection gets it before QEMU, which may bind it as well, is
-//! there. That is not possible for a group: who binds it hears it.
+//! A number is free for clusters if its host lock is, and for other programs if it can be bound. A TCP port stays bound
+//! without a listener, so that no other program gets it before QEMU, which can bind it as well. For a multicast group that is
+//! not possible: its binder would receive its frames.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -18,7 +18,7 @@ use crate::error::Target;
 use crate::holder::{Table, holder};
 use crate::requested_ports::{Groups, MCAST_PORT, PortRange};
 
-/// How many ports are tried before it is said that none is free: far more than clusters fit on a host.
+/// How many ports are tried: far more than a host has clusters.
 const ATTEMPTS: u16 = 1000;
 
 /// The numbers of one cluster.
@@ -28,7 +28,7 @@ pub(crate) struct Allocation {
     groups: BTreeMap<NetId, SocketAddrV4>,
 }
 
-/// A port of the host that nobody else gets.
+/// A TCP port of the host, kept for this cluster.
 #[derive(Debug)]
 struct Reserved {
     port: u16,
@@ -36,17 +36,17 @@ struct Reserved {
 }
 
 impl Allocation {
-    /// Where the host finds a port of a node.
+    /// The host's address for a TCP port of a node.
     pub(crate) fn forward(&self, target: &Target) -> Option<SocketAddr> {
         self.forwards.get(target).map(|reserved| local(reserved.port).into())
     }
 
-    /// The group that a net is.
+    /// The multicast group of a net.
     pub(crate) fn group(&self, net: NetId) -> Option<SocketAddrV4> {
         self.groups.get(&net).copied()
     }
 
-    /// The same with numbers for what is wanted besides. Locks all of them or none.
+    /// Adds numbers for further requests. Locks all of them or none.
     pub(crate) fn extended(
         &self,
         host_locks: &HostLocks,
@@ -64,16 +64,16 @@ impl Allocation {
     }
 }
 
-/// A choice that is being made.
+/// A choice in progress.
 struct Allocator<'a> {
     allocation: Allocation,
     host_locks: &'a HostLocks,
-    /// What was locked for it so far.
+    /// The host locks of this choice.
     names: Vec<String>,
 }
 
 impl Allocator<'_> {
-    /// What may not move goes first, so that what may makes room for it.
+    /// Fixed numbers go first, so that movable ones avoid them.
     fn take(&mut self, mut ranges: Vec<PortRange>, groups: &Groups) -> Result<(), NetError> {
         ranges.sort_by_key(|range| !range.fixed);
         for mut range in ranges {
@@ -92,7 +92,7 @@ impl Allocator<'_> {
         }
     }
 
-    /// Takes the numbers that are wanted, or none of them. What wants none in particular gets any.
+    /// Takes the requested numbers, or none of them. A request without a number gets any.
     fn take_documented(&mut self, range: &PortRange) -> Result<(), NetError> {
         let requested: Vec<(Target, u16)> =
             range.forwards.iter().filter_map(|(t, port)| Some((*t, (*port)?))).collect();
@@ -113,9 +113,9 @@ impl Allocator<'_> {
         range.forwards.iter().filter(|(_, port)| port.is_none()).try_for_each(|(target, _)| self.take_any(*target))
     }
 
-    /// Takes a port that the kernel says is free.
+    /// Takes a port that the kernel reports as free.
     fn take_any(&mut self, target: Target) -> Result<(), NetError> {
-        // Those that turn out to be locked are kept for the moment: else the kernel might offer them again.
+        // Ports that turn out to be locked are kept meanwhile, so that the kernel does not offer them again.
         let mut locked = Vec::new();
         for _ in 0..ATTEMPTS {
             let reserved = reserve(0)?;
@@ -133,7 +133,7 @@ impl Allocator<'_> {
         Err(NetError::InUse { what: "every port that the kernel offers".to_owned(), by: "other clusters".to_owned() })
     }
 
-    /// Takes the groups, all with one UDP port: the documented one or, if it may move, one of those that follow it.
+    /// Takes the groups, all with one UDP port: the documented one or, if it may move, one of those after it.
     fn take_groups(&mut self, requested: &Groups) -> Result<(), NetError> {
         let new = |(net, _): &(&NetId, &Ipv4Addr)| !self.allocation.groups.contains_key(net);
         let new: Vec<(NetId, Ipv4Addr)> =
@@ -162,7 +162,7 @@ impl Allocator<'_> {
         Ok(())
     }
 
-    /// Locks all of these or none. One that this cluster has already, or wants twice, is taken, too: for something else.
+    /// Locks all of these or none. A number that this cluster already has or requests twice counts as taken.
     fn take_locks(&self, names: &[String]) -> Result<(), NetError> {
         let mut requested = BTreeSet::new();
         if let Some(name) = names.iter().find(|name| self.host_locks.holds(name) || !requested.insert(*name)) {
@@ -177,11 +177,11 @@ impl Allocator<'_> {
     }
 }
 
-/// Binds a port of loopback, 0 for any, without listening on it.
+/// Binds a port of the loopback, 0 for any, without listening.
 fn reserve(port: u16) -> Result<Arc<Reserved>, NetError> {
     let bound = || -> io::Result<Reserved> {
         let socket = TcpSocket::new_v4()?;
-        // As QEMU does, which for that reason may bind it as well. Two listeners are refused all the same.
+        // As QEMU does, so that it can bind the port as well. The kernel still refuses two listeners.
         socket.set_reuseaddr(true)?;
         socket.bind(local(port).into())?;
         Ok(Reserved { port: socket.local_addr()?.port(), _socket: socket })
@@ -189,7 +189,7 @@ fn reserve(port: u16) -> Result<Arc<Reserved>, NetError> {
     bound().map(Arc::new).map_err(|error| in_use_or(error, &format!("port {}", local(port)), Table::Tcp, port))
 }
 
-/// Whether nobody has bound the group's port. Binding it without sharing tells.
+/// Whether no program has bound the group's port: an exclusive bind shows it.
 fn is_silent(address: SocketAddrV4) -> Result<(), NetError> {
     UdpSocket::bind(address)
         .map(drop)
@@ -207,7 +207,7 @@ const fn local(port: u16) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)
 }
 
-/// The name of a host lock as people say it: `port 127.0.0.1:12001`.
+/// A host lock in the form for people: `port 127.0.0.1:12001`.
 fn spoken(name: &str) -> String {
     name.replacen("tcp/", "port ", 1).replacen("mcast/", "multicast group ", 1)
 }

@@ -1,4 +1,4 @@
-//! The backend itself: which of its parts serves which call. No state of its own; a cluster's numbers are in its store.
+//! The backend: which of its parts serves which call. It has no state; a cluster's numbers are in its store.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::error::{Target, refuse};
 use crate::qemu_args;
 use crate::requested_ports::{self, is_internal};
 
-/// QEMU's user-space networking: no root, no preparation, nothing on the host but sockets of the QEMUs.
+/// QEMU's user-space networking: no root, no preparation, and no objects on the host except QEMU's sockets.
 #[derive(Debug, Clone, Default)]
 pub struct UserBackend {
     config: UserConfig,
 }
 
 impl UserBackend {
-    /// The name that it is chosen by.
+    /// The name that topologies and `--net` choose it by.
     pub const NAME: &str = "user";
     /// The MTU of the internal net: that of QEMU's own TCP/IP.
     pub const INTERNAL_MTU: u16 = 1500;
@@ -30,7 +30,7 @@ impl UserBackend {
     /// Ethernet header and 4 a VLAN tag.
     pub const MCAST_MTU: u16 = 65507 - 14 - 4;
 
-    /// The backend with these numbers.
+    /// The backend with this configuration.
     pub const fn new(config: UserConfig) -> Self {
         Self { config }
     }
@@ -39,12 +39,12 @@ impl UserBackend {
         let forward = |target: Target| Some(Forward { port: target.port, host: allocation.forward(&target)? });
         let forwards =
             requested_ports::targets(port).map(forward).collect::<Option<Vec<_>>>().ok_or_else(|| unseen(port))?;
-        Ok(PortConfig { kvm: qemu_args::user(port, &forwards), access: HostAccess::Forwarded(forwards) })
+        Ok(PortConfig::new(qemu_args::user(port, &forwards), HostAccess::Forwarded(forwards)))
     }
 
     fn joined(port: &Port, allocation: &Allocation) -> Result<PortConfig, NetError> {
         let group = allocation.group(port.net.id).ok_or_else(|| unseen(port))?;
-        Ok(PortConfig { kvm: qemu_args::mcast(port, group), access: HostAccess::None })
+        Ok(PortConfig::new(qemu_args::mcast(port, group), HostAccess::None))
     }
 }
 
@@ -64,11 +64,13 @@ impl NetBackend for UserBackend {
             _ => Capabilities::joining(VmToVm::Hub, Self::MCAST_MTU),
         };
         capabilities.host_access = kind == NetKind::Internal;
+        // The kernel drops datagrams of a multicast group when a QEMU is slow to read them.
+        capabilities.lossy = kind != NetKind::Internal;
         capabilities.hotplug = true;
         capabilities
     }
 
-    /// Chooses the numbers. What was chosen for this cluster before stays, so that nodes can be added.
+    /// Chooses the numbers. Earlier choices for this cluster stay, so that nodes can be added.
     async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
         let (ranges, groups) =
             match (requested_ports::forwards(&self.config, ports), requested_ports::groups(&self.config, nets)) {

@@ -1,26 +1,26 @@
-//! What a user can set: the numbers that clusters share. Says nothing of which are free.
+//! The configuration: numbers that clusters share.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BadVariable, BadVariables};
 
-/// The numbers of the host that clusters use: where forwards begin, and which multicast groups the nets are.
+/// The numbers of the host that clusters use: the first TCP ports of forwards, and the multicast groups of nets.
 ///
-/// A number that is set here is fixed: if somebody has it, the cluster does not start. One that is not set is the
-/// documented one for the first cluster of the host, and a free one for the others.
+/// A number that is set here is fixed: if it is taken, the cluster does not start. Without a setting, the first cluster of
+/// the host gets the documented number, and other clusters get free ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct UserConfig {
-    /// Telnet to node n is on 127.0.0.1, on this port plus n. Documented: 12000.
+    /// Telnet to node n is on 127.0.0.1, on this port plus n. Default: 12000.
     pub telnet_base: Option<u16>,
-    /// Ssh to node n is on 127.0.0.1, on this port plus n. Documented: 12300.
+    /// Ssh to node n is on 127.0.0.1, on this port plus n. Default: 12300.
     pub ssh_base: Option<u16>,
-    /// Port 8080 of node 1 is on this port of 127.0.0.1. Documented: 18080.
+    /// Port 8080 of node 1 is on this port of 127.0.0.1. Default: 18080.
     pub k8s_port: Option<u16>,
-    /// Port 6443 of node 1 is on this port of 127.0.0.1. Documented: 7443.
+    /// Port 6443 of node 1 is on this port of 127.0.0.1. Default: 7443.
     pub k8s_api_port: Option<u16>,
-    /// Net N is the multicast group 224.0.0.(this plus N), UDP port 27030. Documented: 120.
+    /// Net N is the multicast group 224.0.0.(this plus N), UDP port 27030. Default: 120.
     pub mcast_base: Option<u8>,
 }
 
@@ -34,11 +34,11 @@ impl UserConfig {
     /// The variable of [`mcast_base`](Self::mcast_base).
     pub const MCAST_BASE: &str = "XCLUSTER_MCAST_BASE";
 
-    /// Reads the variables that users of the original xcluster set. `variable` gives the value of one, usually from the
-    /// environment; an empty one counts as not set, as in a shell script.
+    /// Reads the variables that users of the original xcluster set. `variable` returns the value of one, usually from the
+    /// environment. An empty one counts as not set, as in a shell script.
     ///
     /// # Errors
-    /// Every value that is no such number, at once.
+    /// All values that are not such numbers.
     pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Result<Self, BadVariables> {
         let mut bad = Vec::new();
         let mut read = |name: &'static str, max: u16| -> Option<u16> {
@@ -49,7 +49,7 @@ impl UserConfig {
             }
             number
         };
-        // A base leaves room for the largest node number, 240.
+        // A base leaves space for the largest node number, 240.
         let base = u16::MAX - 240;
         let config = Self {
             telnet_base: read(Self::TELNET_BASE, base),

@@ -1,15 +1,15 @@
-//! What can be wrong with a request for this backend, precisely, and how the few kinds of the backend API say it.
+//! The problems of requests to this backend, and their errors at the backend API.
 
 use std::fmt;
 
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::NetError;
 
-/// Variables whose values are no such numbers.
+/// Variables with values that are not such numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadVariables(pub Vec<BadVariable>);
 
-/// A variable whose value is no such number.
+/// A variable with a value that is not such a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BadVariable {
@@ -17,7 +17,7 @@ pub struct BadVariable {
     pub name: &'static str,
     /// Its value.
     pub value: String,
-    /// The largest number that it takes; the smallest is 1.
+    /// The largest valid number; the smallest is 1.
     pub max: u16,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for BadVariable {
     }
 }
 
-/// A TCP port of a node, as people call it.
+/// A TCP port of a node, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Target {
     pub(crate) net: NetId,
@@ -49,7 +49,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// Why these nets and ports cannot be carried with these numbers, on any host.
+/// Why nets and ports cannot be carried with these numbers, on any host.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
     #[error("port {number} of the host is wanted for {first} and for {second}")]
@@ -60,7 +60,7 @@ pub(crate) enum Problem {
     Group { net: NetId, group: u16 },
 }
 
-/// All problems at once.
+/// All problems.
 pub(crate) fn refuse(problems: impl IntoIterator<Item = Problem>) -> NetError {
     NetError::Refused(list(&problems.into_iter().collect::<Vec<_>>()))
 }

@@ -1,4 +1,4 @@
-//! Who has a port that is taken, as far as this user may know. Read from /proc, for an error's text and nothing else.
+//! Finds the process that holds a port, as far as this user may know. Read from /proc, only for an error's text.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ pub(crate) enum Table {
     Udp,
 }
 
-/// The process that has a local port: `process 4711 (nginx)`, or `another process`.
+/// The process with a local port: `process 4711 (nginx)`, or `another process`.
 pub(crate) fn holder(table: Table, port: u16) -> String {
     let named = inodes(table, port).into_iter().find_map(|inode| process_with(&format!("socket:[{inode}]")));
     named.unwrap_or_else(|| "another process".to_owned())
 }
 
-/// The inodes of the sockets on a port. The table of the thread, whose network namespace may be its own.
+/// The inodes of the sockets on a port, from the table of the thread, which may be in another network namespace.
 fn inodes(table: Table, port: u16) -> Vec<String> {
     let files = match table {
         Table::Tcp => ["tcp", "tcp6"],
@@ -26,12 +26,12 @@ fn inodes(table: Table, port: u16) -> Vec<String> {
     texts.flat_map(|text| text.lines().filter_map(|line| inode(line, port)).collect::<Vec<_>>()).collect()
 }
 
-/// Of a line such as `0: 0100007F:2EE1 00000000:0000 0A … inode …`, if it is about the port.
+/// Parses a line such as `0: 0100007F:2EE1 00000000:0000 0A … inode …`, if it has this port.
 fn inode(line: &str, port: u16) -> Option<String> {
     let columns: Vec<&str> = line.split_whitespace().collect();
     let (_, local) = columns.get(1)?.split_once(':')?;
     let inode = *columns.get(9)?;
-    // A connection that has ended is nobody's: its inode is 0.
+    // A closed connection has the inode 0.
     (u16::from_str_radix(local, 16).ok()? == port && inode != "0").then(|| inode.to_owned())
 }
 
@@ -44,7 +44,7 @@ fn process_with(socket: &str) -> Option<String> {
     Some(format!("process {pid} ({})", name.trim()))
 }
 
-/// Whether one of a process's descriptors is this socket. Other users' processes do not tell.
+/// Whether a process has this socket open. Unreadable for processes of other users.
 fn has(process: &Path, socket: &str) -> bool {
     let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
     descriptors.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| target.as_os_str() == socket)

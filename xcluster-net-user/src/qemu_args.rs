@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use xcluster_core::addr::Addressing;
 use xcluster_core::net::{Forward, KvmArgs, Net, Netdev, Nic, Port};
 
-/// The last byte of the name server that QEMU offers. Its own choice, .3, would be a node's; nodes end at 240 and the
-/// host is 250.
+/// The last byte of the name server that QEMU offers. QEMU's default, .3, is a node's address; nodes end at 240, and the host
+/// is 250.
 const DNS: u8 = 251;
-/// The last byte of the first address that QEMU's DHCP server gives away: none that a node or the host has.
+/// The last byte of the first address of QEMU's DHCP server: no node and not the host has it.
 const DHCP: u8 = 241;
 
-/// A port on the net that the host is on.
+/// A port on the internal net, which the host is on.
 pub(crate) fn user(port: &Port, forwards: &[Forward]) -> KvmArgs {
     let net = &port.net;
     let (dns, dhcp) = (member(net, DNS), member(net, DHCP));
@@ -28,14 +28,14 @@ pub(crate) fn user(port: &Port, forwards: &[Forward]) -> KvmArgs {
     KvmArgs::nic(&netdev, &Nic::virtio(port))
 }
 
-/// A port on a net that is a multicast group, confined to loopback: without `localaddr` every frame would leave by the
-/// host's default route, and a host without one could not start.
+/// A port on a net that is a multicast group on the loopback. Without `localaddr`, every frame would leave by the host's
+/// default route, and QEMU would not start on a host without one.
 pub(crate) fn mcast(port: &Port, group: SocketAddrV4) -> KvmArgs {
     let netdev = Netdev::new("socket", port).with("mcast", group).with("localaddr", Ipv4Addr::LOCALHOST);
     KvmArgs::nic(&netdev, &Nic::virtio(port))
 }
 
-/// The node's address is spelled out: left out, it would be the first that DHCP gives away.
+/// The node's address is given: by default QEMU uses the first address of DHCP.
 fn hostfwd(port: &Port, forward: &Forward) -> String {
     format!("tcp:{}-{}:{}", forward.host, IpAddr::V4(port.ipv4()), forward.port)
 }

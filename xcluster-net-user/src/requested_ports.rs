@@ -1,5 +1,5 @@
-//! Which numbers of the host a cluster wants, from the configuration and the ports alone. Pure: whether they are free is
-//! found out elsewhere.
+//! The numbers of the host that a cluster requests, from the configuration and the ports alone. Pure. `allocation` checks
+//! whether they are free.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -14,33 +14,33 @@ use crate::error::{Problem, Target};
 /// The UDP port of the multicast groups, as in the original xcluster.
 pub(crate) const MCAST_PORT: u16 = 27030;
 
-/// Forwards whose numbers belong together: all of them move if one cannot stay.
+/// Forwards whose numbers belong together: if one is taken, all of them move.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct PortRange {
-    /// The user chose these numbers: they may not move.
+    /// The user set these numbers, so they do not move.
     pub(crate) fixed: bool,
-    /// What is forwarded, and the port of the host that is wanted for it; none is any.
+    /// The forwards, and the port of the host that is requested for each; `None` for any.
     pub(crate) forwards: BTreeMap<Target, Option<u16>>,
 }
 
-/// The nets that become multicast groups, all on one UDP port.
+/// The nets that are multicast groups, all on one UDP port.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Groups {
-    /// The user chose them: the port may not move.
+    /// The user set them, so the port does not move.
     pub(crate) fixed: bool,
     /// The groups, by net.
     pub(crate) groups: BTreeMap<NetId, Ipv4Addr>,
 }
 
-/// A service that has a number of its own on the host.
+/// A service with a documented number on the host.
 struct Service {
-    /// The port in the node.
+    /// The TCP port in the node.
     port: u16,
-    /// The only node that has it, if it is not every node.
+    /// The only node with this service; `None` for every node.
     only: Option<u8>,
     /// The number that the original xcluster documents.
     documented: u16,
-    /// The number that the user chose.
+    /// The number that the user set.
     configured: Option<u16>,
 }
 
@@ -49,7 +49,7 @@ impl Service {
         target.port == self.port && self.only.is_none_or(|node| node == target.node.number())
     }
 
-    /// The port of the host. It does not wrap, so that the caller can tell when there is none.
+    /// The port of the host. It does not wrap, so that the caller notices an invalid one.
     fn number(&self, target: &Target) -> u32 {
         let number = u32::from(self.configured.unwrap_or(self.documented));
         if self.only.is_some() { number } else { number + u32::from(target.node.number()) }
@@ -65,10 +65,10 @@ fn services(config: &UserConfig) -> [Service; 4] {
     ]
 }
 
-/// The forwards of these ports: the ranges of the known services, then the rest, which takes any numbers.
+/// The forwards of these ports: ranges for the known services, then the rest, with any numbers.
 ///
 /// # Errors
-/// Every number that does not exist and every overlap among those that the user chose.
+/// Every number that does not exist, and every overlap among numbers that the user set.
 pub(crate) fn forwards(config: &UserConfig, ports: &[Port]) -> Result<Vec<PortRange>, Vec<Problem>> {
     let mut targets: Vec<Target> = ports.iter().filter(|port| is_internal(&port.net)).flat_map(targets).collect();
     targets.sort_unstable();
@@ -94,7 +94,7 @@ pub(crate) fn forwards(config: &UserConfig, ports: &[Port]) -> Result<Vec<PortRa
     if problems.is_empty() { Ok(ranges) } else { Err(problems) }
 }
 
-/// What a port's node is to be reached at over it.
+/// The forwards that a port requests.
 pub(crate) fn targets(port: &Port) -> impl Iterator<Item = Target> {
     port.expose.iter().map(|number| Target { net: port.net.id, node: port.node, port: *number })
 }
@@ -131,7 +131,7 @@ pub(crate) fn groups(config: &UserConfig, nets: &[Net]) -> Result<Groups, Vec<Pr
     if problems.is_empty() { Ok(Groups { fixed: config.mcast_base.is_some(), groups }) } else { Err(problems) }
 }
 
-/// Whether the host is on the net, and VMs do not hear each other there.
+/// Whether the net has the host, and VMs do not hear each other on it.
 pub(crate) fn is_internal(net: &Net) -> bool {
     net.kind == NetKind::Internal
 }

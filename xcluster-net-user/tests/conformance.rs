@@ -1,4 +1,4 @@
-//! The contract of network backends, kept by the user backend.
+//! The user backend keeps the contract of network backends.
 
 use std::process::ExitCode;
 use std::sync::Arc;

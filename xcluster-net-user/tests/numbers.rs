@@ -1,5 +1,5 @@
-//! The numbers of the host: who gets which, and what is said when they are taken. Each test has a network namespace of its
-//! own, in which the documented numbers are free.
+//! The numbers of the host: which cluster gets which, and the errors when they are taken. Each test has a network namespace,
+//! in which the documented numbers are free.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
@@ -12,10 +12,10 @@ xcluster_core::harness![
     two_clusters_have_different_numbers,
     a_cluster_that_ends_gives_its_numbers_free,
     clusters_without_common_nodes_share_the_documented_ports,
-    one_taken_port_moves_its_family_and_no_other,
-    a_stranger_who_listens_is_noticed,
-    a_stranger_on_a_group_is_noticed,
-    a_fixed_port_of_a_stranger_is_an_error_that_names_him,
+    one_taken_port_moves_its_group_of_forwards_and_no_other,
+    a_foreign_listener_is_noticed,
+    a_foreign_member_of_a_multicast_group_is_noticed,
+    a_fixed_port_that_is_taken_is_an_error_that_names_the_process,
     a_fixed_port_of_a_cluster_is_an_error_that_names_it,
     a_fixed_group_of_a_cluster_is_an_error_that_names_it,
     a_failed_preflight_locks_nothing,
@@ -65,7 +65,7 @@ impl Cluster {
         self.backend.preflight(&self.test_context.context(), &nets, &self.ports()).await
     }
 
-    /// Where the host finds a port of a node.
+    /// The host's address for a TCP port of a node.
     async fn forward(&self, node: u16, port: u16) -> Result<u16, TestFailure> {
         let ports = self.ports();
         let internal = ports.iter().find(|p| p.node.number() == node as u8 && p.net.id == NetId::INTERNAL);
@@ -139,7 +139,7 @@ async fn clusters_without_common_nodes_share_the_documented_ports() -> Result<()
     same((first.forward(2, 22).await?, second.forward(11, 22).await?), (12302, 12311))
 }
 
-async fn one_taken_port_moves_its_family_and_no_other() -> Result<(), TestFailure> {
+async fn one_taken_port_moves_its_group_of_forwards_and_no_other() -> Result<(), TestFailure> {
     let _stranger = TcpListener::bind("127.0.0.1:12302")?;
     let cluster = Cluster::started(UserConfig::default()).await?;
     let ssh = (cluster.forward(1, 22).await?, cluster.forward(2, 22).await?);
@@ -147,21 +147,21 @@ async fn one_taken_port_moves_its_family_and_no_other() -> Result<(), TestFailur
     same((cluster.forward(1, 23).await?, cluster.forward(2, 23).await?), (12001, 12002))
 }
 
-/// On all addresses, which is also on ours.
-async fn a_stranger_who_listens_is_noticed() -> Result<(), TestFailure> {
+/// A listener on all addresses also takes ours.
+async fn a_foreign_listener_is_noticed() -> Result<(), TestFailure> {
     let _stranger = TcpListener::bind("0.0.0.0:12001")?;
     let cluster = Cluster::started(UserConfig::default()).await?;
     let telnet = cluster.forward(1, 23).await?;
     ensure(telnet != 12001, || "telnet is where somebody else listens".to_owned())
 }
 
-async fn a_stranger_on_a_group_is_noticed() -> Result<(), TestFailure> {
+async fn a_foreign_member_of_a_multicast_group_is_noticed() -> Result<(), TestFailure> {
     let _stranger = UdpSocket::bind("224.0.0.122:27030")?;
     let cluster = Cluster::started(UserConfig::default()).await?;
     same(cluster.group(1).await?.as_str(), "224.0.0.121:27031")
 }
 
-async fn a_fixed_port_of_a_stranger_is_an_error_that_names_him() -> Result<(), TestFailure> {
+async fn a_fixed_port_that_is_taken_is_an_error_that_names_the_process() -> Result<(), TestFailure> {
     let foreign_objects = TcpListener::bind("127.0.0.1:0")?;
     let port = foreign_objects.local_addr()?.port();
     let said = Cluster::refused(config(|config| config.telnet_base = Some(port - 2))).await?;
@@ -192,7 +192,7 @@ async fn a_failed_preflight_locks_nothing() -> Result<(), TestFailure> {
     same(Cluster::started(fixed).await?.group(2).await?.as_str(), "224.0.0.142:27030")
 }
 
-/// No connection and no careless listener gets them; QEMU, which shares addresses, does.
+/// Neither a connection nor an ordinary listener gets them. QEMU does, since it shares addresses.
 async fn chosen_ports_stay_bound_until_the_cluster_ends() -> Result<(), TestFailure> {
     let cluster = Cluster::started(UserConfig::default()).await?;
     let address: SocketAddr = ([127, 0, 0, 1], cluster.forward(1, 23).await?).into();

@@ -1,4 +1,4 @@
-//! The words for QEMU, exactly. The numbers in them are those of the original xcluster.
+//! The args for QEMU, exactly. Their numbers are those of the original xcluster.
 
 use xcluster_core::addr::Addressing;
 use xcluster_core::name::{NetId, NodeId};
@@ -13,7 +13,7 @@ xcluster_core::harness![
     forwards_are_reported,
 ];
 
-/// The words of these ports, a port on a line, and what the host reaches.
+/// The args of these ports, one port per line, and their host access.
 async fn args(ports: Vec<Port>) -> Result<(Vec<String>, Vec<HostAccess>), TestFailure> {
     let (test_context, backend) = (TestContext::new("words")?, UserBackend::default());
     let nets: Vec<Net> = ports.iter().map(|port| port.net.clone()).collect();

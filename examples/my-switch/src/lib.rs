@@ -1,7 +1,7 @@
-//! A network backend of one's own, all of it: a learning Ethernet switch in the process that owns the cluster. It needs no
-//! privilege, gives nothing a name, and so leaves nothing behind.
+//! A complete network backend: a learning Ethernet switch in the process that owns the cluster. It needs no privilege, names
+//! no object on the host, and so leaves nothing behind.
 //!
-//! Each NIC is one end of a pair of sockets. QEMU has the other end as a descriptor and sends every frame as one datagram.
+//! Each NIC is one end of a socket pair. QEMU has the other end as a descriptor, and sends every frame as one datagram.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -22,17 +22,17 @@ use xcluster_core::net::{
 };
 use xcluster_core::topology::{NetKind, Problems};
 
-/// The backend. One value serves every cluster of a process, so what belongs to a cluster is not in here but in its store.
+/// The backend. One value serves every cluster of a process, so the state of a cluster is in the cluster's store.
 #[derive(Debug, Clone, Default)]
 pub struct SwitchBackend {
     config: SwitchConfig,
 }
 
-/// What a topology may say in its table `[backend.switch]`.
+/// The settings of a topology: its table `[backend.switch]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SwitchConfig {
-    /// How many frames wait for a node that does not take them. What comes when there is no room is lost, as in any switch.
+    /// How many frames wait for a node that does not read them. Further frames are lost, as in any switch.
     pub queue: NonZeroU16,
 }
 
@@ -44,7 +44,7 @@ impl Default for SwitchConfig {
 }
 
 impl SwitchBackend {
-    /// The name that it is chosen by.
+    /// The name that topologies and `--net` choose it by.
     pub const NAME: &str = "switch";
     /// The largest MTU: a frame of 65535 bytes without its Ethernet header.
     pub const MTU_MAX: u16 = 65535 - 14;
@@ -65,14 +65,14 @@ impl NetBackend for SwitchBackend {
         Ok(Arc::new(Self::new(configure(&self.config, settings)?)))
     }
 
-    /// A promise; the tests of every backend see that it is kept. The host is on none of the nets, so it has no access.
+    /// Promises, which the tests of every backend prove. The host is on none of the nets, so it has no access.
     fn capabilities(&self, _: NetKind) -> Capabilities {
         let mut capabilities = Capabilities::joining(VmToVm::Switch, Self::MTU_MAX);
         capabilities.hotplug = true;
         capabilities
     }
 
-    /// There is nothing that a host could lack, and no number that clusters would have to share: those are locked here.
+    /// The host can lack nothing, and clusters share no numbers. A backend with numbers locks them here.
     async fn preflight(&self, context: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
         if switches(context).is_none() {
             context.store.put(Self::NAME, Switches::default());
@@ -93,7 +93,7 @@ impl NetBackend for SwitchBackend {
         let switch = switch(context, port.net.id).ok_or_else(|| too_early("a port is set up"))?;
         let kvm =
             switch.plug(port, self.config.queue).map_err(|error| NetError::io("make a pair of sockets", error))?;
-        Ok(PortConfig { kvm, access: HostAccess::None })
+        Ok(PortConfig::new(kvm, HostAccess::None))
     }
 
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
@@ -111,7 +111,7 @@ impl NetBackend for SwitchBackend {
     }
 }
 
-/// What is remembered of a cluster, until it ends: a switch for each net.
+/// The state of a cluster: a switch for each net.
 #[derive(Debug, Default)]
 struct Switches(Mutex<BTreeMap<NetId, Arc<Switch>>>);
 
@@ -131,7 +131,7 @@ type Mac = [u8; 6];
 
 /// The largest frame: the largest MTU, an Ethernet header, and a VLAN tag, which counts for neither.
 const FRAME_MAX: usize = SwitchBackend::MTU_MAX as usize + 14 + 4;
-/// How many addresses are remembered. A guest may make up as many as it likes; what is not remembered goes to everyone.
+/// How many addresses are learned. A guest may use any number; frames to the others go to every port.
 const ADDRESSES_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
@@ -140,14 +140,14 @@ struct Switch(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     ports: BTreeMap<NodeId, Plugged>,
-    /// Behind which port an address was last seen.
+    /// The port behind which an address was last seen.
     learnt: HashMap<Mac, NodeId>,
 }
 
-/// A port with its two tasks: one hears what the node sends, the other one tells it what others sent. They end with it.
+/// A port with two tasks: one reads the frames of the node, the other one sends it frames. They end with the port.
 #[derive(Debug)]
 struct Plugged {
-    /// For whoever asks again. It owns QEMU's end of the pair, so that a QEMU may come and go.
+    /// For a repeated setup. It owns QEMU's end of the pair, so that QEMU may end and start again.
     kvm: KvmArgs,
     to_node: mpsc::Sender<Arc<[u8]>>,
     tasks: [JoinHandle<()>; 2],
@@ -160,7 +160,7 @@ impl Drop for Plugged {
 }
 
 impl Switch {
-    /// Plugs a node in, unless it is: then the answer is the same as before.
+    /// Adds a port for a node. If there is one, the answer is the same as before.
     fn plug(self: &Arc<Self>, port: &Port, queue: NonZeroU16) -> io::Result<KvmArgs> {
         let mut state = lock(&self.0);
         if let Some(plugged) = state.ports.get(&port.node) {
@@ -183,7 +183,7 @@ impl Switch {
         state.learnt.retain(|_, behind| *behind != node);
     }
 
-    /// Sends a frame where it belongs: to the port that its target is behind or, while nobody knows, to all but its sender.
+    /// Sends a frame to the port of its destination or, while that is unknown, to all ports except its sender's.
     fn forward(&self, from: NodeId, frame: &[u8]) {
         let Some((target, source)) = addresses(frame) else { return };
         let mut state = lock(&self.0);
@@ -194,22 +194,22 @@ impl Switch {
         let frame: Arc<[u8]> = frame.into();
         for (node, port) in &state.ports {
             if *node != from && behind.is_none_or(|behind| behind == *node) {
-                // No room: it is lost. Waiting would let one slow node stop all others.
+                // The queue is full and the frame is lost. Waiting would let one slow node stop all others.
                 let _ = port.to_node.try_send(Arc::clone(&frame));
             }
         }
     }
 }
 
-/// How QEMU takes a port. The name between the signs stands for the number that the descriptor has where QEMU is started;
-/// all NICs of a node are one QEMU's, so the net is in it.
+/// How QEMU uses a port. The name between the `@` signs stands for the number that the descriptor gets when QEMU is started.
+/// All NICs of a node share one QEMU, so the name contains the net.
 fn args(port: &Port, descriptor: OwnedFd) -> KvmArgs {
     let name = format!("switch{}", port.net.id);
     let netdev = Netdev::new("socket", port).with("fd", format!("@{name}@"));
     KvmArgs::nic(&netdev, &Nic::virtio(port)).with_descriptor(name, descriptor)
 }
 
-/// Forwards what a node sends. It does not keep the switch alive, which holds this very task.
+/// Forwards the frames of a node. It does not keep the switch alive, which owns this task.
 async fn hear(switch: Weak<Switch>, node: NodeId, socket: Arc<UnixDatagram>) {
     let mut frame = vec![0; FRAME_MAX];
     while let Ok(length) = socket.recv(&mut frame).await {
@@ -218,7 +218,7 @@ async fn hear(switch: Weak<Switch>, node: NodeId, socket: Arc<UnixDatagram>) {
     }
 }
 
-/// Sends a node what waits for it, as fast as its QEMU takes it.
+/// Sends a node its waiting frames, as fast as its QEMU reads them.
 async fn tell(mut queued: mpsc::Receiver<Arc<[u8]>>, socket: Arc<UnixDatagram>) {
     while let Some(frame) = queued.recv().await {
         if socket.send(&frame).await.is_err() {
@@ -227,18 +227,18 @@ async fn tell(mut queued: mpsc::Receiver<Arc<[u8]>>, socket: Arc<UnixDatagram>) 
     }
 }
 
-/// Target and source of a frame, if it is one.
+/// Destination and source of a frame, if it is one.
 fn addresses(frame: &[u8]) -> Option<(Mac, Mac)> {
     let (target, rest) = frame.split_first_chunk()?;
     Some((*target, *rest.first_chunk()?))
 }
 
-/// Whether an address is that of many: multicast and broadcast.
+/// Whether an address is a multicast or broadcast address.
 const fn is_group(address: Mac) -> bool {
     address[0] & 1 == 1
 }
 
-/// Nobody panics while holding one, and if somebody did the state would be as good as before.
+/// The poison of a mutex is ignored: its state stays valid if a thread panics.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,8 @@
-//! A network backend that is loaded at run time: each net is a repeater, which sends each frame to all others, and each NIC is a
-//! socket to it. QEMU and the repeater hold the two ends of a socket pair, so it needs no privilege and leaves nothing.
+//! A network backend that is loaded at run time. Each net is a repeater, which sends each frame to all other ports, and each
+//! NIC is a socket to it. QEMU and the repeater hold the two ends of a socket pair, so it needs no privilege and leaves
+//! nothing behind.
 //!
-//! * `lib.rs`: what the backend answers, and the line that exports it. * `repeater`: the net itself.
+//! * `lib.rs`: the backend, and the line that exports it. * `repeater`: the net itself.
 
 mod repeater;
 
@@ -17,7 +18,7 @@ use xcluster_core::topology::{NetKind, Problems};
 
 use repeater::Repeaters;
 
-/// What a topology may say to it: the table `[backend.repeater]`.
+/// The settings of a topology: the table `[backend.repeater]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
@@ -25,7 +26,7 @@ struct Config {
     mtu_max: u16,
 }
 
-/// The backend. What it has of a cluster is in the cluster's store, and goes with it.
+/// The backend. Its state of a cluster is in the cluster's store, and ends with it.
 #[derive(Debug)]
 struct Repeater {
     config: Config,
@@ -53,7 +54,7 @@ impl BlockingBackend for Repeater {
         Ok(Arc::new(Self { config: configure(&self.config, settings)? }))
     }
 
-    /// A switch as far as guests can tell: none gets its own frames back.
+    /// To guests it is a switch: a sender does not get its own frames.
     fn capabilities(&self, _: NetKind) -> Capabilities {
         let mut capabilities = Capabilities::joining(VmToVm::Switch, self.config.mtu_max);
         capabilities.hotplug = true;
@@ -82,7 +83,7 @@ impl BlockingBackend for Repeater {
         let name = port.netdev();
         let netdev = Netdev::new("socket", port).with("fd", format!("@{name}@"));
         let kvm = KvmArgs::nic(&netdev, &Nic::virtio(port)).with_descriptor(name, socket);
-        Ok(PortConfig { kvm, access: HostAccess::None })
+        Ok(PortConfig::new(kvm, HostAccess::None))
     }
 
     fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
@@ -100,7 +101,7 @@ impl BlockingBackend for Repeater {
     }
 }
 
-/// What this cluster has, if there was a preflight.
+/// The state of this cluster; none before its preflight.
 fn repeaters(context: &BackendContext<'_>) -> Option<Arc<Repeaters>> {
     context.store.find::<Arc<Repeaters>>(NAME).map(|repeaters| Arc::clone(&*repeaters))
 }

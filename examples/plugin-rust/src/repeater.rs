@@ -1,4 +1,4 @@
-//! Repeaters: one per net, with a thread that sends each frame of a node to all others. Knows nothing of QEMU.
+//! Repeaters: one per net, with a thread that sends each frame of a node to all others.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -12,9 +12,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 use xcluster_core::name::{NetId, NodeId};
 
-/// The largest frame of Ethernet that any MTU leads to, in bytes.
+/// The largest Ethernet frame of any MTU, in bytes.
 const FRAME_MAX: usize = 65535 + 18;
-/// How much a socket may hold, in bytes, as far as the host lets us.
+/// The requested buffer size of a socket in bytes; the host may allow less.
 const QUEUE: usize = 1 << 20;
 
 /// The repeaters of a cluster. They end when this is dropped.
@@ -25,20 +25,20 @@ pub(crate) struct Repeaters(Mutex<BTreeMap<NetId, Arc<Repeater>>>);
 #[derive(Debug)]
 pub(crate) struct Repeater {
     ports: Arc<Mutex<Ports>>,
-    /// A byte in here has the thread look at its ports anew.
+    /// A byte in here makes the thread read its ports again.
     news: UnixDatagram,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug, Default)]
 struct Ports {
-    /// Our ends and QEMU's. The latter stay, so that a port that is asked for again is the same.
+    /// Our ends, and those for QEMU, which are kept so that a repeated setup answers the same.
     sockets: BTreeMap<NodeId, (Arc<UnixDatagram>, Arc<OwnedFd>)>,
     ended: bool,
 }
 
 impl Repeaters {
-    /// Begins a net, unless it is there.
+    /// Starts the repeater of a net, unless it runs.
     pub(crate) fn begin(&self, net: NetId) -> io::Result<()> {
         if let Entry::Vacant(vacant) = lock(&self.0).entry(net) {
             vacant.insert(Arc::new(Repeater::start()?));
@@ -50,7 +50,7 @@ impl Repeaters {
         lock(&self.0).get(&net).map(Arc::clone)
     }
 
-    /// Ends a net.
+    /// Ends the repeater of a net.
     pub(crate) fn end(&self, net: NetId) {
         lock(&self.0).remove(&net);
     }
@@ -89,7 +89,7 @@ impl Repeater {
     }
 
     fn tell(&self) {
-        // Its thread looks at everything whenever it hears of anything.
+        // The thread checks everything at each event.
         let _ = self.news.send(&[0]);
     }
 }
@@ -99,13 +99,13 @@ impl Drop for Repeater {
         lock(&self.ports).ended = true;
         self.tell();
         if let Some(thread) = lock(&self.thread).take() {
-            // It has no panic that anybody could do something about.
+            // A panic of the thread cannot be handled here.
             let _ = thread.join();
         }
     }
 }
 
-/// All of a repeater's thread.
+/// The code of a repeater's thread.
 fn repeat(ports: &Mutex<Ports>, wakeup: &UnixDatagram) {
     let mut frame = vec![0; FRAME_MAX];
     loop {
@@ -128,7 +128,7 @@ fn repeat(ports: &Mutex<Ports>, wakeup: &UnixDatagram) {
         for ((from, socket), _) in sockets.iter().zip(&ready).filter(|(_, ready)| **ready) {
             if let Ok(length) = socket.recv(&mut frame) {
                 let others = sockets.iter().filter(|(node, _)| node != from);
-                // A guest that does not read loses it, as it would on a wire.
+                // A frame for a guest that does not read is lost, as on a cable.
                 others.for_each(|(_, other)| drop(other.send(&frame[..length])));
             }
         }

@@ -63,9 +63,11 @@ fn the_tables_of_backends_are_true() {
 type Fact = fn(&Capabilities) -> String;
 
 fn promises() -> String {
-    let facts: [(&str, Fact); 7] = [
+    let facts: [(&str, Fact); 9] = [
         ("host and nodes reach each other", |promise| yes(promise.host_access)),
         ("VMs reach each other", |promise| vm_to_vm(promise.vm_to_vm)),
+        ("ports of a net", |promise| promise.max_ports.map_or("any number".to_owned(), |max| format!("at most {max}"))),
+        ("frames may get lost on an idle net", |promise| yes(promise.lossy)),
         ("largest MTU", |promise| promise.mtu_max.to_string()),
         ("offloads of checksums and segmentation", |promise| yes(promise.offloads)),
         ("NICs can be added to running VMs", |promise| yes(promise.hotplug)),

@@ -1,18 +1,17 @@
-//! Descriptors on their way from one process to another, over a UNIX socket (`SCM_RIGHTS` of unix(7)). Says nothing of what
-//! they are.
+//! Passes descriptors between processes over a UNIX socket (`SCM_RIGHTS` of unix(7)).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
-/// How many descriptors fit into one message here; the kernel takes up to 253.
+/// The most descriptors in one message. The kernel allows 253.
 pub const BATCH_MAX: usize = 64;
 
-/// Sends bytes, at least one, with descriptors. Of a stream that does not block, `WouldBlock` means that nothing was sent.
+/// Sends one byte or more, with descriptors. On a non-blocking stream, `WouldBlock` means that nothing was sent.
 ///
 /// # Errors
-/// The other side is gone, or there is no room.
+/// The other end is closed, or its buffer is full.
 pub fn send(to: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let control = [ControlMessage::ScmRights(&numbers)];
@@ -21,10 +20,10 @@ pub fn send(to: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::
     Ok(sendmsg::<()>(to, &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?)
 }
 
-/// Receives bytes and the descriptors that came with them, close-on-exec. It does not wait.
+/// Receives bytes and the descriptors that came with them, close-on-exec. Does not block.
 ///
 /// # Errors
-/// Nothing is there (`WouldBlock`), or something is wrong with the socket.
+/// Nothing has arrived (`WouldBlock`), or the socket failed.
 pub fn receive(from: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut parts = [IoSliceMut::new(bytes)];
     let mut room = nix::cmsg_space!([RawFd; BATCH_MAX]);
@@ -33,7 +32,7 @@ pub fn receive(from: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<Owne
     let mut descriptors = Vec::new();
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(numbers) = control {
-            // SAFETY: the kernel has just opened these descriptors for us, and nobody else knows their numbers.
+            // SAFETY: the kernel has just opened these descriptors for us, and no other code knows their numbers.
             descriptors.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
         }
     }
@@ -61,12 +60,12 @@ mod tests {
         let mut said = String::new();
         File::from(descriptors.into_iter().next().unwrap()).read_to_string(&mut said).unwrap();
         assert_eq!(said, "through");
-        // Both ends were one pipe.
+        // Both ends belonged to one pipe.
         assert_eq!(reader.read(&mut byte).unwrap(), 0);
     }
 
     #[test]
-    fn nothing_is_not_waited_for() {
+    fn receiving_does_not_block() {
         let (_here, there) = UnixStream::pair().unwrap();
         assert_eq!(receive(&there, &mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }

@@ -1,5 +1,5 @@
-//! The runtime folder: one folder per cluster in it, locked by the cluster's owner. Decides which of them a command may
-//! remove. Knows nothing of what a cluster keeps in its folder.
+//! The runtime folder, which has one folder per cluster. The cluster's owner locks its folder. Decides which folders a
+//! command may remove.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File, TryLockError};
@@ -17,23 +17,23 @@ use nix::unistd::Uid;
 use super::private_dir::{Access, DirError, Fault, PrivateDir};
 use crate::name::ClusterName;
 
-/// The file whose lock says that a cluster runs.
+/// The file that an owner locks while its cluster runs.
 const LOCK: &str = "lock";
 
-/// How that file begins. It tells our folders from those that somebody else has put beside them. The path of the folder
-/// follows, by which the owner of a folder that was removed is found.
+/// The start of that file, which shows that a cluster made the folder. The path of the folder follows; it leads to the owner
+/// of a folder that was removed.
 const MARK: &str = "xcluster cluster folder\n";
 
-/// The longest name of a file that a cluster keeps in its folder as a socket.
+/// The longest name of a socket in a cluster's folder.
 const SOCKET_NAME_MAX: usize = 16;
 
-/// The most bytes of a socket's path: `sun_path` of unix(7) less the closing zero.
+/// The most bytes of a socket's path: `sun_path` of unix(7) without the closing zero.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// How long to wait for another process that makes or removes folders. It holds the lock for some system calls.
+/// How long to wait for another process that makes or removes folders. It holds the lock for a few system calls.
 const GATE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often to try again: flock(2) has no deadline.
+/// The retry interval: flock(2) has no deadline.
 const GATE_RETRY: Duration = Duration::from_millis(1);
 
 /// Why there is no folder for a cluster.
@@ -52,7 +52,7 @@ pub enum FolderError {
         /// The folder.
         path: PathBuf,
     },
-    /// Something that is not a private folder of this user stands where one is needed.
+    /// The folder is needed and is not a private folder of this user.
     #[error("the folder `{}` cannot be used: {fault}", .path.display())]
     NotPrivate {
         /// The folder.
@@ -68,14 +68,14 @@ pub enum FolderError {
         /// What is wrong with it.
         why: String,
     },
-    /// The operating system refused.
+    /// A system call failed.
     #[error("cannot {action} `{}`", .path.display())]
     Io {
-        /// What was attempted.
+        /// The action.
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -95,7 +95,7 @@ impl FolderError {
         move |source| Self::Io { action, path: path.clone(), source }
     }
 
-    /// What the user can do about it, in one line.
+    /// The command that helps, if one is known.
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::NotPrivate { path, fault: Fault::Mode(_) } => Some(format!("chmod 0700 {}", path.display())),
@@ -105,18 +105,18 @@ impl FolderError {
     }
 }
 
-/// A cluster's folder, held by its owner. Dropping it removes the folder.
+/// A cluster's folder, locked by its owner. Dropping it removes the folder.
 #[derive(Debug)]
 pub struct Folder {
     base: PrivateDir,
     dir: Arc<PrivateDir>,
     name: ClusterName,
-    /// Closing the file frees the name, also when the process is killed.
+    /// Closing the file releases the lock, also when the process is killed.
     lock: File,
 }
 
 impl Folder {
-    /// Makes the folder of a cluster under `base`, or takes over the folder of an owner that died, emptied.
+    /// Makes the folder of a cluster under `base`. The folder of a dead owner is emptied and used again.
     ///
     /// # Errors
     /// A cluster of that name is running, something else has its name, or the folder cannot be made.
@@ -154,24 +154,24 @@ impl Folder {
         Ok(Self { base, dir: Arc::new(dir), name: name.clone(), lock })
     }
 
-    /// Where it is.
+    /// The folder's path.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The folder itself, for files that must be in it and nowhere else.
+    /// The open folder, for files that must be in it and nowhere else.
     pub(crate) fn dir(&self) -> Arc<PrivateDir> {
         self.dir.clone()
     }
 
-    /// Says that the folder is in use to programs that remove old files, as systemd-tmpfiles does below `/tmp`.
+    /// Marks the folder as used, for programs that remove old files, such as systemd-tmpfiles below `/tmp`.
     pub(crate) fn refresh(&self) {
-        // It only matters after days.
+        // A failure only matters after days.
         let _ = self.lock.set_modified(SystemTime::now());
     }
 
-    /// Whether other processes still find the folder, and in it our lock: somebody may have removed or renamed either, or a
-    /// folder above. Then nobody can talk to the cluster any more.
+    /// Whether other processes still find the folder and the lock in it. Somebody may have removed or renamed either, or a
+    /// folder above. Then no command can reach the cluster any more.
     pub fn is_in_place(&self) -> bool {
         let there = fs::symlink_metadata(self.path().join(LOCK));
         there.is_ok_and(|there| self.lock.metadata().is_ok_and(|ours| is_same(&there, &ours)))
@@ -189,8 +189,8 @@ impl Drop for Folder {
     }
 }
 
-/// The folder that has the folders of this user's clusters: `$XDG_RUNTIME_DIR/xcluster`, else `xcluster-<uid>` in the
-/// temporary folder. A runtime folder of another user, as `sudo` leaves it in the environment, is not used.
+/// The folder of this user's cluster folders: `$XDG_RUNTIME_DIR/xcluster`, else `xcluster-<uid>` in the temporary folder. A
+/// runtime folder of another user, which `sudo` leaves in the environment, is not used.
 pub fn base() -> PathBuf {
     let uid = Uid::effective();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| {
@@ -202,7 +202,7 @@ pub fn base() -> PathBuf {
     }
 }
 
-/// Where this user's files are that can be made again: `$XDG_CACHE_HOME/xcluster`, else `~/.cache/xcluster`. None for a
+/// The folder of this user's files that can be made again: `$XDG_CACHE_HOME/xcluster`, else `~/.cache/xcluster`. `None` for a
 /// user without a home.
 pub fn cache() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -210,7 +210,7 @@ pub fn cache() -> Option<PathBuf> {
     Some(base.join("xcluster"))
 }
 
-/// Whether the runtime folder can be used, as far as it is there.
+/// Checks whether the runtime folder can be used, if it exists.
 ///
 /// # Errors
 /// It is a link, belongs to another user, or others have access to it.
@@ -221,25 +221,25 @@ pub fn check(base: &Path) -> Result<(), FolderError> {
     }
 }
 
-/// What a runtime folder has in it.
+/// The contents of a runtime folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Survey {
-    /// The clusters that run, by name.
+    /// The names of the running clusters.
     pub running: Vec<ClusterName>,
-    /// What is neither a running cluster's folder nor that of a dead owner, and so was left alone.
+    /// Entries that are neither a running cluster's folder nor that of a dead owner. They are left alone.
     pub foreign: Vec<Foreign>,
-    /// Owners that run and whose folder was removed or renamed. They notice it within a second or so, and end.
+    /// Running owners whose folder was removed or renamed. They notice it within about a second, and end.
     pub lost: Vec<LostOwner>,
 }
 
-/// Something in the runtime folder that is not ours.
+/// An entry of the runtime folder that no cluster made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Foreign {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Why it is not taken for a cluster's folder.
+    /// Why it is not a cluster's folder.
     pub why: String,
 }
 
@@ -249,34 +249,34 @@ impl std::fmt::Display for Foreign {
     }
 }
 
-/// A process that owns a cluster without a folder.
+/// A process that owns a cluster whose folder is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LostOwner {
-    /// The cluster.
+    /// The cluster's name.
     pub name: ClusterName,
-    /// The process.
+    /// The process ID.
     pub pid: u32,
 }
 
 impl LostOwner {
-    /// A process that owns a cluster without a folder.
+    /// A process that owns a cluster whose folder is gone.
     pub fn new(name: ClusterName, pid: u32) -> Self {
         Self { name, pid }
     }
 }
 
-/// Looks through a runtime folder, and removes the folders of owners that died. Anything else stays as it is.
+/// Lists a runtime folder, and removes the folders of dead owners. Other entries stay as they are.
 ///
 /// # Errors
 /// The folder cannot be read, or is not private.
 pub fn survey(base: &Path) -> Result<Survey, FolderError> {
     let base = std::path::absolute(base).map_err(FolderError::io("find", base))?;
-    let swept = sweep(&base)?;
-    Ok(Survey { lost: lost_owners(&base), ..swept })
+    let survey = sweep(&base)?;
+    Ok(Survey { lost: lost_owners(&base), ..survey })
 }
 
-/// The clusters under `base` that run. The folders of owners that died are removed.
+/// The running clusters under `base`. The folders of dead owners are removed.
 ///
 /// # Errors
 /// The folder cannot be read, or is not private.
@@ -284,7 +284,7 @@ pub fn running(base: &Path) -> Result<Vec<ClusterName>, FolderError> {
     Ok(sweep(base)?.running)
 }
 
-/// A survey that does not look for lost owners, which takes a look at every process.
+/// A listing without lost owners, because finding those means to look at every process.
 pub(crate) fn sweep(base: &Path) -> Result<Survey, FolderError> {
     let mut survey = Survey::default();
     let opened = match open_base(base) {
@@ -307,10 +307,10 @@ pub(crate) fn sweep(base: &Path) -> Result<Survey, FolderError> {
     Ok(survey)
 }
 
-/// Removes a folder or file in the folder of a cluster of ours, if the path leads to one.
+/// Removes a file or folder within a cluster's folder.
 ///
 /// # Errors
-/// `cluster` is not the folder of a cluster, or something stays.
+/// `cluster` is not the folder of a cluster, or something could not be removed.
 pub fn remove_in(cluster: &Path, name: &str) -> io::Result<()> {
     let dir = PrivateDir::open(cluster, Access::None).map_err(io::Error::other)?;
     let lock = dir.open_file(LOCK.as_ref(), OFlag::empty()).map_err(io::Error::other)?;
@@ -320,7 +320,7 @@ pub fn remove_in(cluster: &Path, name: &str) -> io::Result<()> {
     dir.remove(name.as_ref())
 }
 
-/// What an entry of the runtime folder is.
+/// The kind of an entry of the runtime folder.
 enum Found {
     Running(ClusterName),
     Removed,
@@ -338,7 +338,7 @@ fn look_at(base: &PrivateDir, entry: &CStr) -> Found {
     };
     match claim(&dir) {
         Ok(Claim::Alive) => Found::Running(name),
-        // The lock is kept while the rest goes, so that nobody moves in meanwhile.
+        // The lock is held during the removal, so that no new owner uses the folder meanwhile.
         Ok(Claim::Dead(lock)) => match remove(base, &dir, entry, &lock) {
             Ok(()) => Found::Removed,
             Err(error) => Found::Foreign(format!("its owner died, and it cannot be removed: {error}")),
@@ -348,17 +348,17 @@ fn look_at(base: &PrivateDir, entry: &CStr) -> Found {
     }
 }
 
-/// Whose a folder is.
+/// The owner of a folder.
 enum Claim {
-    /// An owner holds its lock.
+    /// A running owner holds its lock.
     Alive,
-    /// Its owner died; this is its lock, held.
+    /// Its owner died. This is its lock, held.
     Dead(File),
-    /// It is not a cluster's.
+    /// No cluster made it.
     Foreign(String),
 }
 
-/// Takes the lock of a cluster's folder, if its owner died. The gate is held meanwhile.
+/// Takes the lock of a cluster's folder if its owner died. The caller holds the gate.
 fn claim(dir: &PrivateDir) -> io::Result<Claim> {
     let lock = match dir.open_file(LOCK.as_ref(), OFlag::empty()) {
         Ok(lock) => lock,
@@ -368,7 +368,7 @@ fn claim(dir: &PrivateDir) -> io::Result<Claim> {
         Err(DirError::Unsafe(fault)) => return Ok(Claim::Foreign(format!("its lock file is not ours: {fault}"))),
         Err(DirError::Io(error)) => return Err(error),
     };
-    // An owner writes the mark first thing. One that died before that has left an empty file and nothing else.
+    // An owner writes the mark first. One that died before that has left an empty file and nothing else.
     let is_bare = || Ok::<_, io::Error>(lock.metadata()?.len() == 0 && dir.names()?.len() == 1);
     if !is_marked(&lock)? && !is_bare()? {
         return Ok(Claim::Foreign("its lock file was not written by a cluster".to_owned()));
@@ -388,7 +388,7 @@ fn is_marked(mut lock: &File) -> io::Result<bool> {
     Ok(start == MARK.as_bytes())
 }
 
-/// Removes a cluster's folder whose lock is held, the lock last: without it, somebody else may already be moving in.
+/// Removes a cluster's folder whose lock is held. The lock goes last: without it a new owner may use the folder.
 fn remove(base: &PrivateDir, dir: &PrivateDir, name: &OsStr, lock: &File) -> io::Result<()> {
     dir.empty(Some(LOCK.as_ref()))?;
     if dir.has(LOCK.as_ref(), lock) {
@@ -405,7 +405,7 @@ fn is_absent(error: &FolderError) -> bool {
     matches!(error, FolderError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
-/// Lets one process at a time make or remove folders: the lock that a removal takes would else be taken for an owner's.
+/// Lets one process at a time make or remove folders. Otherwise the lock that a removal takes would look like an owner's.
 fn gate(base: &PrivateDir) -> Result<File, FolderError> {
     let failed = FolderError::io("lock", base.path());
     let gate = base.reopen().map_err(&failed)?;
@@ -427,8 +427,8 @@ fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// The processes of this user that hold the lock of a cluster's folder under `base` that is not where it was. They are found
-/// by their open files, since nothing else leads to them.
+/// This user's processes that hold the lock of a cluster's folder under `base` that is not in its place. They are found by
+/// their open files, since no path leads to them.
 pub(crate) fn lost_owners(base: &Path) -> Vec<LostOwner> {
     let base = std::path::absolute(base).unwrap_or_else(|_| base.to_owned());
     let us = Uid::effective().as_raw();
@@ -448,11 +448,11 @@ pub(crate) fn lost_owners(base: &Path) -> Vec<LostOwner> {
     lost
 }
 
-/// The cluster whose lock an open file of some process is, if the lock is not in its place any more.
+/// The cluster whose lock is this open file of a process, if the lock is no longer in its place.
 fn lost_cluster(base: &Path, file: &Path) -> Option<ClusterName> {
     let target = fs::read_link(file).ok()?;
     let target = target.as_os_str().as_bytes();
-    // Only such files are opened: what another process has open may do something when it is opened once more.
+    // Only files of that name are opened: opening another file again, such as a device, may have effects.
     if !target.ends_with(b"/lock") && !target.ends_with(b"/lock (deleted)") || !fs::metadata(file).ok()?.is_file() {
         return None;
     }
@@ -494,7 +494,7 @@ mod tests {
         Folder::create(&base, &name("a")).unwrap();
     }
 
-    /// The folder that an owner leaves that is killed, with something in it.
+    /// The folder of an owner that was killed, with files in it.
     fn dead(base: &Path, named: &str) -> PathBuf {
         let path = base.join(named);
         private(&path, &[(LOCK, &format!("{MARK}{}", path.display()))]);
@@ -530,7 +530,7 @@ mod tests {
         Folder::create(&base, &name("dead")).unwrap();
     }
 
-    /// Puts something into a runtime folder that no cluster has made. It stays, and it is named with the reason.
+    /// Puts something into a runtime folder that no cluster made. It stays, and is listed with the reason.
     fn check_foreign(put: impl FnOnce(&Path), entry: &str, why: &str) {
         let (_dir, base) = base();
         PrivateDir::make(&base).unwrap();
@@ -549,7 +549,7 @@ mod tests {
         assert_eq!(listing(&base), before);
     }
 
-    /// Every path below a folder, through links as well.
+    /// Every path below a folder, also through links.
     fn listing(folder: &Path) -> Vec<PathBuf> {
         let mut found = vec![folder.to_owned()];
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -692,7 +692,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sweeps_is_not_taken_for_an_owner() {
+    fn a_cleanup_is_not_taken_for_an_owner() {
         let (_dir, base) = base();
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {

@@ -1,10 +1,10 @@
-//! Numbers that the processes of a host share (ports, multicast groups, places to boot in), locked until the holder
-//! dies.
+//! Exclusive rights to numbers that the processes of a host share: TCP ports, multicast groups, boot slots. The kernel frees
+//! them when the holder dies.
 //!
-//! A host lock is a listening UNIX socket with an abstract name: the kernel gives a name once, frees it when the process
-//! ends however that happens, and keeps one set of names per network namespace, which is also where the ports are.
-//! Probing instead of locking races, and two QEMUs may join one multicast group without an error. Who waits for a host lock
-//! connects to it: the end of the holder closes the connection, which is an event.
+//! A host lock is a listening UNIX socket with an abstract name. The kernel gives each name to one process, frees it when
+//! that process ends in any way, and has one set of names per network namespace, as for ports. Probing a number instead of
+//! locking it races, and two QEMUs can join one multicast group without an error. A process that waits for a host lock
+//! connects to it; the holder's end closes the connection, which is an event.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,13 +23,14 @@ use tokio::time::timeout;
 
 use super::Namespace;
 
-/// When to look again at a holder who cannot be connected to.
+/// The retry interval while the holder cannot be connected to.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// Who holds a host lock.
+/// The holder of a host lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Holder {
-    /// The process, as this one sees it; none if it cannot be told.
+    /// Its process ID as this process sees it; `None` if that is not known.
     pub pid: Option<i32>,
 }
 
@@ -42,62 +43,61 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Why something could not be locked.
+/// Why a name could not be locked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostLockError {
-    /// Somebody has it.
+    /// Another process holds the lock.
     #[error("{what} is locked by {holder}")]
     Taken {
-        /// What was asked for.
+        /// The name.
         what: String,
-        /// Who has it.
+        /// The holder.
         holder: Holder,
     },
-    /// Nothing became free in time.
-    #[error("no place of {what} became free within {} s", .waited.as_secs())]
+    /// No lock became free in time.
+    #[error("no lock of {what} became free within {} s", .waited.as_secs())]
     Late {
-        /// What was waited for.
+        /// The name.
         what: String,
-        /// For how long.
+        /// How long it was waited for.
         waited: Duration,
     },
-    /// The name is too long, or the operating system said no.
+    /// The name is too long, or a system call failed.
     #[error("cannot lock {what}")]
     Io {
-        /// What was asked for.
+        /// The name.
         what: String,
-        /// What the operating system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
-/// One locked thing; dropping it gives it free.
+/// One host lock. Dropping it releases it.
 #[derive(Debug)]
 pub struct HostLock {
     _socket: OwnedFd,
 }
 
 impl HostLock {
-    /// Locks `what`: any text of at most 80 bytes that all who share the thing agree on, such as
-    /// `tcp/127.0.0.1:12001`.
+    /// Locks `what`: a text of at most 80 bytes that all users of the number agree on, such as `tcp/127.0.0.1:12001`.
     ///
     /// # Errors
-    /// Somebody has it, or the operating system said no.
+    /// Another process holds it, or a system call failed.
     pub fn take(what: &str) -> Result<Self, HostLockError> {
         Self::take_where(what, &stream)
     }
 
-    /// Locks `what` among those who use a network namespace: a name or a number that is another thing in another one.
+    /// Locks `what` within a network namespace, for names and numbers that each namespace has its own set of.
     ///
     /// # Errors
-    /// Somebody has it, or the operating system said no.
+    /// Another process holds it, or a system call failed.
     pub fn take_in(namespace: &Namespace, what: &str) -> Result<Self, HostLockError> {
         Self::take_where(what, &|| namespace.socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0))
     }
 
-    /// A name belongs to the namespace that its socket was opened in.
+    /// An abstract name belongs to the namespace that its socket was opened in.
     fn take_where(what: &str, open: &dyn Fn() -> io::Result<OwnedFd>) -> Result<Self, HostLockError> {
         let failed = |source| HostLockError::Io { what: what.to_owned(), source };
         let taken = || HostLockError::Taken { what: what.to_owned(), holder: holder(what, open) };
@@ -119,10 +119,10 @@ impl HostLock {
         Ok(Some(Self { _socket: socket }))
     }
 
-    /// Locks one of `places` places of `what`, waiting for one to become free. Must run in a tokio runtime.
+    /// Locks one of `places` slots of `what`, and waits until one is free. Must run in a tokio runtime.
     ///
     /// # Errors
-    /// None became free within `limit`, or the operating system said no.
+    /// None became free within `limit`, or a system call failed.
     pub async fn take_one_of(what: &str, places: usize, limit: Duration) -> Result<Self, HostLockError> {
         let late = |_| HostLockError::Late { what: what.to_owned(), waited: limit };
         timeout(limit, Self::wait_for_one_of(what, places)).await.map_err(late)?
@@ -136,7 +136,7 @@ impl HostLock {
                 None => ends.push(end_of_holder(name)),
             }
         }
-        // One connection per holder, kept: holders never accept any, so that each takes room in their queue until they end.
+        // One connection per holder is kept. Holders accept none, so each connection takes a place in the holder's queue.
         while let Some(name) = ends.next().await {
             let name = name?;
             match Self::take_if_free(&name)? {
@@ -148,30 +148,30 @@ impl HostLock {
     }
 }
 
-/// The host locks of one cluster, kept until it ends.
+/// The host locks of one cluster. They are kept until it ends.
 #[derive(Debug, Default)]
 pub struct HostLocks {
     held: Mutex<BTreeMap<String, HostLock>>,
 }
 
 impl HostLocks {
-    /// No host locks yet.
+    /// An empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the locks of all names, or none. What this value holds already stays held.
+    /// Takes the locks of all names, or none. Locks that this value holds already stay held.
     ///
     /// # Errors
-    /// The first of them that somebody else has, or the operating system said no.
+    /// Another process holds one of them, the first is reported; or a system call failed.
     pub fn take_all(&self, names: impl IntoIterator<Item = impl Into<String>>) -> Result<(), HostLockError> {
         self.take_each(names, HostLock::take)
     }
 
-    /// The same among those who use a network namespace; see [`HostLock::take_in`].
+    /// Takes locks within a network namespace; see [`HostLock::take_in`].
     ///
     /// # Errors
-    /// The first of them that somebody else has, or the operating system said no.
+    /// As for [`Self::take_all`].
     pub fn take_all_in(
         &self,
         namespace: &Namespace,
@@ -198,7 +198,7 @@ impl HostLocks {
         Ok(())
     }
 
-    /// Gives free those of `whats` that this value holds.
+    /// Releases those of the names that this value holds.
     pub fn release(&self, whats: impl IntoIterator<Item = impl AsRef<str>>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         for what in whats {
@@ -221,7 +221,7 @@ fn address(what: &str) -> nix::Result<UnixAddr> {
     UnixAddr::new_abstract(format!("xcluster/{what}").as_bytes())
 }
 
-/// Whoever listens on the name; the kernel tells it to who connects.
+/// The process that listens on the name: the kernel reports it to a client that connects.
 fn holder(what: &str, open: &dyn Fn() -> io::Result<OwnedFd>) -> Holder {
     let pid = || -> io::Result<i32> {
         let socket = open()?;
@@ -231,17 +231,17 @@ fn holder(what: &str, open: &dyn Fn() -> io::Result<OwnedFd>) -> Holder {
     Holder { pid: pid().ok().filter(|pid| *pid > 0) }
 }
 
-/// Completes with the name when whoever holds it gives it free or dies.
+/// Completes with the name when its holder releases it or dies.
 async fn end_of_holder(what: String) -> Result<String, HostLockError> {
     let failed = |source: io::Error| HostLockError::Io { what: what.clone(), source };
     let socket = stream().map_err(failed)?;
     match connect(socket.as_raw_fd(), &address(&what).map_err(|errno| failed(errno.into()))?) {
         Ok(()) => {
             let socket = tokio::net::UnixStream::from_std(socket.into()).map_err(failed)?;
-            // The holder never writes: readable means that it closed.
+            // The holder never writes, so a readable connection is a closed one.
             socket.readable().await.map_err(failed)?;
         }
-        // It ended just now, or does not listen, or its queue is full: of the latter two nothing will tell.
+        // The holder ended just now, does not listen, or has a full queue. The latter two give no event.
         Err(nix::Error::ECONNREFUSED | nix::Error::EAGAIN) => tokio::time::sleep(AGAIN).await,
         Err(errno) => return Err(failed(errno.into())),
     }

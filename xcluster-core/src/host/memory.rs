@@ -1,6 +1,6 @@
-//! How much memory this host can still give. Who takes how much of it is not known here.
+//! The memory that this host has left.
 
-/// What programs can still have, in MiB: memory and swap. None where the kernel does not say.
+/// The memory and swap that programs can still get, in MiB. `None` where the kernel does not report it.
 pub fn available_memory() -> Option<u64> {
     available(&std::fs::read_to_string("/proc/meminfo").ok()?)
 }

@@ -1,5 +1,7 @@
-//! What touches this machine: host locks on shared numbers, the folders of clusters, network namespaces, memory, descriptors.
-//! Knows nothing of QEMU, guests or what a cluster does.
+//! Resources of this machine: host locks, the folders of clusters, network namespaces, process trees, memory, descriptors.
+//! Knows nothing of QEMU, guests or clusters.
+//!
+//! Building blocks: their interface may change between minor versions.
 
 mod fd_limit;
 pub mod fd_passing;
@@ -7,7 +9,6 @@ pub mod folder;
 mod host_locks;
 mod memory;
 pub mod namespace;
-pub mod netlink;
 mod private_dir;
 mod process_tree;
 mod store;

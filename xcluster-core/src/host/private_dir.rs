@@ -1,5 +1,5 @@
-//! A folder that belongs to this user alone, used through its descriptor: neither a link, a mount nor a renamed folder can
-//! lead a removal elsewhere.
+//! A folder that belongs to this user alone, used through its descriptor. No link, mount or renamed folder can lead a removal
+//! elsewhere.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::{DirBuilder, File};
@@ -15,22 +15,22 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, o
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
 
-/// Folders are opened as what they are, never through a link.
+/// Opens folders only, and never through a link.
 const AS_ITSELF: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// How deep folders that are removed may be nested: each level takes a descriptor and some stack.
+/// The deepest nesting of folders that are removed: each level takes a descriptor and stack.
 const DEPTH_MAX: u32 = 128;
 
-/// The user alone.
+/// The mode for the user alone.
 const PRIVATE: Mode = Mode::S_IRWXU;
 
 /// Why a folder or file is not used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DirError {
-    /// Using it could change or expose what is not ours.
+    /// Using it could change or expose files of others.
     #[error("{0}")]
     Unsafe(Fault),
-    /// The operating system refused.
+    /// A system call failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -46,26 +46,26 @@ impl From<Errno> for DirError {
     }
 }
 
-/// What makes a folder or file unsafe to use.
+/// Why a folder or file is unsafe to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
     /// A symbolic link.
     #[error("it is a symbolic link")]
     Link,
-    /// Something else is expected to be a folder.
+    /// Not a folder, where one is expected.
     #[error("it is not a folder")]
     NoFolder,
-    /// Something else is expected to be a file.
+    /// Not a file, where one is expected.
     #[error("it is not a regular file with one name")]
     NoFile,
     /// A folder in the cache has no manifest.
     #[error("it is not an image that was built here")]
     NoEntry,
-    /// Another file system, or another part of this one, is mounted there.
+    /// A mount point: of another file system, or of another part of this one.
     #[error("it is a mount point")]
     Mount,
-    /// The owner is another user.
+    /// It belongs to another user.
     #[error("it belongs to user {0}")]
     Owner(u32),
     /// Its mode gives others access.
@@ -73,12 +73,12 @@ pub enum Fault {
     Mode(u32),
 }
 
-/// Which modes of a folder are refused.
+/// The modes of a folder that are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Others may neither look into it nor change it.
+    /// Other users must have no access.
     None,
-    /// Others may look into it.
+    /// Other users may read it.
     Read,
 }
 
@@ -102,7 +102,7 @@ impl PrivateDir {
     /// Opens a folder.
     ///
     /// # Errors
-    /// It is not there, is a link, belongs to another user, or others have more access than is allowed.
+    /// It does not exist, is a link, belongs to another user, or other users have too much access.
     pub(crate) fn open(path: &Path, others: Access) -> Result<Self, DirError> {
         Self::check(
             open(path, AS_ITSELF, Mode::empty()).map_err(|errno| opened_link(AT_FDCWD, path, errno))?,
@@ -111,22 +111,22 @@ impl PrivateDir {
         )
     }
 
-    /// Opens a folder that a link may lead to: the user's own choice of a place, as for a cache on another disk.
+    /// Opens a folder, also through a link: the user chose the place, such as a cache on another disk.
     pub(crate) fn open_at_link(path: &Path, others: Access) -> Result<Self, DirError> {
         Self::check(open(path, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?, path, others)
     }
 
-    /// Makes a folder that only this user can enter, and its parents, if they are not there.
+    /// Makes a folder that only this user can enter, and its parents, unless they exist.
     pub(crate) fn make(path: &Path) -> Result<(), DirError> {
         Ok(DirBuilder::new().mode(PRIVATE.bits()).recursive(true).create(path)?)
     }
 
-    /// Opens a folder in this one. A mount point is refused, also one of the same file system.
+    /// Opens a folder in this one. Refuses a mount point, also one of the same file system.
     pub(crate) fn child(&self, name: &OsStr, others: Access) -> Result<Self, DirError> {
         Self::check(open_child(&self.fd, &c_name(name)?)?, &self.path.join(name), others)
     }
 
-    /// Makes a folder in this one, unless something of that name is there, and opens it.
+    /// Makes a folder in this one, unless the name exists, and opens it.
     pub(crate) fn make_child(&self, name: &OsStr) -> Result<Self, DirError> {
         match mkdirat(&self.fd, name, PRIVATE) {
             Ok(()) | Err(Errno::EEXIST) => self.child(name, Access::None),
@@ -139,12 +139,12 @@ impl PrivateDir {
         Ok(Self { fd, path: path.to_owned() })
     }
 
-    /// Where it was when it was opened.
+    /// The path that it was opened by.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder opened once more, for a lock on it: a lock is shared by all copies of a descriptor.
+    /// Opens the folder again, to lock it: copies of one descriptor share its lock.
     pub(crate) fn reopen(&self) -> io::Result<File> {
         Ok(File::from(openat(&self.fd, ".", AS_ITSELF, Mode::empty())?))
     }
@@ -154,13 +154,13 @@ impl PrivateDir {
         names(&self.fd)
     }
 
-    /// Opens a file of ours in it to read and write. `flags` may be `O_CREAT`, `O_EXCL`, `O_TRUNC` or `O_APPEND`: a file is
-    /// only truncated once it is known to be ours.
+    /// Opens a file of this user in it, to read and write. `flags` may be `O_CREAT`, `O_EXCL`, `O_TRUNC` or `O_APPEND`. A
+    /// file is truncated only after it was checked.
     ///
     /// # Errors
-    /// It is a link, has another name elsewhere, is not a regular file, or belongs to another user.
+    /// It is a link, has a second name, is not a regular file, or belongs to another user.
     pub(crate) fn open_file(&self, name: &OsStr, flags: OFlag) -> Result<File, DirError> {
-        // A FIFO or device must not block.
+        // Opening a FIFO or a device must not block.
         let always = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let fd = openat(&self.fd, name, always | flags.difference(OFlag::O_TRUNC), Mode::S_IRUSR | Mode::S_IWUSR);
         let file = File::from(fd?);
@@ -177,29 +177,29 @@ impl PrivateDir {
         Ok(file)
     }
 
-    /// Gives a file another name, in place of what had that.
+    /// Renames a file, over one that has the new name.
     pub(crate) fn rename(&self, name: &OsStr, new: &OsStr) -> io::Result<()> {
         Ok(renameat(&self.fd, name, &self.fd, new)?)
     }
 
-    /// Whether `name` in this folder is the file that is open.
+    /// Whether `name` in this folder is this open file.
     pub(crate) fn has(&self, name: &OsStr, file: &File) -> bool {
         fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|there| is_same(&there, file.as_fd()))
     }
 
-    /// Removes a file or a folder in this one with all that is in it. What is mounted in it stays, and with it the folders
-    /// above; links are removed and not followed.
+    /// Removes a file, or a folder with all that is in it. Mounted folders stay, and so do the folders above them. Links are
+    /// removed and not followed.
     ///
     /// # Errors
-    /// Something stays; the rest is gone.
+    /// Something could not be removed; the rest is gone.
     pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
         remove_at(&self.fd, &c_name(name)?, 0)
     }
 
-    /// Removes all that is in this folder but `kept`.
+    /// Removes everything in this folder except `kept`.
     ///
     /// # Errors
-    /// Something stays; the rest is gone.
+    /// Something could not be removed; the rest is gone.
     pub(crate) fn empty(&self, kept: Option<&OsStr>) -> io::Result<()> {
         let mut failed = Ok(());
         for name in self.names()? {
@@ -210,7 +210,7 @@ impl PrivateDir {
         failed
     }
 
-    /// Removes a folder in this one that is empty, if it is `child` and not another that has come in its place.
+    /// Removes an empty folder in this one, if it is `child` and not another folder of that name.
     pub(crate) fn remove_child(&self, name: &OsStr, child: &Self) -> io::Result<()> {
         let there = fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         if !is_same(&there, &child.fd) {
@@ -220,7 +220,7 @@ impl PrivateDir {
     }
 }
 
-/// Whether others than this user are kept out.
+/// Checks that other users have no access.
 fn judge(found: &FileStat, forbidden: u32) -> Result<(), DirError> {
     let mode = found.st_mode & 0o7777;
     if found.st_uid != Uid::effective().as_raw() {
@@ -236,7 +236,7 @@ fn judge(found: &FileStat, forbidden: u32) -> Result<(), DirError> {
 fn open_child(parent: &OwnedFd, name: &CStr) -> Result<OwnedFd, DirError> {
     let how = OpenHow::new().flags(AS_ITSELF).resolve(ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_BENEATH);
     match openat2(parent, name, how) {
-        // An old kernel, or a container that forbids the call: there, only other file systems are noticed.
+        // Old kernels lack the call, and some containers forbid it. Then only other file systems are noticed.
         Err(Errno::ENOSYS | Errno::EPERM) => {
             let fd =
                 openat(parent, name, AS_ITSELF, Mode::empty()).map_err(|errno| opened_link(parent, name, errno))?;
@@ -246,7 +246,7 @@ fn open_child(parent: &OwnedFd, name: &CStr) -> Result<OwnedFd, DirError> {
     }
 }
 
-/// The kernel says of a link only that it is not a folder.
+/// The kernel reports a link as "not a folder".
 fn opened_link<P: ?Sized + nix::NixPath>(parent: impl AsFd, name: &P, errno: Errno) -> DirError {
     let is_link = |found: FileStat| SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK;
     match errno {
@@ -266,7 +266,7 @@ fn c_name(name: &OsStr) -> io::Result<CString> {
 }
 
 fn names(folder: &OwnedFd) -> io::Result<Vec<CString>> {
-    // Opened anew: the position in a folder belongs to the open file, which the descriptor shares with its copies.
+    // Opened again, because copies of a descriptor share the position in the folder.
     let mut entries = Dir::openat(folder, ".", AS_ITSELF, Mode::empty())?;
     let names = entries.iter().map(|entry| Ok(entry?.file_name().to_owned()));
     names
@@ -277,7 +277,7 @@ fn names(folder: &OwnedFd) -> io::Result<Vec<CString>> {
 fn remove_at(parent: &OwnedFd, name: &CStr, depth: u32) -> io::Result<()> {
     let folder = match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => return Ok(()),
-        // unlink(2): Linux says EISDIR of a folder, POSIX has EPERM.
+        // unlink(2): for a folder, Linux returns EISDIR, and POSIX has EPERM.
         Err(Errno::EISDIR | Errno::EPERM) => match open_child(parent, name) {
             Ok(folder) => folder,
             Err(DirError::Io(error)) => return Err(error),
@@ -303,7 +303,7 @@ mod tests {
 
     use super::*;
 
-    /// A private folder, and beside it a folder with a file that nothing may touch.
+    /// A private folder, and beside it a folder with a file that must not be touched.
     fn check(scene: impl FnOnce(&PrivateDir, &Path)) {
         let dir = tempfile::tempdir().unwrap();
         let (ours, precious) = (dir.path().join("ours"), dir.path().join("precious"));

@@ -1,28 +1,28 @@
-//! What somebody remembers of a cluster for as long as it lives, by name and type. Says nothing of what that is.
+//! Values that backends keep for the life of a cluster, by name and type.
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Values by name. A backend uses its own name, so that two of a kind do not meet.
+/// Values by name. A backend uses its own name, so that two backends do not collide.
 #[derive(Default)]
 pub struct Store {
     values: Mutex<BTreeMap<String, Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Store {
-    /// Nothing remembered yet.
+    /// An empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Remembers `value`, in place of what had the name.
+    /// Puts a value under a name, and drops an earlier one.
     pub fn put<T: Any + Send + Sync>(&self, name: &str, value: T) {
         self.lock().insert(name.to_owned(), Arc::new(value));
     }
 
-    /// What was remembered under the name, if it is of this type.
+    /// The value of this name, if it has this type.
     pub fn find<T: Any + Send + Sync>(&self, name: &str) -> Option<Arc<T>> {
         let value = self.lock().get(name).cloned()?;
         value.downcast().ok()

@@ -1,5 +1,5 @@
-//! Taps that somebody else has made and that have a name: whether one is there, how one that lives by descriptors stays for
-//! another process, and the removal, for which one need only be its owner. Makes none.
+//! Taps with a name that another program made: finding one, handing one over to another process, and removing one, which its
+//! owner may do without privilege.
 
 use std::fs::File;
 use std::io;
@@ -41,7 +41,7 @@ mod ioctl {
 /// Whether a namespace has a link of this name.
 ///
 /// # Errors
-/// The kernel does not say.
+/// The kernel does not answer.
 pub fn has_link(namespace: &Namespace, name: &str) -> io::Result<bool> {
     let socket = namespace.socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
     let mut request = request(name, 0)?;
@@ -53,34 +53,34 @@ pub fn has_link(namespace: &Namespace, name: &str) -> io::Result<bool> {
     }
 }
 
-/// Removes a tap of this name, if it is there, as its owner may. Other links are left alone.
+/// Removes the tap of this name, if there is one. The caller must be its owner. Links of another kind are left alone.
 ///
-/// Whether it is gone: a process that was forked meanwhile has a copy of the descriptor until it executes a program.
+/// Returns whether it is gone. A process that was forked meanwhile has a copy of the descriptor until it executes a program.
 ///
 /// # Errors
-/// It is somebody else's, or in use (`ResourceBusy`), or no tap.
+/// It belongs to another user, is in use (`ResourceBusy`), or is not a tap.
 pub fn remove_tap(namespace: &Namespace, name: &str) -> io::Result<bool> {
     if !has_link(namespace, name)? {
         return Ok(true);
     }
     let tun = namespace.tun().map_err(io::Error::other)?;
-    // A tap is had by those who name its kind, which one cannot ask for without having it.
+    // Attaching requires the tap's kind, which only an attached descriptor can report; so both are tried.
     match attach(&tun, name, 0) {
         Err(Errno::EINVAL) => attach(&tun, name, libc::IFF_MULTI_QUEUE)?,
         attached => attached?,
     }
-    // With the last descriptor, which is ours, a tap goes that is not to stay.
+    // A tap that is not persistent goes with its last descriptor, which is ours.
     // SAFETY: the descriptor is open, and the request takes a number.
     unsafe { ioctl::tun_set_persist(tun.as_raw_fd(), 0) }?;
     drop(tun);
     has_link(namespace, name).map(|there| !there)
 }
 
-/// Has a tap stay without its descriptors, which are all of its queues, and leads them nowhere: a tap that is open here
-/// cannot be opened by its name. Returns the name.
+/// Makes a tap persistent, and closes its queues here, which `queues` must all contain. While a queue is open here, no other
+/// process can open the tap by its name. Returns the name.
 ///
 /// # Errors
-/// It is no tap, or the kernel refuses.
+/// It is not a tap, or the kernel refuses.
 pub(crate) fn keep_tap(queues: &[&OwnedFd]) -> io::Result<String> {
     let first = queues.first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut request = request("", 0)?;
@@ -93,7 +93,7 @@ pub(crate) fn keep_tap(queues: &[&OwnedFd]) -> io::Result<String> {
     unsafe { ioctl::tun_set_persist(first.as_raw_fd(), 1) }?;
     let nowhere = File::open("/dev/null")?;
     for queue in queues {
-        // SAFETY: both descriptors are open, and stay so: whoever owns the queue closes its number, whatever it leads to.
+        // SAFETY: both descriptors are open, and stay so: the owner of the queue closes its number, whatever file it leads to.
         let replaced = unsafe { libc::dup3(nowhere.as_raw_fd(), queue.as_raw_fd(), libc::O_CLOEXEC) };
         Errno::result(replaced)?;
     }
@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// Makes a link in there as people do.
+    /// Makes a link there, as a user would.
     fn ip(namespace: &Namespace, args: &str) {
         let mut command = Command::new("ip");
         command.args(args.split(' ')).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
@@ -141,7 +141,7 @@ mod tests {
             ip(&namespace, &format!("tuntap add xcbr1_t3 mode tap{queues}"));
             assert!(has_link(&namespace, "xcbr1_t3").unwrap());
             let removed = remove_tap(&namespace, "xcbr1_t3").unwrap();
-            // Other tests fork, and nobody tells when such a child is on its way.
+            // Other tests fork. There is no event for when such a child executes a program.
             let deadline = Instant::now() + Duration::from_secs(10);
             while has_link(&namespace, "xcbr1_t3").unwrap() {
                 assert!(!removed && Instant::now() < deadline, "{queues}");
@@ -152,13 +152,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tap_that_lives_by_descriptors_stays_for_who_knows_its_name() {
+    fn a_tap_that_lives_by_descriptors_can_be_kept_and_opened_by_name() {
         let namespace = Namespace::private().unwrap();
         for flags in [0, libc::IFF_MULTI_QUEUE] {
             let queues: Vec<OwnedFd> = (0..if flags == 0 { 1 } else { 2 }).map(|_| namespace.tun().unwrap()).collect();
             queues.iter().for_each(|queue| attach(queue, "kept", flags | libc::IFF_VNET_HDR).unwrap());
             assert_eq!(keep_tap(&queues.iter().collect::<Vec<_>>()).unwrap(), "kept");
-            // Somebody else opens it, as QEMU does, while we still have what were its descriptors.
+            // Another process opens it, as QEMU does, while we still have the descriptors.
             attach(&namespace.tun().unwrap(), "kept", flags | libc::IFF_VNET_HDR).unwrap();
             drop(queues);
             assert!(has_link(&namespace, "kept").unwrap());

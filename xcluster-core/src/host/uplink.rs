@@ -1,5 +1,5 @@
-//! The way of a private namespace to the world: `pasta` (package passt) carries what leaves it by sockets of the host, so that
-//! it takes no privilege. Knows nothing of the nets behind it.
+//! The uplink of a private namespace: `pasta` (package passt) forwards its traffic through sockets of the host, so no
+//! privilege is needed. Knows nothing of the nets behind it.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -25,17 +25,18 @@ const INSTALL_PASTA: &str = "sudo apt-get install --no-install-recommends passt"
 /// The name of the link in the namespace.
 const LINK: &str = "uplink";
 
-/// Its address there and that of its gateway. Far from those of nets, and of what `nsadd` uses; nobody else sees them.
+/// The address of the link and of its gateway, far from those of nets and of `nsadd`. Only the namespace and `pasta` see
+/// them.
 const ADDRESSES: [&str; 8] = ["-a", "172.30.255.2", "-n", "30", "-g", "172.30.255.1", "-m", "65520"];
 const ADDRESSES_6: [&str; 4] = ["-a", "fd00:1723:ffff::2", "-g", "fd00:1723:ffff::1"];
 
-/// No port of the host leads into the namespace by itself, none of the namespace to the host's loopback.
+/// No port of the host is forwarded into the namespace, and none of the namespace to the host's loopback.
 const CLOSED: [&str; 9] = ["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"];
 
-/// How long it may take to be there: some system calls, on a busy host.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the start may take: some system calls, on a busy host.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What makes the namespace a router: whatever leaves by the link has the link's address.
+/// Makes the namespace a router: packets that leave by the link get the link's address.
 const ROUTER: &str = "echo 1 >/proc/sys/net/ipv4/ip_forward && \
     { [ ! -e /proc/sys/net/ipv6 ] || echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; } && exec nft -f -";
 const RULES: &str = "table inet xcluster_uplink {
@@ -46,7 +47,7 @@ const RULES: &str = "table inet xcluster_uplink {
 }
 ";
 
-/// Why there is no way to the world.
+/// Why there is no uplink.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UplinkError {
@@ -58,7 +59,7 @@ pub enum UplinkError {
         /// The command that installs it.
         remedy: &'static str,
     },
-    /// A program ended, with what it said last.
+    /// A program ended with an error.
     #[error("`{program}` says: {said}")]
     Failed {
         /// Its name.
@@ -66,22 +67,22 @@ pub enum UplinkError {
         /// The end of its standard error.
         said: String,
     },
-    /// It is not there in time.
-    #[error("`pasta` is not ready within {} s", PATIENCE.as_secs())]
+    /// The start took too long.
+    #[error("`pasta` is not ready within {} s", TIMEOUT.as_secs())]
     Late,
-    /// The operating system said no.
+    /// A system call failed.
     #[error("cannot {action}")]
     Io {
-        /// What was attempted.
+        /// The action that failed.
         action: &'static str,
-        /// What it said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
 impl UplinkError {
-    /// The command that helps, where there is one.
+    /// The command that helps, if one is known.
     pub const fn remedy(&self) -> Option<&str> {
         match self {
             Self::Missing { remedy, .. } => Some(remedy),
@@ -90,15 +91,15 @@ impl UplinkError {
     }
 }
 
-/// A way to the world. Dropping it closes it.
+/// An uplink. Dropping it closes it.
 #[derive(Debug)]
 pub struct Uplink {
     pasta: Child,
 }
 
 impl Uplink {
-    /// Gives a namespace that is not ours a way to the world. `dir` is a private folder. Ends with the calling *thread*, which
-    /// must be in a tokio runtime.
+    /// Gives an uplink to a namespace other than our own. `dir` is a private folder. The uplink ends with the calling
+    /// *thread*, which must be in a tokio runtime.
     ///
     /// # Errors
     /// A program is missing, or fails.
@@ -112,27 +113,27 @@ impl Uplink {
 
     /// Closes it and waits until its processes are gone.
     pub async fn close(mut self) {
-        // An error means that it has ended already.
+        // It fails if the process has ended already.
         let _ = self.pasta.kill().await;
     }
 
-    /// Waits for its end, which nobody wants.
+    /// Waits for the unwanted end of the process.
     ///
     /// # Errors
-    /// It cannot be waited for.
+    /// The system does not report the end.
     pub async fn ended(&mut self) -> io::Result<ExitStatus> {
         self.pasta.wait().await
     }
 }
 
-/// Starts pasta and waits until the link is configured, which is when it writes its number.
+/// Starts pasta, and waits until it has configured the link: then it writes its process ID.
 async fn pasta(inside: NamespaceEntry, dir: &Path) -> Result<Child, UplinkError> {
     let fifo = dir.join("pasta.pid");
     let mut written = fifo_at(&fifo).map_err(io_error("make a fifo"))?;
     let mut command = Command::new(PASTA);
     command.args(["--foreground", "--config-net", "--no-netns-quit", "--netns-only", "-I", LINK]).arg("-P").arg(&fifo);
     command.args(ADDRESSES).args(ADDRESSES_6).args(CLOSED);
-    // Some versions close what they inherit, so a descriptor does not serve.
+    // Some versions of pasta close inherited descriptors, so it gets the namespace as a file.
     let netns = dir.join("pasta.netns");
     std::fs::File::create_new(&netns).map_err(io_error("make a file"))?;
     command.arg("--netns").arg(&netns).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -146,20 +147,20 @@ async fn pasta(inside: NamespaceEntry, dir: &Path) -> Result<Child, UplinkError>
             _ = child.wait() => Err(failed(PASTA, &mut stderr).await),
         }
     };
-    let outcome = timeout(PATIENCE, ready).await.unwrap_or(Err(UplinkError::Late));
-    // An error means that somebody has removed them already.
+    let outcome = timeout(TIMEOUT, ready).await.unwrap_or(Err(UplinkError::Late));
+    // It fails if something has removed them already.
     let _ = [fifo, netns].map(std::fs::remove_file);
     outcome.map(|()| child)
 }
 
 fn fifo_at(path: &PathBuf) -> io::Result<pipe::Receiver> {
     nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?;
-    // For writing as well, so that there is no end of it before somebody writes.
+    // Open for writing as well, so that a reader sees no end of the file before pasta writes.
     let file = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(path)?;
     pipe::Receiver::from_owned_fd_unchecked(file.into())
 }
 
-/// Makes the namespace forward, and masquerade.
+/// Makes the namespace forward packets and masquerade.
 async fn route(inside: NamespaceEntry) -> Result<(), UplinkError> {
     let rules = || -> io::Result<std::fs::File> {
         let mut file = tempfile::tempfile()?;
@@ -172,7 +173,7 @@ async fn route(inside: NamespaceEntry) -> Result<(), UplinkError> {
     command.stdin(rules().map_err(io_error("write rules"))?);
     inside.enter(&mut command);
     let child = spawn(command, "sh", "sudo apt-get install dash")?;
-    let output = timeout(PATIENCE, child.wait_with_output()).await.map_err(|_| UplinkError::Late)?;
+    let output = timeout(TIMEOUT, child.wait_with_output()).await.map_err(|_| UplinkError::Late)?;
     let output = output.map_err(io_error("wait for `nft`"))?;
     match output.status.code() {
         Some(0) => Ok(()),
@@ -185,7 +186,7 @@ async fn route(inside: NamespaceEntry) -> Result<(), UplinkError> {
 }
 
 fn spawn(mut command: Command, program: &'static str, remedy: &'static str) -> Result<Child, UplinkError> {
-    // Where an ordinary user's path lacks the system's programs.
+    // An ordinary user's `PATH` may lack the folders of system programs.
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
     let folders = folders.chain(["/usr/bin", "/usr/sbin", "/sbin"].map(PathBuf::from));
@@ -200,7 +201,7 @@ fn spawn(mut command: Command, program: &'static str, remedy: &'static str) -> R
 async fn failed(program: &'static str, stderr: &mut Option<tokio::process::ChildStderr>) -> UplinkError {
     let mut said = Vec::new();
     if let Some(stderr) = stderr {
-        // What there is of it is shown.
+        // The error shows as much as was read.
         let _ = timeout(Duration::from_secs(1), stderr.take(64 * 1024).read_to_end(&mut said)).await;
     }
     UplinkError::Failed { program, said: last_line(&said) }

@@ -1,4 +1,4 @@
-//! The trait of network backends, which is the contract between a backend's author and the cluster.
+//! The trait of network backends: the contract between a backend's author and the cluster.
 
 use std::fmt;
 use std::path::Path;
@@ -11,11 +11,11 @@ use crate::host::{HostLocks, Namespace, Store};
 use crate::name::ClusterName;
 use crate::topology::{NetKind, Problems};
 
-/// Wires the NICs of VMs to networks: bridges and taps, sockets, a switch, a script.
+/// Connects the NICs of VMs to networks: bridges and taps, sockets, a switch, a script.
 ///
-/// The two parties are *the cluster*, which owns everything and decides the order, and *the backend*, which makes one
-/// data path. A backend is shared by all clusters of a process, so what belongs to one cluster is kept under the
-/// [`BackendContext`] of the call, never in a global.
+/// The contract has two parties. *The cluster* owns everything and decides the order of calls. *The backend* makes one data
+/// path. All clusters of a process share a backend, so it keeps the state of one cluster in the [`BackendContext`] of the
+/// call, never in a global.
 ///
 /// # Contract
 /// Each line is a test of the conformance suite, `xcluster_core::testing::conformance`, in the same words.
@@ -32,37 +32,41 @@ use crate::topology::{NetKind, Problems};
 /// 9. What the capabilities promise, traffic shows.
 ///
 /// # Order of calls
-/// [`configured`](Self::configured) and [`capabilities`](Self::capabilities) while planning. Then per cluster
-/// [`preflight`](Self::preflight) once with all of the backend's nets and ports, and again with those that are added later;
-/// [`create_net`](Self::create_net) once per net; [`setup`](Self::setup) per node and net, at the same time for different
-/// nodes and in the order of the NICs for one. A node that is stopped by itself is torn down, and may be set up again. At
-/// the end [`teardown`](Self::teardown) of each port once its VM is gone, and [`delete_net`](Self::delete_net) of each net.
-/// After a failure the same undoing follows for everything that was begun. If the owner dies there are no calls at all:
-/// what a backend makes is then freed by the kernel, or found by its name and its owner mark.
+/// While planning, [`configured`](Self::configured) and [`capabilities`](Self::capabilities). Then for each cluster:
+///
+/// 1. [`preflight`](Self::preflight) once, with all nets and ports of the backend; again for those that are added later.
+/// 2. [`create_net`](Self::create_net) once per net.
+/// 3. [`setup`](Self::setup) per node and net: at the same time for different nodes, and in the order of the NICs for one
+/// node. A node that is stopped is torn down, and may be set up again.
+/// 4. [`teardown`](Self::teardown) of each port once its VM is gone.
+/// 5. [`delete_net`](Self::delete_net) of each net.
+///
+/// After a failure, steps 4 and 5 follow for everything that was begun. If the owner dies there are no calls: then the kernel
+/// frees what the backend made, or the next cluster finds it by its name and its ownership mark.
 ///
 /// # Errors
-/// The kinds of [`NetError`]. Messages say what was attempted; who asked and for which net is added by the cluster.
-/// Nothing may panic, and nothing may wait without a deadline.
+/// The kinds of [`NetError`]. A message says what was attempted; the cluster adds the node and the net. Calls do not panic,
+/// and do not wait without a deadline.
 #[async_trait]
 pub trait NetBackend: fmt::Debug + Send + Sync {
-    /// The name that topologies and `--net` choose it by: lower case, unique in a [`Registry`](super::Registry).
+    /// The name that topologies and `--net` choose the backend by: lower case, unique in a [`Registry`](super::Registry).
     fn name(&self) -> &str;
 
-    /// The same backend with what a topology says to it, the table `[backend.NAME]`, put over its own configuration:
-    /// [`configure`](super::configure) does that for a configuration that serde knows. Asked before everything else, and
-    /// maybe more than once. Pure.
+    /// Returns this backend with the topology's settings applied: those of the table `[backend.NAME]`.
+    /// [`configure`](super::configure) does it for a configuration that serde knows. Called before everything else, maybe
+    /// more than once. Pure.
     ///
     /// # Errors
-    /// Every setting that it does not take, with its place in the table. A backend that does not implement this takes none.
+    /// Every setting that the backend does not take, with its place in the table. The default implementation takes none.
     fn configured(&self, settings: &Settings) -> Result<Arc<dyn NetBackend>, Problems> {
         Err(takes_none(self.name(), settings))
     }
 
-    /// What it can do for nets of this kind. Pure: the same answer always, on any host.
+    /// The promises for nets of this kind. Pure: always the same answer, on any host.
     fn capabilities(&self, kind: NetKind) -> Capabilities;
 
-    /// Whether this host can carry nets with this backend at all: asked where nobody has chosen one, before there is a
-    /// cluster. Quick, and changes nothing. What it does not find out, [`preflight`](Self::preflight) does.
+    /// Checks whether this host can carry nets with this backend. Called before there is a cluster, to choose a default
+    /// backend. Quick, without effects. It may leave checks to [`preflight`](Self::preflight).
     ///
     /// # Errors
     /// [`NetError::Unsupported`], with what the host lacks.
@@ -70,13 +74,13 @@ pub trait NetBackend: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Whether this host can carry these nets with these ports: the first ones of a cluster, or those that are added to it;
-    /// a port may come without its net then, which is known. Changes nothing but [`BackendContext::host_locks`]: shared numbers are
-    /// locked here, so that a cluster that cannot have them has done nothing yet.
+    /// Checks whether this host can carry these nets with these ports: the first ones of a cluster, or those that are added
+    /// to it. An added port may come without its net, which an earlier call had. The only effect is on
+    /// [`BackendContext::host_locks`]: shared numbers are locked here, so that a cluster that cannot get them has done
+    /// nothing yet.
     ///
     /// # Errors
-    /// [`NetError::Unsupported`] if the host lacks something, [`NetError::InUse`] if a number that was asked for is
-    /// taken.
+    /// [`NetError::Unsupported`] if the host lacks something, [`NetError::InUse`] if a number is taken.
     async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError>;
 
     /// Makes what the ports of a net share, such as a bridge.
@@ -85,26 +89,26 @@ pub trait NetBackend: fmt::Debug + Send + Sync {
     /// [`NetError::Conflict`] if a foreign object has its name.
     async fn create_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError>;
 
-    /// Wires one port and says how QEMU takes it.
+    /// Sets up one port, and answers how QEMU uses it.
     ///
     /// # Errors
-    /// Any kind; nothing is left that [`teardown`](Self::teardown) would not remove.
+    /// Any kind. Nothing is left that [`teardown`](Self::teardown) would not remove.
     async fn setup(&self, context: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError>;
 
-    /// Removes what [`setup`](Self::setup) made for a port, if it is there.
+    /// Removes what [`setup`](Self::setup) made for a port, if it exists.
     ///
     /// # Errors
-    /// What is there could not be removed.
+    /// An existing object could not be removed.
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError>;
 
-    /// Removes what [`create_net`](Self::create_net) made, if it is there.
+    /// Removes what [`create_net`](Self::create_net) made, if it exists.
     ///
     /// # Errors
-    /// What is there could not be removed.
+    /// An existing object could not be removed.
     async fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError>;
 }
 
-/// What a backend answers that has no settings, and is told some.
+/// The error of a backend without settings that is given some.
 pub(crate) fn takes_none(backend: &str, settings: &Settings) -> Problems {
     let mut problems = Problems::default();
     for key in settings.keys() {
@@ -116,42 +120,42 @@ pub(crate) fn takes_none(backend: &str, settings: &Settings) -> Problems {
     problems
 }
 
-/// What a backend may use of the cluster it works for. The cluster owns all of it and lends it for the call.
+/// What a cluster lends to a backend for one call.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct BackendContext<'a> {
-    /// The cluster's name: objects that need a name of their own derive it from this one.
+    /// The cluster's name. Objects that need a name derive it from this one.
     pub cluster: &'a ClusterName,
-    /// The cluster's private folder, mode 0700. It goes when the cluster goes.
+    /// The cluster's private folder, mode 0700. It is removed with the cluster.
     pub dir: &'a Path,
-    /// Numbers that clusters share, locked for the cluster's life.
+    /// The cluster's locks of numbers that clusters share. They end with the cluster.
     pub host_locks: &'a HostLocks,
-    /// What backends remember of this cluster from one call to the next.
+    /// The state that backends keep of this cluster between calls.
     pub store: &'a Store,
-    /// The network namespace of the cluster, which all of its backends share. There is one if any of them needs it.
+    /// The network namespace of the cluster, which all of its backends share. Present if any of them needs one.
     pub namespace: Option<&'a Namespace>,
 }
 
 impl<'a> BackendContext<'a> {
-    /// A backend context, for those who start nodes themselves or test a backend.
+    /// A backend context, for programs that start nodes themselves and for tests of backends.
     pub const fn new(cluster: &'a ClusterName, dir: &'a Path, host_locks: &'a HostLocks, store: &'a Store) -> Self {
         Self { cluster, dir, host_locks, store, namespace: None }
     }
 
-    /// The same with a network namespace.
+    /// Adds a network namespace.
     #[must_use]
     pub const fn in_namespace(mut self, namespace: &'a Namespace) -> Self {
         self.namespace = Some(namespace);
         self
     }
 
-    /// The cluster's network namespace, for a backend whose capabilities say that it needs one.
+    /// The cluster's network namespace, for a backend whose capabilities require one.
     ///
     /// # Errors
     /// The cluster has none.
     pub fn needed_namespace(&self) -> Result<&'a Namespace, NetError> {
         self.namespace.ok_or_else(|| NetError::Other {
-            message: "the cluster has no network namespace, and none was said to be needed".to_owned(),
+            message: "the cluster has no network namespace, and no backend asked for one".to_owned(),
             source: None,
         })
     }

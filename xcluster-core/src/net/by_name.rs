@@ -1,21 +1,21 @@
-//! Args for a QEMU that inherits nothing: taps by their names in place of descriptors. Pure; who has the taps keep their
-//! names is not known here.
+//! Args for a QEMU of another process, which inherits no descriptors: they name taps instead. Pure; another module makes the
+//! taps keep their names.
 
 use super::KvmArgs;
 
-/// A netdev among a port's args whose tap is known by descriptors only.
+/// A netdev among a port's args whose tap is only known by its descriptors.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Tap {
-    /// Which arg it is.
+    /// The index of its arg.
     place: usize,
-    /// The names of the descriptors, a queue each.
+    /// The names of the descriptors, one per queue.
     pub(crate) queues: Vec<String>,
 }
 
-/// The taps among a port's args.
+/// Finds the taps among a port's args.
 ///
 /// # Errors
-/// The names of the descriptors that are no taps, which have no other way to a QEMU.
+/// The names of descriptors that are not taps. A QEMU of another process cannot get those.
 pub(crate) fn taps(kvm: &KvmArgs) -> Result<Vec<Tap>, Vec<String>> {
     let (mut taps, mut others) = (Vec::new(), Vec::new());
     for (place, arg) in kvm.args().iter().enumerate() {
@@ -30,7 +30,7 @@ pub(crate) fn taps(kvm: &KvmArgs) -> Result<Vec<Tap>, Vec<String>> {
     if others.is_empty() { Ok(taps) } else { Err(others) }
 }
 
-/// The args with a tap by its name.
+/// Replaces a tap's descriptors by its name.
 pub(crate) fn named(mut args: Vec<String>, tap: &Tap, name: &str) -> Vec<String> {
     let property = |property: &str| match references(property) {
         Some((_, queues)) if queues.len() > 1 => {
@@ -44,7 +44,7 @@ pub(crate) fn named(mut args: Vec<String>, tap: &Tap, name: &str) -> Vec<String>
     args
 }
 
-/// What a property such as `fds=@a@:@b@` refers to.
+/// The names that a property such as `fds=@a@:@b@` refers to.
 fn references(property: &str) -> Option<(&str, Vec<String>)> {
     let (key, value) = property.split_once('=')?;
     if !key.ends_with("fd") && !key.ends_with("fds") {

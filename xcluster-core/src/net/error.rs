@@ -1,56 +1,54 @@
-//! What can go wrong at the backend API, in the few kinds that a caller treats differently.
+//! The errors of the backend API, in the few kinds that a caller treats differently.
 
-use std::error::Error as _;
 use std::io;
 
+use crate::error_chain::one_line;
 use crate::host::NamespaceError;
-use crate::host::netlink::NetlinkError;
-use crate::host::netlink::tap::TapError;
 
-/// Why a backend could not do what it was asked to. Its text reads after "cannot set up net 1: ".
+/// Why a backend could not do what it was asked to. The text reads after "cannot set up net 1: ".
 ///
-/// Who asked and for which net is added by the cluster, once.
+/// The cluster adds the node and the net, once.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetError {
     /// This host lacks something that the backend needs.
     #[error("{what}")]
     Unsupported {
-        /// What it lacks, in words that stand alone: "cannot open `/dev/net/tun`: permission denied".
+        /// The missing thing, as a text that stands alone: "cannot open `/dev/net/tun`: permission denied".
         what: String,
-        /// The command that helps, if there is one: `sudo chmod 0666 /dev/net/tun`.
+        /// The command that provides it, if one is known: `sudo chmod 0666 /dev/net/tun`.
         remedy: Option<String>,
     },
-    /// The backend cannot carry such a net or port anywhere.
+    /// The backend cannot carry such a net or port on any host.
     #[error("{0}")]
     Refused(String),
-    /// A foreign object has the name that ours would have. It was left as it was.
+    /// A foreign object has the name that ours would have. It is left as it was.
     #[error("`{object}` is there already and is not ours")]
     Conflict {
         /// The object: a link, a bridge.
         object: String,
     },
-    /// A number that was asked for by name is in use.
+    /// A number that was asked for is in use.
     #[error("{what} is in use by {by}")]
     InUse {
         /// The number: `port 127.0.0.1:12001`.
         what: String,
-        /// By whom, as far as it can be told.
+        /// The user of the number, as far as it is known.
         by: String,
     },
-    /// The operating system said no.
+    /// A system call failed.
     #[error("cannot {action}")]
     Io {
-        /// What was attempted: "open `/dev/net/tun`".
+        /// The action: "open `/dev/net/tun`".
         action: String,
-        /// What it said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Something of the backend's own.
+    /// An error of the backend's own kind.
     #[error("{message}")]
     Other {
-        /// What was attempted and how it went.
+        /// What was attempted, and why it failed.
         message: String,
         /// The cause, if there is one.
         #[source]
@@ -59,17 +57,17 @@ pub enum NetError {
 }
 
 impl NetError {
-    /// An error of the operating system, with what was attempted.
+    /// An error of the operating system, with the action that failed.
     pub fn io(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io { action: action.into(), source: source.into() }
     }
 
-    /// What the host lacks, where no command is known that helps.
+    /// Something that the host lacks, where no command is known that provides it.
     pub fn unsupported(what: impl Into<String>) -> Self {
         Self::Unsupported { what: what.into(), remedy: None }
     }
 
-    /// The command that helps, where there is one.
+    /// The command that helps, if one is known.
     pub fn remedy(&self) -> Option<&str> {
         match self {
             Self::Unsupported { remedy, .. } => remedy.as_deref(),
@@ -78,29 +76,9 @@ impl NetError {
     }
 }
 
-/// What has no better kind.
-impl From<NetlinkError> for NetError {
-    fn from(failure: NetlinkError) -> Self {
-        let (action, source) = failure.into_parts();
-        Self::io(action, source)
-    }
-}
-
-impl From<TapError> for NetError {
-    fn from(error: TapError) -> Self {
-        match error {
-            TapError::Conflict(object) => Self::Conflict { object },
-            TapError::Refused { name, errno } => Self::io(format!("make tap `{name}`"), io::Error::from(errno)),
-            TapError::Link(failure) => failure.into(),
-            TapError::Tun(error) => error.into(),
-        }
-    }
-}
-
-/// What a host does not give is what it lacks.
+/// The host does not provide the namespace.
 impl From<NamespaceError> for NetError {
     fn from(error: NamespaceError) -> Self {
-        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        Self::Unsupported { what: format!("{error}{cause}"), remedy: error.remedy() }
+        Self::Unsupported { what: one_line(&error), remedy: error.remedy() }
     }
 }

@@ -1,5 +1,5 @@
-//! How QEMU takes a port: args of its command line and the descriptors they refer to. Knows the syntax of the network
-//! options, and nothing of who wires what.
+//! How QEMU uses a port: args of its command line, and the descriptors that they name. Knows the syntax of the network
+//! options only.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,13 +10,13 @@ use std::sync::Arc;
 use super::Port;
 use crate::host::namespace::NamespaceEntry;
 
-/// Args for QEMU's command line, exactly as it takes them, and what they refer to.
+/// Args for QEMU's command line, exactly as it takes them, and the descriptors that they name.
 ///
-/// An arg names a descriptor as `@name@` (`fd=@tap1@`): the number is only known where QEMU is started, and the same
-/// name serves when a descriptor is sent to a QEMU that runs already. All NICs of a node share one QEMU, so a name is
-/// derived from the port, as [`Port::netdev`] is, and none is `monitor`, `console`, `agent` or `initramfs`.
+/// An arg names a descriptor as `@name@` (`fd=@tap1@`), because its number is only known when QEMU is started. The same name
+/// serves when a descriptor is sent to a running QEMU. All NICs of a node share one QEMU, so derive names from the port, as
+/// [`Port::netdev`] does. The names `monitor`, `console`, `agent` and `initramfs` are taken.
 ///
-/// Nothing is stored twice: the netdevs and devices are found in the args.
+/// Nothing is stored twice: netdevs and devices are parsed from the args.
 #[derive(Debug, Clone, Default)]
 pub struct KvmArgs {
     args: Vec<String>,
@@ -24,22 +24,22 @@ pub struct KvmArgs {
     place: QemuNetns,
 }
 
-/// The network namespace that QEMU runs in. It matters where QEMU itself goes to a network: opens a tap by its name, or a
-/// socket. A descriptor is used from anywhere.
+/// The network namespace that QEMU runs in. It matters where QEMU itself opens a tap by name or a socket. A descriptor works
+/// from any namespace.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub enum QemuNetns {
-    /// The one that the owner is in.
+    /// That of the owner.
     #[default]
     Here,
     /// That of this file.
     File(PathBuf),
-    /// The one that this leads into, with every privilege in there: the cluster's.
+    /// That of this entry, with every privilege there: the cluster's.
     Inside(Arc<NamespaceEntry>),
 }
 
 impl KvmArgs {
-    /// No args at all.
+    /// No args.
     pub fn new() -> Self {
         Self::default()
     }
@@ -49,27 +49,27 @@ impl KvmArgs {
         Self::from_args(["-netdev".to_owned(), netdev.to_string(), "-device".to_owned(), nic.to_string()])
     }
 
-    /// These args, as a script printed them for example.
+    /// These args, for example as a script printed them.
     pub fn from_args(args: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { args: args.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// The same with a descriptor that an arg names as `@name@`. Duplicates of it go to QEMU; this one stays open as
-    /// long as the value lives.
+    /// Adds a descriptor that an arg names as `@name@`. QEMU gets duplicates of it; this one stays open as long as the value
+    /// lives.
     #[must_use]
     pub fn with_descriptor(mut self, name: impl Into<String>, descriptor: impl Into<Arc<OwnedFd>>) -> Self {
         self.descriptors.insert(name.into(), descriptor.into());
         self
     }
 
-    /// The same, for a QEMU that must run in the network namespace of this file.
+    /// Requires that QEMU runs in the network namespace of this file.
     #[must_use]
     pub fn in_netns(mut self, netns: impl Into<PathBuf>) -> Self {
         self.place = QemuNetns::File(netns.into());
         self
     }
 
-    /// The same, for a QEMU that must run there.
+    /// Requires that QEMU runs there.
     #[must_use]
     pub fn at(mut self, place: QemuNetns) -> Self {
         self.place = place;
@@ -86,41 +86,41 @@ impl KvmArgs {
         &self.descriptors
     }
 
-    /// Where QEMU must run.
+    /// The network namespace that QEMU must run in.
     pub const fn qemu_netns(&self) -> &QemuNetns {
         &self.place
     }
 
-    /// Whether it matters where QEMU runs: another place was asked for, or QEMU is to go to a network itself.
+    /// Whether QEMU's namespace matters: another one was required, or QEMU itself opens a tap or a socket.
     pub fn is_bound(&self) -> bool {
         let by_descriptor = |netdev: &str| netdev.split(',').any(|p| p.starts_with("fd=") || p.starts_with("fds="));
         self.place != QemuNetns::Here || !self.netdevs().all(by_descriptor)
     }
 
-    /// The values of `-netdev`: what exists before a NIC is plugged.
+    /// The values of `-netdev`: objects that exist before a NIC is plugged.
     pub fn netdevs(&self) -> impl Iterator<Item = &str> {
         self.values("-netdev")
     }
 
-    /// The names of the netdevs that are QEMU's own TCP/IP, which takes further forwards while it runs.
+    /// The names of the netdevs of QEMU's own TCP/IP. They take further forwards while QEMU runs.
     pub fn user_netdevs(&self) -> impl Iterator<Item = &str> {
         let users = self.netdevs().filter_map(|value| value.strip_prefix("user,"));
         users.filter_map(|properties| properties.split(',').find_map(|property| property.strip_prefix("id=")))
     }
 
-    /// The values of `-device`: what a VM that runs can be given.
+    /// The values of `-device`: what a running VM can be given.
     pub fn devices(&self) -> impl Iterator<Item = &str> {
         self.values("-device")
     }
 
-    /// The args that are neither netdev nor device, such as a machine type that a script asks for.
+    /// The args that are neither netdev nor device, such as a machine type from a script.
     pub fn rest(&self) -> impl Iterator<Item = &str> {
         let paired = |index: usize| matches!(self.args[index].as_str(), "-netdev" | "-device");
         let is_part_of_pair = move |index: usize| paired(index) || (index > 0 && paired(index - 1));
         (0..self.args.len()).filter(move |index| !is_part_of_pair(*index)).map(|index| self.args[index].as_str())
     }
 
-    /// Every name that an arg refers to as `@name@` and that no descriptor has.
+    /// The names that an arg uses as `@name@` and that have no descriptor.
     pub fn missing_descriptors(&self) -> Vec<String> {
         let names = self.args.iter().flat_map(|arg| references(arg));
         names.filter(|name| !self.descriptors.contains_key(*name)).map(str::to_owned).collect()
@@ -132,21 +132,21 @@ impl KvmArgs {
     }
 }
 
-/// Equal args, descriptor names and namespace: two descriptors of one name are the same promise.
+/// Compares args, descriptor names and namespace. Two descriptors of one name count as equal.
 impl PartialEq for KvmArgs {
     fn eq(&self, other: &Self) -> bool {
         self.args == other.args && self.place == other.place && self.descriptors.keys().eq(other.descriptors.keys())
     }
 }
 
-/// The args as a shell would take them, for people.
+/// The args as a shell takes them, for people.
 impl fmt::Display for KvmArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.args.join(" "))
     }
 }
 
-/// The names between `@` signs after `fd=`, `fds=` and `vhostfd=` (colon-separated where QEMU takes several).
+/// The names between `@` signs after `fd=`, `fds=` and `vhostfd=`. QEMU separates several by colons.
 fn references(arg: &str) -> impl Iterator<Item = &str> {
     let values = arg
         .split(',')
@@ -161,12 +161,12 @@ fn references(arg: &str) -> impl Iterator<Item = &str> {
 pub struct Netdev(String);
 
 impl Netdev {
-    /// A netdev of QEMU's type `kind` with the name that the port's NIC refers to.
+    /// A netdev of QEMU's type `kind`, with the ID that the port's NIC refers to.
     pub fn new(kind: &str, port: &Port) -> Self {
         Self(format!("{kind},id={}", port.netdev()))
     }
 
-    /// The same with one more property. Commas in the value are doubled, as QEMU wants them.
+    /// Adds a property. Commas in the value are doubled, as QEMU requires.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl fmt::Display) -> Self {
         append(&mut self.0, key, &value.to_string());
@@ -185,17 +185,17 @@ impl fmt::Display for Netdev {
 pub struct Nic(String);
 
 impl Nic {
-    /// A virtio NIC with the port's address and MTU.
+    /// A virtio NIC with the port's hardware address and MTU.
     ///
-    /// It has no option ROM, which costs time at each boot to no use. The guest takes the MTU over from the device,
-    /// before anything configures the NIC.
+    /// It has no option ROM, since nodes do not boot from the network and the ROM costs time at each boot. The guest takes
+    /// the MTU from the device before anything configures the NIC.
     pub fn virtio(port: &Port) -> Self {
         let nic = Self(format!("virtio-net-pci,netdev={},mac={}", port.netdev(), port.mac)).with("romfile", "");
-        // The property is absent at QEMU's default so that the usual command line stays short.
+        // QEMU's default is left out, so that the usual command line stays short.
         if port.net.mtu == crate::topology::Topology::MTU { nic } else { nic.with("host_mtu", port.net.mtu) }
     }
 
-    /// The same with one more property.
+    /// Adds a property.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl fmt::Display) -> Self {
         append(&mut self.0, key, &value.to_string());

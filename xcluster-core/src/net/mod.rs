@@ -1,11 +1,11 @@
-//! The backend API between a cluster and the networks under it. A backend implements [`NetBackend`]; nothing here knows one.
+//! The backend API between a cluster and the networks under it. A backend implements [`NetBackend`]; this module knows none.
 //!
 //! * [`NetBackend`]: the contract; start here.
-//! * [`Net`] and [`Port`]: what a backend is asked for.
-//! * [`PortConfig`], [`KvmArgs`], [`HostAccess`]: what it answers.
-//! * [`Capabilities`]: what it can do at all, so that a plan can be refused before anything is touched.
+//! * [`Net`] and [`Port`]: requests to a backend.
+//! * [`PortConfig`], [`KvmArgs`], [`HostAccess`]: its answers.
+//! * [`Capabilities`]: what it promises, so that a plan can be refused before anything is touched.
 //! * [`Registry`]: backends by name.
-//! * [`Settings`], [`configure`]: what a topology says to a backend that only the backend understands.
+//! * [`Settings`], [`configure`]: settings in a topology that only the backend understands.
 
 mod backend;
 pub(crate) mod by_name;
@@ -18,6 +18,7 @@ mod port;
 mod registry;
 mod settings;
 
+#[cfg(feature = "plugin")]
 pub(crate) use backend::takes_none;
 pub use backend::{BackendContext, NetBackend};
 pub use capabilities::{Capabilities, VmToVm};

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{BackendContext, Capabilities, HostAccess, KvmArgs, Net, NetBackend, NetError, Port, PortConfig, VmToVm};
 use crate::topology::NetKind;
 
-/// Switches, makes nothing, and wires with no args at all.
+/// Promises a switch, makes nothing, and answers no args.
 #[derive(Debug)]
 pub(crate) struct NoopBackend;
 

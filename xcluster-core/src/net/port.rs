@@ -1,4 +1,4 @@
-//! What a backend is asked for and what it answers, as plain data.
+//! Requests to a backend and its answers, as plain data.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -13,18 +13,18 @@ use crate::topology::NetKind;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Net {
-    /// Its number.
+    /// The net's number.
     pub id: NetId,
-    /// What it is for.
+    /// The purpose of the net.
     pub kind: NetKind,
-    /// Its MTU in bytes; within what the backend's [`Capabilities`](super::Capabilities) promise.
+    /// The MTU in bytes; at most what the backend's [`Capabilities`](super::Capabilities) promise.
     pub mtu: u16,
-    /// The numbering of the cluster that it belongs to.
+    /// The numbering of the cluster.
     pub addressing: Addressing,
 }
 
 impl Net {
-    /// A net of its number's usual kind, with the MTU of Ethernet and default addresses.
+    /// A net of its number's usual kind, with an MTU of 1500 bytes and default addresses.
     pub fn new(id: NetId) -> Self {
         Self { id, kind: NetKind::usual(id), mtu: 1500, addressing: Addressing::default() }
     }
@@ -39,41 +39,41 @@ impl Net {
         self.addressing.ipv6_net(self.id)
     }
 
-    /// The host's IPv4 address on the net, if the host is on it.
+    /// The host's IPv4 address on the net, where the host is on it.
     pub fn host_ipv4(&self) -> Ipv4Addr {
         self.addressing.host_ipv4(self.id)
     }
 
-    /// The host's IPv6 address on the net, if the host is on it.
+    /// The host's IPv6 address on the net, where the host is on it.
     pub fn host_ipv6(&self) -> Ipv6Addr {
         self.addressing.host_ipv6(self.id)
     }
 }
 
-/// One NIC that a node gets: what a backend is asked to wire.
+/// The place where a node's NIC joins a net: what a backend is asked to set up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Port {
-    /// Whose NIC it is.
+    /// The node with the NIC.
     pub node: NodeId,
-    /// The net that it is on.
+    /// The net that the NIC is on.
     pub net: Net,
-    /// Its place among the node's NICs: 0 is eth0.
+    /// The index among the node's NICs: 0 is eth0.
     pub nic: u8,
-    /// Its hardware address.
+    /// The hardware address of the NIC.
     pub mac: MacAddr,
-    /// The node's TCP ports that the host wants to reach over this NIC, if the backend gives it access at all.
+    /// The node's TCP ports that the host wants to reach over this NIC, where the backend gives access.
     pub expose: Vec<u16>,
 }
 
 impl Port {
-    /// The port of a node on a net, with the hardware address that the net's numbering gives it.
+    /// The port of a node on a net, with the hardware address from the net's numbering.
     pub fn new(node: NodeId, net: Net, nic: u8) -> Self {
         let mac = net.addressing.mac(net.id, node);
         Self { node, net, nic, mac, expose: Vec::new() }
     }
 
-    /// The same port with these TCP ports to be reached from the host.
+    /// Asks for access to these TCP ports from the host.
     #[must_use]
     pub fn exposing(mut self, ports: impl Into<Vec<u16>>) -> Self {
         self.expose = ports.into();
@@ -90,19 +90,27 @@ impl Port {
         self.net.addressing.ipv6(self.net.id, self.node)
     }
 
-    /// The name by which the args for QEMU refer to this port's netdev: `net0`, as net-setup scripts name it.
+    /// The ID of the port's netdev in QEMU's args: `net0`, as net-setup scripts name it.
     pub fn netdev(&self) -> String {
         format!("net{}", self.net.id)
     }
 }
 
-/// A wired port.
+/// The config of a port that is set up.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct PortConfig {
-    /// How QEMU takes it.
+    /// How QEMU uses it.
     pub kvm: KvmArgs,
     /// How this host reaches the node's TCP ports over it.
     pub access: HostAccess,
+}
+
+impl PortConfig {
+    /// The config of a port with these args and this access.
+    pub const fn new(kvm: KvmArgs, access: HostAccess) -> Self {
+        Self { kvm, access }
+    }
 }
 
 /// How this host reaches a node's TCP ports over one of its NICs.
@@ -113,18 +121,18 @@ pub enum HostAccess {
     /// Not at all.
     #[default]
     None,
-    /// Each port by an address of the host.
+    /// Each TCP port at an address of the host.
     Forwarded(Vec<Forward>),
-    /// Every port, at the node's own address.
+    /// Every TCP port at the node's own address.
     Direct(IpAddr),
-    /// Every port, at the node's own address, from within the cluster's network namespace.
+    /// Every TCP port at the node's own address, from within the cluster's network namespace.
     Inside(IpAddr),
-    /// Each port by an address within the cluster's network namespace.
+    /// Each TCP port at an address within the cluster's network namespace.
     ForwardedInside(Vec<Forward>),
 }
 
 impl HostAccess {
-    /// Where this host finds a TCP port of the node, without going anywhere.
+    /// The address of a TCP port of the node, for this host's own network namespace.
     pub fn tcp(&self, port: u16) -> Option<SocketAddr> {
         match self {
             Self::Forwarded(forwards) => forwards.iter().find(|f| f.port == port).map(|f| f.host),
@@ -133,7 +141,7 @@ impl HostAccess {
         }
     }
 
-    /// Where a TCP port of the node is found from within the cluster's network namespace.
+    /// The address of a TCP port of the node, for the cluster's network namespace.
     pub fn tcp_inside(&self, port: u16) -> Option<SocketAddr> {
         match self {
             Self::Inside(ip) => Some(SocketAddr::new(*ip, port)),
@@ -143,11 +151,11 @@ impl HostAccess {
     }
 }
 
-/// A TCP port of a node that an address of the host leads to.
+/// An address of the host that leads to a TCP port of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forward {
-    /// The node's port.
+    /// The node's TCP port.
     pub port: u16,
-    /// Where the host listens for it.
+    /// The address where the host listens.
     pub host: SocketAddr,
 }

@@ -1,4 +1,4 @@
-//! Backends by name. A value, not a global: two clusters in one process may know different backends.
+//! Backends by name. A value and not a global: two clusters in one process may know different backends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ pub struct Registry {
     backends: Vec<Arc<dyn NetBackend>>,
 }
 
-/// Why a name does not lead to a backend, or cannot.
+/// Why a name does not select a backend, or cannot be given to one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
     /// No backend has the name.
     #[error("there is no backend `{name}`; there {are}", are = there_are(known))]
     Unknown {
-        /// The name asked for.
+        /// The name that was asked for.
         name: String,
-        /// The names that exist.
+        /// The names of the registered backends.
         known: Vec<String>,
     },
     /// A backend of the same name is registered already.
@@ -51,7 +51,7 @@ impl Registry {
     /// The backend of this name.
     ///
     /// # Errors
-    /// Nobody has the name; the error lists those that exist.
+    /// No backend has the name; the error lists those that exist.
     pub fn find(&self, name: &str) -> Result<&Arc<dyn NetBackend>, RegistryError> {
         self.backends.iter().find(|backend| backend.name() == name).ok_or_else(|| RegistryError::Unknown {
             name: name.to_owned(),
@@ -59,10 +59,10 @@ impl Registry {
         })
     }
 
-    /// The same backends, each with the settings that a topology has under its name.
+    /// Returns these backends with the topology's settings applied, each with those under its name.
     ///
     /// # Errors
-    /// Every setting that its backend does not take, and every name that is nobody's, with their places: `backend.NAME.KEY`.
+    /// Every setting that its backend does not take, and every name without a backend, with their places: `backend.NAME.KEY`.
     pub fn configured(&self, settings: &BTreeMap<String, Settings>) -> Result<Self, Problems> {
         let mut configured = self.clone();
         let mut problems = Problems::default();
@@ -85,13 +85,13 @@ impl Registry {
         }
     }
 
-    /// The backend for nets that name none: the first that was added.
+    /// The backend for nets that name none: the one that was added first.
     pub fn default_backend(&self) -> Option<&Arc<dyn NetBackend>> {
         self.backends.first()
     }
 
-    /// Moves the first backend that this host can use to the front, and says which it is and why those before it are not.
-    /// Nothing moves where none can be used: then the first one says why.
+    /// Moves the first backend that this host can use to the front. Returns which one that is, and why the ones before it
+    /// cannot be used. If none can be used the order stays, and the first backend reports why.
     #[must_use]
     pub fn usable_first(mut self) -> (Self, Option<SkippedBackends>) {
         let mut skipped = Vec::new();
@@ -117,12 +117,12 @@ impl Registry {
     }
 }
 
-/// A choice among backends that was not the first.
+/// A choice of a backend other than the first.
 #[derive(Debug)]
 pub struct SkippedBackends {
     /// The backend that was chosen.
     pub chosen: String,
-    /// Those that would have been preferred, and why they cannot be used.
+    /// The backends before it, and why they cannot be used.
     pub skipped: Vec<(String, NetError)>,
 }
 

@@ -1,4 +1,4 @@
-//! Settings of backends, as a topology says them: tables that only their backend understands. Nothing here knows a key.
+//! Settings of backends in a topology: tables that only their backend understands. No key is known here.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -6,26 +6,26 @@ use serde_json::{Map, Value};
 
 use crate::topology::{Problems, read_value};
 
-/// What a topology says to one backend: the table `[backend.NAME]`.
+/// The settings of one backend in a topology: the table `[backend.NAME]`.
 pub type Settings = Map<String, Value>;
 
-/// A backend's configuration with a topology's settings over it. Tables within tables are merged, everything else is replaced.
+/// Applies a topology's settings to a backend's configuration. Tables within tables are merged; other values are replaced.
 ///
-/// For the authors of backends, whose [`configured`](super::NetBackend::configured) it is the better part of.
+/// Most of what an author's [`configured`](super::NetBackend::configured) has to do.
 ///
 /// # Errors
-/// Every setting that the configuration does not take, each with its place: `net.1.tag`.
+/// Every setting that the configuration does not take, with its place: `net.1.tag`.
 pub fn configure<T: Serialize + DeserializeOwned>(config: &T, settings: &Settings) -> Result<T, Problems> {
     let mut value = serde_json::to_value(config).map_err(|error| {
         let mut problems = Problems::default();
-        problems.add("", format!("the configuration has no form that settings could be put over: {error}"));
+        problems.add("", format!("the configuration cannot be serialized to apply settings: {error}"));
         problems
     })?;
     merge(&mut value, &Value::Object(settings.clone()));
     read_value(value)
 }
 
-/// Puts one value over another.
+/// Merges one value into another.
 pub fn merge(under: &mut Value, over: &Value) {
     match (under, over) {
         (Value::Object(under), Value::Object(over)) => {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_stays() {
+    fn what_the_settings_do_not_name_stays() {
         let configured = configure(&config(), &settings(json!({"words": ["c"], "nets": {"1": {"tag": 8}}}))).unwrap();
         let nets = BTreeMap::from([("1".to_owned(), Net { tag: 8, mirror: true })]);
         assert_eq!(configured, Config { queues: 4, words: vec!["c".to_owned()], nets });

@@ -33,6 +33,7 @@ impl Plan {
             topology.net_ids().into_iter().filter_map(|net| nets.plan(net, &mut problems, &mut notes)).collect();
         let nodes = topology.nodes();
         check_hearing(&nets, &nodes, &mut problems);
+        check_max_ports(&nets, &nodes, &mut problems);
         check_bridging(&nets, &nodes, &mut problems);
         check_guest(&options, &nodes, &mut problems);
         let netns = nets.iter().any(|(_, capabilities)| capabilities.needs_namespace).then(|| options.netns.clone());
@@ -97,6 +98,26 @@ fn check_hearing(nets: &[(PlannedNet, Capabilities)], nodes: &[Node], problems: 
             problems.add(
                 format!("net.{id}.backend"),
                 format!("backend `{}` does not join VMs, and {members} are on this net", planned.backend),
+            );
+        }
+    }
+}
+
+/// A net with a limit, such as a point-to-point net, must not have more nodes than ports.
+fn check_max_ports(nets: &[(PlannedNet, Capabilities)], nodes: &[Node], problems: &mut Problems) {
+    for (planned, capabilities) in nets {
+        let id = planned.net.id;
+        let members: Vec<String> =
+            nodes.iter().filter(|node| node.nets.contains(&id)).map(|node| node.id.to_string()).collect();
+        if let Some(max) = capabilities.max_ports.filter(|max| members.len() > *max) {
+            problems.add(
+                format!("net.{id}.backend"),
+                format!(
+                    "backend `{}` carries at most {max} nodes on a net, and {} are on this net: {}",
+                    planned.backend,
+                    members.len(),
+                    members.join(", ")
+                ),
             );
         }
     }

@@ -1,5 +1,7 @@
 //! QEMU: its command line, its process, its monitor, and whether it can use KVM here. Knows nothing of clusters.
 //!
+//! A building block: its interface may change between minor versions.
+//!
 //! * [`command`]: the only place that spells QEMU's options; pure.
 //! * [`version`]: which QEMU there is.
 //! * [`disk`]: whether a file can be a disk that boots.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
@@ -15,7 +14,8 @@ use crate::name::{NameError, NetId, NodeId, Role};
 ///
 /// The default is the original xcluster's: four nodes on nets 0 and 1, two routers on nets 0, 1 and 2, no testers; nodes
 /// and testers route over all routers, which masquerade towards the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Topology {
@@ -102,7 +102,8 @@ impl Default for Topology {
 }
 
 /// What a net is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum NetKind {
     /// Net 0: all nodes and the host, for control.
@@ -140,7 +141,8 @@ impl fmt::Display for NetKind {
 }
 
 /// What differs from the usual for a net.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NetSpec {
     /// What the net is for; by default internal for 0, cluster for 1, external for 2, other for the rest.
@@ -155,7 +157,8 @@ pub struct NetSpec {
 }
 
 /// What differs from the usual, role by role.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Roles {
     /// Workers, 1–200; the key `nodes` means the same.
@@ -175,7 +178,8 @@ pub struct Roles {
 /// | nets | 0, 1 | 0, 1, 2 | 0, 2 |
 /// | memory, cpus | 128 MiB, 2 | 128 MiB, 2 | 128 MiB, 2 |
 /// | forward | no | yes | no |
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RoleSpec {
     /// How many there are; they take the role's first numbers.
@@ -208,7 +212,8 @@ pub struct RoleSpec {
 }
 
 /// What differs from its role for a single node. What is not set is as the role has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NodeSpec {
     /// The nets that it is on, in the order that makes eth0, eth1…; net 0 first.
@@ -255,7 +260,8 @@ fn replace<T>(old: &mut Option<T>, new: Option<T>) {
 }
 
 /// A route that nodes have, in IPv4 and IPv6 alike. Several hops make it multipath (ECMP).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Who has the route. Of a role, those have it who share a net with a hop.
@@ -267,7 +273,8 @@ pub struct Route {
 }
 
 /// A neighbour that a route leads over: `node`'s address on `net`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Hop {
     /// The net that the neighbour is reached on.
@@ -277,7 +284,8 @@ pub struct Hop {
 }
 
 /// Nets whose traffic leaves a node's eth0 with the node's own address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Masquerade {
     /// Who masquerades.
@@ -381,7 +389,8 @@ macro_rules! word_or_number {
             }
         }
 
-        impl JsonSchema for $type {
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $type {
             fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($type).into()
             }

@@ -62,10 +62,11 @@ impl Topology {
         serde_json::to_string_pretty(self).expect("a topology has no key that JSON lacks")
     }
 
-    /// The JSON schema of both forms, for editors.
+    /// The JSON schema of both forms, for editors. Needs the feature `schema`.
     ///
     /// # Panics
     /// Never: the schema is made of plain JSON.
+    #[cfg(feature = "schema")]
     pub fn json_schema() -> String {
         serde_json::to_string_pretty(&schemars::schema_for!(Self)).expect("a schema is JSON")
     }

@@ -24,11 +24,16 @@ pub(crate) enum Breach {
     NoHost,
     HearsThough,
     LosesSome,
+    LosesAFrame,
     JoinsNobody,
     CalledASwitch,
     TooMuchMtu,
     OneClusterForAll,
     OneNetForAll,
+    /// None: it promises two ports for each net, and refuses a third.
+    PointToPoint,
+    /// None: it promises less than every frame, and loses every second one to everyone.
+    Lossy,
 }
 
 /// Where the nets of a cluster are.
@@ -167,6 +172,7 @@ pub(crate) const CASES: &[Case] = &[
         &[
             ContractCase::NodesTogether,
             ContractCase::Echo,
+            ContractCase::EveryFrame,
             ContractCase::LargestMtu,
             ContractCase::ClustersApart,
             ContractCase::NetsApart,
@@ -178,6 +184,12 @@ pub(crate) const CASES: &[Case] = &[
         Breach::CalledASwitch,
         &[ContractCase::Echo],
         "it is said to be no hub",
+    ),
+    case(
+        "a_net_that_loses_a_frame_is_noticed",
+        Breach::LosesAFrame,
+        &[ContractCase::EveryFrame],
+        "single frame 7 of 20 is lost",
     ),
     case(
         "an_mtu_that_is_not_carried_is_noticed",

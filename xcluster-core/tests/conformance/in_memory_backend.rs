@@ -18,7 +18,7 @@ use xcluster_core::testing::{TestFailure, ensure};
 use xcluster_core::topology::NetKind;
 
 use crate::cases::{Breach, Place};
-use crate::segment::Segment;
+use crate::segment::{Loss, Segment};
 
 /// What the file of an object of ours says.
 const MARK: &str = "made by the paper backend";
@@ -70,6 +70,19 @@ impl InMemoryBackend {
         Ok(port)
     }
 
+    /// Refuses a port beyond the limit that is promised.
+    fn check_limit(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
+        let max = self.capabilities(port.net.kind).max_ports.unwrap_or(usize::MAX);
+        let prefix = format!("{}-", net_name(context.cluster, &port.net));
+        let entries = fs::read_dir(&self.host).map_err(|error| NetError::io("read", error))?;
+        let is_other = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(&prefix) && path != self.port_file(context, port)
+        };
+        let others = entries.flatten().filter(|entry| is_other(&entry.path())).count();
+        if others < max { Ok(()) } else { Err(NetError::Refused(format!("net {} has {max} ports", port.net.id))) }
+    }
+
     fn netdev(&self, context: &BackendContext<'_>, port: &Port) -> Result<Netdev, NetError> {
         let (net, node) = (port.net.id.number(), port.node.number());
         let group = match self.breach {
@@ -101,7 +114,9 @@ impl InMemoryBackend {
                 let debug = ["-device", "isa-debug-exit"].map(str::to_owned);
                 Ok(KvmArgs::from_args(usual.args().iter().cloned().chain(debug)))
             }
-            Breach::LosesSome => lossy(context, port, &self.nic(port)),
+            Breach::LosesSome => lossy(context, port, &self.nic(port), Loss::TcpOverIpv6),
+            Breach::LosesAFrame => lossy(context, port, &self.nic(port), Loss::Text("single frame 7 of")),
+            Breach::Lossy => lossy(context, port, &self.nic(port), Loss::Broadcasts),
             _ => Ok(usual),
         }
     }
@@ -160,6 +175,8 @@ impl NetBackend for InMemoryBackend {
         // What is forgotten is not there to be undone by another either: that is not the point of this breach.
         capabilities.durable = !self.breaches(Breach::Forgets);
         capabilities.hotplug = true;
+        capabilities.max_ports = self.breaches(Breach::PointToPoint).then_some(2);
+        capabilities.lossy = self.breaches(Breach::Lossy);
         capabilities.host_access = self.breaches(Breach::NoHost);
         capabilities
     }
@@ -187,10 +204,11 @@ impl NetBackend for InMemoryBackend {
         if self.breaches(Breach::OneAtATime) && self.busy.swap(true, Ordering::Relaxed) {
             return Err(NetError::Refused("busy".to_owned()));
         }
+        self.check_limit(context, port)?;
         let port_config = self.segment(context, port).await;
         self.busy.store(false, Ordering::Relaxed);
         port_config?;
-        Ok(PortConfig { kvm: self.args(context, port)?, access: HostAccess::None })
+        Ok(PortConfig::new(self.args(context, port)?, HostAccess::None))
     }
 
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
@@ -227,10 +245,10 @@ impl NetBackend for InMemoryBackend {
 }
 
 /// A port on the wire of its net.
-fn lossy(context: &BackendContext<'_>, port: &Port, nic: &Nic) -> Result<KvmArgs, NetError> {
+fn lossy(context: &BackendContext<'_>, port: &Port, nic: &Nic, loss: Loss) -> Result<KvmArgs, NetError> {
     let (segment, end) = (format!("wire {}", port.net.id), format!("end{}", port.net.id));
     if context.store.find::<Arc<Segment>>(&segment).is_none() {
-        context.store.put(&segment, Arc::new(Segment::default()));
+        context.store.put(&segment, Arc::new(Segment::new(loss)));
     }
     let segment =
         context.store.find::<Arc<Segment>>(&segment).ok_or_else(|| NetError::unsupported("nothing is remembered"))?;

@@ -21,8 +21,14 @@ use in_memory_backend::{ForeignFiles, InMemoryBackend};
 
 fn main() -> ExitCode {
     let keeps = [
-        harness::test("a_backend_that_keeps_the_contract_passes", || keeps_the_contract(Place::Own)),
-        harness::test("one_whose_clusters_share_a_place_passes_as_well", || keeps_the_contract(Place::Shared)),
+        harness::test("a_backend_that_keeps_the_contract_passes", || keeps_the_contract(Place::Own, Breach::None)),
+        harness::test("one_whose_clusters_share_a_place_passes_as_well", || {
+            keeps_the_contract(Place::Shared, Breach::None)
+        }),
+        harness::test("one_that_promises_two_ports_is_never_asked_for_a_third", || {
+            keeps_the_contract(Place::Own, Breach::PointToPoint)
+        }),
+        harness::test("one_that_says_that_it_loses_frames_passes", || keeps_the_contract(Place::Own, Breach::Lossy)),
         harness::test("every_part_has_a_breach_that_fails_it_alone", every_contract_case_fails_on_a_faulty_backend),
     ];
     let breaches = CASES.iter().map(|case| harness::test(case.test, || is_noticed(case)));
@@ -48,7 +54,8 @@ async fn report(place: Place, breach: Breach, numbers: &[u8]) -> Result<Report, 
 
 fn subject(host: &Path, place: Place, breach: Breach) -> Subject {
     // Where nothing will answer, half a minute for each question would be long.
-    let timeout = Duration::from_secs(if breach == Breach::None { 30 } else { 3 });
+    let keeps = matches!(breach, Breach::None | Breach::PointToPoint | Breach::Lossy);
+    let timeout = Duration::from_secs(if keeps { 30 } else { 3 });
     let shared = host.to_owned();
     let subject = Subject::new(move || InMemoryBackend::shared(&shared, place, breach))
         .on([NetId::CLUSTER, NetId::EXTERNAL].map(Net::new))
@@ -61,8 +68,8 @@ fn subject(host: &Path, place: Place, breach: Breach) -> Subject {
 const WITHOUT_QEMU: [u8; 7] = [1, 2, 3, 4, 5, 6, 8];
 const ALL: [u8; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 
-async fn keeps_the_contract(place: Place) -> Result<(), TestFailure> {
-    let report = report(place, Breach::None, &ALL).await?;
+async fn keeps_the_contract(place: Place, breach: Breach) -> Result<(), TestFailure> {
+    let report = report(place, breach, &ALL).await?;
     let tried: BTreeSet<u8> = report.0.iter().map(|outcome| outcome.number).collect();
     ensure(tried == BTreeSet::from(ALL), || format!("only {tried:?} were tried"))?;
     report.into_result()

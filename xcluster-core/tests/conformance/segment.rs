@@ -3,21 +3,40 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram as StdUnixDatagram;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::UnixDatagram;
 
+/// Which frames a segment loses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    TcpOverIpv6,
+    /// Those that contain this text.
+    Text(&'static str),
+    /// Every second one to everyone.
+    Broadcasts,
+}
+
 /// The ports of one net of one cluster.
-#[derive(Debug, Default)]
-pub(crate) struct Segment(Mutex<Vec<Arc<UnixDatagram>>>);
+#[derive(Debug)]
+pub(crate) struct Segment {
+    loss: Loss,
+    broadcasts: AtomicUsize,
+    ports: Mutex<Vec<Arc<UnixDatagram>>>,
+}
 
 impl Segment {
+    pub(crate) fn new(loss: Loss) -> Self {
+        Self { loss, broadcasts: AtomicUsize::new(0), ports: Mutex::default() }
+    }
+
     /// One more port. A frame is a datagram.
     pub(crate) fn plug(self: &Arc<Self>) -> io::Result<OwnedFd> {
         let (ours, theirs) = StdUnixDatagram::pair()?;
         ours.set_nonblocking(true)?;
         let port = Arc::new(UnixDatagram::from_std(ours)?);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&port));
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&port));
         let segment = Arc::clone(self);
         tokio::spawn(async move {
             let mut frame = vec![0; 128 * 1024];
@@ -28,11 +47,21 @@ impl Segment {
         Ok(theirs.into())
     }
 
+    fn loses(&self, frame: &[u8]) -> bool {
+        match self.loss {
+            Loss::TcpOverIpv6 => is_tcp_over_ipv6(frame),
+            Loss::Text(text) => frame.windows(text.len()).any(|part| part == text.as_bytes()),
+            Loss::Broadcasts => {
+                frame.starts_with(&[0xff; 6]) && self.broadcasts.fetch_add(1, Ordering::Relaxed).is_multiple_of(2)
+            }
+        }
+    }
+
     async fn carry(&self, frame: &[u8]) {
-        if is_tcp_over_ipv6(frame) {
+        if self.loses(frame) {
             return;
         }
-        let ports = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for port in ports {
             // Nobody may be at the other end, or be reading.
             let _ = port.try_send(frame);

@@ -75,7 +75,7 @@ impl NetBackend for MarkingBackend {
         mark(&self.port(port))?;
         let netdev = Netdev::new("user", port).with("restrict", "on");
         let access = if port.net.kind == NetKind::Internal { self.access.clone() } else { HostAccess::None };
-        Ok(PortConfig { kvm: KvmArgs::nic(&netdev, &Nic::virtio(port)), access })
+        Ok(PortConfig::new(KvmArgs::nic(&netdev, &Nic::virtio(port)), access))
     }
 
     async fn teardown(&self, _: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {

@@ -1,4 +1,4 @@
-//! The contract of backends, kept by the example in C.
+//! The example plugin in C keeps the contract of backends.
 
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
     let subject = Subject::new(|| Arc::new(switch()) as Arc<dyn NetBackend>);
     let contract = trials(&subject).into_iter().map(Trial::into_test);
     contract
-        .chain(named![what_it_is_is_known_at_once, settings_that_it_has_not_are_refused, its_makefile_makes_it])
+        .chain(named![its_name_and_version_are_known_at_once, unknown_settings_are_refused, its_makefile_makes_it])
         .collect()
 }
 
@@ -29,20 +29,20 @@ fn switch() -> PluginBackend {
     load(library, SOON).unwrap_or_else(|error| panic!("{}", error_text(&error)))
 }
 
-async fn what_it_is_is_known_at_once() -> Result<(), TestFailure> {
+async fn its_name_and_version_are_known_at_once() -> Result<(), TestFailure> {
     let switch = switch();
     ensure((switch.name(), switch.version()) == ("c-switch", "1.0"), || format!("{switch:?}"))?;
     Ok(switch.usable()?)
 }
 
-async fn settings_that_it_has_not_are_refused() -> Result<(), TestFailure> {
+async fn unknown_settings_are_refused() -> Result<(), TestFailure> {
     let settings: Settings = [("colour".to_owned(), "red".into())].into_iter().collect();
     let said = switch().configured(&settings).err().map(|problems| problems.to_string()).unwrap_or_default();
     ensure(said.contains("has no settings"), || said)?;
     switch().configured(&Settings::new()).map(drop).map_err(|problems| TestFailure::new(problems.to_string()))
 }
 
-/// As its author's guide says.
+/// With the commands of the guide for authors.
 async fn its_makefile_makes_it() -> Result<(), TestFailure> {
     let folder = tempfile::tempdir()?;
     let target = folder.path().join("libxcluster_net_c_switch.so");

@@ -1,4 +1,4 @@
-//! Everything that a plugin can do wrong, each told in words, while this process lives on.
+//! All faults of a plugin are reported, and this process goes on.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,24 +14,24 @@ use super::named;
 
 pub(crate) fn tests() -> Vec<Test> {
     named![
-        what_is_no_plugin_is_reported,
-        a_table_that_is_not_ours_is_reported,
-        what_makes_no_instance_is_reported,
-        rubbish_is_reported,
+        a_file_that_is_not_a_plugin_is_reported,
+        a_faulty_table_is_reported,
+        a_plugin_that_makes_no_instance_is_reported,
+        a_faulty_reply_is_reported,
         a_setup_that_makes_no_sense_is_reported,
         a_plugins_own_errors_keep_their_kind,
         a_plugin_that_others_can_change_is_not_loaded,
     ]
 }
 
-/// How soon a plugin that hangs is given up.
+/// The deadline for a plugin that hangs.
 const IMPATIENT: Duration = Duration::from_millis(200);
 
 fn contains(said: &str, expected: &str) -> Result<(), TestFailure> {
     ensure(said.contains(expected), || format!("`{expected}` is expected, and it says: {said}"))
 }
 
-/// A library that is compiled with these flags is not loaded, for this reason.
+/// A library that is compiled with these flags is refused for this reason.
 fn check_load(deadline: Duration, flags: &[&str], expected: &str) -> Result<(), TestFailure> {
     let (_folder, library) = faulty(flags)?;
     match load(&library, deadline) {
@@ -50,7 +50,7 @@ fn check_file(make: impl FnOnce(&Path) -> std::io::Result<()>, expected: &str) -
     }
 }
 
-async fn what_is_no_plugin_is_reported() -> Result<(), TestFailure> {
+async fn a_file_that_is_not_a_plugin_is_reported() -> Result<(), TestFailure> {
     let write = |text: &'static [u8]| {
         move |file: &Path| {
             fs::write(file, text)?;
@@ -61,14 +61,14 @@ async fn what_is_no_plugin_is_reported() -> Result<(), TestFailure> {
     check_file(|file| fs::create_dir(file), "it is a folder")?;
     check_file(write(b""), "it does not begin as an ELF file")?;
     check_file(write(b"#!/bin/sh\n"), "it does not begin as an ELF file")?;
-    // What the loader says names the file, not the way to it.
+    // The loader's message contains the file, but not the path that it was opened by.
     check_file(write(b"\x7fELFand nothing else"), "plugin.so: file too short")?;
     let not_dynamic = |file: &Path| write(b"")(file).and_then(|()| fs::copy("/proc/self/exe", file).map(drop));
     check_file(not_dynamic, "plugin.so: cannot dynamically load")?;
     check_load(SOON, &["-DNO_SYMBOL"], "it does not export a function `xcluster_plugin`")
 }
 
-async fn a_table_that_is_not_ours_is_reported() -> Result<(), TestFailure> {
+async fn a_faulty_table_is_reported() -> Result<(), TestFailure> {
     check_load(SOON, &["-DABI=0"], "an older interface, version 0; this one is version 1")?;
     check_load(SOON, &["-DABI=7"], "a newer interface, version 7; this one is version 1")?;
     check_load(SOON, &["-DSIZE=40"], "its table has 40 bytes, and ")?;
@@ -77,12 +77,12 @@ async fn a_table_that_is_not_ours_is_reported() -> Result<(), TestFailure> {
     check_load(SOON, &["-DNAME=NULL"], "its name is none that a plugin can have")?;
     check_load(SOON, &["-DNAME=\"Up/Down\""], "its name is none that a plugin can have")?;
     check_load(SOON, &["-DVERSION=\"\""], "its version is none, or too long")?;
-    // One that is larger is from a later version of the same interface.
+    // A larger one is from a later version of the same interface.
     let (_folder, library) = faulty(&["-DSIZE=4096"])?;
     load(&library, SOON).map(drop).map_err(|error| TestFailure::new(error_text(&error)))
 }
 
-async fn what_makes_no_instance_is_reported() -> Result<(), TestFailure> {
+async fn a_plugin_that_makes_no_instance_is_reported() -> Result<(), TestFailure> {
     check_load(SOON, &["-DCREATES_NULL"], "plugin `faulty` made no instance, and gave no reason")?;
     check_load(SOON, &["-DREASON=\"oops\""], "answered `create` with what is no reply")?;
     check_load(SOON, &["-DREASON=\"{\\\"ok\\\":{}}\""], "made no instance, and gave no reason")?;
@@ -97,17 +97,17 @@ async fn what_makes_no_instance_is_reported() -> Result<(), TestFailure> {
     )
 }
 
-async fn rubbish_is_reported() -> Result<(), TestFailure> {
+async fn a_faulty_reply_is_reported() -> Result<(), TestFailure> {
     check_load(SOON, &["-DNULL_WITH_LENGTH"], "answered `describe` with a length of 7 bytes and nothing there")?;
     check_load(SOON, &["-DNOTHING"], "answered `describe` with nothing")?;
     check_load(SOON, &["-DEMPTY"], "answered `describe` with nothing")?;
     check_load(SOON, &["-DHUGE"], "answered `describe` with 8388608 bytes, and the most is 1048576")?;
-    check_load(SOON, &["-DNO_TEXT"], "answered `describe` with what is no UTF-8 text")?;
+    check_load(SOON, &["-DNO_TEXT"], "answered `describe` with text that is not UTF-8")?;
     check_load(SOON, &["-DDESCRIBE=\"yes\""], "answered `describe` with what is no reply: expected value")?;
     check_load(SOON, &["-DDESCRIBE=\"{}\""], "answered `describe` with what is no reply")
 }
 
-/// A plugin that answers a setup with this text is refused for this reason.
+/// The answer of a plugin to a setup is refused for this reason.
 async fn check_setup(flags: &[&str], expected: &str) -> Result<(), TestFailure> {
     let fixture = Fixture::new(flags)?;
     match fixture.set_up(&port(3)).await {
@@ -119,8 +119,7 @@ async fn check_setup(flags: &[&str], expected: &str) -> Result<(), TestFailure> 
 async fn a_setup_that_makes_no_sense_is_reported() -> Result<(), TestFailure> {
     check_setup(&["-DSETUP=\"{\""], "plugin `faulty` answered `setup` with what is no reply: EOF").await?;
     check_setup(&[r#"-DSETUP="{\"ok\":{}}""#], "missing field `words`").await?;
-    check_setup(&[r#"-DSETUP="{\"ok\":{\"words\":[\"tap\"]}}""#], "the first word of options for QEMU begins with `-`")
-        .await?;
+    check_setup(&[r#"-DSETUP="{\"ok\":{\"words\":[\"tap\"]}}""#], "the first arg for QEMU must begin with `-`").await?;
     let nowhere = r#"-DSETUP="{\"ok\":{\"words\":[],\"place\":\"cluster\"}}""#;
     check_setup(&[nowhere], "a place in the cluster's network namespace, which it has not").await
 }

@@ -1,4 +1,4 @@
-//! Plugins in C, compiled into a folder of their own, and a cluster as far as a backend sees one. Judges nothing.
+//! Plugins in C, compiled into a temporary folder, and a cluster as a backend sees it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,10 +10,10 @@ use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::{BackendContext, Net, NetBackend, NetError, Port, PortConfig};
 use xcluster_core::testing::{TestContext, TestFailure, ensure};
 
-/// What is more than a call takes, and not more than a test has.
+/// Longer than any call takes, and shorter than a test may take.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-/// Compiles the plugin that does things wrong.
+/// Compiles the faulty plugin.
 pub(crate) fn faulty(flags: &[&str]) -> Result<(TempDir, PathBuf), TestFailure> {
     compile(&own("tests/plugin/faulty.c"), flags)
 }
@@ -23,7 +23,7 @@ pub(crate) fn own(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Compiles a plugin, with every warning an error, into a folder that nobody else can write to.
+/// Compiles a plugin, with warnings as errors, into a folder that no other user can write to.
 pub(crate) fn compile(source: &Path, flags: &[&str]) -> Result<(TempDir, PathBuf), TestFailure> {
     let folder = tempfile::tempdir()?;
     let library = folder.path().join("plugin.so");
@@ -42,7 +42,7 @@ pub(crate) fn error_text(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// A plugin that does one thing wrong, and who uses it. The folder goes when this does: a library that is loaded needs none.
+/// A faulty plugin and its backend. The folder is removed with this value: a loaded library does not need it.
 pub(crate) struct Fixture {
     pub(crate) test_context: TestContext,
     pub(crate) backend: PluginBackend,
@@ -54,7 +54,7 @@ impl Fixture {
         Self::within(SOON, flags)
     }
 
-    /// The same with less time for calls.
+    /// A fixture with a shorter deadline of calls.
     pub(crate) fn within(deadline: Duration, flags: &[&str]) -> Result<Self, TestFailure> {
         let (folder, library) = faulty(flags)?;
         let backend = load(&library, deadline).map_err(|error| TestFailure::new(error_text(&error)))?;

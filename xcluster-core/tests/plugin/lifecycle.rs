@@ -1,4 +1,4 @@
-//! Calls in time: at the same time, too late, and what comes after; the ends of clusters and of instances.
+//! The order and the deadlines of calls, and the ends of clusters and instances.
 
 use std::env;
 use std::process::ExitCode;
@@ -14,21 +14,21 @@ use super::named;
 pub(crate) fn tests() -> Vec<Test> {
     named![
         calls_for_different_nodes_come_at_the_same_time,
-        a_call_that_hangs_is_given_up_and_the_others_go_on,
-        after_too_many_nothing_more_is_asked,
-        what_undoes_a_late_setup_comes_after_it,
-        who_calls_off_a_setup_is_not_undone_during_it,
+        a_call_that_hangs_fails_and_the_others_go_on,
+        after_too_many_hanging_calls_no_more_are_made,
+        the_teardown_of_a_late_setup_comes_after_it,
+        a_cancelled_setup_is_not_torn_down_while_it_runs,
         the_end_of_a_cluster_is_reported_once,
         an_instance_that_does_not_end_is_left,
         a_process_ends_whatever_hangs_in_it,
     ]
 }
 
-/// How soon a call that hangs is given up, where others are to come back.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// The same where all hang.
+/// The deadline of a call that hangs, where other calls return.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// The deadline where all calls hang.
 const IMPATIENT: Duration = Duration::from_millis(200);
-/// Set for the program that has a call hanging when it ends.
+/// Set for the program in which a call hangs when it ends.
 const HANGING: &str = "XCLUSTER_TEST_PLUGIN_HANGING";
 
 fn refused<T>(result: Result<T, NetError>, expected: &str) -> Result<(), TestFailure> {
@@ -46,8 +46,8 @@ async fn calls_for_different_nodes_come_at_the_same_time() -> Result<(), TestFai
     Ok(())
 }
 
-async fn a_call_that_hangs_is_given_up_and_the_others_go_on() -> Result<(), TestFailure> {
-    let fixture = Fixture::within(PATIENCE, &["-DHANGS_IN=\"create_net\""])?;
+async fn a_call_that_hangs_fails_and_the_others_go_on() -> Result<(), TestFailure> {
+    let fixture = Fixture::within(TIMEOUT, &["-DHANGS_IN=\"create_net\""])?;
     refused(
         fixture.set_up(&port(3)).await,
         "plugin `faulty` did not answer `create_net` within 2 s; it has been left to itself",
@@ -55,7 +55,7 @@ async fn a_call_that_hangs_is_given_up_and_the_others_go_on() -> Result<(), Test
     Ok(fixture.backend.usable()?)
 }
 
-async fn after_too_many_nothing_more_is_asked() -> Result<(), TestFailure> {
+async fn after_too_many_hanging_calls_no_more_are_made() -> Result<(), TestFailure> {
     let fixture = Fixture::within(IMPATIENT, &["-DHANGS_IN=\"setup\""])?;
     let (context, net) = (fixture.test_context.context(), port(1).net);
     fixture.backend.create_net(&context, &net).await?;
@@ -69,8 +69,8 @@ async fn after_too_many_nothing_more_is_asked() -> Result<(), TestFailure> {
     ensure(begun.elapsed() < SOON, || "it took long to be refused".to_owned())
 }
 
-async fn what_undoes_a_late_setup_comes_after_it() -> Result<(), TestFailure> {
-    let fixture = Fixture::within(PATIENCE, &["-DWAITS"])?;
+async fn the_teardown_of_a_late_setup_comes_after_it() -> Result<(), TestFailure> {
+    let fixture = Fixture::within(TIMEOUT, &["-DWAITS"])?;
     let port = port(3);
     refused(fixture.set_up(&port).await, "did not answer `setup` within 2 s")?;
     let too_early = "was not asked for `teardown`: an earlier call about the same port or net did not end within 2 s";
@@ -81,10 +81,10 @@ async fn what_undoes_a_late_setup_comes_after_it() -> Result<(), TestFailure> {
     Ok(fixture.backend.delete_net(&fixture.test_context.context(), &port.net).await?)
 }
 
-async fn who_calls_off_a_setup_is_not_undone_during_it() -> Result<(), TestFailure> {
-    let fixture = Fixture::within(PATIENCE, &["-DWAITS"])?;
+async fn a_cancelled_setup_is_not_torn_down_while_it_runs() -> Result<(), TestFailure> {
+    let fixture = Fixture::within(TIMEOUT, &["-DWAITS"])?;
     let port = port(3);
-    // Long enough for the call to begin, mostly; if it has not, there is nothing to wait for.
+    // Usually long enough for the call to begin; if it has not, the teardown has nothing to wait for.
     let called_off = tokio::time::timeout(IMPATIENT, fixture.set_up(&port)).await;
     ensure(called_off.is_err(), || "it did not wait".to_owned())?;
     fixture.backend.usable()?;
@@ -103,7 +103,7 @@ async fn the_end_of_a_cluster_is_reported_once() -> Result<(), TestFailure> {
     ensure(ended(&two).await?.contains("ended=0,"), || "one has ended".to_owned())?;
     drop(two);
     ensure(ended(&three).await?.contains("ended=1,"), || "not one has ended".to_owned())?;
-    // Who has heard nothing of a cluster does not hear of its end.
+    // A plugin that had no call about a cluster is not told of its end.
     drop(TestContext::new("four")?);
     ensure(ended(&three).await?.contains("ended=1,"), || "not one has ended".to_owned())
 }
@@ -115,7 +115,7 @@ async fn an_instance_that_does_not_end_is_left() -> Result<(), TestFailure> {
     ensure(begun.elapsed() < SOON, || "it was waited for".to_owned())
 }
 
-/// In a process of its own, which ends while its threads hang.
+/// In another process, which ends while its threads hang.
 async fn a_process_ends_whatever_hangs_in_it() -> Result<(), TestFailure> {
     for (flag, expected) in [
         ("-DHANGS_IN=\"usable\"", "plugin `faulty` did not answer `usable` within 0.2 s"),
@@ -132,7 +132,7 @@ async fn a_process_ends_whatever_hangs_in_it() -> Result<(), TestFailure> {
     Ok(())
 }
 
-/// The program in which something hangs, if this is it: it says what, and ends.
+/// The program in which something hangs, if this is it. It prints what hangs, and ends.
 #[expect(clippy::print_stdout, reason = "what it says is what is tested")]
 pub(crate) fn hanging() -> Option<ExitCode> {
     let library = env::var_os(HANGING)?;

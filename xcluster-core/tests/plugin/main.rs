@@ -1,5 +1,5 @@
-//! Plugins as the library loads them: a switch in C keeps the contract of backends, and whatever a plugin does wrong is told and
-//! harms nobody. The plugins are compiled by `cc`, as their authors would.
+//! Plugins as the library loads them: a switch in C keeps the contract of backends, and every fault of a plugin is reported
+//! without harm. `cc` compiles the plugins, as for their authors.
 
 mod contract;
 mod descriptors;
@@ -16,14 +16,14 @@ fn main() -> ExitCode {
     if let Some(code) = lifecycle::hanging() {
         return code;
     }
-    // A plugin may have threads: it is loaded where they may be.
+    // A plugin may have threads, so it is loaded in a program that may have some.
     harness::main_with(|| {
         let tests = [contract::tests(), descriptors::tests(), faults::tests(), lifecycle::tests(), panicking::tests()];
         tests.into_iter().flatten().collect()
     })
 }
 
-/// Tests that are functions, by their names.
+/// Test functions, with their names.
 macro_rules! named {
     ($($name:ident),* $(,)?) => {
         vec![$(xcluster_core::testing::harness::test(stringify!($name), $name)),*]

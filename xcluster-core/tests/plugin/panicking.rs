@@ -1,4 +1,4 @@
-//! A plugin's panics are errors, wherever they come from.
+//! A plugin's panics are errors, wherever they happen.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use super::fixture::{SOON, error_text, port, set_up};
 use super::named;
 
 pub(crate) fn tests() -> Vec<Test> {
-    named![a_panic_is_an_error_of_its_call, a_panic_while_it_is_made_is_reported, a_panic_at_the_end_harms_nobody]
+    named![a_panic_is_an_error_of_its_call, a_panic_while_it_is_made_is_reported, a_panic_at_the_end_does_no_harm]
 }
 
-/// The example that cargo has built beside this test, which panics there.
+/// The example that cargo has built beside this test, with the place of its panic.
 fn panics(place: &str) -> Result<PluginBackend, String> {
     let program = std::env::current_exe().expect("a test knows where it is");
     let folder = program.ancestors().nth(2).expect("a test is in `deps`");
@@ -43,7 +43,7 @@ async fn a_panic_is_an_error_of_its_call() -> Result<(), TestFailure> {
         let said = said(place).await?.unwrap_or_default();
         ensure(said == format!("a panic: of a test, in {place}"), || said)?;
     }
-    ensure(said("preflight").await?.as_deref() == Some("a panic: without a word"), || "a number".to_owned())?;
+    ensure(said("preflight").await?.as_deref() == Some("a panic: no message"), || "a number".to_owned())?;
     ensure(said("nowhere").await?.is_none(), || "it panics nowhere".to_owned())
 }
 
@@ -59,7 +59,7 @@ async fn a_panic_while_it_is_made_is_reported() -> Result<(), TestFailure> {
     ensure(said.contains("a panic: of a test, in configured"), || said)
 }
 
-async fn a_panic_at_the_end_harms_nobody() -> Result<(), TestFailure> {
+async fn a_panic_at_the_end_does_no_harm() -> Result<(), TestFailure> {
     for place in ["drop", "end"] {
         let backend: Arc<dyn NetBackend> = Arc::new(panics(place).map_err(TestFailure::new)?);
         let test_context = TestContext::new("panics")?;

@@ -1,5 +1,5 @@
-//! A plugin in Rust that panics wherever it is told to, by its setting `in`. It is compiled as an example, since only those can be
-//! libraries of their own.
+//! A plugin in Rust that panics in the function that its setting `in` names. It is compiled as an example, since only those
+//! can be libraries.
 
 use std::panic::panic_any;
 use std::sync::Arc;
@@ -63,15 +63,15 @@ impl NetBackend for Panics {
     }
 
     async fn setup(&self, context: &BackendContext<'_>, _: &Port) -> Result<PortConfig, NetError> {
-        // The cluster ends with the panic of what it remembers.
+        // Dropping this state, at the end of the cluster, panics.
         if self.place == "end" {
             context.store.put("panics", Self { place: "drop".to_owned() });
         }
-        // A task's panic is its own.
+        // A panic of a task does not end the call.
         let task = tokio::spawn(async { panic!("of a test, in a task") });
         let _ = task.await;
         self.at("setup");
-        Ok(PortConfig { kvm: KvmArgs::new(), access: HostAccess::None })
+        Ok(PortConfig::new(KvmArgs::new(), HostAccess::None))
     }
 
     async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> {

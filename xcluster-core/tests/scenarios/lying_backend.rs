@@ -118,7 +118,7 @@ impl NetBackend for LyingBackend {
         // Nobody listens on port 1.
         let host = SocketAddr::from(([127, 0, 0, 1], 1));
         let forwards = [22, 23, 7002].map(|port| Forward { port, host });
-        Ok(PortConfig { kvm, access: HostAccess::Forwarded(forwards.into()) })
+        Ok(PortConfig::new(kvm, HostAccess::Forwarded(forwards.into())))
     }
 
     async fn teardown(&self, _: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {

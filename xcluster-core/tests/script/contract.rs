@@ -1,4 +1,4 @@
-//! The contract of network backends, kept by scripts as users have them.
+//! Common kinds of scripts keep the contract of network backends.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use xcluster_core::testing::harness::{self, Test};
 
 use crate::fixture::ip;
 
-/// What UDP over IPv4 carries, without an Ethernet header.
+/// The payload of UDP over IPv4, without an Ethernet header.
 const MCAST_MTU: u16 = 65535 - 20 - 8 - 14;
 
 pub(crate) fn tests() -> Vec<Test> {
     let userspace = trials(&userspace()).into_iter().map(Trial::into_test);
-    // Taps have the names that they have in the original xcluster, so that there is one cluster in a namespace.
+    // Taps have the names of the original xcluster, so a namespace has only one cluster.
     let alone = |trial: &Trial| !trial.name.contains("another cluster") && !trial.name.contains("two clusters");
     let here = trials(&taps()).into_iter().filter(alone).map(on_bridges);
-    // A bridge that a script makes is its own affair, and looks so.
+    // A bridge that a script makes stays, so the host does not look as before.
     let inside = trials(&taps_inside()).into_iter().filter(|trial| trial.number != 8).map(|mut trial| {
         trial.name = format!("taps inside: {}", trial.name);
         trial.into_test()
@@ -33,7 +33,7 @@ fn script(name: &str) -> ScriptConfig {
     ScriptConfig::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/script").join(name))
 }
 
-/// Each cluster has groups of its own, as its user sees to.
+/// Each cluster has its own groups, which a user has to configure.
 fn userspace() -> Subject {
     let ports = AtomicU16::new(27030);
     Subject::new(move || {
@@ -57,7 +57,7 @@ fn taps_inside() -> Subject {
     Subject::new(backend).in_netns(Netns::Private)
 }
 
-/// A trial where there are bridges, with the host on each of them.
+/// A trial in a namespace with bridges, which the host is on.
 fn on_bridges(trial: Trial) -> Test {
     let name_parts: Vec<&str> =
         trial.name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();

@@ -1,4 +1,4 @@
-//! What a script may rely on, and everything that one can do wrong, with the words that people read then.
+//! The environment that a script gets, and all faults of scripts with their messages.
 
 use std::fs;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_script_that_fails_is_reported_with_its_last_messages,
         a_script_that_is_killed_is_reported,
         a_script_that_hangs_is_killed_with_all_that_it_started,
-        an_output_that_somebody_keeps_open_is_reported,
+        an_output_that_is_kept_open_is_reported,
         too_much_output_is_refused,
         output_that_is_no_option_is_refused,
         a_script_that_cannot_be_one_is_refused_before_anything_is_done,
@@ -27,7 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// A setup fails with these words, also when it is done again.
+/// A setup fails with this message, also when it is repeated.
 async fn check(fixture: &Fixture, expected: &str) -> Result<(), TestFailure> {
     for _ in 0..2 {
         let said = match fixture.set_up(&port(1)).await {
@@ -78,7 +78,7 @@ async fn a_script_that_fails_is_reported_with_its_last_messages() -> Result<(), 
     let fixture = Fixture::new("for i in $(seq 100); do echo $i >&2; done; echo -x; exit 1")?;
     let lines: Vec<String> = (91..=100).map(|line| line.to_string()).collect();
     check(&fixture, &format!("`net-setup 3 1` ended with code 1:\n{}", lines.join("\n"))).await?;
-    // Nobody is waited for who has an output open, once it is known that it was for nothing.
+    // Processes that keep an output open are not waited for once the call has failed.
     check(&Fixture::new("sleep 1000 & exit 2")?, "`net-setup 3 1` ended with code 2").await
 }
 
@@ -96,7 +96,7 @@ async fn a_script_that_hangs_is_killed_with_all_that_it_started() -> Result<(), 
     ensure(!lives(pid), || format!("{pid} lives on"))
 }
 
-async fn an_output_that_somebody_keeps_open_is_reported() -> Result<(), TestFailure> {
+async fn an_output_that_is_kept_open_is_reported() -> Result<(), TestFailure> {
     let fixture = Fixture::with("sleep 1000 & echo -x", |config| config.with_deadline(Duration::from_millis(1500)))?;
     let expected = "`net-setup 3 1` has ended, but something that it started kept its standard output open for 1.5 s and \
                     was killed";
@@ -108,9 +108,9 @@ async fn too_much_output_is_refused() -> Result<(), TestFailure> {
 }
 
 async fn output_that_is_no_option_is_refused() -> Result<(), TestFailure> {
-    check(&Fixture::new("printf '\\377'")?, "`net-setup 3 1` printed what is no UTF-8 text").await?;
+    check(&Fixture::new("printf '\\377'")?, "`net-setup 3 1` printed text that is not UTF-8").await?;
     check(&Fixture::new("printf -- '-a\\0'")?, "`net-setup 3 1` printed a zero byte, which no option has").await?;
-    let expected = "`net-setup 3 1` printed `Bridge made`, and the first word of options for QEMU begins with `-`";
+    let expected = "`net-setup 3 1` printed `Bridge made`, but the first arg for QEMU must begin with `-`";
     check(&Fixture::new("echo Bridge made")?, expected).await
 }
 
@@ -138,7 +138,7 @@ async fn a_script_that_cannot_be_one_is_refused_before_anything_is_done() -> Res
     check("missing", "cannot be found: No such file or directory (os error 2)").await?;
     check("", "is a folder").await?;
     fs::write(at.join("text"), "echo -x\n")?;
-    let nobody = "does not begin with `#!`, so nobody knows which program reads it";
+    let nobody = "does not begin with `#!`, so the kernel does not know which program reads it";
     check("text", &format!("is not executable, and {nobody}")).await?;
     let (_, remedy) = refused(&at.join("text")).await?;
     ensure(remedy == Some(format!("chmod +x {}", at.join("text").display())), || format!("{remedy:?}"))?;

@@ -1,4 +1,4 @@
-//! A script, a cluster as far as a backend sees one, and the calls. Judges nothing.
+//! A script, a cluster as a backend sees it, and the calls.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::{BackendContext, Net, NetBackend, NetError, Port, PortConfig};
 use xcluster_core::testing::{TestContext, TestFailure, ensure};
 
-/// What is far more than a call takes.
+/// Longer than any call takes.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-/// A script in a folder of its own, and who runs it.
+/// A script in a temporary folder, and its backend.
 pub(crate) struct Fixture {
     pub(crate) folder: TempDir,
     pub(crate) test_context: TestContext,
@@ -28,7 +28,7 @@ impl Fixture {
         Self::with(lines, |config| config)
     }
 
-    /// The same with another configuration. The script sees its folder as `HERE`.
+    /// A fixture with another configuration. The script sees its folder as `HERE`.
     pub(crate) fn with(lines: &str, change: impl FnOnce(ScriptConfig) -> ScriptConfig) -> Result<Self, TestFailure> {
         let folder = tempfile::tempdir()?;
         let script = write(folder.path(), "net-setup", &format!("#!/bin/sh\nPATH=$PATH:/usr/sbin:/sbin\n{lines}\n"))?;
@@ -36,7 +36,7 @@ impl Fixture {
         Ok(Self { test_context: TestContext::new("scripted")?, backend: ScriptBackend::new(change(config)), folder })
     }
 
-    /// The setup of a port, with what comes before it.
+    /// Sets a port up, after the calls that come before.
     pub(crate) async fn set_up(&self, port: &Port) -> Result<PortConfig, NetError> {
         set_up(&self.backend, &self.test_context.context(), port).await
     }
@@ -45,12 +45,12 @@ impl Fixture {
         self.backend.teardown(&self.test_context.context(), port).await
     }
 
-    /// What the script has written into a file of its folder.
+    /// The contents of a file that the script wrote into its folder.
     pub(crate) fn text(&self, file: &str) -> String {
         fs::read_to_string(self.folder.path().join(file)).unwrap_or_default()
     }
 
-    /// A number that the script writes into a file of its folder, once it has.
+    /// A number from a file in the script's folder. Waits until the script has written it.
     pub(crate) async fn number(&self, file: &str) -> Result<i32, TestFailure> {
         let deadline = Instant::now() + SOON;
         loop {
@@ -58,7 +58,7 @@ impl Fixture {
                 return number.parse().map_err(|_| TestFailure::new(format!("`{number}` is no number")));
             }
             ensure(Instant::now() < deadline, || format!("nothing is written to `{file}`"))?;
-            // Nobody tells when a file changes that is not there.
+            // There is no event for a file that does not exist yet.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -83,8 +83,8 @@ pub(crate) fn port_of(node: u16, net: u8) -> Port {
     Port::new(NodeId::new(node).expect("a node's number"), Net::new(NetId::new(net)), 0)
 }
 
-/// Writes an executable file. Another process does: a descriptor of ours that a child of another test had for a moment would
-/// keep the file from being executed.
+/// Writes an executable file, in another process: a child of another test could hold a descriptor of ours for a moment, and a
+/// file that is open for writing cannot be executed.
 pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, TestFailure> {
     let path = folder.join(name);
     let mut command = Command::new("sh");
@@ -93,7 +93,7 @@ pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, Te
     Ok(path)
 }
 
-/// Runs `ip` in a namespace, as people do.
+/// Runs `ip` in a namespace, as a user would.
 pub(crate) fn ip(namespace: &Namespace, args: &str) -> Result<(), TestFailure> {
     let mut command = Command::new("ip");
     command.args(args.split(' ')).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
@@ -103,7 +103,7 @@ pub(crate) fn ip(namespace: &Namespace, args: &str) -> Result<(), TestFailure> {
     ensure(command.status()?.success(), || format!("ip {args}"))
 }
 
-/// Whether a process is there and has not ended.
+/// Whether a process exists and has not ended.
 pub(crate) fn lives(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     status.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))

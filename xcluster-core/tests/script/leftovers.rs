@@ -1,4 +1,4 @@
-//! What a script leaves, and what becomes of it: programs, taps, and what it undoes itself.
+//! The processes, taps and other links that a script leaves, and when they are removed.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::fixture::{Fixture, SOON, ip, lives, port, port_of};
 
 pub(crate) fn tests() -> Vec<Test> {
     crate::named![
-        what_a_script_leaves_running_goes_with_its_port,
-        a_setup_that_is_called_off_is_undone,
+        processes_that_a_script_leaves_running_end_with_its_port,
+        a_cancelled_setup_is_undone,
         a_tap_goes_with_its_port,
         a_tap_of_a_script_that_fails_goes_as_well,
         a_tap_that_was_there_before_stays,
@@ -30,7 +30,7 @@ fn has(name: &str) -> Result<bool, TestFailure> {
     Ok(has_link(&Namespace::here(), name)?)
 }
 
-async fn what_a_script_leaves_running_goes_with_its_port() -> Result<(), TestFailure> {
+async fn processes_that_a_script_leaves_running_end_with_its_port() -> Result<(), TestFailure> {
     let before = Watch::new().look();
     let fixture = Fixture::new("setsid sleep 1000 >/dev/null 2>&1 & echo $! >$HERE/pid; echo -x")?;
     fixture.set_up(&port(1)).await?;
@@ -41,7 +41,7 @@ async fn what_a_script_leaves_running_goes_with_its_port() -> Result<(), TestFai
     Watch::new().look().same_as(&before)
 }
 
-async fn a_setup_that_is_called_off_is_undone() -> Result<(), TestFailure> {
+async fn a_cancelled_setup_is_undone() -> Result<(), TestFailure> {
     let before = Watch::new().look();
     let fixture = Fixture::new(&format!("{MAKE_TAP}; echo $$ >$HERE/pid; exec sleep 1000"))?;
     let port = port(1);

@@ -1,5 +1,5 @@
-//! Scripts as the backend `script` runs them: the contract of backends kept by two of the known kinds, what a script may
-//! rely on, and everything that one can do wrong.
+//! The backend `script`: two common kinds of scripts keep the contract of backends; the environment of a script; and all
+//! faults.
 
 mod contract;
 mod faults;
@@ -27,8 +27,8 @@ fn tests() -> Vec<Test> {
     [contract::tests(), faults::tests(), leftovers::tests(), qemu_netns::tests()].into_iter().flatten().collect()
 }
 
-/// Executes this program once more where `ip` may make links, as it may for users of such scripts: there it has the
-/// privilege from its caller. Where there is no such place, the harness says so.
+/// Executes this program again where `ip` may make links. Users of such scripts have that privilege from their caller. If the
+/// host does not allow it, the harness reports that.
 fn again() -> Option<ExitCode> {
     if env::var_os(PRIVILEGED).is_some() {
         return None;
@@ -41,7 +41,7 @@ fn again() -> Option<ExitCode> {
     Some(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Tests that are functions, by their names.
+/// Test functions, with their names.
 macro_rules! named {
     ($($name:ident),* $(,)?) => {
         vec![$(xcluster_core::testing::harness::test(stringify!($name), $name)),*]

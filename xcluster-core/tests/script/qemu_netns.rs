@@ -1,4 +1,4 @@
-//! Where scripts run, and the real QEMUs that are told what they print.
+//! The namespaces of scripts, and real QEMUs with the args that they print.
 
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -20,12 +20,12 @@ pub(crate) fn tests() -> Vec<Test> {
         a_script_and_its_qemu_run_in_the_clusters_namespace,
         a_script_that_needs_a_namespace_says_so,
         a_forward_in_the_clusters_namespace_is_found_there,
-        a_machine_of_the_scripts_choice_is_what_qemu_makes,
-        what_qemu_does_not_know_is_reported_in_its_own_text,
+        a_script_can_choose_the_machine_type,
+        an_arg_that_qemu_refuses_is_reported_with_its_message,
     ]
 }
 
-/// A QEMU with these words after those that every node has.
+/// A QEMU with these args after those of every node.
 async fn qemu(nic: &KvmArgs) -> Result<(Process, Qmp), TestFailure> {
     let program = find_program("qemu-system-x86_64".as_ref()).ok_or_else(|| TestFailure::new("there is no QEMU"))?;
     let (ours, theirs) = StdUnixStream::pair()?;
@@ -71,7 +71,7 @@ async fn a_script_that_needs_a_namespace_says_so() -> Result<(), TestFailure> {
     let needs = fixture.backend.capabilities(port(0).net.kind).needs_namespace;
     let none = matches!(fixture.set_up(&port(1)).await, Err(NetError::Other { .. }));
     ensure(needs && none, || format!("needs: {needs}, error: {none}"))?;
-    // Here is a namespace as well, and nothing has to be entered.
+    // In the owner's own namespace no entry is needed.
     let here = Namespace::here();
     let port_config = set_up(&fixture.backend, &fixture.test_context.context().in_namespace(&here), &port(1)).await?;
     ensure(port_config.kvm == KvmArgs::from_args(["-x"]), || port_config.kvm.to_string())
@@ -91,7 +91,7 @@ async fn a_forward_in_the_clusters_namespace_is_found_there() -> Result<(), Test
     Ok(())
 }
 
-async fn a_machine_of_the_scripts_choice_is_what_qemu_makes() -> Result<(), TestFailure> {
+async fn a_script_can_choose_the_machine_type() -> Result<(), TestFailure> {
     let script = "set -e; ip tuntap add xcbr$2_t$1 mode tap multi_queue
         echo -M q35 -device pcie-root-port,id=rp1,slot=1
         echo -netdev tap,id=net$2,ifname=xcbr$2_t$1,queues=4,script=no,downscript=/tmp/rmtap
@@ -106,7 +106,7 @@ async fn a_machine_of_the_scripts_choice_is_what_qemu_makes() -> Result<(), Test
     ensure(!has_link(&Namespace::here(), "xcbr1_t3")?, || "the tap stays".to_owned())
 }
 
-async fn what_qemu_does_not_know_is_reported_in_its_own_text() -> Result<(), TestFailure> {
+async fn an_arg_that_qemu_refuses_is_reported_with_its_message() -> Result<(), TestFailure> {
     let fixture = Fixture::new("echo -netdev user,id=net$2 -device no-such-nic,netdev=net$2")?;
     let port_config = fixture.set_up(&port(1)).await?;
     let said = qemu(&port_config.kvm).await.err().map(|failed| failed.to_string()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Why a namespace cannot be prepared or removed, and the command that helps. Shows nothing to anybody.
+//! Why a namespace cannot be prepared or removed, and the command that helps.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,118 +8,118 @@ use xcluster_core::host::NamespaceError;
 use xcluster_core::host::namespace::{NamedNetns, NetnsNameError};
 
 use super::index::Index;
-use xcluster_core::host::netlink::NetlinkError;
+use xcluster_core::netlink::NetlinkError;
 
-/// Why a namespace cannot be prepared or removed. Its text reads after "cannot prepare network namespace 1: ".
+/// Why a namespace cannot be prepared or removed. The text reads after "cannot prepare network namespace 1: ".
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PreparedError {
     /// The caller may not change the host's network.
-    #[error("it takes root")]
+    #[error("this needs root")]
     NotRoot,
-    /// What stands in the way, all of it. Nothing was changed.
+    /// All obstacles. Nothing was changed.
     #[error("{}", list(.0))]
     Obstacles(Vec<Obstacle>),
-    /// The user's name cannot be part of a file's.
+    /// The user's name cannot be part of a file name.
     #[error(transparent)]
     Name(#[from] NetnsNameError),
-    /// Others could have written what is believed there.
+    /// Other users could have written the files there.
     #[error("`{}` is no folder that only root can write to", .0.display())]
     NotOurs(PathBuf),
-    /// The namespace itself cannot be had.
+    /// The namespace cannot be made or opened.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
-    /// `nft` refuses what it was told.
+    /// `nft` refuses a script.
     #[error("nft cannot {action}: {said}")]
     Nft {
-        /// What was attempted.
+        /// The action that failed.
         action: String,
-        /// What it said.
+        /// The end of its standard error.
         said: String,
     },
-    /// The operating system said no.
+    /// A system call failed.
     #[error("cannot {action}")]
     Io {
-        /// What was attempted.
+        /// The action that failed.
         action: String,
-        /// What it said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
     /// The kernel refuses a link, an address or a route.
     #[error(transparent)]
     Network(Box<dyn std::error::Error + Send + Sync>),
-    /// It failed half-way, and not everything could be undone.
+    /// The work failed, and not all of it could be undone.
     #[error("left behind: {}", .leftovers.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Leftovers {
         /// What could not be undone.
         leftovers: Vec<PreparedError>,
-        /// Why it was to be undone, if it was.
+        /// The error before the undoing, if there was one.
         #[source]
         source: Option<Box<PreparedError>>,
     },
 }
 
-/// Something that stands in the way.
+/// Something that prevents the work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Obstacle {
-    /// It is somebody else's, so it is not removed.
-    #[error("`{by}` is {owner}'s")]
+    /// It belongs to another user, so it is not removed.
+    #[error("`{by}` belongs to {owner}")]
     NotYours {
-        /// The namespace that has the number.
+        /// The namespace with the number.
         by: NamedNetns,
-        /// Whose that is.
+        /// Its owner.
         owner: String,
         /// The number.
         index: Index,
     },
-    /// Somebody else has the number.
-    #[error("{index} is the number of `{by}`, which is {owner}'s")]
+    /// Another user has the number.
+    #[error("{index} is the number of `{by}`, which belongs to {owner}")]
     Taken {
         /// The number.
         index: Index,
-        /// The namespace that has it.
+        /// The namespace with the number.
         by: NamedNetns,
-        /// Whose that is.
+        /// Its owner.
         owner: String,
-        /// A number that nobody has.
+        /// A free number.
         free: Option<Index>,
     },
-    /// A link has the name of ours.
+    /// A link has a name that `nsadd` needs.
     #[error("there is a link `{0}` that was not made by `nsadd`")]
     Link(String),
-    /// A file has the name of ours.
+    /// A file has a name that `nsadd` needs.
     #[error("there is a file `{}` that was not made by `nsadd`", .0.display())]
     File(PathBuf),
-    /// A table of nftables has the name of ours.
+    /// A table of nftables has a name that `nsadd` needs.
     #[error("there is a table `inet {0}` of nftables that was not made by `nsadd`")]
     Table(String),
-    /// The host has an address that one end of the link would have.
-    #[error("this host has the address {0}, which is one of its own")]
+    /// The host has an address that one end of the link needs.
+    #[error("this host already has the address {0}, which the link to the namespace needs")]
     Address(std::net::IpAddr),
-    /// It is there, and other than it is wanted now.
-    #[error("it is there with {what} {is}, not {request}")]
+    /// The namespace exists with another property than requested.
+    #[error("it exists with {what} {is}, not {request}")]
     Different {
-        /// What is different.
+        /// The property.
         what: &'static str,
-        /// How it is.
+        /// Its value.
         is: String,
-        /// How it is wanted.
+        /// The requested value.
         request: String,
         /// Its number.
         index: Index,
     },
-    /// The program that sets up masquerading is missing.
+    /// The program `nft` is missing, which sets up masquerading.
     #[error("there is no program `nft`")]
     NoNft,
-    /// The size is none that all links and both IP versions can have.
-    #[error("{0} is no MTU for a net: it is 1280 to 65535")]
+    /// Not all links and both IP versions can have this MTU.
+    #[error("{0} is not a valid MTU for a net: it is 1280 to 65535")]
     Mtu(u16),
 }
 
 impl Obstacle {
-    /// The command that helps, where there is one.
+    /// The command that helps, if one is known.
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Taken { free, .. } => free.map(|free| format!("sudo xcluster nsadd {free}")),
@@ -146,7 +146,7 @@ impl Obstacle {
 }
 
 impl PreparedError {
-    /// What a caller may want to treat differently.
+    /// The kinds that a caller may treat differently.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Obstacles(obstacles) => obstacles.first().map_or(ErrorKind::Other, Obstacle::kind),
@@ -157,7 +157,7 @@ impl PreparedError {
         }
     }
 
-    /// The commands that help, where there are any, in the order to type them.
+    /// The commands that help, in the order to type them.
     pub fn remedies(&self) -> Vec<String> {
         match self {
             Self::Obstacles(obstacles) => obstacles.iter().filter_map(Obstacle::remedy).collect(),
@@ -167,7 +167,7 @@ impl PreparedError {
         }
     }
 
-    /// The operating system's word on something that was attempted with a file.
+    /// The system's error for an action on a file.
     pub(super) fn at(action: &str, path: &Path) -> impl Fn(io::Error) -> Self + use<> {
         let action = format!("{action} `{}`", path.display());
         move |source| Self::Io { action: action.clone(), source }
@@ -183,9 +183,7 @@ impl From<NetlinkError> for PreparedError {
 fn list(obstacles: &[Obstacle]) -> String {
     match obstacles {
         [one] => one.to_string(),
-        many => {
-            many.iter().fold(format!("{} things are in the way", many.len()), |text, one| format!("{text}\n  {one}"))
-        }
+        many => many.iter().fold(format!("{} obstacles", many.len()), |text, one| format!("{text}\n  {one}")),
     }
 }
 
@@ -202,7 +200,7 @@ mod tests {
         let error = PreparedError::Obstacles(vec![taken, Obstacle::NoNft]);
         assert_eq!(
             error.to_string(),
-            "2 things are in the way\n  1 is the number of `bob_xcluster1`, which is bob's\n  there is no program `nft`"
+            "2 obstacles\n  1 is the number of `bob_xcluster1`, which belongs to bob\n  there is no program `nft`"
         );
         assert_eq!(error.remedies(), ["sudo xcluster nsadd 2", "sudo apt-get install nftables"]);
         assert_eq!(error.kind(), ErrorKind::InUse);

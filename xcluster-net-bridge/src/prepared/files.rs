@@ -1,4 +1,4 @@
-//! The files that hold namespaces: mounts of them, as `ip netns` makes them, in folders whose mounts the whole host sees.
+//! The files of named namespaces: mounts, as `ip netns` makes them, in folders whose mounts the whole host sees.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
@@ -13,20 +13,20 @@ use serde::{Deserialize, Serialize};
 use super::error::PreparedError;
 use super::state_file::ignore_absent;
 
-/// A folder that holds namespaces, and what of it is ours.
+/// A folder of namespaces, and how much of it we made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Holder {
     pub(super) path: PathBuf,
     /// We made it.
     made: bool,
-    /// We made it a mount of its own.
+    /// We made it a mount point.
     mounted: bool,
 }
 
 impl Holder {
-    /// Makes the folder, if need be, and a mount whose own mounts are seen everywhere: a namespace that a service with mounts
-    /// of its own went on holding could not be removed.
+    /// Makes the folder, and makes it a mount point whose mounts propagate to the whole host. Otherwise a service with
+    /// private mounts would keep a namespace alive.
     pub(super) fn make(path: &Path) -> Result<Self, PreparedError> {
         let failed = PreparedError::at("make the folder", path);
         let made = make_folder(path).map_err(&failed)?;
@@ -41,7 +41,7 @@ impl Holder {
         Ok(Self { path: path.to_owned(), made, mounted })
     }
 
-    /// Removes what we made of it, unless something is in it.
+    /// Undoes what we made of it, unless it has entries.
     pub(super) fn remove(&self) -> Result<(), PreparedError> {
         let failed = |source| PreparedError::at("remove the folder", &self.path)(source);
         match fs::read_dir(&self.path).map(|mut entries| entries.next().is_some()) {
@@ -57,8 +57,7 @@ impl Holder {
     }
 }
 
-/// Makes a folder that everybody can enter and only root can change, whatever modes the caller masks. Returns whether it was
-/// not there.
+/// Makes a folder that all users can enter and only root can change, whatever the umask. Returns whether it is new.
 pub(super) fn make_folder(path: &Path) -> io::Result<bool> {
     match fs::create_dir(path) {
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o755)).map(|()| true),
@@ -71,18 +70,18 @@ fn share(path: &Path) -> nix::Result<()> {
     mount(None::<&str>, path, None::<&str>, MsFlags::MS_SHARED | MsFlags::MS_REC, None::<&str>)
 }
 
-/// Has a new file hold a namespace.
+/// Mounts a namespace on a new file.
 pub(super) fn hold(namespace: BorrowedFd<'_>, file: &Path) -> Result<(), PreparedError> {
     let failed = PreparedError::at("make", file);
-    // Nobody shall read it as a file that it is not.
+    // Without permissions, so that no program reads the file itself.
     OpenOptions::new().write(true).create_new(true).mode(0o000).open(file).map_err(&failed)?;
     let descriptor = format!("/proc/self/fd/{}", namespace.as_raw_fd());
     mount(Some(descriptor.as_str()), file, None::<&str>, MsFlags::MS_BIND, None::<&str>)
         .map_err(|errno| failed(errno.into()))
 }
 
-/// Removes a file that holds a namespace. One that is not there counts as removed; anything but the empty file that `hold`
-/// makes was put there by somebody else, and stays.
+/// Removes the file of a namespace. An absent one is no error. Only the empty file that `hold` makes is removed; any other
+/// was put there by somebody else.
 pub(super) fn release(file: &Path) -> Result<(), PreparedError> {
     let remove = || {
         unmount(file)?;
@@ -91,7 +90,7 @@ pub(super) fn release(file: &Path) -> Result<(), PreparedError> {
             found => found?,
         };
         if !found.is_file() || found.len() > 0 {
-            return Err(io::Error::other("somebody else has put something in its place"));
+            return Err(io::Error::other("another file is in its place"));
         }
         ignore_absent(fs::remove_file(file))
     };
@@ -100,7 +99,7 @@ pub(super) fn release(file: &Path) -> Result<(), PreparedError> {
 
 fn unmount(path: &Path) -> io::Result<()> {
     match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
-        // It is no mount, or not there.
+        // It is not a mount, or does not exist.
         Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
         unmounted => Ok(unmounted?),
     }

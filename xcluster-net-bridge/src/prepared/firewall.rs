@@ -1,4 +1,4 @@
-//! Rules of nftables, as texts: our own tables, and what lets our packets through the tables of others. Runs nothing.
+//! Rules of nftables, as texts: our own tables, and rules that admit our packets in the tables of others. Runs nothing.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -13,7 +13,7 @@ use crate::PREPARED_MARK;
 /// The table in a prepared namespace.
 pub(super) const INNER_TABLE: &str = "xcluster";
 
-/// The chain that Docker makes for the rules of others, and leaves alone.
+/// The chain that Docker reserves for rules of others.
 const DOCKER_USER: &str = "DOCKER-USER";
 
 /// The table in the host's namespace.
@@ -21,7 +21,7 @@ pub(super) fn host_table(index: Index) -> String {
     format!("xcluster{index}")
 }
 
-/// What comes out of a namespace leaves the host with the host's address: who is beyond it knows no other.
+/// Masquerades packets from a namespace as the host's, since hosts beyond it know no other address.
 pub(super) fn host_script(index: Index) -> String {
     let (table, link, ends) = (host_table(index), index.host_link(), index.inner());
     let condition = format!("oifname != \"{link}\"");
@@ -29,7 +29,7 @@ pub(super) fn host_script(index: Index) -> String {
     masquerading(&table, &rules) + &genuine(&table, &link, ends)
 }
 
-/// Its user has every privilege in the namespace, and could send as anybody: only its own address comes any further.
+/// The namespace's user has every privilege in it and could forge sources, so only its own address is let through.
 fn genuine(table: &str, link: &str, ends: Ends) -> String {
     format!(
         "table inet {table} {{\n  chain forward {{\n    type filter hook forward priority filter; policy accept;\n    \
@@ -38,7 +38,7 @@ fn genuine(table: &str, link: &str, ends: Ends) -> String {
     )
 }
 
-/// What comes from the nodes leaves their namespace with its address on the link to the host.
+/// Masquerades packets from the nodes with the namespace's address on the link to the host.
 pub(super) fn inner_script(index: Index, prefix: &Ipv6Prefix) -> String {
     let internal = NetId::new(0);
     let addressing = Addressing { ipv6_prefix: prefix.clone() };
@@ -51,7 +51,7 @@ pub(super) fn inner_script(index: Index, prefix: &Ipv6Prefix) -> String {
     masquerading(INNER_TABLE, &rules)
 }
 
-/// A table that masquerades what the conditions fit, in the place of one that may be there.
+/// A table that masquerades packets with these conditions. It replaces one of the same name.
 fn masquerading(table: &str, conditions: &[String]) -> String {
     let rule = |condition: &String| format!("    {condition} masquerade comment \"{PREPARED_MARK}\"\n");
     let rules: String = conditions.iter().map(rule).collect();
@@ -62,7 +62,7 @@ fn masquerading(table: &str, conditions: &[String]) -> String {
     )
 }
 
-/// Removes a table, also one that is not there.
+/// Removes a table. An absent one is no error.
 pub(super) fn without(table: &str) -> String {
     format!("add table inet {table}\ndelete table inet {table}\n")
 }
@@ -82,17 +82,17 @@ impl fmt::Display for Chain {
 }
 
 impl Chain {
-    /// The commands that let through at its head what comes from a link or goes to it. They are such as iptables shows, if
-    /// the chain is one of its own.
+    /// The commands that admit packets from and to a link, at the head of a chain. iptables can show these rules, if the
+    /// chain is one of its own.
     pub(super) fn admission(&self, link: &str) -> String {
         let rule =
             |side, which| format!("insert rule {self} {side} \"{link}\" {which}counter accept comment \"{link}\"\n");
-        // Into the namespace comes what answers, and nothing that nobody asked for.
+        // Only answers may enter the namespace.
         rule("iifname", "") + &rule("oifname", "ct state established,related ")
     }
 }
 
-/// All rules of a namespace, as `nft -j list ruleset` lists them.
+/// All rules of a namespace, from `nft -j list ruleset`.
 #[derive(Debug)]
 pub(super) struct Ruleset(Vec<Value>);
 
@@ -102,33 +102,32 @@ impl Ruleset {
         Ok(Self(all["nftables"].as_array_mut().map(std::mem::take).unwrap_or_default()))
     }
 
-    /// Whether there is a table of this name, whosever it is.
+    /// Whether a table of this name exists, whoever made it.
     pub(super) fn has_table(&self, table: &str) -> bool {
         self.kind("table").any(|found| found["family"] == "inet" && found["name"] == table)
     }
 
-    /// Whether a table is as we make it: with a rule for each IP version.
+    /// Whether a table is as we make it: with one rule for each IP version.
     pub(super) fn masquerades(&self, table: &str) -> bool {
         let ours =
             |rule: &&Value| rule["family"] == "inet" && rule["table"] == table && rule["comment"] == PREPARED_MARK;
         self.kind("rule").filter(ours).count() == 2
     }
 
-    /// Where packets that another table has let through are dropped, unless something is inserted there: chains on the way of
-    /// what is forwarded that drop by default or by a rule of their own. For Docker's it is the chain that Docker keeps for
-    /// others.
+    /// The chains that drop forwarded packets by default or by a rule, although another table lets them through. Ours must be
+    /// admitted there. For Docker's chains, it is the one that Docker reserves for others.
     pub(super) fn barriers(&self) -> Vec<Chain> {
         let ip = |chain: &&Value| ["ip", "ip6", "inet"].iter().any(|family| chain["family"] == *family);
         let chains = self.kind("chain").filter(|chain| chain["hook"] == "forward").filter(ip);
         chains
             .filter(|chain| chain["policy"] == "drop" || self.drops(chain))
-            // Our own drops what nobody shall let through.
+            // Our own table drops forged packets on purpose.
             .filter(|chain| !self.masquerades(chain["table"].as_str().unwrap_or_default()))
             .map(|chain| self.entrance(chain))
             .collect()
     }
 
-    /// Whether a chain has a rule that lets nothing through.
+    /// Whether a chain has a rule that drops all packets.
     fn drops(&self, chain: &Value) -> bool {
         let own = |rule: &&Value| {
             rule["family"] == chain["family"] && rule["table"] == chain["table"] && rule["chain"] == chain["name"]
@@ -154,7 +153,7 @@ impl Ruleset {
         self.admissions(link).map(|(chain, handle)| format!("delete rule {chain} handle {handle}\n")).collect()
     }
 
-    /// The rules that admit a link, by our comment and by what they match.
+    /// The rules that admit a link, recognized by our comment and by their conditions.
     fn admissions<'a>(&'a self, link: &'a str) -> impl Iterator<Item = (Chain, u64)> + 'a {
         let of_link = move |statement: &Value| statement["match"]["right"] == link;
         let ours = move |rule: &&Value| {

@@ -1,4 +1,4 @@
-//! Work that must be done by a thread of the namespace itself: `/proc/sys/net` shows each thread its own. Decides nothing.
+//! Runs code on a thread in a namespace, because `/proc/sys/net` shows each thread its own namespace.
 
 use std::thread;
 
@@ -7,7 +7,7 @@ use xcluster_core::host::Namespace;
 
 use super::error::PreparedError;
 
-/// Does it on a thread that enters the namespace and then ends. Root may, without entering the user's namespace too.
+/// Runs it on a thread that enters the network namespace and then ends. Root may do so without entering the user namespace.
 pub(super) fn in_namespace<T: Send>(
     namespace: &Namespace,
     work: impl FnOnce() -> T + Send,

@@ -1,5 +1,5 @@
-//! The number of a prepared namespace, and what follows from it: the names and addresses of its link to the host. The values
-//! are those of the original xcluster.
+//! The number of a prepared namespace, and the names and addresses that follow from it. The values are those of the original
+//! xcluster.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,8 +12,8 @@ const BASE: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 0);
 /// The same for IPv6; the IPv4 address is its lower 32 bits.
 const BASE_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x1723, 0, 0, 0, 0, 0, 0);
 
-/// The number of a prepared namespace: 0 to 127, of which each needs two of 256 addresses. A host has each number once, for
-/// all its users.
+/// The number of a prepared namespace: 0 to 127, since each takes two of 256 addresses. A number is unique on a host, among
+/// all users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Index(u8);
@@ -24,7 +24,7 @@ pub struct Index(u8);
 pub struct IndexError(String);
 
 impl Index {
-    /// The highest one.
+    /// The highest number.
     pub const MAX: u8 = 127;
 
     /// The namespace of this number.
@@ -35,7 +35,7 @@ impl Index {
         if number <= Self::MAX { Ok(Self(number)) } else { Err(IndexError(number.to_string())) }
     }
 
-    /// Every one, in the order in which a person would try them.
+    /// All numbers, in the order in which to try them.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         (1..=Self::MAX).chain([0]).map(Self)
     }
@@ -45,28 +45,28 @@ impl Index {
         self.0
     }
 
-    /// The link in the host's namespace that leads into it: `xcluster1`. The host's firewall knows it by that name.
+    /// The link to the namespace, in the host's namespace: `xcluster1`. The firewall's rules contain this name.
     pub fn host_link(self) -> String {
         format!("xcluster{self}")
     }
 
-    /// The link in it that leads to the host: `host1`.
+    /// The link to the host, in the prepared namespace: `host1`.
     pub fn inner_link(self) -> String {
         format!("host{self}")
     }
 
-    /// Its own addresses on the link between it and the host.
+    /// The namespace's addresses on the link between it and the host.
     pub fn inner(self) -> Ends {
         Ends::of(2 * self.0)
     }
 
-    /// The host's addresses on the link between them.
+    /// The host's addresses on that link.
     pub fn host(self) -> Ends {
         Ends::of(2 * self.0 + 1)
     }
 }
 
-/// The addresses of one end of the link between a namespace and the host.
+/// The addresses of one end of that link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ends {
     /// `172.30.0.N`.
@@ -81,7 +81,7 @@ impl Ends {
         Self { ipv4, ipv6: Ipv6Addr::from_bits(BASE_IPV6.to_bits() | u128::from(ipv4.to_bits())) }
     }
 
-    /// Both.
+    /// Both addresses.
     pub(super) const fn each(self) -> [IpAddr; 2] {
         [IpAddr::V4(self.ipv4), IpAddr::V6(self.ipv6)]
     }

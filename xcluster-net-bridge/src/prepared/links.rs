@@ -1,11 +1,15 @@
-//! The links of a prepared namespace: its wire to the host with addresses and routes at both ends, and its bridges. What is
-//! there already stays as it is.
+//! The links of a prepared namespace: the veth pair to the host, with addresses and routes at both ends, and the bridges.
+//! Existing links stay as they are.
 
 use std::net::IpAddr;
 
 use xcluster_core::addr::Addressing;
 use xcluster_core::host::Namespace;
 use xcluster_core::name::NetId;
+use xcluster_core::netlink::address::Address;
+use xcluster_core::netlink::link::{Link, LinkChange, LinkSelector, NewBridge};
+use xcluster_core::netlink::route::Route;
+use xcluster_core::netlink::{Netlink, ownership};
 
 use super::error::{Obstacle, PreparedError};
 use super::in_namespace::in_namespace;
@@ -13,28 +17,24 @@ use super::index::{Ends, Index};
 use super::settings;
 use super::state_file::Entry;
 use crate::bridge::FORWARD_LLDP;
-use crate::names::{self, PREPARED_MARK};
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::address::Address;
-use xcluster_core::host::netlink::link::{Link, LinkChange, LinkSelector, NewBridge};
-use xcluster_core::host::netlink::route::Route;
+use crate::link_owner::PREPARED_MARK;
 
-/// How many bridges there are from the start: one for each net of the default topology.
+/// How many bridges are made: one for each net of the default topology.
 const BRIDGES: u8 = 3;
 
-/// A namespace and the host, as seen by those who wire them.
+/// The namespace and the host, with a netlink connection to each.
 #[derive(Debug)]
 pub(super) struct LinkSetup<'a> {
     pub(super) index: Index,
     pub(super) namespace: &'a Namespace,
     pub(super) host: Netlink,
     pub(super) inner: Netlink,
-    /// What was not there before, in words.
+    /// The new links, for people.
     pub(super) made: Vec<String>,
 }
 
 impl LinkSetup<'_> {
-    /// The wire: the host's end, then the other, then the ways over it.
+    /// The veth pair: the host's end, the other end, then the routes.
     pub(super) async fn connect(&mut self) -> Result<(), PreparedError> {
         let (host_link, inner_link) = (self.index.host_link(), self.index.inner_link());
         let (host, inner) = self.ends(&host_link, &inner_link).await?;
@@ -54,7 +54,7 @@ impl LinkSetup<'_> {
         Ok(())
     }
 
-    /// Both ends. Of a pair that has only one here, the other was taken away.
+    /// Both ends. If only one is in its namespace, somebody has taken the other away.
     async fn ends(&mut self, host_link: &str, inner_link: &str) -> Result<(Link, Link), PreparedError> {
         let found = (self.host.link(host_link).await?, self.inner.link(inner_link).await?);
         match found {
@@ -71,11 +71,11 @@ impl LinkSetup<'_> {
         Ok((host, inner))
     }
 
-    /// The bridges, with the host's address on each: the host of the nodes is this namespace.
+    /// The bridges, each with the host's address on its net: for the nodes, this namespace is the host.
     pub(super) async fn bridges(&mut self, entry: &Entry) -> Result<(), PreparedError> {
         let addressing = Addressing { ipv6_prefix: entry.ipv6_prefix.clone() };
         for number in 0..BRIDGES {
-            let (net, name) = (NetId::new(number), names::bridge(NetId::new(number)));
+            let (net, name) = (NetId::new(number), ownership::bridge_name(NetId::new(number)));
             let bridge = match self.inner.link(&name).await? {
                 Some(bridge) if bridge.kind == "bridge" => bridge,
                 Some(_) => return Err(PreparedError::Obstacles(vec![Obstacle::Link(name)])),
@@ -112,12 +112,12 @@ async fn occupy(netlink: &Netlink, link: u32, ends: Ends) -> Result<(), Prepared
     Ok(())
 }
 
-/// The addresses of an end, each alone in its net: what is at the other end is said by a route.
+/// The addresses of an end, each with a full-length prefix. A route leads to the other end.
 fn ips(ends: Ends) -> impl Iterator<Item = Address> {
     having_ipv6(ends.each().map(|ip| Address { ip, prefix: if ip.is_ipv4() { 32 } else { 128 } }))
 }
 
-/// Those that the kernel knows what to do with.
+/// Those of an IP version that the kernel has.
 fn having_ipv6(addresses: [Address; 2]) -> impl Iterator<Item = Address> {
     let ipv6 = settings::has_ipv6();
     addresses.into_iter().filter(move |address| ipv6 || address.ip.is_ipv4())

@@ -1,14 +1,14 @@
-//! Network namespaces that root prepares once and a user then enters without any privilege (`xcluster nsadd`): with a wire to
-//! the host, a way out through it, and bridges. Knows nothing of clusters, which use them like any other namespace.
+//! Network namespaces that root prepares once, so that a user can enter them without privilege (`xcluster nsadd`). Each has a
+//! link to the host, access to the outside through it, and bridges. Clusters use them like any other namespace.
 //!
-//! They outlive the process that makes them, so everything has a name that follows from the user and a number, and what has
-//! none is written down: `remove` leaves the host as it was.
+//! They outlive the process that makes them. Their objects have names that follow from the user and a number; changes without
+//! such a name are kept in a file. So `remove` leaves the host as it was.
 //!
-//! * [`prepare()`], [`remove()`]: start here. `prepare.rs` and `remove.rs` are the order of things.
-//! * `obstacles`: what is in the way, before anything is changed.
-//! * `state_file`: what is written down, and the lock on it.
-//! * `files`, `links`, `settings`, `nft`, `firewall`: how each kind of thing is made and removed.
-//! * `in_namespace`, `namespace_users`: inside of a namespace, and who is there.
+//! * [`prepare()`], [`remove()`]: start here. `prepare.rs` and `remove.rs` have the order of the steps.
+//! * `obstacles`: checks before anything is changed.
+//! * `state_file`: the record of changes, and the lock on it.
+//! * `files`, `links`, `settings`, `nft`, `firewall`: making and removing each kind of object.
+//! * `in_namespace`, `namespace_users`: code in a namespace, and the processes that use one.
 
 mod error;
 mod files;

@@ -1,14 +1,14 @@
-//! Who still is in a namespace or holds it, and so keeps it alive after its files are gone. Ends nobody.
+//! The processes that use a namespace, and so keep it alive after its files are gone.
 
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// A process that is in a namespace or holds it open.
+/// A process in a namespace, or with a descriptor of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamespaceUser {
-    /// Its number.
+    /// Its process ID.
     pub pid: u32,
     /// Its name.
     pub name: String,
@@ -20,7 +20,7 @@ impl fmt::Display for NamespaceUser {
     }
 }
 
-/// The processes that use the network namespace of this number (`Namespace::id`), but for this one.
+/// The other processes that use the network namespace of this number (`Namespace::id`).
 pub(super) fn of(id: u64) -> Vec<NamespaceUser> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let processes = entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
@@ -31,10 +31,10 @@ pub(super) fn of(id: u64) -> Vec<NamespaceUser> {
         .collect()
 }
 
-/// By being in it, or by a descriptor.
+/// Whether it is in the namespace, or has a descriptor of it.
 fn uses(process: &Path, id: u64) -> bool {
     let inside = fs::metadata(process.join("ns/net")).is_ok_and(|namespace| namespace.ino() == id);
-    // Not by its name, which is that of a file if it was opened by one.
+    // By the inode in `fdinfo`: a descriptor that was opened by a file has that file's name.
     let request = format!("ino:\t{id}");
     let holds = |descriptor: fs::DirEntry| {
         fs::read_to_string(descriptor.path()).is_ok_and(|info| info.lines().any(|line| line == request))

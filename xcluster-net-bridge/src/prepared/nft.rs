@@ -1,4 +1,4 @@
-//! The program `nft`, run where its rules are to be. What rules, and why, is `firewall`'s affair.
+//! Runs the program `nft` in a namespace. `firewall` makes the rules.
 
 use std::env;
 use std::io;
@@ -14,19 +14,19 @@ use xcluster_core::host::namespace::NamespaceEntry;
 use super::error::{Obstacle, PreparedError};
 use super::firewall::Ruleset;
 
-/// How long it may take: it takes 10 ms, but a host may be busy.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Where it is on hosts that do not say so in `PATH`.
+/// The deadline. It takes 10 ms, but the host may be busy.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Its folders where `PATH` lacks them.
 const ELSEWHERE: [&str; 2] = ["/usr/sbin", "/sbin"];
 
-/// Where the program is, if it is there.
+/// The path of the program, if it is installed.
 pub(super) fn program() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(ELSEWHERE.map(PathBuf::from));
     folders.map(|folder| folder.join("nft")).find(|program| program.is_file())
 }
 
-/// Has it do what a script says, all or nothing. `action` says what that is, if it fails.
+/// Runs a script, all or nothing. `action` describes it for errors.
 pub(super) async fn apply(script: &str, namespace: &Namespace, action: &str) -> Result<(), PreparedError> {
     run(&["-f", "-"], script, namespace, action).await.map(drop)
 }
@@ -43,7 +43,8 @@ async fn run(args: &[&str], input: &str, namespace: &Namespace, action: &str) ->
     let failed = |source| PreparedError::Io { action: format!("run `{}`", program.display()), source };
     let mut command = std::process::Command::new(&program);
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // The user namespace stays ours: root has every privilege in those of users, and needs its own to read libraries.
+    // Only the network namespace is entered: root has every privilege in users' namespaces, and needs its own user namespace
+    // to read libraries.
     if let Some((_, net)) = namespace.descriptors() {
         NamespaceEntry::new(None, net.try_clone_to_owned().map_err(failed)?).enter(&mut command);
     }
@@ -56,7 +57,7 @@ async fn run(args: &[&str], input: &str, namespace: &Namespace, action: &str) ->
         child.wait_with_output().await
     };
     let late = |_| failed(io::ErrorKind::TimedOut.into());
-    let output = tokio::time::timeout(PATIENCE, talk).await.map_err(late)?.map_err(failed)?;
+    let output = tokio::time::timeout(TIMEOUT, talk).await.map_err(late)?.map_err(failed)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

@@ -1,4 +1,4 @@
-//! What is in the way of a namespace, all of it, before anything is changed.
+//! All obstacles to a namespace, found before anything is changed.
 
 use std::fs;
 
@@ -9,12 +9,12 @@ use super::error::{Obstacle, PreparedError};
 use super::prepare::NamespaceRequest;
 use super::state_file::{Entry, Record};
 use super::{firewall, nft};
-use xcluster_core::host::netlink::Netlink;
+use xcluster_core::netlink::Netlink;
 
-/// The smallest MTU of IPv6 (RFC 8200), below which it has none.
+/// The smallest MTU of IPv6 (RFC 8200). Links with a smaller one have no IPv6.
 const MTU_MIN: u16 = 1280;
 
-/// Everything that is in the way.
+/// Finds all obstacles.
 pub(super) async fn obstacles(
     record: &Record,
     host: &Netlink,
@@ -46,7 +46,7 @@ async fn taken(
     Ok(Obstacle::Taken { index: request.index, by: by.name.clone(), owner: by.owner.name.clone(), free })
 }
 
-/// What was said at another time and is said otherwise now.
+/// Properties that differ from those of the existing namespace.
 fn differences(request: &NamespaceRequest, entry: &Entry) -> Vec<Obstacle> {
     let index = request.index;
     let different = |what, is: String, request: Option<String>| {
@@ -57,7 +57,7 @@ fn differences(request: &NamespaceRequest, entry: &Entry) -> Vec<Obstacle> {
     mtu.into_iter().chain(different("IPv6 prefix", entry.ipv6_prefix.to_string(), prefix)).collect()
 }
 
-/// What has a name or an address of ours and is not ours, as nothing is written down of it.
+/// Objects with a name or an address that we need, if the record does not have them.
 async fn foreign_links(
     host: &Netlink,
     request: &NamespaceRequest,
@@ -81,7 +81,7 @@ async fn foreign_links(
     Ok(found)
 }
 
-/// The commands that admit a link where rules of the old iptables are, which `nft` does not show.
+/// The commands that admit a link in rules of the old iptables, which `nft` does not show.
 pub(super) fn legacy_filter(link: &str) -> Option<String> {
     let has = |names: &str| fs::read_to_string(names).is_ok_and(|names| names.lines().any(|name| name == "filter"));
     let programs = [

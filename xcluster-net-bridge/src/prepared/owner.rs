@@ -1,4 +1,4 @@
-//! Whom a prepared namespace is for. Makes nothing.
+//! The user of a prepared namespace.
 
 use std::io;
 
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 /// The user who may enter a prepared namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// The name, which is a part of the namespace's.
+    /// The name, which is part of the namespace's name.
     pub name: String,
-    /// The number.
+    /// The user ID.
     pub uid: u32,
-    /// The number of the user's own group.
+    /// The ID of the user's primary group.
     pub gid: u32,
 }
 
@@ -26,9 +26,9 @@ pub enum OwnerError {
     /// The list of users cannot be read.
     #[error("cannot look up user `{user}`")]
     Io {
-        /// Who was looked for.
+        /// The name or ID.
         user: String,
-        /// What the operating system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -38,23 +38,23 @@ impl Owner {
     /// The user of this name.
     ///
     /// # Errors
-    /// There is none.
+    /// The user does not exist, or cannot be looked up.
     pub fn named(name: &str) -> Result<Self, OwnerError> {
         Self::found(name, User::from_name(name))
     }
 
-    /// The user of this number.
+    /// The user of this ID.
     ///
     /// # Errors
-    /// There is none.
+    /// The user does not exist, or cannot be looked up.
     pub fn of_uid(uid: u32) -> Result<Self, OwnerError> {
         Self::found(&uid.to_string(), User::from_uid(Uid::from_raw(uid)))
     }
 
-    /// The user that this process runs as.
+    /// The effective user of this process.
     ///
     /// # Errors
-    /// The host does not know that user.
+    /// The user does not exist, or cannot be looked up.
     pub fn effective() -> Result<Self, OwnerError> {
         Self::of_uid(Uid::effective().as_raw())
     }

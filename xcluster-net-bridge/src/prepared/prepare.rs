@@ -1,5 +1,4 @@
-//! The order of making a namespace: look for what is in the way, write down what is going to be made, make it; and take it
-//! back if something fails.
+//! The order of making a namespace: find obstacles, record what will be made, make it. After a failure, undo it.
 
 use nix::unistd::Uid;
 use serde::Serialize;
@@ -14,41 +13,41 @@ use super::links::LinkSetup;
 use super::owner::Owner;
 use super::state_file::{Entry, StateFile};
 use super::{files, firewall, nft, obstacles, remove, settings};
-use xcluster_core::host::netlink::Netlink;
+use xcluster_core::netlink::Netlink;
 
-/// The MTU of its bridges, unless another is asked for: Ethernet's.
+/// The default MTU of its bridges, in bytes.
 const MTU: u16 = 1500;
 
-/// Which namespace is wanted, and for whom.
+/// A namespace to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamespaceRequest {
-    /// Its number, which no other namespace of this host has.
+    /// Its number, unique on this host.
     pub index: Index,
-    /// Who may enter it.
+    /// The user who may enter it.
     pub owner: Owner,
-    /// The MTU of its bridges in bytes, 1280 to 65535; else 1500, or what it has.
+    /// The MTU of its bridges in bytes, 1280 to 65535. Default: that of the existing namespace, else 1500.
     pub mtu: Option<u16>,
-    /// The upper 96 bits of IPv6 addresses in it, which are the cluster's; else the default, or what it has.
+    /// The upper 96 bits of its IPv6 addresses, as in the cluster's topology. Default: those of the existing namespace, else
+    /// the usual ones.
     pub ipv6_prefix: Option<Ipv6Prefix>,
 }
 
-/// A namespace that is there.
+/// An existing namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Prepared {
     /// Its name.
     pub name: NamedNetns,
-    /// What was made, in words. Nothing, if it was there already.
+    /// The new objects, for people; empty if all of it existed.
     pub made: Vec<String>,
-    /// What may still keep packets from leaving it, with the commands to type.
+    /// Rules that may still keep its packets from leaving the host, with the commands to type.
     pub notes: Vec<String>,
 }
 
-/// Makes a namespace, or what is missing of it. Takes root; must run in a tokio runtime, in the network namespace that is to
-/// be the host's.
+/// Makes a namespace, or what is missing of it. Needs root. Must run in a tokio runtime, in the host's network namespace.
 ///
 /// # Errors
-/// Something is in the way: then nothing was changed. Or something failed: then what was made is removed again.
+/// There are obstacles: then nothing was changed. Or a step failed: then what was made is removed again.
 pub async fn prepare(request: &NamespaceRequest) -> Result<Prepared, PreparedError> {
     if !Uid::effective().is_root() {
         return Err(PreparedError::NotRoot);
@@ -71,10 +70,10 @@ async fn attempt(
         return Err(PreparedError::Obstacles(obstacles));
     }
     let known = state_file.record.namespaces.get(&request.index).cloned();
-    // Root could do without the user's file; the user could not.
+    // Root could do without the user namespace's file; the user could not.
     let usable = known.is_some() && name.user_file().exists() && Namespace::open(&Netns::Named(name.clone())).is_ok();
     if known.is_some() && !usable {
-        // A reboot or somebody took the namespace away. What hung on it goes too, or it would be in the way.
+        // A reboot or somebody removed the namespace. Its leftovers would be obstacles, so they are removed.
         remove::take_down(state_file, request.index).await?;
     }
     let entry = known.unwrap_or_else(|| Entry {
@@ -86,7 +85,7 @@ async fn attempt(
     state_file.record.namespaces.insert(request.index, entry.clone());
     state_file.save()?;
     match make(state_file, host, request.index, &entry).await {
-        // What was there before is not taken away because something could not be added to it.
+        // After a failure, objects that existed before stay.
         Err(cause) if !usable => Err(undo(state_file, request.index, cause).await),
         made => made,
     }
@@ -129,7 +128,7 @@ async fn make(
     Ok(Prepared { name: entry.name.clone(), made, notes })
 }
 
-/// The namespace and its files.
+/// The namespaces and their files.
 fn namespace(state_file: &mut StateFile, entry: &Entry, made: &mut Vec<String>) -> Result<Namespace, PreparedError> {
     let request = Netns::Named(entry.name.clone());
     let (net_file, user_file) = (entry.name.net_file(), entry.name.user_file());
@@ -145,7 +144,7 @@ fn namespace(state_file: &mut StateFile, entry: &Entry, made: &mut Vec<String>) 
     }
     let fresh = Namespace::private_of(entry.owner.uid, entry.owner.gid)?;
     if let Some((Some(user), net)) = fresh.descriptors() {
-        // The user's first: a network namespace without one is taken for the host's.
+        // The user namespace's file first: a network namespace without one counts as the host's.
         files::hold(user, &user_file)?;
         files::hold(net, &net_file)?;
     }
@@ -153,14 +152,14 @@ fn namespace(state_file: &mut StateFile, entry: &Entry, made: &mut Vec<String>) 
     Ok(Namespace::open(&request)?)
 }
 
-/// Turns forwarding on where we are, and writes down what that has changed. Returns whether it was off.
+/// Turns forwarding on in the host's namespace, and records what that changed. Returns whether it was off.
 fn forward_here(state_file: &mut StateFile) -> Result<bool, PreparedError> {
     let before = settings::look();
     let request = settings::for_forwarding(&before, &settings::advertised_links());
     if request.is_empty() {
         return Ok(false);
     }
-    // First what is said to be changed: if this process is killed in between, that much can be taken back.
+    // The change is recorded first: if this process is killed in between, it can be undone.
     let mut after = before.clone();
     after.extend(request.iter().map(|(path, value)| (path.clone(), (*value).to_owned())));
     state_file.record.settings.note(&before, &after);
@@ -171,12 +170,12 @@ fn forward_here(state_file: &mut StateFile) -> Result<bool, PreparedError> {
     set.map(|()| true)
 }
 
-/// Turns forwarding on in the namespace: what is set there goes with it.
+/// Turns forwarding on in the prepared namespace. It needs no record, since settings end with the namespace.
 fn forward_there() -> Result<(), PreparedError> {
     settings::for_forwarding(&settings::look(), &[]).iter().try_for_each(|(path, value)| settings::set(path, value))
 }
 
-/// Lets what comes from the namespace out of the host. Returns what others may still have against it.
+/// Lets packets from the namespace leave the host. Returns the rules of others that still drop them.
 async fn admit(index: Index, made: &mut Vec<String>) -> Result<Vec<String>, PreparedError> {
     let (here, link) = (Namespace::here(), index.host_link());
     let ruleset = nft::ruleset(&here).await?;

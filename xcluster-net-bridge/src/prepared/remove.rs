@@ -1,5 +1,5 @@
-//! The order of removing a namespace: what hangs on it, its files, and with the last one what was changed for all of them.
-//! What is not there counts as removed; what fails does not keep the rest from going.
+//! The order of removing a namespace: its objects, its files and, with the last namespace, the changes for all of them. An
+//! absent object counts as removed. A failure does not stop the rest.
 
 use nix::unistd::Uid;
 use xcluster_core::host::namespace::NamedNetns;
@@ -12,25 +12,25 @@ use super::owner::Owner;
 use super::settings::Changes;
 use super::state_file::{Entry, StateFile};
 use super::{files, firewall, nft, settings};
-use xcluster_core::host::netlink::Netlink;
-use xcluster_core::host::netlink::link::LinkSelector;
+use xcluster_core::netlink::Netlink;
+use xcluster_core::netlink::link::LinkSelector;
 
-/// How a removal went.
+/// The result of a removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Removed {
-    /// What was removed; none if there was nothing.
+    /// What was removed; `None` if nothing existed.
     pub name: Option<NamedNetns>,
-    /// Who still is in it. It has no name and no way out any more, and ends with the last of them.
+    /// The processes that still use it. It has no name and no link to the host any more, and ends with the last of them.
     pub namespace_users: Vec<NamespaceUser>,
 }
 
-/// Removes a namespace and everything that was changed for it. Takes root; must run in a tokio runtime, in the network
-/// namespace that is the host's.
+/// Removes a namespace and all changes that were made for it. Needs root. Must run in a tokio runtime, in the host's network
+/// namespace.
 ///
 /// # Errors
-/// It is somebody else's: then nothing was changed. Or not everything could be removed: the rest is, and another attempt
-/// goes on from there.
+/// It belongs to another user: then nothing was changed. Or something could not be removed: the rest is gone, and another
+/// call continues from there.
 pub async fn remove(index: Index, owner: &Owner) -> Result<Removed, PreparedError> {
     if !Uid::effective().is_root() {
         return Err(PreparedError::NotRoot);
@@ -54,7 +54,7 @@ async fn attempt(state_file: &mut StateFile, index: Index, owner: &Owner) -> Res
     Ok(Removed { name: Some(entry.name), namespace_users: id.map(namespace_users::of).unwrap_or_default() })
 }
 
-/// Removes everything of a namespace that is written down, also if it is only half made.
+/// Removes everything that the record has of a namespace, also of one that is half made.
 pub(super) async fn take_down(state_file: &mut StateFile, index: Index) -> Result<(), PreparedError> {
     let Some(entry) = state_file.record.namespaces.get(&index).cloned() else { return Ok(()) };
     let mut leftovers: Vec<PreparedError> = Vec::new();
@@ -79,7 +79,7 @@ pub(super) async fn take_down(state_file: &mut StateFile, index: Index) -> Resul
 /// Our table, and our rules in tables of others.
 async fn remove_rules(index: Index) -> Result<(), PreparedError> {
     let here = Namespace::here();
-    // Who removes the program has removed no rules; but where it never was, there are none.
+    // Removing the program does not remove rules. Where it was never installed there are none.
     let ruleset = nft::ruleset(&here).await?;
     let mut script = ruleset.dismissal(&index.host_link());
     let table = firewall::host_table(index);
@@ -89,7 +89,7 @@ async fn remove_rules(index: Index) -> Result<(), PreparedError> {
     if script.is_empty() { Ok(()) } else { nft::apply(&script, &here, "remove the rules").await }
 }
 
-/// The wire, both ends: the namespace may live on.
+/// The veth pair, by both ends: processes may keep the namespace alive.
 async fn remove_link(index: Index) -> Result<(), PreparedError> {
     let host = Netlink::connect(&Namespace::here())?;
     match host.link(&index.host_link()).await? {

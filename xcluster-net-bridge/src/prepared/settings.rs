@@ -1,5 +1,5 @@
-//! Settings of the kernel in `/proc/sys/net`: which ones a change of a few has changed, and how all of them become again what
-//! they were. `/proc/sys/net` shows those of the network namespace of the thread that looks.
+//! Settings of the kernel in `/proc/sys/net`: records which of them a change has altered, and restores all of them.
+//! `/proc/sys/net` shows those of the reading thread's network namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::PreparedError;
 
-/// Where they are.
+/// The folder of the settings.
 const ROOT: &str = "/proc/sys/net";
-/// Folders with one folder for each link, one for those to come (`default`) and one for the host (`all`).
+/// Folders with a subfolder for each link, for future links (`default`) and for the host (`all`).
 const OF_LINKS: [&str; 2] = ["ipv4/conf", "ipv6/conf"];
 /// Forwarding of IPv4. Writing it changes `forwarding` and `accept_redirects` of every link.
 const FORWARD_IPV4: &str = "ipv4/ip_forward";
@@ -22,11 +22,11 @@ const FORWARD_IPV6: &str = "ipv6/conf/all/forwarding";
 /// Values by path below `/proc/sys/net`.
 pub(super) type Values = BTreeMap<String, String>;
 
-/// What was changed, so that it can be taken back.
+/// The record of changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Changes {
-    /// The links that were there. Others got what was set for links to come.
+    /// The links at that time. Later ones got the settings of `default`.
     links: BTreeSet<String>,
     files: BTreeMap<String, LinkChange>,
 }
@@ -40,7 +40,7 @@ struct LinkChange {
 }
 
 impl Changes {
-    /// Notes what is different between two times.
+    /// Records the differences between two times.
     pub(super) fn note(&mut self, before: &Values, after: &Values) {
         self.links.extend(before.keys().filter_map(|path| link(path)).map(str::to_owned));
         for (path, after) in after {
@@ -49,7 +49,7 @@ impl Changes {
                 .files
                 .entry(path.clone())
                 .or_insert_with(|| LinkChange { before: before.clone(), after: before.clone() });
-            // Somebody has changed it in between: what that was is what is to come back.
+            // Somebody else has changed it in between: that value is the one to restore.
             if change.after != *before {
                 change.before = before.clone();
             }
@@ -57,8 +57,8 @@ impl Changes {
         }
     }
 
-    /// What the settings shall be, of those that are: the old value of each that is still what it was set to. What somebody
-    /// else has changed since, and links that have come since, are left alone.
+    /// The settings to restore: the old value of each that still has our value. Settings that somebody else has changed
+    /// since, and links that are new since, are left alone.
     fn restored(&self, now: &Values) -> Values {
         let old = |path: &String, value: &String| match self.files.get(path) {
             Some(change) if change.after == *value => change.before.clone(),
@@ -69,7 +69,7 @@ impl Changes {
     }
 }
 
-/// The link that a setting is of.
+/// The link that a setting belongs to.
 fn link(path: &str) -> Option<&str> {
     OF_LINKS.iter().find_map(|folder| path.strip_prefix(folder)?.strip_prefix('/')?.split('/').next())
 }
@@ -79,10 +79,10 @@ pub(super) fn has_ipv6() -> bool {
     Path::new(ROOT).join("ipv6").exists()
 }
 
-/// What has to be set so that this namespace forwards packets, of the settings that are; `advertised` are the links whose
-/// default route a router advertises. Those that are set already are not named.
+/// The settings to change so that this namespace forwards packets. `advertised` are the links with a default route from a
+/// router's advertisement. Settings that are right already are left out.
 pub(super) fn for_forwarding(now: &Values, advertised: &[String]) -> Vec<(String, &'static str)> {
-    // A router listens to no other router, and forgets what it has heard, unless it is told to: before it becomes one.
+    // A router ignores advertisements and forgets those it has, unless it was told to listen before it became one.
     let listen = advertised.iter().map(|link| (format!("ipv6/conf/{link}/accept_ra"), "2"));
     let listen = listen.filter(|(path, _)| now.get(path).is_some_and(|value| value == "1"));
     let forward = [FORWARD_IPV4, FORWARD_IPV6].map(|path| (path.to_owned(), "1"));
@@ -90,12 +90,12 @@ pub(super) fn for_forwarding(now: &Values, advertised: &[String]) -> Vec<(String
     forward.clone().next().map(|_| listen.chain(forward).collect()).unwrap_or_default()
 }
 
-/// The links whose IPv6 default route a router advertises, as far as the kernel itself listens.
+/// The links with an IPv6 default route from an advertisement that the kernel itself processed.
 pub(super) fn advertised_links() -> Vec<String> {
     advertised(&fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap_or_default())
 }
 
-/// Of a table like /proc/net/ipv6_route: destination, its prefix length, source, its length, gateway, metric, two counters,
+/// Reads a table like /proc/net/ipv6_route: destination, prefix length, source, prefix length, gateway, metric, two counters,
 /// flags, link.
 fn advertised(table: &str) -> Vec<String> {
     /// `RTF_ADDRCONF` and `RTF_DEFAULT` of linux/ipv6_route.h.
@@ -108,7 +108,7 @@ fn advertised(table: &str) -> Vec<String> {
     table.lines().filter_map(route).collect()
 }
 
-/// All settings that a change of forwarding may change. Those that nobody may read are left out.
+/// All settings that a change of forwarding may alter. Unreadable ones are left out.
 pub(super) fn look() -> Values {
     let mut values = Values::new();
     let mut read = |path: String| {
@@ -138,8 +138,8 @@ pub(super) fn set(path: &str, value: &str) -> Result<(), PreparedError> {
     fs::write(&file, value).map_err(PreparedError::at(&format!("write {value} to"), &file))
 }
 
-/// Gives a link IPv6, also where links get none by themselves, and at once: what the kernel asks its neighbours is asked from
-/// the link's own address, so nothing is forwarded before it is sure that nobody else has that, a second or two later.
+/// Enables IPv6 on a link, also where links do not get it by default, and without duplicate address detection. Neighbour
+/// discovery uses the link's own address, so nothing is forwarded until detection ends a second or two later.
 pub(super) fn ready_ipv6(link: &str) -> Result<(), PreparedError> {
     for setting in ["disable_ipv6", "accept_dad"] {
         let path = format!("ipv6/conf/{link}/{setting}");
@@ -153,17 +153,17 @@ pub(super) fn ready_ipv6(link: &str) -> Result<(), PreparedError> {
     Ok(())
 }
 
-/// Takes changes back. Returns what could not be.
+/// Restores settings. Returns those that could not be restored.
 pub(super) fn restore(changes: &Changes) -> Vec<PreparedError> {
     let now = look();
     let request = changes.restored(&now);
-    // These change others, also others that were right.
+    // These change other settings, even some that were right.
     let first = [FORWARD_IPV4, FORWARD_IPV6].into_iter().filter_map(|path| Some((path, request.get(path)?)));
     let mut failed: Vec<_> = first
         .filter(|(path, value)| now.get(*path) != Some(value))
         .filter_map(|(path, value)| set(path, value).err())
         .collect();
-    // Some of the rest change others still: those of links to come those of links that are. So look again, but not for ever.
+    // Some of the rest change others again, as `default` does for links. So compare again, a limited number of times.
     for _ in 0..4 {
         let now = look();
         let different = request.iter().filter(|(path, value)| now.get(*path).is_some_and(|now| now != *value));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_comes_back() {
+    fn changed_settings_are_restored() {
         let before = values(&[("ipv4/ip_forward", "0"), ("ipv4/conf/eth0/forwarding", "1")]);
         let after = values(&[("ipv4/ip_forward", "1"), ("ipv4/conf/eth0/forwarding", "1")]);
         let mut changes = Changes::default();
@@ -196,13 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_has_set_since_stays() {
+    fn a_setting_that_somebody_else_changed_since_stays() {
         let mut changes = Changes::default();
         let (zero, one) = (values(&[("ipv4/conf/eth0/rp_filter", "0")]), values(&[("ipv4/conf/eth0/rp_filter", "1")]));
         let two = values(&[("ipv4/conf/eth0/rp_filter", "2")]);
         changes.note(&zero, &one);
         assert_eq!(changes.restored(&two), two);
-        // It was set to 2 in between, and by us to 1 again.
+        // Somebody set it to 2, and we set it to 1 again.
         changes.note(&two, &one);
         assert_eq!(changes.restored(&one), two);
     }

@@ -1,5 +1,5 @@
-//! What is written down of the prepared namespaces of this host, so that all of it can be taken back: whose they are, and
-//! what was changed for them that has no name of ours. It is lost in a reboot, as they are. Changes nothing else.
+//! The record of the prepared namespaces of this host, so that all changes can be undone: their owners, and changes that no
+//! name of ours shows. A reboot removes the record, as it removes the namespaces.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -18,21 +18,21 @@ use super::index::Index;
 use super::owner::Owner;
 use super::settings::Changes;
 
-/// Where it is: beside the user namespaces that `host::namespace` looks for.
+/// Its folder, beside the user namespaces that `host::namespace` looks for.
 const FOLDER: &str = "/run/xcluster";
 const FILE: &str = "prepared.json";
-/// Held while somebody reads and changes it.
+/// Locked while a process reads and changes the record.
 const LOCK: &str = "prepared.lock";
 
-/// Everything that is written down.
+/// The contents of the record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
-    /// The namespaces, also those that are only half made.
+    /// The namespaces, including half-made ones.
     pub(super) namespaces: BTreeMap<Index, Entry>,
     /// The settings of the host that were changed for all of them.
     pub(super) settings: Changes,
-    /// The folders that hold their files.
+    /// The folders of their files.
     pub(super) holders: Vec<Holder>,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Entry {
     pub(super) ipv6_prefix: Ipv6Prefix,
 }
 
-/// The record, held by this process alone.
+/// The record, locked by this process.
 #[derive(Debug)]
 pub(super) struct StateFile {
     pub(super) record: Record,
@@ -54,7 +54,7 @@ pub(super) struct StateFile {
 }
 
 impl StateFile {
-    /// Waits for its turn and reads what is written down. A turn ends with the process that has it, at the latest.
+    /// Waits for the lock and reads the record. The lock ends with the process that holds it, at the latest.
     pub(super) async fn open() -> Result<Self, PreparedError> {
         let folder = Path::new(FOLDER);
         let failed = |action: &str, path: &Path| PreparedError::at(action, path);
@@ -62,7 +62,7 @@ impl StateFile {
             match lock(folder).await {
                 Ok(Some(lock)) => break lock,
                 Ok(None) => return Err(PreparedError::NotOurs(folder.to_owned())),
-                // The one before has just removed it, or the folder too.
+                // The previous holder has just removed the lock, or also the folder.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(failed("lock", folder)(error)),
             }
@@ -76,7 +76,7 @@ impl StateFile {
         Ok(Self { record, _lock: lock })
     }
 
-    /// Writes it down, whole or not at all.
+    /// Writes the record, whole or not at all.
     pub(super) fn save(&self) -> Result<(), PreparedError> {
         let path = Path::new(FOLDER).join(FILE);
         let new = path.with_extension("new");
@@ -86,7 +86,7 @@ impl StateFile {
         written.map_err(PreparedError::at("write", &path))
     }
 
-    /// Ends this turn, and leaves nothing if nothing is written down.
+    /// Releases the lock, and removes the files if the record is empty.
     pub(super) fn close(self) -> Result<(), PreparedError> {
         if self.record != Record::default() {
             return self.save();
@@ -96,21 +96,21 @@ impl StateFile {
             let path = folder.join(file);
             ignore_absent(fs::remove_file(&path)).map_err(PreparedError::at("remove", &path))?;
         }
-        // Somebody else may have something in it.
+        // It fails if somebody else has files there.
         let _ = fs::remove_dir(folder);
         Ok(())
     }
 }
 
-/// To write to a file itself, not to one that a link leads to.
+/// Opens a file for writing, but not through a link.
 fn itself() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).custom_flags(nix::libc::O_NOFOLLOW);
     options
 }
 
-/// Makes the folder, if need be, and waits for its lock; none if others may write there: what is in it is believed. `NotFound`
-/// if the lock was removed meanwhile: then it says nothing.
+/// Makes the folder, if needed, and waits for its lock. `None` if others may write there, since its contents are trusted.
+/// `NotFound` if the lock was removed meanwhile, so that it protects nothing.
 async fn lock(folder: &Path) -> io::Result<Option<File>> {
     files::make_folder(folder)?;
     let meta = fs::symlink_metadata(folder)?;
@@ -119,13 +119,13 @@ async fn lock(folder: &Path) -> io::Result<Option<File>> {
     }
     let path = folder.join(LOCK);
     let file = itself().truncate(false).mode(0o600).open(&path)?;
-    // Whoever has it may be a task of this very thread.
+    // The holder may be a task of this thread.
     let file = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await.map_err(io::Error::other)??;
     let same = fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|then| now.ino() == then.ino()));
     if same { Ok(Some(file)) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
-/// What is not there is gone.
+/// An absent file counts as removed.
 pub(super) fn ignore_absent(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -1,4 +1,4 @@
-//! Links of a network namespace, for tests: what there is, and foreign links.
+//! Links of a network namespace, for tests: listing them, and making foreign ones.
 
 use std::os::fd::{FromRawFd, IntoRawFd};
 
@@ -31,7 +31,7 @@ impl Links {
         Ok(Self { handle, task: tokio::spawn(connection).abort_handle() })
     }
 
-    /// What a link is like, as far as nobody but its owner changes it.
+    /// The properties of a link that only its maker changes.
     pub(crate) async fn looks(&self, name: &str) -> Result<String, TestFailure> {
         let message = self.find(name).await?;
         let lasting = |attribute: &&LinkAttribute| {
@@ -43,7 +43,7 @@ impl Links {
         Ok(format!("{} {up} {attributes:?}", message.header.index))
     }
 
-    /// Makes a bridge that nobody has marked.
+    /// Makes a bridge without a mark.
     pub(crate) async fn make_bridge(&self, name: &str) -> Result<(), TestFailure> {
         let message = LinkBridge::new(name).mtu(1400).address(vec![2, 0, 0, 0, 0, 1]).build();
         Ok(self.handle.link().add(message).execute().await?)

@@ -1,4 +1,4 @@
-//! A place where owners are killed, and what there is before and after. When they are is for the tests to say.
+//! A namespace in which owners are killed, and its state before and after.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -17,30 +17,29 @@ use crate::nsid::Nsid;
 use crate::owner::{Moment, Owner, OwnerConfig};
 use crate::process_tree;
 
-/// How long the kernel may take to end all that was an owner's: 0.02 s for what has no VM and 0.3 s for what has, if the
-/// host has nothing else to do.
+/// How long the kernel may take to free an owner's objects. On an idle host it takes 0.02 s without a VM, and 0.3 s with one.
 const GONE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) struct Fixture {
     config: OwnerConfig,
-    /// The namespace that all owners are in, if it is not the test's.
+    /// The namespace of all owners, if it is not the test's.
     shared: Option<Namespace>,
     _folder: TempDir,
 }
 
 impl Fixture {
-    /// With something in QEMU's place that is up at once.
+    /// A fixture with a fake QEMU that is up at once.
     pub(crate) fn fake() -> Result<Self, TestFailure> {
         Self::new(Netns::Private, false)
     }
 
-    /// The same, and owners make bridges where they are.
+    /// The same, with owners that make bridges in their own namespace.
     pub(crate) fn shared() -> Result<Self, TestFailure> {
         Ok(Self { shared: Some(Namespace::private()?), ..Self::new(Netns::Here, false)? })
     }
 
-    /// With real VMs.
+    /// A fixture with real VMs.
     pub(crate) fn real() -> Result<Self, TestFailure> {
         Self::new(Netns::Private, true)
     }
@@ -49,7 +48,7 @@ impl Fixture {
         process_tree::adopt()?;
         let folder = tempfile::tempdir()?;
         let config = OwnerConfig { folder: folder.path().to_owned(), netns, real };
-        // Others must have no access to the folders of clusters, which would be refused.
+        // Folders of clusters must not be accessible to other users.
         DirBuilder::new().mode(0o700).create(config.base())?;
         fs::write(folder.path().join("kernel"), "no kernel")?;
         Ok(Self { config, shared: None, _folder: folder })
@@ -63,18 +62,18 @@ impl Fixture {
         Ok(self.shared.as_ref().map(Namespace::inside).transpose()?.flatten())
     }
 
-    /// The beginnings and ends of steps of a start.
+    /// The starts and ends of steps.
     pub(crate) fn moments(&self, of: impl Fn(&Step) -> bool) -> Result<Vec<Moment>, TestFailure> {
         let steps = self.config.builder().plan()?.steps().into_iter().filter(|step| of(step));
         Ok(steps.flat_map(|step| [Moment::Begin(step.clone()), Moment::Done(step)]).collect())
     }
 
-    /// What there is now: processes, links, host locks and ports of this namespace, and the folders of clusters.
+    /// The current processes, links, host locks and ports of this namespace, and the folders of clusters.
     pub(crate) fn look(&self) -> Snapshot {
         Watch::new().folder(self.config.base()).look()
     }
 
-    /// The links that are where the owners are.
+    /// The links in the namespace of the owners.
     pub(crate) fn links(&self) -> Result<Vec<String>, TestFailure> {
         let mut command = Command::new("cat");
         command.arg("/proc/self/net/dev");
@@ -85,7 +84,7 @@ impl Fixture {
         Ok(table.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect())
     }
 
-    /// An owner is killed, and with its folder swept, all is as it was before.
+    /// Kills an owner and removes its folder; then the state is as before.
     pub(crate) async fn nothing_is_left_after(&self, moment: &Moment) -> Result<(), TestFailure> {
         let before = self.look();
         self.is_killed_at(moment).await?;
@@ -97,7 +96,7 @@ impl Fixture {
         checked().map_err(|failed: TestFailure| failed.during(moment))
     }
 
-    /// An owner is killed, and its processes go, and the namespace of its cluster.
+    /// Kills an owner; its processes end, and so does the namespace of its cluster.
     pub(crate) async fn is_killed_at(&self, moment: &Moment) -> Result<(), TestFailure> {
         self.kill_at(moment).await.map_err(|failed| failed.during(moment))
     }
@@ -109,7 +108,7 @@ impl Fixture {
             Some(namespace) => Some(Nsid::give(&namespace).await?),
             None => None,
         };
-        // What was not there cannot be left.
+        // An object that was not made cannot be left.
         let made = self.shared.is_some() || namespace.is_some();
         ensure(made || moment.is_first(), || "its cluster has no namespace".to_owned())?;
         let (processes, nodes) = (process_tree::members(owner.pid).len(), self.config.builder().plan()?.nodes.len());

@@ -1,8 +1,7 @@
-//! An owner that is killed leaves nothing, at whichever step of its start it is: no process, no network namespace, no link,
-//! no host lock; and its folder goes with the next command of its user. How owners are made, and how is seen what is left of
-//! one, stands in the other files.
+//! A killed owner leaves nothing, at any step of its start: no process, no network namespace, no link, no host lock. The next
+//! command of its user removes its folder. The other files start owners and find leftovers.
 //!
-//! Each test has a network namespace, which is to its owners what the host's is to those of users.
+//! Each test has a network namespace, which plays the part of the host's.
 
 mod fixture;
 mod nsid;
@@ -18,7 +17,7 @@ use xcluster_core::testing::{TestFailure, ensure, harness};
 use fixture::Fixture;
 use owner::{Moment, OwnerConfig};
 
-/// How often an owner is killed at each moment: when exactly in the course of things is never the same.
+/// How often an owner is killed at each moment, since the exact time always differs.
 const TIMES: usize = 3;
 
 fn main() -> ExitCode {
@@ -82,7 +81,7 @@ async fn nothing_is_left_of_real_vms() -> Result<(), TestFailure> {
     Ok(())
 }
 
-/// Bridges have names there, which keep them; taps go with their descriptors all the same.
+/// Bridges in a shared namespace outlive their owner. Taps end with their descriptors.
 async fn what_is_left_in_a_shared_namespace_is_taken_over_by_the_next_cluster() -> Result<(), TestFailure> {
     let fixture = Fixture::shared()?;
     let mut moments = fixture.moments(|step| !matches!(step, Step::Netns { .. } | Step::Guest))?;
@@ -99,7 +98,7 @@ async fn what_is_left_in_a_shared_namespace_is_taken_over_by_the_next_cluster() 
     ensure(bridges == 3, || format!("{bridges} bridges were there to be taken over"))
 }
 
-/// It starts and stops, and leaves nothing of itself, nor of those before.
+/// It starts and stops, and leaves nothing of itself or of earlier clusters.
 async fn next_cluster(fixture: &Fixture) -> Result<(), TestFailure> {
     let mut owner = fixture.owner()?;
     owner.until(&Moment::Ready).await?;

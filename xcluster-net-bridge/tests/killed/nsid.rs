@@ -1,7 +1,7 @@
-//! Word from the kernel that a network namespace is no more. Nothing of it is held meanwhile.
+//! The kernel's event for the end of a network namespace, received without a descriptor of it.
 //!
-//! A namespace may give another one a number (`ip netns set`, ip-netns(8)), and who listens there is told when the number is
-//! void, which is when the last process, descriptor and socket of the other namespace has gone.
+//! A namespace may assign a number to another one (`ip netns set`, ip-netns(8)). Listeners there are told when the number
+//! becomes void: when the last process, descriptor and socket of the other namespace has gone.
 
 use std::fs::File;
 use std::io;
@@ -19,23 +19,23 @@ const RTM_DELNSID: u16 = 89;
 const RTNLGRP_NSID: u32 = 28;
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
-/// Of linux/netlink.h: a request that is to be answered, and the answer.
+/// From linux/netlink.h: the flags of a request with an answer, and the answer's type.
 const REQUEST_AND_ACK: u16 = 1 | 4;
 const NLMSG_ERROR: u16 = 2;
 /// The length of `struct nlmsghdr` and, padded, `struct rtgenmsg`.
 const HEADER: usize = 16;
 const GENERAL: usize = 4;
 
-/// The number of a network namespace, for whose end is listened.
+/// The number of a network namespace whose end is awaited.
 #[derive(Debug)]
 pub(crate) struct Nsid {
-    /// Of route-netlink, which is read and written as any socket that keeps messages apart.
+    /// A route-netlink socket, which keeps messages apart.
     socket: UnixDatagram,
     number: i32,
 }
 
 impl Nsid {
-    /// Gives one to this namespace, in that of the calling thread.
+    /// Assigns a number to this namespace, in that of the calling thread.
     pub(crate) async fn give(namespace: &File) -> io::Result<Self> {
         static NUMBERS: AtomicI32 = AtomicI32::new(1);
         let socket = UnixDatagram::from_std(net::UnixDatagram::from(Namespace::here().netlink()?))?;
@@ -62,7 +62,7 @@ impl Nsid {
         [&length.to_ne_bytes()[..], &kind_and_flags, &[0; 8], &[0; GENERAL], &attributes].concat()
     }
 
-    /// Waits until the kernel says so.
+    /// Waits for the kernel's event.
     pub(crate) async fn is_void(&self) -> io::Result<()> {
         let number = [&8_u16.to_ne_bytes()[..], &NETNSA_NSID.to_ne_bytes(), &self.number.to_ne_bytes()].concat();
         loop {
@@ -73,7 +73,7 @@ impl Nsid {
         }
     }
 
-    /// The next message: its type, and what follows its header.
+    /// The next message: its type, and the bytes after its header.
     async fn receive(&self) -> io::Result<(u16, Vec<u8>)> {
         let mut room = [0; 512];
         let length = self.socket.recv(&mut room).await?;

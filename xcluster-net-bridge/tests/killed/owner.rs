@@ -1,5 +1,4 @@
-//! The owner of a cluster: a process of its own, which starts the cluster, tells what happens, and is killed. What is left
-//! then is looked for elsewhere.
+//! The owner of a cluster: another process, which starts the cluster, reports its progress, and is killed.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -20,13 +19,14 @@ use xcluster_core::testing::{TestFailure, ensure};
 use xcluster_core::{Builder, Cluster, Event};
 use xcluster_net_bridge::BridgeBackend;
 
-/// How long a start may take until a moment comes: that of real VMs on a host that has much to do.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The deadline of a moment in a start: that of real VMs on a busy host.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The word by which this program knows that it is to own a cluster.
+/// The argument that makes this program an owner.
 const OWN: &str = "--own";
 
-/// What is up at once. Not written by a test: what a process that forks has open for writing cannot be executed.
+/// A QEMU that is up at once. Not written by a test, because a file that a forking process has open for writing cannot be
+/// executed.
 const FAKE_QEMU: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/killed/qemu.sh");
 
 /// A moment of a start.
@@ -48,7 +48,7 @@ impl Moment {
         }
     }
 
-    /// Whether nothing has been made before it.
+    /// Whether nothing was made before it.
     pub(crate) fn is_first(&self) -> bool {
         matches!(self, Self::Begin(Step::Netns { .. }))
     }
@@ -64,17 +64,17 @@ impl fmt::Display for Moment {
     }
 }
 
-/// What an owner is told to start.
+/// The configuration of an owner.
 #[derive(Debug, Clone)]
 pub(crate) struct OwnerConfig {
-    /// With `clusters` for the folders of clusters, and `kernel`, which is none, for what are no real VMs.
+    /// The folders of clusters are in `clusters`; `kernel` is an empty file for nodes that are not real VMs.
     pub(crate) folder: PathBuf,
     pub(crate) netns: Netns,
     pub(crate) real: bool,
 }
 
 impl OwnerConfig {
-    /// What this process was told, if it is to be an owner.
+    /// The configuration of this process, if it is an owner.
     pub(crate) fn given() -> Option<Self> {
         let args: Vec<String> = std::env::args().skip(1).collect();
         let [own, folder, netns, real] = args.as_slice() else { return None };
@@ -82,12 +82,12 @@ impl OwnerConfig {
         (own == OWN).then(|| Self { folder: folder.into(), netns, real })
     }
 
-    /// Where the folders of clusters are.
+    /// The folder of the clusters' folders.
     pub(crate) fn base(&self) -> PathBuf {
         self.folder.join("clusters")
     }
 
-    /// Two nodes and a router; of real VMs, which take a core each while they boot, a node and a router.
+    /// Two nodes and a router; or one node and a router if they are real VMs, which each take a core while they boot.
     pub(crate) fn builder(&self) -> Builder {
         let builder = Cluster::builder().backend(BridgeBackend::default()).folder(self.base()).routers(1);
         if self.real {
@@ -103,7 +103,7 @@ impl OwnerConfig {
         builder.options(options).nodes(2)
     }
 
-    /// What the owner does. It stops its cluster when it is told to, or nobody is left who could kill it.
+    /// The code of an owner. It stops its cluster on request, or when its parent has gone.
     pub(crate) fn carry_out(&self) -> ExitCode {
         match self.own() {
             Ok(()) => ExitCode::SUCCESS,
@@ -142,7 +142,7 @@ async fn tell(mut events: Events) -> Result<(), TestFailure> {
     Ok(())
 }
 
-/// An owner that runs. Dropping it kills it.
+/// A running owner. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Owner {
     child: Child,
@@ -151,7 +151,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// Starts it, in another namespace than this one if there is one.
+    /// Starts it, in another namespace if there is one.
     pub(crate) fn start(config: &OwnerConfig, elsewhere: Option<NamespaceEntry>) -> Result<Self, TestFailure> {
         let mut command = std::process::Command::new(std::env::current_exe()?);
         command.arg(OWN).arg(&config.folder).args([config.netns.to_string(), config.real.to_string()]);
@@ -167,9 +167,9 @@ impl Owner {
         Ok(Self { child, pid: pid.try_into()?, reported: BufReader::new(reported).lines() })
     }
 
-    /// Follows the start until a moment has come.
+    /// Follows the start until a moment.
     pub(crate) async fn until(&mut self, moment: &Moment) -> Result<(), TestFailure> {
-        timeout(PATIENCE, async {
+        timeout(TIMEOUT, async {
             while let Some(line) = self.reported.next_line().await? {
                 let event: Event = serde_json::from_str(&line)?;
                 match event {
@@ -184,20 +184,20 @@ impl Owner {
         .map_err(|_| TestFailure::new("the moment does not come"))?
     }
 
-    /// Has it stop its cluster and end.
+    /// Makes it stop its cluster and end.
     pub(crate) async fn stop(mut self) -> Result<(), TestFailure> {
         drop(self.child.stdin.take());
         let ended =
-            timeout(PATIENCE, self.child.wait()).await.map_err(|_| TestFailure::new("the owner does not end"))??;
+            timeout(TIMEOUT, self.child.wait()).await.map_err(|_| TestFailure::new("the owner does not end"))??;
         ensure(ended.success(), || ended.to_string())
     }
 
-    /// As the kernel does it: signal 9.
+    /// Kills it with signal 9.
     pub(crate) async fn kill(&mut self) -> io::Result<()> {
         self.child.kill().await
     }
 
-    /// The network namespace that it has open and is not in, as it is for a private one.
+    /// The network namespace that it has open without being in it: a private one.
     pub(crate) fn namespace(&self) -> io::Result<Option<File>> {
         let process = Path::new("/proc").join(self.pid.to_string());
         let around = fs::read_link(process.join("ns/net"))?;

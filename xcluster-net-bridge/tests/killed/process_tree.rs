@@ -1,4 +1,4 @@
-//! The processes that an owner leaves, until the last of them has gone. Kills none that goes by itself.
+//! The processes that an owner leaves, until the last of them has gone.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use tokio::time::{Instant, timeout_at};
 use xcluster_core::testing::TestFailure;
 
-/// Has every process that loses its parent become a child of this one: its end is an event then.
+/// Makes orphans children of this process, so that their end is an event.
 pub(crate) fn adopt() -> io::Result<()> {
     Ok(set_child_subreaper(true)?)
 }
@@ -23,13 +23,13 @@ pub(crate) fn members(session: i32) -> Vec<Pid> {
     pids.filter(|pid| session_of(*pid) == Some(session)).map(Pid::from_raw).collect()
 }
 
-/// From /proc/PID/stat: `pid (name) state parent group session …`, where a name may contain anything.
+/// From /proc/PID/stat: `pid (name) state parent group session …`; a name may contain any character.
 fn session_of(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(3)?.parse().ok()
 }
 
-/// Waits until a session whose leader has been reaped has no process.
+/// Waits until a session has no process. Its leader was reaped before.
 pub(crate) async fn wait_ended(session: i32, deadline: Instant) -> Result<(), TestFailure> {
     let mut reaped = tokio::task::spawn_blocking(move || {
         loop {
@@ -38,7 +38,7 @@ pub(crate) async fn wait_ended(session: i32, deadline: Instant) -> Result<(), Te
                 return;
             }
             for pid in left {
-                // Of one whose parent lives it is an error: with the parent's end it is ours.
+                // It fails while the parent lives; when that has ended, the process is our child.
                 while waitpid(pid, None) == Err(Errno::EINTR) {}
             }
         }

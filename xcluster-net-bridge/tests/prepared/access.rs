@@ -1,4 +1,4 @@
-//! Ways in and out: of nodes into the world, and of its user into a namespace.
+//! Access of nodes to the outside, and of the user to a namespace.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
@@ -11,17 +11,17 @@ use nix::sys::socket::{Backlog, SockaddrStorage, bind, listen};
 use xcluster_core::host::Namespace;
 use xcluster_core::testing::{TestFailure, ensure};
 
-use crate::fixture::{Fixture, HOST, WORLD, add, connect_from, delete, ip_address, open, run_in};
+use crate::fixture::{Fixture, HOST, OUTSIDE, add, connect_from, delete, ip_address, open, run_in};
 
-/// How long a connection may take that is to be made.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The deadline of a connection that must succeed.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) async fn nodes_reach_the_world_with_the_hosts_address(fixture: &Fixture) -> Result<(), TestFailure> {
     add(1).await?;
     let node = node(&open(1)?)?;
-    for (host, world) in HOST.into_iter().zip(WORLD) {
-        let seen = seen_as(fixture, &node, world).await?;
-        ensure(seen.ip() == ip_address(host), || format!("the world sees {seen}"))?;
+    for (host, outside) in HOST.into_iter().zip(OUTSIDE) {
+        let seen = seen_as(fixture, &node, outside).await?;
+        ensure(seen.ip() == ip_address(host), || format!("the outside sees {seen}"))?;
     }
     Ok(())
 }
@@ -52,8 +52,8 @@ pub(crate) async fn firewalls_of_others_let_nodes_out(fixture: &Fixture) -> Resu
     let prepared = add(1).await?;
     ensure(prepared.notes.is_empty(), || format!("{:?}", prepared.notes))?;
     let node = node(&open(1)?)?;
-    for world in WORLD {
-        seen_as(fixture, &node, world).await?;
+    for outside in OUTSIDE {
+        seen_as(fixture, &node, outside).await?;
     }
     let chain = fixture.nft("list chain ip filter DOCKER-USER")?;
     ensure(chain.matches("comment \"xcluster1\"").count() == 2, || chain)?;
@@ -79,20 +79,20 @@ fn node(prepared: &Namespace) -> Result<Namespace, TestFailure> {
     Ok(node)
 }
 
-/// Connects to the world and returns whom it sees.
-async fn seen_as(fixture: &Fixture, node: &Namespace, world: &str) -> Result<SocketAddr, TestFailure> {
-    let (listener, address) = listener(fixture, SocketAddr::new(ip_address(world), 0))?;
-    let connected = tokio::time::timeout(PATIENCE, node.connect(address)).await;
-    let connected = connected.map_err(|_| TestFailure::new(format!("{world} cannot be reached")))?;
-    let _connection = connected.map_err(|error| TestFailure::from(error).during(format!("cannot reach {world}")))?;
+/// Connects to the outside, and returns the address that it sees.
+async fn seen_as(fixture: &Fixture, node: &Namespace, outside: &str) -> Result<SocketAddr, TestFailure> {
+    let (listener, address) = listener(fixture, SocketAddr::new(ip_address(outside), 0))?;
+    let connected = tokio::time::timeout(TIMEOUT, node.connect(address)).await;
+    let connected = connected.map_err(|_| TestFailure::new(format!("{outside} cannot be reached")))?;
+    let _connection = connected.map_err(|error| TestFailure::from(error).during(format!("cannot reach {outside}")))?;
     let (_, from) = listener.accept()?;
     Ok(from)
 }
 
-/// Somebody in the world who accepts.
+/// A listener on the outside.
 fn listener(fixture: &Fixture, at: SocketAddr) -> Result<(TcpListener, SocketAddr), TestFailure> {
     let family = if at.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let socket = fixture.world.socket(family, libc::SOCK_STREAM, 0)?;
+    let socket = fixture.outside.socket(family, libc::SOCK_STREAM, 0)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(at))?;
     listen(&socket, Backlog::new(1)?)?;
     let listener = TcpListener::from(socket);
@@ -104,7 +104,7 @@ pub(crate) async fn its_user_enters_it_without_any_privilege(_lab: &Fixture) -> 
     add(1).await?;
     let entered = std::thread::spawn(|| -> Result<String, TestFailure> {
         drop_privileges()?;
-        // Of the host it can do nothing any more.
+        // It can change nothing on the host any more.
         ensure(run_in(None, "ip link set up0 down").is_err(), || "it is still root".to_owned())?;
         let namespace = open(1)?;
         namespace.tun()?;
@@ -122,11 +122,11 @@ pub(crate) async fn its_user_enters_it_without_any_privilege(_lab: &Fixture) -> 
     ensure(links.contains("xcbr9"), || links)
 }
 
-/// Takes every capability from this thread, for good.
+/// Removes every capability from this thread, permanently.
 fn drop_privileges() -> Result<(), TestFailure> {
     /// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h.
     const VERSION: u32 = 0x2008_0522;
-    /// Root's id alone gives nothing back at an exec (capabilities(7)): `SECBIT_NOROOT` and its lock.
+    /// Makes an exec as root regain none (capabilities(7)): `SECBIT_NOROOT` and its lock.
     const NO_ROOT: libc::c_ulong = 0b11;
     let header = [VERSION, 0];
     let none = [0_u32; 6];

@@ -1,4 +1,4 @@
-//! Things and users that are in each other's way.
+//! Obstacles, and namespaces of other users.
 
 use std::fs::{self, File};
 
@@ -30,7 +30,7 @@ pub(crate) async fn everything_in_the_way_is_reported_and_left_alone(fixture: &F
     ensure(*found == expected, || format!("{found:?}"))?;
     ensure(delete(1).await?.is_none(), || "it removed something".to_owned())?;
     fixture.look()?.same_as(&before)?;
-    // The commands that are told do help.
+    // The commands in the message help.
     for remedy in error.remedies() {
         fixture.run(remedy.strip_prefix("sudo ").unwrap_or(&remedy))?;
     }
@@ -45,7 +45,7 @@ pub(crate) async fn a_number_is_one_users(fixture: &Fixture) -> Result<(), TestF
     let alice = Owner { name: "alice".into(), uid: 1000, gid: 1000 };
     let refused = prepare(&NamespaceRequest { owner: alice.clone(), ..wanted(1) }).await;
     let Err(error) = refused else { return Err(TestFailure::new("alice has it too")) };
-    let expected = "1 is the number of `root_xcluster1`, which is root's";
+    let expected = "1 is the number of `root_xcluster1`, which belongs to root";
     ensure(error.to_string() == expected && error.kind() == ErrorKind::InUse, || error.to_string())?;
     ensure(error.remedies() == ["sudo xcluster nsadd 3"], || format!("{:?}", error.remedies()))?;
     let refused = remove(index(1), &alice).await;
@@ -60,6 +60,6 @@ pub(crate) async fn what_was_said_once_is_not_changed_by_the_way(_lab: &Fixture)
     let refused =
         prepare(&NamespaceRequest { mtu: Some(1500), ipv6_prefix: Some("1000::1".parse()?), ..wanted(1) }).await;
     let Err(error) = refused else { return Err(TestFailure::new("it was changed")) };
-    let expected = "2 things are in the way\n  it is there with MTU 9000, not 1500\n  it is there with IPv6 prefix fd00:, not 1000::1";
+    let expected = "2 obstacles\n  it exists with MTU 9000, not 1500\n  it exists with IPv6 prefix fd00:, not 1000::1";
     ensure(error.to_string() == expected, || error.to_string())
 }

@@ -1,4 +1,4 @@
-//! A host to prepare namespaces on, with a world behind it. It consists of namespaces, so nothing of it stays.
+//! A host to prepare namespaces on, and an outside that it is connected to. Both are namespaces, so nothing of them stays.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,12 +17,12 @@ use xcluster_core::host::{Namespace, Netns};
 use xcluster_core::testing::TestFailure;
 use xcluster_net_bridge::prepared::{Index, NamespaceRequest, Owner, Prepared, prepare, remove};
 
-/// The host's addresses towards the world (RFC 5737 and RFC 3849 keep them for such purposes).
+/// The host's addresses on the link to the outside (from RFC 5737 and RFC 3849, for documentation).
 pub(crate) const HOST: [&str; 2] = ["203.0.113.2", "2001:db8::2"];
-/// The world's.
-pub(crate) const WORLD: [&str; 2] = ["203.0.113.1", "2001:db8::1"];
+/// Those of the outside.
+pub(crate) const OUTSIDE: [&str; 2] = ["203.0.113.1", "2001:db8::1"];
 
-/// Makes this process root, in a user namespace where it is the only user. Must be called while it has one thread.
+/// Makes this process root, in a user namespace in which it is the only user. Must be called while it has one thread.
 pub(crate) fn become_root() -> Result<(), TestFailure> {
     let (user, group) = (getuid(), getgid());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?;
@@ -36,29 +36,29 @@ pub(crate) fn become_root() -> Result<(), TestFailure> {
     Ok(())
 }
 
-/// A host and the world, wired.
+/// A host and the outside, connected.
 pub(crate) struct Fixture {
-    pub(crate) world: Namespace,
+    pub(crate) outside: Namespace,
 }
 
-/// What can be seen of a host.
+/// The visible state of a host.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct HostSnapshot(BTreeMap<String, String>);
 
 impl Fixture {
-    /// Puts this thread, and all that it starts, on a host of its own.
+    /// Moves this thread, and programs that it starts, to a host.
     pub(crate) fn new() -> Result<Self, TestFailure> {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
         mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none)?;
-        let world = Namespace::private()?;
-        let fixture = Self { world };
-        let [(v4, v6), (far_v4, far_v6)] = [(HOST[0], HOST[1]), (WORLD[0], WORLD[1])];
+        let outside = Namespace::private()?;
+        let fixture = Self { outside };
+        let [(v4, v6), (far_v4, far_v6)] = [(HOST[0], HOST[1]), (OUTSIDE[0], OUTSIDE[1])];
         fixture.ip("link set lo up")?;
-        fixture.connect("up0", &fixture.world, "eth0")?;
+        fixture.connect("up0", &fixture.outside, "eth0")?;
         for (link, v4, v6, local) in [("up0", v4, v6, "fe80::2"), ("eth0", far_v4, far_v6, "fe80::1")] {
-            let place = if link == "up0" { None } else { Some(&fixture.world) };
+            let place = if link == "up0" { None } else { Some(&fixture.outside) };
             run_in(place, &format!("ip link set {link} addrgenmode none up"))?;
             run_in(place, &format!("ip address add {v4}/24 dev {link}"))?;
             run_in(place, &format!("ip address add {v6}/64 dev {link} nodad"))?;
@@ -66,8 +66,8 @@ impl Fixture {
         }
         fixture.ip(&format!("route add default via {far_v4}"))?;
         fixture.ip(&format!("-6 route add default via {far_v6} metric 2048"))?;
-        for world in WORLD {
-            is_connected(ip_address(world))?;
+        for outside in OUTSIDE {
+            is_connected(ip_address(outside))?;
         }
         Ok(fixture)
     }
@@ -85,12 +85,12 @@ impl Fixture {
         run_args(None, &["nft", args])
     }
 
-    /// A veth pair with its other end elsewhere. Both ends are down.
+    /// A veth pair with its other end in another namespace. Both ends are down.
     pub(crate) fn connect(&self, name: &str, there: &Namespace, peer: &str) -> Result<(), TestFailure> {
         connect_from(None, name, there, peer)
     }
 
-    /// What can be seen of the host.
+    /// The visible state of the host.
     pub(crate) fn look(&self) -> Result<HostSnapshot, TestFailure> {
         let commands = [
             "ip -details link",
@@ -113,7 +113,7 @@ impl Fixture {
 }
 
 impl HostSnapshot {
-    /// Fails, with what is different, unless an earlier one showed the same.
+    /// Fails with the differences, unless it equals an earlier state.
     pub(crate) fn same_as(&self, before: &Self) -> Result<(), TestFailure> {
         let all = self.0.keys().chain(before.0.keys());
         let different = all.filter(|key| self.0.get(*key) != before.0.get(*key));
@@ -123,17 +123,17 @@ impl HostSnapshot {
     }
 }
 
-/// Waits until the world can be reached: the kernel still changes links for a moment after they were brought up.
-fn is_connected(world: IpAddr) -> Result<(), TestFailure> {
-    /// Nobody listens there, which the world will say.
+/// Waits until the outside can be reached: the kernel still changes links for a moment after they were brought up.
+fn is_connected(outside: IpAddr) -> Result<(), TestFailure> {
+    /// The port has no listener, so the outside refuses the connection.
     const DISCARD: u16 = 9;
-    match TcpStream::connect_timeout(&SocketAddr::new(world, DISCARD), Duration::from_secs(20)) {
+    match TcpStream::connect_timeout(&SocketAddr::new(outside, DISCARD), Duration::from_secs(20)) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
-        answer => Err(TestFailure::new(format!("{world} answers {answer:?}"))),
+        answer => Err(TestFailure::new(format!("{outside} answers {answer:?}"))),
     }
 }
 
-/// Files by path, with what is in them if that is asked for.
+/// Files by path, with their contents on request.
 fn files(folder: &Path, seen: &mut BTreeMap<String, String>, with_text: bool) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -142,14 +142,14 @@ fn files(folder: &Path, seen: &mut BTreeMap<String, String>, with_text: bool) {
             files(&path, seen, with_text);
             continue;
         }
-        // It counts the connections of the moment.
+        // It contains the number of current connections.
         let counts = path.ends_with("nf_conntrack_count");
         let text = if with_text && !counts { fs::read_to_string(&path).unwrap_or_default() } else { String::new() };
         seen.insert(path.display().to_string(), text);
     }
 }
 
-/// Runs a command in the network of a namespace, else on the host.
+/// Runs a command in the network namespace, or on the host.
 pub(crate) fn run_in(place: Option<&Namespace>, args: &str) -> Result<String, TestFailure> {
     run_args(place, &args.split_whitespace().collect::<Vec<_>>())
 }
@@ -179,7 +179,7 @@ pub(crate) fn connect_from(
     run_in(here, &format!("ip link add {name} type veth peer name {peer} netns {net}")).map(drop)
 }
 
-/// Who root is here: nobody else is known.
+/// The only user in the user namespace of this test.
 pub(crate) fn root() -> Owner {
     Owner { name: "root".into(), uid: 0, gid: 0 }
 }
@@ -204,7 +204,7 @@ pub(crate) fn name(number: u8) -> NamedNetns {
     NamedNetns::of_user("root", number).expect("it is a file's name")
 }
 
-/// The namespace, entered by its files.
+/// The namespace, opened by its files.
 pub(crate) fn open(number: u8) -> Result<Namespace, TestFailure> {
     Ok(Namespace::open(&Netns::Named(name(number)))?)
 }

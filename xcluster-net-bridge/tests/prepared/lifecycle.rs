@@ -1,4 +1,4 @@
-//! What is made, made again, made half, and removed.
+//! Namespaces that are made, made again, half made, and removed.
 
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use xcluster_net_bridge::prepared::{NamespaceRequest, Owner, prepare, remove};
 use crate::fixture::{Fixture, add, delete, index, name, open, root, run_in, setting, wanted};
 
 pub(crate) async fn a_host_is_afterwards_as_before(fixture: &Fixture) -> Result<(), TestFailure> {
-    // A host that is not like any other: a link forwards already, others are not to send redirects.
+    // An unusual host: one link forwards already, and others must not send redirects.
     fixture.ip("link add other0 type veth peer name other1")?;
     fs::write(setting("ipv4/conf/other0/forwarding"), "1")?;
     fs::write(setting("ipv6/conf/other0/forwarding"), "1")?;
@@ -32,7 +32,7 @@ pub(crate) async fn a_host_is_afterwards_as_before(fixture: &Fixture) -> Result<
 pub(crate) async fn a_second_call_makes_only_what_is_missing(fixture: &Fixture) -> Result<(), TestFailure> {
     let before = fixture.look()?;
     add(1).await?;
-    // The kernel still adds to a link's IPv6 by itself.
+    // The kernel still adds settings of IPv6 to a link by itself.
     let look = || {
         Ok::<_, TestFailure>([
             fixture.ip("link")?,
@@ -72,10 +72,10 @@ pub(crate) async fn a_namespace_that_was_taken_away_is_made_anew(fixture: &Fixtu
 
 pub(crate) async fn a_failed_attempt_leaves_nothing(fixture: &Fixture) -> Result<(), TestFailure> {
     let before = fixture.look()?;
-    // In the user namespace of these tests there is nobody but root: the kernel refuses anybody else.
+    // The user namespace of these tests maps only root, so the kernel refuses other users.
     let owner = Owner { name: "nobody".into(), uid: 65534, gid: 65534 };
     let refused = prepare(&NamespaceRequest { owner, ..wanted(1) }).await;
-    ensure(refused.is_err(), || "somebody else exists".to_owned())?;
+    ensure(refused.is_err(), || "another user exists".to_owned())?;
     fixture.look()?.same_as(&before)
 }
 
@@ -98,7 +98,7 @@ pub(crate) async fn who_is_still_inside_is_reported(_lab: &Fixture) -> Result<()
         inside.enter(&mut command);
     }
     let mut cat = command.spawn()?;
-    // Outside, but with the namespace in its hands, as the owner of a cluster is.
+    // Outside of the namespace, but with a descriptor of it, as the owner of a cluster has.
     let mut holder = Command::new("sleep").arg("600").stdin(File::open(name(1).net_file())?).spawn()?;
     let removed = remove(index(1), &root()).await?;
     let reported = |pid| removed.namespace_users.iter().any(|occupant| occupant.pid == pid);

@@ -1,5 +1,5 @@
 //! Prepared namespaces, made and removed for real: by an ordinary user who is root in a user namespace, with a network and
-//! mounts that nobody else sees. What is called the host here is such a network; the machine's own is never touched.
+//! mounts of its own. "The host" is such a network here; that of the machine is never touched.
 
 mod access;
 mod conflicts;

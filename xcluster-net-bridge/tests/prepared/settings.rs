@@ -1,4 +1,4 @@
-//! Settings of the host that have no name of ours.
+//! Settings of the host, which have no name of ours.
 
 use std::fs;
 use std::net::SocketAddrV6;
@@ -32,7 +32,7 @@ pub(crate) async fn what_others_have_set_stays(fixture: &Fixture) -> Result<(), 
     fs::write(setting("ipv6/conf/up0/accept_ra"), "0")?;
     delete(1).await?;
     ensure(read("ipv4/ip_forward")? == "1", || "it was on before".to_owned())?;
-    ensure(read("ipv6/conf/up0/accept_ra")? == "0", || "somebody else's word was changed".to_owned())?;
+    ensure(read("ipv6/conf/up0/accept_ra")? == "0", || "a setting of another program was changed".to_owned())?;
     fs::write(setting("ipv6/conf/up0/hop_limit"), "64")?;
     fs::write(setting("ipv6/conf/up0/accept_ra"), "1")?;
     fixture.look()?.same_as(&before)
@@ -56,7 +56,7 @@ pub(crate) async fn an_advertised_default_route_survives(fixture: &Fixture) -> R
     ensure(read("ipv6/conf/up0/accept_ra")? == "1", || "it listens where it did not".to_owned())
 }
 
-/// A socket on which the kernel tells of every change of a route (rtnetlink(7)). It does not wait for ever.
+/// A socket on which the kernel reports every change of a route (rtnetlink(7)), with a deadline.
 fn route_changes() -> Result<OwnedFd, TestFailure> {
     const RTMGRP_IPV6_ROUTE: u32 = 0x400;
     let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
@@ -65,7 +65,7 @@ fn route_changes() -> Result<OwnedFd, TestFailure> {
     Ok(socket)
 }
 
-/// A router of the world tells the host that it is one (RFC 4861, 4.2).
+/// A router on the outside sends its advertisement (RFC 4861, 4.2).
 fn advertise(fixture: &Fixture) -> Result<(), TestFailure> {
     const ROUTER_ADVERTISEMENT: u8 = 134;
     const HOPS: u8 = 64;
@@ -74,10 +74,10 @@ fn advertise(fixture: &Fixture) -> Result<(), TestFailure> {
     message[0] = ROUTER_ADVERTISEMENT;
     message[4] = HOPS;
     message[6..8].copy_from_slice(&LIFETIME);
-    let socket = fixture.world.socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6)?;
-    // Others are not believed to come from the same link.
+    let socket = fixture.outside.socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6)?;
+    // The hop limit that proves that it comes from the same link.
     setsockopt(&socket, sockopt::Ipv6Ttl, &255)?;
-    let listed = run_in(Some(&fixture.world), "ip -oneline link show eth0")?;
+    let listed = run_in(Some(&fixture.outside), "ip -oneline link show eth0")?;
     let link = listed.split(':').next().and_then(|number| number.parse().ok()).unwrap_or_default();
     let host = SocketAddrV6::new("fe80::2".parse()?, 0, 0, link);
     sendto(socket.as_raw_fd(), &message, &SockaddrIn6::from(host), MsgFlags::empty())?;

@@ -1,4 +1,4 @@
-//! The default topology with few nodes and large packets. What is expected of it stands beside it, by subject.
+//! The default topology with few nodes and large packets. Its expectations are in the other files.
 
 use xcluster_core::topology::Topology;
 

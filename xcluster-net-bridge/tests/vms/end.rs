@@ -1,4 +1,4 @@
-//! An expectation about the end of a node: the last one that is checked, since nobody brings the node back.
+//! An expectation about the end of a node. It is checked last, since the node stays stopped.
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
-//! Expectations about what a frame may be beyond what every backend carries: tagged.
+//! Expectations about frames that not every backend carries: tagged ones.
 
 use xcluster_core::Cluster;
 
 use crate::harness::{attempt, run};
 
-/// Tags belong to those on the net; what is in a tagged frame is as large as in any other.
+/// Tags pass unchanged, and a tagged frame may be as large as any other.
 pub(crate) async fn tagged_frames_arrive_with_their_tag(cluster: &Cluster) {
     for node in [1, 2] {
         let add = "modprobe 8021q; ip link add link eth1 name eth1.7 type vlan id 7 && ip link set eth1.7 up";

@@ -1,4 +1,4 @@
-//! What every scenario on bridges begins with, and the host that must not notice. How one runs is the same for all backends.
+//! The builder of clusters on bridges. `testing::cluster_harness` runs a scenario.
 
 use xcluster_core::{Builder, Cluster};
 use xcluster_net_bridge::BridgeBackend;
@@ -12,7 +12,7 @@ pub(crate) fn builder() -> Builder {
     Cluster::builder().backend(BridgeBackend::default())
 }
 
-/// Whether this host can carry this backend; says so if not.
+/// Whether this host can carry this backend; prints why not.
 pub(crate) fn is_possible() -> bool {
     is_usable(&BridgeBackend::default())
 }

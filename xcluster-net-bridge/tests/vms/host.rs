@@ -1,4 +1,4 @@
-//! Expectations about the host: what its programs see in the namespace, and that it has no part of it where its own links are.
+//! Expectations about the host: its programs see the nets in the namespace, and nothing of them beside its own links.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ pub(crate) async fn programs_in_the_namespace_see_the_bridges(cluster: &Cluster)
     assert_eq!(seen, expected);
 }
 
-/// Neither a link nor a way: the host's own routes do not lead to a node.
+/// Neither a link nor a route: the host's own routes do not lead to a node.
 pub(crate) async fn nothing_is_known_outside(cluster: &Cluster) {
     assert!(!links().iter().any(|link| link.starts_with("xcbr")), "{:?}", links());
     assert_eq!(cluster.node(1).unwrap().address(22).await.unwrap(), None);

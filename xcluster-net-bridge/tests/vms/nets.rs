@@ -1,4 +1,4 @@
-//! Expectations about the way between nets: over routers, in both IP versions.
+//! Expectations about routes between nets: over routers, in both IP versions.
 
 use xcluster_core::Cluster;
 

@@ -1,4 +1,4 @@
-//! Orders that come at the same time go as one transaction: most of what one takes is the start of a program. Knows no order.
+//! Sends commands that come at the same time as one transaction, since starting the program takes most of the time.
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -7,10 +7,11 @@ use crate::error::SwitchError;
 
 use super::vsctl::{Vsctl, VsctlCommand};
 
-/// How many go together: a transaction is to end long before its deadline, and removing a port takes the kernel some 10 ms.
+/// The most commands of a transaction. It must end long before its deadline, and removing a port takes the kernel about 10
+/// ms.
 const TOGETHER: usize = 100;
 
-/// Whoever has been given orders to carry out.
+/// The task that carries out commands.
 #[derive(Debug)]
 pub(super) struct Batch {
     vsctl_commands: mpsc::UnboundedSender<QueuedCommand>,
@@ -29,13 +30,13 @@ impl Drop for Batch {
 }
 
 impl Batch {
-    /// Begins. Must run in a tokio runtime, and ends with it.
+    /// Starts the task. Must run in a tokio runtime, and ends with it.
     pub(super) fn start(vsctl: Vsctl) -> Self {
         let (vsctl_commands, queued) = mpsc::unbounded_channel();
         Self { vsctl_commands, task: tokio::spawn(work(vsctl, queued)).abort_handle() }
     }
 
-    /// Has an order carried out. Whoever gives up does not keep it from being carried out.
+    /// Has a command carried out, also if the caller is cancelled.
     pub(super) async fn run(&self, command: VsctlCommand) -> Result<(), SwitchError> {
         let (done, outcome) = oneshot::channel();
         self.vsctl_commands.send(QueuedCommand { command, done }).map_err(|_| SwitchError::GivenUp)?;
@@ -54,7 +55,7 @@ async fn carry_out(vsctl: &Vsctl, together: Vec<QueuedCommand>) {
     let vsctl_commands: Vec<VsctlCommand> = together.iter().map(|queued| queued.command.clone()).collect();
     match attempt(vsctl, &vsctl_commands).await {
         Ok(outcomes) => together.into_iter().zip(outcomes).for_each(|(queued, outcome)| tell(queued, outcome)),
-        // One of them keeps all from being done: by itself, each is told what is its own.
+        // One of them makes all fail. Each is sent alone, so that each gets its own error.
         Err(SwitchError::Refused { .. }) if vsctl_commands.len() > 1 => {
             for queued in together {
                 let outcome = attempt(vsctl, std::slice::from_ref(&queued.command)).await;
@@ -70,7 +71,7 @@ async fn carry_out(vsctl: &Vsctl, together: Vec<QueuedCommand>) {
     }
 }
 
-/// Carries out some orders as one, and gives the outcome of each.
+/// Carries out commands as one transaction, and returns the outcome of each.
 async fn attempt(vsctl: &Vsctl, vsctl_commands: &[VsctlCommand]) -> Result<Vec<Result<(), SwitchError>>, SwitchError> {
     let all = VsctlCommand::all(vsctl_commands);
     vsctl.transact(&all).await?;
@@ -79,6 +80,6 @@ async fn attempt(vsctl: &Vsctl, vsctl_commands: &[VsctlCommand]) -> Result<Vec<R
 }
 
 fn tell(queued: QueuedCommand, outcome: Result<(), SwitchError>) {
-    // An error means that nobody waits for it.
+    // It fails if the caller no longer waits.
     let _ = queued.done.send(outcome);
 }

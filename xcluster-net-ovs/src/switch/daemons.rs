@@ -1,11 +1,11 @@
-//! The two processes of an Open vSwitch of the cluster's own. What it switches is not known here.
+//! The two processes of a private instance.
 //!
 //! ```text
 //! owner's thread ── supervisor ── ovsdb-server ── ovs-vswitchd
 //! ```
 //!
-//! The database starts the switch once it can be asked, and ends with it. Both stay in the foreground, and the supervisor ends
-//! them with the owner, however that ends. All of their files are in a folder of the cluster.
+//! The database starts the switch once it answers, and ends with it. Both stay in the foreground, and the supervisor ends
+//! them with the owner. All of their files are in a folder of the cluster.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,17 +25,17 @@ use super::vsctl::{Vsctl, VsctlCommand};
 use crate::error::{self, SwitchError};
 use crate::programs::{self, Programs, SERVER, TIMEOUT, TOOL, VSWITCHD};
 
-/// How much of what a process says is kept, in bytes.
+/// The bytes of output that are kept.
 const SAID_MAX: usize = 16 * 1024;
 
-/// How long processes that refuse something may be on their way out.
+/// How long processes may take to exit after they refuse a request.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How long the end of killed processes may take.
+/// How long killed processes may take to end.
 const DEATH: Duration = Duration::from_secs(20);
 
-/// What the database runs: a word that it can be asked, and the switch. Another user's kernel datapaths are out of its reach:
-/// where it knew of them, it would remove those that its database does not have.
+/// The command that the database runs: it prints a line that shows that the database answers, and becomes the switch. Another
+/// user's kernel datapaths are hidden from it: a switch removes those that its database does not have.
 const SWITCH: &str = "echo ready; exec \"$XCLUSTER_SWITCH\" --disable-system --log-file -vconsole:off -vsyslog:off \
                       --unixctl=\"$OVS_RUNDIR/switch.ctl\" \"unix:$OVS_RUNDIR/db.sock\"";
 
@@ -45,7 +45,7 @@ pub(crate) struct Daemons {
     tree: ProcessTree,
     db: String,
     log: Arc<DaemonLog>,
-    /// What was said last, once the database has ended: nobody can be told anything then.
+    /// The last output, once the database has ended. No request can be sent then.
     ended: watch::Receiver<Option<String>>,
 }
 
@@ -56,7 +56,7 @@ impl Drop for Daemons {
 }
 
 impl Daemons {
-    /// Starts both in a namespace, and waits until they can be told things. They end with the calling *thread*.
+    /// Starts both in a namespace, and waits until they answer. They end with the calling *thread*.
     pub(crate) async fn start(programs: &Programs, namespace: &Namespace, dir: &Path) -> Result<Self, NetError> {
         fs::create_dir_all(dir)
             .map_err(|source| NetError::io(format!("make the folder `{}`", dir.display()), source))?;
@@ -95,12 +95,12 @@ impl Daemons {
         &self.db
     }
 
-    /// What was said last, if they have ended.
+    /// The last output, if they have ended.
     pub(crate) fn ended(&self) -> Option<String> {
         self.ended.borrow().clone()
     }
 
-    /// Whether they have ended, or are on the point of it: whoever has just been refused wants to know why.
+    /// Whether they have ended or are exiting. A caller whose request failed wants the reason.
     pub(super) async fn ends_soon(&self) -> bool {
         timeout(SOON, self.ended.clone().wait_for(Option::is_some)).await.is_ok()
     }
@@ -113,7 +113,7 @@ impl Daemons {
     }
 }
 
-/// What the processes say, and whether they are to say no more.
+/// The output of the processes, and whether it is closed.
 #[derive(Debug, Default)]
 struct DaemonLog {
     said: Mutex<Vec<u8>>,
@@ -130,9 +130,9 @@ impl DaemonLog {
     }
 }
 
-/// Waits for the end of the database, and tells it.
+/// Waits for the end of the database, and reports it.
 async fn follow(mut ending: TreeEnd, log: Arc<DaemonLog>, tell: watch::Sender<Option<String>>) {
-    // How it ended is in its words.
+    // The output tells how it ended.
     let _ = ending.wait().await;
     let said = log.last();
     if !log.expected.load(Ordering::Relaxed) {
@@ -163,7 +163,7 @@ fn server(programs: &Programs, dir: &Path) -> Command {
     command
 }
 
-/// Reads what somebody says, so that he is never kept from saying more, and keeps the end of it.
+/// Reads a pipe, so that its writer never blocks, and keeps the end of the text.
 async fn keep(mut from: impl AsyncRead + Unpin, log: Arc<DaemonLog>) {
     let mut part = [0; 1024];
     while let Ok(length @ 1..) = from.read(&mut part).await {

@@ -1,10 +1,10 @@
-//! An Open vSwitch that can be told things: the cluster's own, or the host's. What it is told is for others to say.
+//! An Open vSwitch that takes commands: a private instance, or the host's.
 //!
 //! * [`Switch`]: start here.
-//! * `vsctl`: one transaction, and what came of it.
-//! * `batch`: many that ask at the same time, as one transaction.
-//! * `daemons`: the processes of the cluster's own.
-//! * `table`: what the database answers.
+//! * `vsctl`: one transaction, and its outcome.
+//! * `batch`: many commands as one transaction.
+//! * `daemons`: the processes of a private instance.
+//! * `table`: the answers of the database.
 
 mod batch;
 mod daemons;
@@ -26,12 +26,12 @@ pub(crate) use daemons::Daemons;
 
 use batch::Batch;
 
-/// What forwards the frames.
+/// The datapath, which forwards the frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Datapath {
     /// The kernel.
     System,
-    /// The switch's own process, which reads them from packet sockets.
+    /// The switch's own process, which reads frames from packet sockets.
     Netdev,
 }
 
@@ -50,15 +50,15 @@ impl Datapath {
 pub(crate) struct Switch {
     vsctl: Vsctl,
     batch: Batch,
-    /// Where the sockets are that bridges take OpenFlow by.
+    /// The folder of the bridges' OpenFlow sockets.
     sockets: PathBuf,
     pub(crate) datapath: Datapath,
-    /// None if it is not ours to end.
+    /// The processes; `None` for the host's.
     daemons: Option<Daemons>,
 }
 
 impl Switch {
-    /// Starts one of the cluster's own in a namespace, with all of its files in this folder. It ends with the calling *thread*,
+    /// Starts a private instance in a namespace, with all of its files in this folder. It ends with the calling *thread*,
     /// which must be in a tokio runtime.
     pub(crate) async fn start(programs: &Programs, namespace: &Namespace, dir: &Path) -> Result<Self, NetError> {
         let daemons = Daemons::start(programs, namespace, dir).await?;
@@ -72,7 +72,7 @@ impl Switch {
         let types = types.map_err(|trouble| error::no_database(db, &trouble))?;
         let knows =
             |type_name: &str| types.iter().any(|row| row.set("datapath_types").iter().any(|kind| kind == type_name));
-        // The database tells what the program was built with, not what the kernel has.
+        // The database has the program's supported datapaths, and not those of the kernel.
         let in_kernel = knows(Datapath::System.type_name()) && Path::new("/sys/module/openvswitch").exists();
         let datapath = if in_kernel { Datapath::System } else { Datapath::Netdev };
         let socket = db.strip_prefix("unix:").and_then(|path| Path::new(path).parent());
@@ -85,33 +85,33 @@ impl Switch {
         Self { vsctl, batch, sockets: sockets.to_owned(), datapath, daemons }
     }
 
-    /// Has something done, by itself or together with what others want at the same time, and sees what came of it.
+    /// Carries out a command, maybe together with others, and checks the outcome.
     pub(crate) async fn transact(&self, command: VsctlCommand) -> Result<(), SwitchError> {
         self.lives()?;
         match (self.batch.run(command).await, &self.daemons) {
-            // What the switch says is no sign of its end.
+            // An error of the switch does not mean that it ended.
             (Err(trouble @ SwitchError::Interface { .. }), _) => Err(trouble),
             (Err(trouble), Some(daemons)) if daemons.ends_soon().await => self.lives().and(Err(trouble)),
             (outcome, _) => outcome,
         }
     }
 
-    /// Asks the database.
+    /// Reads from the database.
     pub(crate) async fn read<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, SwitchError> {
         self.lives()?;
         self.vsctl.read(args).await
     }
 
-    /// Tells a bridge something over OpenFlow.
+    /// Sends a bridge a command over OpenFlow.
     pub(crate) async fn openflow(&self, bridge: &str, verb: &str, file: &Path) -> Result<String, SwitchError> {
         let socket = format!("unix:{}", self.sockets.join(format!("{bridge}.mgmt")).display());
         let mut command = self.vsctl.programs().command(OFCTL);
-        // A bundle is carried out as a whole or not at all; the first version of OpenFlow with bundles is 1.4.
+        // A bundle is carried out as a whole or not at all. OpenFlow has bundles since version 1.4.
         command.args(["--bundle", "-O", "OpenFlow14", "--timeout=30", verb, &socket]).arg(file);
         programs::run(OFCTL, command).await
     }
 
-    /// Whether the processes are there, as far as they are ours.
+    /// Whether the processes are running, if they are ours.
     fn lives(&self) -> Result<(), SwitchError> {
         match self.daemons.as_ref().and_then(Daemons::ended) {
             Some(said) => Err(SwitchError::Ended(said)),
@@ -119,12 +119,12 @@ impl Switch {
         }
     }
 
-    /// Whether it has ended, with all that it had.
+    /// Whether a private instance has ended, with all that it had.
     pub(crate) fn has_ended(&self) -> bool {
         self.lives().is_err()
     }
 
-    /// Ends one of the cluster's own, and waits until its processes are gone.
+    /// Ends a private instance, and waits until its processes are gone.
     pub(crate) async fn end(&self) -> Result<(), NetError> {
         match &self.daemons {
             Some(daemons) => daemons.end().await,

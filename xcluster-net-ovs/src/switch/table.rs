@@ -1,4 +1,4 @@
-//! What the database answers, as `ovs-vsctl --format=json` prints it (RFC 7047, 5.1). Pure.
+//! Parses answers of the database, as `ovs-vsctl --format=json` prints them (RFC 7047, 5.1). Pure.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ impl Row {
         self.0.get(column)?.as_i64()
     }
 
-    /// Texts: a set of one is written as the one.
+    /// Texts. A set of one element is written as that element.
     pub(crate) fn set(&self, column: &str) -> Vec<String> {
         let Some(value) = self.0.get(column) else { return Vec::new() };
         let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -44,7 +44,7 @@ fn tagged<'a>(value: &'a Value, tag: &str) -> Option<&'a Vec<Value>> {
     }
 }
 
-/// The rows of an answer; none if it is no table. Nothing at all is an empty one.
+/// The rows of an answer; `None` if it is not a table. Empty output is an empty table.
 pub(crate) fn read(answer: &str) -> Option<Vec<Row>> {
     if answer.trim().is_empty() {
         return Some(Vec::new());

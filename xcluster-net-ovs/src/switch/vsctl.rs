@@ -1,21 +1,21 @@
-//! One transaction with the database, and what the switch made of it. Knows no bridge.
+//! One transaction with the database, and what the switch did with it.
 //!
-//! `ovs-vsctl` ends when the switch has done what the database says, and ends well also where it could not: what became of a
-//! port is in its `Interface` row.
+//! `ovs-vsctl` ends when the switch has applied a change. It succeeds even if the switch could not apply it; then the
+//! `Interface` row of the port has the error.
 
 use crate::error::SwitchError;
 use crate::programs::{self, Programs, VSCTL};
 
 use super::table::{self, Row};
 
-/// After how many seconds `ovs-vsctl` gives up by itself.
+/// The timeout of `ovs-vsctl`, in seconds.
 const TIMEOUT: &str = "--timeout=30"; // `programs::VSCTL_TIMEOUT_SECS`
 
-/// What is to be done at once, and whose outcome is to be looked at.
+/// Commands of one transaction, and the interfaces to check after it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct VsctlCommand {
     args: Vec<String>,
-    /// Interfaces that there are to be afterwards, with their MTU where it matters.
+    /// Interfaces that must exist afterwards, with their MTU where the switch sets it.
     expected: Vec<(String, Option<u16>)>,
 }
 
@@ -25,7 +25,7 @@ impl VsctlCommand {
         Self { args: args.into_iter().map(Into::into).collect(), expected: Vec::new() }
     }
 
-    /// The same, and one more command.
+    /// Adds a command.
     #[must_use]
     pub(crate) fn and(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.args.push("--".to_owned());
@@ -33,21 +33,21 @@ impl VsctlCommand {
         self
     }
 
-    /// The same, after which there is to be an interface. Its MTU is looked at where the switch sets it.
+    /// Adds an interface that must exist afterwards, with its MTU where the switch sets it.
     #[must_use]
     pub(crate) fn expecting(mut self, interface: &str, mtu: Option<u16>) -> Self {
         self.expected.push((interface.to_owned(), mtu));
         self
     }
 
-    /// Several as one.
+    /// Joins several.
     pub(crate) fn all(vsctl_commands: &[Self]) -> Self {
         let args: Vec<Vec<String>> = vsctl_commands.iter().map(|command| command.args.clone()).collect();
         let expected = vsctl_commands.iter().flat_map(|command| command.expected.clone()).collect();
         Self { args: args.join(&"--".to_owned()), expected }
     }
 
-    /// What the rows say of what was expected.
+    /// The problems of the expected interfaces, from their rows.
     pub(crate) fn judge(&self, rows: &[Row]) -> Result<(), SwitchError> {
         self.expected.iter().try_for_each(|(name, mtu)| {
             let row = rows.iter().find(|row| row.text("name") == Some(name));
@@ -59,7 +59,7 @@ impl VsctlCommand {
     }
 }
 
-/// What is wrong with an interface.
+/// The problem of an interface.
 fn wrong(row: &Row, mtu: Option<u16>) -> Option<String> {
     if let Some(said) = row.text("error") {
         return Some(said.to_owned());
@@ -73,7 +73,7 @@ fn wrong(row: &Row, mtu: Option<u16>) -> Option<String> {
     }
 }
 
-/// Who asks the database.
+/// A client of the database.
 #[derive(Debug, Clone)]
 pub(crate) struct Vsctl {
     programs: Programs,
@@ -89,12 +89,12 @@ impl Vsctl {
         &self.programs
     }
 
-    /// Has something done, and waits for the switch to do it.
+    /// Carries out commands, and waits until the switch has applied them.
     pub(super) async fn transact(&self, command: &VsctlCommand) -> Result<(), SwitchError> {
         self.run(command.args.iter().map(String::as_str), &[]).await.map(drop)
     }
 
-    /// What became of the interfaces that are expected.
+    /// Checks the interfaces that are expected.
     pub(super) async fn interfaces(&self, command: &VsctlCommand) -> Result<Vec<Row>, SwitchError> {
         if command.expected.is_empty() {
             return Ok(Vec::new());
@@ -103,7 +103,7 @@ impl Vsctl {
         self.read(args.into_iter().chain(command.expected.iter().map(|(name, _)| name.as_str()))).await
     }
 
-    /// Asks for rows.
+    /// Reads rows.
     pub(crate) async fn read<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Vec<Row>, SwitchError> {
         let answer = self.run(args, &["--no-wait", "--format=json"]).await?;
         let unreadable = || SwitchError::Unreadable { program: VSCTL.to_owned(), said: answer.clone() };
@@ -112,7 +112,7 @@ impl Vsctl {
 
     async fn run<'a>(&self, args: impl IntoIterator<Item = &'a str>, options: &[&str]) -> Result<String, SwitchError> {
         let mut command = self.programs.command(VSCTL);
-        // What the switch could not do is read from the database.
+        // No messages in the system log: errors of the switch are read from the database.
         command.arg(format!("--db={}", self.db)).args([TIMEOUT, "-vsyslog:off"]).args(options).arg("--").args(args);
         programs::run(VSCTL, command).await
     }

@@ -1,4 +1,4 @@
-//! The default topology with few nodes and large packets, on an Open vSwitch of its own.
+//! The default topology with few nodes and large packets, on a private instance.
 
 use xcluster_core::Cluster;
 use xcluster_core::topology::Topology;

@@ -1,4 +1,4 @@
-//! What a net has beyond joining its nodes, seen from within VMs and as a user would look at it.
+//! Features of nets, checked within VMs and with a user's tools.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use xcluster_net_ovs::{OvsConfig, OvsNet, OvsPort};
 
 use crate::harness::{attempt, builder, expectations, is_possible, run, scenario, serving};
 
-/// Nodes 1 and 3 are in VLAN 10, node 2 in VLAN 20, and the router is on both by tags. Nothing for port 7009 passes.
+/// Nodes 1 and 3 are in VLAN 10, node 2 is in VLAN 20, and the router is in both by tags. A rule drops frames for port 7009.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_net_with_vlans_rules_and_a_copy_does_what_is_expected() {
     if !is_possible() {
@@ -45,7 +45,7 @@ async fn nodes_of_a_vlan_reach_each_other_alone(cluster: &Cluster) {
     assert!(!other.status.success(), "{}", other.text());
 }
 
-/// What is said of the others is not said again when one comes. It has no VLAN, so that the router alone may be its neighbour.
+/// A new node needs no repeated settings of the others. It has no VLAN, so only the router hears it.
 async fn a_node_that_comes_later_is_on_the_net_as_well(cluster: &Cluster) {
     cluster.boot(4).await.unwrap();
     run(cluster, 4, "ping -c1 -W5 192.168.0.1").await;
@@ -63,7 +63,7 @@ async fn the_router_is_on_both_vlans_by_its_tags(cluster: &Cluster) {
     }
 }
 
-/// As one would look at it: `tcpdump` in the cluster's namespace, if this host has one.
+/// With `tcpdump` in the cluster's namespace, if this host has it.
 async fn the_copy_shows_what_nodes_say_to_each_other(cluster: &Cluster) {
     let mut command = Command::new("cat");
     command.arg("/proc/net/dev").stdout(Stdio::piped());
@@ -71,7 +71,7 @@ async fn the_copy_shows_what_nodes_say_to_each_other(cluster: &Cluster) {
     let before = received(&mut command);
     run(cluster, 1, "ping -c3 -i0.2 -W5 192.168.1.3").await;
     let after = received(&mut command);
-    // Three questions and three answers, each once, and who is looked for.
+    // Three requests and three answers, each once, and the search for the neighbour.
     assert!((6..40).contains(&(after - before)), "{before} frames before, {after} after");
 }
 

@@ -1,4 +1,4 @@
-//! What every scenario on Open vSwitch begins with. How one runs is the same for all backends.
+//! The builder of clusters on Open vSwitch. `testing::cluster_harness` runs a scenario.
 
 use xcluster_core::{Builder, Cluster, Execution};
 use xcluster_net_ovs::{OvsBackend, OvsConfig};
@@ -12,15 +12,15 @@ pub(crate) fn builder(config: OvsConfig) -> Builder {
     Cluster::builder().backend(OvsBackend::new(config))
 }
 
-/// Whether this host can carry this backend; says so if not.
+/// Whether this host can carry this backend; prints why not.
 pub(crate) fn is_possible() -> bool {
     is_usable(&OvsBackend::default())
 }
 
-/// Has a node run a program for whoever connects to a port, until this value is dropped.
+/// Makes a node run a program for each connection to a port, until this value is dropped.
 pub(crate) async fn serving(cluster: &Cluster, node: u8, port: u16, program: &str) -> Execution {
     let server = cluster.node(node).unwrap().spawn(format!("nc -ll -p {port} -e {program}")).await.unwrap();
-    // Nothing tells when it listens. The command's own deadline ends the wait.
+    // There is no event for a listening port. The command's deadline ends the wait.
     run(cluster, node, format!("until netstat -ltn | grep -q :{port}; do usleep 50000; done")).await;
     server
 }

@@ -1,4 +1,4 @@
-//! A guest with nothing but what the base image does: identity by kernel argument, no overlay, no logins.
+//! A guest with the base image alone: its identity comes from a kernel arg, without overlay and logins.
 
 use async_trait::async_trait;
 use xcluster_core::Cluster;
@@ -47,7 +47,7 @@ async fn neither_telnet_nor_ssh_answers(cluster: &Cluster) {
     assert_eq!(listening.text(), "");
 }
 
-/// How the addresses of [`OtherMacs`] begin.
+/// The start of the addresses of [`OtherMacs`].
 const OTHER: &str = "52:54:00:12:34";
 
 /// A network that chooses hardware addresses itself.
@@ -76,7 +76,7 @@ impl NetBackend for OtherMacs {
         let port_config = self.0.setup(context, port).await?;
         let (usual, other) = (port.mac.to_string(), format!("{OTHER}:{:02x}", port.nic + 1));
         let args = port_config.kvm.args().iter().map(|arg| arg.replace(&usual, &other));
-        Ok(PortConfig { kvm: KvmArgs::from_args(args), access: port_config.access })
+        Ok(PortConfig::new(KvmArgs::from_args(args), port_config.access))
     }
 
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {

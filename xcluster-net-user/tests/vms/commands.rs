@@ -27,7 +27,7 @@ pub(crate) async fn a_command_is_killed_with_all_it_started_at_its_deadline(clus
     assert_eq!(left.status, Status::Code(1), "{}", left.text());
 }
 
-/// From a guest with 128 MB of memory, where nothing of it would fit.
+/// More output than a guest with 128 MB of memory could hold.
 pub(crate) async fn hundreds_of_megabytes_arrive_whole(cluster: &Cluster) {
     const SIZE: usize = 300 << 20;
     let output = cluster.node(2).unwrap().exec(format!("head -c {SIZE} /dev/zero")).await.unwrap();
@@ -37,7 +37,7 @@ pub(crate) async fn hundreds_of_megabytes_arrive_whole(cluster: &Cluster) {
 
 pub(crate) async fn many_commands_run_at_once(cluster: &Cluster) {
     let node = cluster.node(1).unwrap();
-    // Each waits until all have begun, so that none ends unless all run at the same time.
+    // Each waits until all have started, so that none ends unless all run at the same time.
     let all = (0..20).map(|n| {
         node.exec(format!(
             "touch /tmp/begun.{n}; until [ $(ls /tmp/begun.* | wc -l) = 20 ]; do usleep 100000; done; echo {n}"

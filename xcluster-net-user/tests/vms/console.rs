@@ -1,4 +1,4 @@
-//! Expectations about what the owner has of each QEMU: the serial console and the monitor.
+//! Expectations about the owner's access to each QEMU: the serial console and the monitor.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) async fn a_console_is_kept_and_joined_by_several(cluster: &Cluster) {
     shows(&mut second, "seen by 2").await;
 }
 
-/// A cable that is pulled out, as far as the guest can tell.
+/// The guest sees an unplugged cable.
 pub(crate) async fn a_monitor_does_what_it_is_told(cluster: &Cluster) {
     let node = cluster.node(221).unwrap();
     let carrier = "cat /sys/class/net/eth1/carrier";

@@ -1,4 +1,4 @@
-//! The default topology with few nodes, as most people use it. What is expected of it stands beside it, by subject.
+//! The default topology with few nodes, as most users have it. Its expectations are in the other files.
 
 use tempfile::TempDir;
 

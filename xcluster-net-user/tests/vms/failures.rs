@@ -1,4 +1,4 @@
-//! Starts that fail: what is said, and that nothing is left.
+//! Failed starts: their errors, and that nothing is left.
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! More nets per role than the default, in an order of the user's own, and nodes that differ from their role.
+//! More nets per role than the default, in another order, and nodes that differ from their role.
 
 use xcluster_core::Cluster;
 use xcluster_core::topology::Topology;
@@ -71,7 +71,7 @@ async fn each_net_joins_its_members_and_nobody_else(cluster: &Cluster) {
     for (from, net, to) in [(1, 3, 201), (1, 1, 201), (1, 4, 2), (2, 4, 201)] {
         run(cluster, from, format!("ping -c1 -W5 192.168.{net}.{to}")).await;
     }
-    // The frame goes out on a net that node 201 hears, too, but on another NIC.
+    // Node 201 also hears this request, but by a NIC on another net, so nothing answers.
     let other = attempt(cluster, 1, "arping -c1 -w1 -I eth1 192.168.4.2").await;
     assert!(!other.status.success(), "{}", other.text());
 }

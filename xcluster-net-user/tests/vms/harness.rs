@@ -1,4 +1,4 @@
-//! What every scenario on user-space networking begins with. How one runs is the same for all backends.
+//! The builder of clusters on user-space networking. `testing::cluster_harness` runs a scenario.
 
 use xcluster_core::{Builder, Cluster};
 use xcluster_net_user::UserBackend;

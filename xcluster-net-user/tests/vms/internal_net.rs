@@ -22,7 +22,7 @@ pub(crate) async fn the_host_logs_in_by_telnet(cluster: &Cluster) {
     }
 }
 
-/// Types a line on a node by telnet and gives what it said until an answer came.
+/// Types a line on a node by telnet, and returns the output until an answer arrives.
 pub(crate) async fn by_telnet(cluster: &Cluster, node: u8, line: &str, answer: &str) -> String {
     let stream = cluster.node(node).unwrap().connect(23).await.unwrap();
     stream.set_nonblocking(true).unwrap();
@@ -48,7 +48,7 @@ pub(crate) async fn the_host_logs_in_by_ssh(cluster: &Cluster) {
     need("ssh");
     let address = address(cluster, 2, 22).await;
     let mut ssh = tokio::process::Command::new("ssh");
-    // Neither keys nor settings of whoever runs the test.
+    // Without the keys and settings of the user who runs the test.
     ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentityFile=none", "-o", "LogLevel=ERROR"]);
     ssh.args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]);
     ssh.args(["-p", &address.port().to_string(), "root@127.0.0.1", "hostname; exit 3"]);
@@ -67,14 +67,14 @@ pub(crate) async fn nobody_logs_in_from_another_net(cluster: &Cluster) {
     }
 }
 
-/// QEMU's own TCP/IP says that it is a router, which would take the traffic of routes that the topology has.
+/// QEMU's own TCP/IP announces a router, which would get the traffic of the topology's routes.
 pub(crate) async fn no_router_is_learnt(cluster: &Cluster) {
     for node in [1, 201, 221] {
         assert_eq!(run(cluster, node, "ip -6 route show default dev eth0").await, "");
     }
 }
 
-/// Where this host finds a port of a node.
+/// The host's address for a TCP port of a node.
 pub(crate) async fn address(cluster: &Cluster, node: u8, port: u16) -> SocketAddr {
     let address = cluster.node(node).unwrap().address(port).await.unwrap();
     let address = address.unwrap_or_else(|| panic!("port {port} of node {node} is not forwarded"));
@@ -95,7 +95,7 @@ pub(crate) async fn the_host_has_a_name(cluster: &Cluster) {
     run(cluster, 1, "ping -c1 -W5 host").await;
 }
 
-/// QEMU's own TCP/IP has a name server, whose address would be node 3's.
+/// QEMU's own TCP/IP has a name server, whose default address is node 3's.
 pub(crate) async fn nobody_answers_for_a_node(cluster: &Cluster) {
     run(cluster, 1, "arping -c1 -w5 -I eth0 192.168.0.250").await;
     for other in [2, 3, 4, 15] {
@@ -104,7 +104,7 @@ pub(crate) async fn nobody_answers_for_a_node(cluster: &Cluster) {
     }
 }
 
-/// A server of this host that says one word to whoever connects.
+/// A server on this host that sends a text to each client.
 pub(crate) struct Listener {
     address: SocketAddr,
     serving: JoinHandle<()>,
@@ -135,7 +135,7 @@ impl Listener {
         self.address.port()
     }
 
-    /// What it says.
+    /// The text that it sends.
     pub(crate) fn greeting(&self) -> String {
         greeting(self.port())
     }

@@ -1,7 +1,7 @@
-//! What is expected of clusters on user-space networking, checked with real VMs and real traffic.
+//! Expectations of clusters on user-space networking, checked with real VMs and real traffic.
 //!
-//! A scenario is a cluster and a list of expectations about it: booting is what costs time, so a cluster serves many expectations.
-//! Needed are QEMU and the standard guest, which is built on first use. Everything runs as an ordinary user.
+//! A scenario is a cluster and a list of expectations. One cluster serves many expectations, since booting takes most of the
+//! time. Needs QEMU and the standard guest, which is built on first use. Runs as an ordinary user.
 
 mod harness;
 

@@ -1,4 +1,4 @@
-//! The backend itself: what a plugin is asked at which call, and what becomes of its answer.
+//! The backend: the request to the plugin for each call, and the use of its answer.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,36 +24,36 @@ use crate::net::{
 };
 use crate::topology::{NetKind, Problems};
 
-/// Which plugin, and what is said to it.
+/// Which plugin to load, and its settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PluginConfig {
-    /// Its file.
+    /// The plugin's file.
     pub path: PathBuf,
-    /// Its own settings, which it alone understands; those of a topology, the table `[backend.NAME]`, come over them.
+    /// Settings that only the plugin understands. Those of a topology, the table `[backend.NAME]`, are merged over them.
     pub settings: Settings,
-    /// How long a call may take. Then it fails, and its thread is left behind. Default: 30 s.
+    /// The deadline of a call. After it the call fails, and its thread is left behind. Default: 30 s.
     pub deadline: Duration,
 }
 
 impl PluginConfig {
-    /// How long a call may take, if nothing else is said.
+    /// The default deadline of a call.
     pub const DEADLINE: Duration = Duration::from_secs(30);
 
-    /// A plugin with everything else as usual.
+    /// A plugin with default settings.
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self { path: path.as_ref().to_owned(), settings: Settings::new(), deadline: Self::DEADLINE }
     }
 
-    /// The same with these settings; see [`settings`](Self::settings).
+    /// Replaces the settings; see [`settings`](Self::settings).
     #[must_use]
     pub fn with_settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self
     }
 
-    /// The same with so much time for a call; see [`deadline`](Self::deadline).
+    /// Sets the deadline of a call; see [`deadline`](Self::deadline).
     #[must_use]
     pub const fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -61,30 +61,30 @@ impl PluginConfig {
     }
 }
 
-/// Nets that a library carries which was loaded at run time. It may be of any language: what is said to it is JSON, over the
-/// functions of [`abi`](super::abi). `docs/plugins.md` is its author's guide.
+/// A backend in a library that is loaded at run time, written in any language. Requests and replies are JSON; they pass
+/// through the functions of [`abi`](super::abi). `docs/plugins.md` is the guide for authors.
 ///
-/// A plugin is native code of this process, so it is trusted as much as the process itself: [`load`](Self::load) refuses a file that
-/// somebody else could have changed. What is guarded against are its mistakes. Each call has a thread of its own and a deadline; a
-/// call that does not come back fails, its thread is left behind, and after three of them nothing more is asked. Nothing of what it
-/// answers is believed unseen. What ends the process takes the host with it: a signal, `abort`, an exception of C++, a panic
-/// of a plugin that was built with `panic = "abort"`. And one that hangs in a constructor, while it is loaded, keeps the loader's lock, without
-/// which no thread of the process gets far.
+/// A plugin is native code of this process, and trusted like the process itself: [`load`](Self::load) refuses a file that
+/// another user could have changed. Its mistakes are guarded against. Each call has a thread and a deadline. A call that
+/// exceeds it fails, and its thread is left behind; after three such threads, no more calls are made. Every answer is
+/// checked. Some faults end the host process: a signal, `abort`, an exception of C++, a panic of a plugin with `panic =
+/// "abort"`. A plugin that hangs in a constructor while it is loaded keeps the loader's lock, which every new thread of the
+/// process needs.
 ///
-/// A library that was loaded stays until the process ends.
+/// A library stays loaded until the process ends.
 #[derive(Debug, Clone)]
 pub struct PluginBackend {
     plugin: Arc<Loaded>,
     config: PluginConfig,
-    /// The instance, or why its settings alone make none. A topology may say what is missing.
+    /// The instance, or why none can be made with its settings alone. A topology may add what is missing.
     instance: Result<Arc<Instance>, Problems>,
 }
 
 impl PluginBackend {
-    /// Loads a plugin. Blocks until it has said what it can do, up to twice the deadline.
+    /// Loads a plugin. Blocks until it has described its capabilities, up to twice the deadline.
     ///
     /// # Errors
-    /// The file may not be loaded, is no plugin, is for another version of the interface, or does not do what it is asked.
+    /// The file may not be loaded, is not a plugin, is for another version of the interface, or the plugin fails a request.
     pub fn load(config: PluginConfig) -> Result<Self, PluginError> {
         let plugin = load::load(&config.path, config.deadline)?;
         let instance = match Instance::create(&plugin, &config.settings, config.deadline) {
@@ -98,42 +98,42 @@ impl PluginBackend {
     /// Loads the plugin of this name, from the first of the [`folders`](super::folders) that has it.
     ///
     /// # Errors
-    /// No folder has it, or those of [`load`](Self::load); or the plugin calls itself otherwise.
+    /// No folder has it, the plugin has another name, or the errors of [`load`](Self::load).
     pub fn find(name: &str) -> Result<Self, PluginError> {
         Self::load(PluginConfig::new(search::find(name)?))?.expected_as(name)
     }
 
-    /// The plugin's own version.
+    /// The plugin's version.
     pub fn version(&self) -> &str {
         &self.plugin.version
     }
 
-    /// The plugin's file, without links.
+    /// The plugin's file, with links resolved.
     pub fn path(&self) -> &Path {
         &self.plugin.path
     }
 
-    /// Which plugin it is, and what is said to it.
+    /// The plugin's file, settings and deadline.
     pub const fn config(&self) -> &PluginConfig {
         &self.config
     }
 
-    /// The same, if its name is the one that its file has.
+    /// Returns the backend if its name matches that of its file.
     pub(super) fn expected_as(self, name: &str) -> Result<Self, PluginError> {
         if self.plugin.name == name {
             return Ok(self);
         }
-        let why = format!("by its file it is `{name}`, and it calls itself `{}`", self.plugin.name);
+        let why = format!("its file is for `{name}`, but its name is `{}`", self.plugin.name);
         Err(PluginError::Unfit { path: self.config.path, why })
     }
 
-    /// The instance, if its settings make one.
+    /// The instance, if one can be made with its settings.
     fn instance(&self) -> Result<&Arc<Instance>, NetError> {
         let unset = |problems: &Problems| NetError::Refused(format!("it does not take its settings: {problems}"));
         self.instance.as_ref().map_err(unset)
     }
 
-    /// Asks what is answered by nothing but that it is done.
+    /// Sends a request whose answer has no content.
     async fn order(
         &self,
         context: &BackendContext<'_>,
@@ -144,7 +144,7 @@ impl PluginBackend {
         self.ask(context, call, subject, request).await.map(|(Done {}, _)| ()).map_err(|fault| self.net_error(fault))
     }
 
-    /// Asks, and answers what the plugin asks meanwhile.
+    /// Sends a request, and answers the plugin's own requests meanwhile.
     async fn ask<T: DeserializeOwned>(
         &self,
         context: &BackendContext<'_>,
@@ -182,7 +182,7 @@ impl PluginBackend {
     }
 }
 
-/// Why a call gave nothing.
+/// Why a call has no result.
 #[derive(Debug)]
 enum Refusal {
     Net(NetError),
@@ -195,7 +195,7 @@ impl From<Fault> for Refusal {
     }
 }
 
-/// The descriptors of a call, which close when nobody has taken them.
+/// The descriptors of a call. Those that are not taken are closed.
 #[derive(Debug)]
 struct GivenDescriptors(Arc<CallContext>);
 
@@ -224,7 +224,8 @@ impl NetBackend for PluginBackend {
         Ok(Arc::new(Self { plugin: Arc::clone(&self.plugin), config, instance: Ok(instance) }))
     }
 
-    /// What it said when it was made. If it could not be made everything is promised, so that the reason is told by who is asked
+    /// The capabilities that the instance described. Without an instance everything is promised: then the first call reports
+    /// the reason, and not a topology that does not fit.
     /// first, and not that a topology does not fit.
     fn capabilities(&self, kind: NetKind) -> Capabilities {
         let said = self.instance.as_ref().ok().and_then(|instance| instance.description.of(kind));
@@ -273,7 +274,7 @@ impl NetBackend for PluginBackend {
     }
 }
 
-/// Where QEMU is to run; none if the cluster has no such place.
+/// The namespace that QEMU must run in; `None` if the cluster has no such namespace.
 fn place(context: &BackendContext<'_>, said: message::QemuNetns) -> Result<Option<QemuNetns>, NetError> {
     let inside = match (said, context.namespace) {
         (message::QemuNetns::Here, _) => return Ok(Some(QemuNetns::Here)),

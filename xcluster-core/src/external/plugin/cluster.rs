@@ -1,5 +1,5 @@
-//! What is remembered of a cluster: which instance it has, and which calls about it go on, so that what undoes something comes
-//! when that has ended. Its own end is the last that the plugin hears of it.
+//! What is remembered of a cluster: its instance, and the running calls about it, so that a call that undoes something waits
+//! for the one that does it. At its end, the plugin is told that the cluster has ended.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +13,10 @@ use super::message::{ClusterInfo, Request};
 use crate::name::{NetId, NodeId};
 use crate::net::{BackendContext, Net, Port};
 
-/// Held by the one call about a port that goes on.
+/// Held by the running call about one object.
 type PortLock = Arc<tokio::sync::Mutex<()>>;
 
-/// A cluster that a plugin works for. It ends when nobody has it any more: not its store, and no call.
+/// A cluster that a plugin works for. It ends when neither its store nor a call holds it any more.
 #[derive(Debug)]
 pub(super) struct PluginCluster {
     pub(super) instance: Arc<Instance>,
@@ -25,10 +25,10 @@ pub(super) struct PluginCluster {
     ports: Mutex<BTreeMap<(NetId, NodeId), PortLock>>,
 }
 
-/// What a call is about. Those of one cluster come at the same time unless they are about the same.
+/// The object of a call. Calls of one cluster run at the same time, unless they have the same object.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Subject<'a> {
-    /// The cluster as a whole, before there is anything of it.
+    /// The cluster as a whole, before its nets are made.
     Cluster,
     /// A net, with all of its ports.
     Net(&'a Net),
@@ -36,7 +36,7 @@ pub(super) enum Subject<'a> {
     Port(&'a Port),
 }
 
-/// Held while a call goes on.
+/// Held while a call runs.
 #[derive(Debug)]
 #[expect(dead_code, reason = "what is held is held")]
 pub(super) enum CallGuard {
@@ -46,7 +46,7 @@ pub(super) enum CallGuard {
 }
 
 impl PluginCluster {
-    /// Of this cluster; it begins with this instance if there is none.
+    /// The state of this cluster; made with this instance if there is none.
     pub(super) fn of(context: &BackendContext<'_>, instance: &Arc<Instance>) -> Arc<Self> {
         let name = &instance.plugin.name;
         if let Some(cluster) = context.store.find::<Arc<Self>>(name) {
@@ -69,12 +69,12 @@ impl PluginCluster {
         cluster
     }
 
-    /// The cluster as a plugin is told of it.
+    /// The cluster as requests describe it.
     pub(super) fn info(&self) -> ClusterInfo {
         self.info.clone()
     }
 
-    /// Waits until no other call about the same goes on.
+    /// Waits until no other call about the object runs.
     pub(super) async fn lock(&self, subject: Subject<'_>) -> CallGuard {
         match subject {
             Subject::Cluster => CallGuard::Cluster,

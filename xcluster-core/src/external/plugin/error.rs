@@ -1,4 +1,4 @@
-//! What goes wrong with a plugin, in words that name it, and the command that helps. Shows nothing to anybody.
+//! The errors of plugins. They name the plugin, and the command that helps.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,23 +11,23 @@ use super::watchdog::NoResult;
 use crate::net::NetError;
 use crate::topology::Problems;
 
-/// Why a plugin cannot be used. Its text stands alone.
+/// Why a plugin cannot be used. The text stands alone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PluginError {
     /// No plugin has the name.
     #[error("there is no plugin `{name}`: no {file} in {}; there {}", folders(looked), there_are(there))]
     Unknown {
-        /// The name asked for.
+        /// The name that was asked for.
         name: String,
-        /// The file that it would be.
+        /// The file that was looked for.
         file: String,
-        /// Where was looked.
+        /// The folders that were searched.
         looked: Vec<PathBuf>,
-        /// The names that exist.
+        /// The names of the plugins in them.
         there: Vec<String>,
     },
-    /// The name is none that a plugin could have.
+    /// A plugin cannot have such a name.
     #[error(
         "`{0}` is not the name of a plugin: a letter, then letters, digits and `-`, all lower case, at most 32 bytes"
     )]
@@ -37,48 +37,48 @@ pub enum PluginError {
     Open {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Somebody else could put another program there.
+    /// Another user could replace or change the file.
     #[error("plugin `{path}` is not safe to load: {}", why.join(", and "))]
     Unsafe {
         /// The file.
         path: PathBuf,
-        /// Everything that is wrong, of the file and of the folders above it.
+        /// All problems of the file and of the folders above it.
         why: Vec<String>,
         /// The command that helps, if one does.
         remedy: Option<String>,
     },
-    /// The file is no plugin that this library could use.
-    #[error("`{path}` is no plugin for this xcluster: {why}")]
+    /// The file is not a plugin that this library can use.
+    #[error("`{path}` is not a plugin for this xcluster: {why}")]
     Unfit {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// The reason.
         why: String,
     },
-    /// It does not take what it is told.
+    /// The plugin refuses its settings.
     #[error("plugin `{plugin}` does not take its settings: {problems}")]
     Settings {
         /// Its name.
         plugin: String,
-        /// Every setting that it does not take.
+        /// Every setting that it refuses.
         problems: Problems,
     },
-    /// It did not do what was asked.
+    /// The plugin failed a request.
     #[error("plugin `{plugin}` {what}")]
     Failed {
-        /// Its name, or its file as long as that is not known.
+        /// Its name, or its file while the name is not known.
         plugin: String,
-        /// What it did instead.
+        /// The failure.
         what: String,
     },
 }
 
 impl PluginError {
-    /// The command that helps, where there is one.
+    /// The command that helps, if one is known.
     pub fn remedy(&self) -> Option<&str> {
         match self {
             Self::Unsafe { remedy, .. } => remedy.as_deref(),
@@ -91,7 +91,7 @@ impl PluginError {
     }
 }
 
-/// What a plugin did wrong. Reads after its name.
+/// A failure of a plugin. The text reads after its name.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error("did not answer `{call}` within {} s; it has been left to itself", limit.as_secs_f32())]
@@ -114,7 +114,7 @@ pub(super) enum Fault {
     Said { call: &'static str, error: message::Error },
 }
 
-/// What an answer is that cannot be used.
+/// An answer that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InvalidReply {
     #[error("nothing")]
@@ -123,15 +123,15 @@ pub(super) enum InvalidReply {
     Null(usize),
     #[error("{0} bytes, and the most is {max}", max = super::reply::MAX)]
     TooMuch(usize),
-    #[error("what is no UTF-8 text")]
+    #[error("text that is not UTF-8")]
     NotText,
     #[error("what is no reply: {0}")]
     Json(serde_json::Error),
     #[error("no capabilities for nets of the kind `{0}`")]
     Silent(crate::topology::NetKind),
-    #[error("a word with a zero byte, which no option has")]
+    #[error("an arg with a zero byte, which no option has")]
     Zero,
-    #[error("the words `{0} …`, and the first word of options for QEMU begins with `-`")]
+    #[error("the args `{0} …`, but the first arg for QEMU must begin with `-`")]
     NoOption(String),
     #[error("{0}")]
     Token(BadToken),
@@ -149,13 +149,13 @@ impl Fault {
     }
 }
 
-/// What a library is of which something is known: the version of its interface.
+/// The reason for a library with another version of the interface.
 pub(super) fn other_version(theirs: u32) -> String {
     let age = if theirs < ABI { "an older" } else { "a newer" };
     format!("it was made for {age} interface, version {theirs}; this one is version {ABI}, so it must be built anew")
 }
 
-/// A fault of a plugin's, at the backend API.
+/// A failure of a plugin as an error of the backend API.
 pub(super) fn net_error(plugin: &str, fault: Fault) -> NetError {
     match fault {
         Fault::Said { error, .. } => of_plugin(error),
@@ -176,7 +176,7 @@ fn of_plugin(error: message::Error) -> NetError {
     }
 }
 
-/// What a plugin said went wrong, on one line.
+/// An error of a plugin, on one line.
 fn said(error: &message::Error) -> String {
     use message::Error;
     match error {

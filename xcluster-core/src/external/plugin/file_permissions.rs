@@ -1,5 +1,5 @@
-//! Whether a file may be loaded into this process: nobody but root and its user can have changed it, or can put another in its
-//! place. Opens it, once, and loads nothing.
+//! Checks whether a file may be loaded into this process: only root and the process's user may be able to change or replace
+//! it. Opens the file once, and does not load it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,29 +11,29 @@ use nix::unistd::Uid;
 
 use super::error::PluginError;
 
-/// Who may write: the group and everybody (inode(7)).
+/// Write permission for the group and for others (inode(7)).
 const OTHERS_WRITE: u32 = 0o022;
-/// Of what is in such a folder, only its owner removes or renames anything.
+/// In a folder with this bit, only the owner of a file may remove or rename it.
 const STICKY: u32 = 0o1000;
-/// How users look that a user namespace does not know: `/proc/sys/kernel/overflowuid`.
+/// The user ID of files whose owner a user namespace does not map: `/proc/sys/kernel/overflowuid`.
 const OVERFLOW: u32 = 65534;
 
-/// A file that was looked at.
+/// A file that was checked.
 #[derive(Debug)]
 pub(super) struct CheckedFile {
     pub(super) file: File,
-    /// Where it is, without links.
+    /// Its path, with links resolved.
     pub(super) path: PathBuf,
 }
 
 /// Opens a file that may be loaded.
 ///
 /// # Errors
-/// It is not there, is no file, or somebody else could change it: everything that lets him, at once.
+/// It does not exist, is not a regular file, or another user could change it: all problems at once.
 pub(super) fn open(path: &Path) -> Result<CheckedFile, PluginError> {
     let failed = |source| PluginError::Open { path: path.to_owned(), source };
     let real = path.canonicalize().map_err(failed)?;
-    // What is no file may block whoever opens it; and what was a file a moment ago may be a link by now.
+    // Opening something other than a file may block. And a file may have become a link since it was checked.
     let how = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     let file = OpenOptions::new().read(true).custom_flags(how).open(&real).map_err(failed)?;
     let meta = file.metadata().map_err(failed)?;
@@ -45,7 +45,7 @@ pub(super) fn open(path: &Path) -> Result<CheckedFile, PluginError> {
     let mut faults = Faults::default();
     faults.judge(&real, users, meta.uid(), meta.mode(), false);
     faults.judge_folders(&real, users).map_err(failed)?;
-    // The way that was given may lead over a folder where somebody can turn it elsewhere.
+    // The given path may lead through a folder in which another user can replace a link.
     faults.judge_folders(&std::path::absolute(path).map_err(failed)?, users).map_err(failed)?;
     match faults.why.is_empty() {
         true => Ok(CheckedFile { file, path: real }),
@@ -53,11 +53,11 @@ pub(super) fn open(path: &Path) -> Result<CheckedFile, PluginError> {
     }
 }
 
-/// Whom things may belong to.
+/// The owners that are trusted.
 #[derive(Debug, Clone, Copy)]
 struct TrustedUsers {
     us: u32,
-    /// In a user namespace that does not know root, what is root's looks like everybody else's.
+    /// In a user namespace without root, files of root have the same owner as those of all unmapped users.
     overflow: bool,
 }
 
@@ -77,7 +77,7 @@ impl TrustedUsers {
 struct Faults {
     why: Vec<String>,
     writable: Vec<PathBuf>,
-    /// Whether something cannot be mended by its modes.
+    /// Whether a problem is an owner, which a change of the mode cannot solve.
     foreign: bool,
 }
 
@@ -96,7 +96,8 @@ impl Faults {
         }
     }
 
-    /// Everything above a file: in its own folder nobody else may put anything, further up nobody may replace it.
+    /// Checks the folders above a file: in its own, other users must not add files; further up, they must not replace
+    /// folders.
     fn judge_folders(&mut self, file: &Path, users: TrustedUsers) -> io::Result<()> {
         for (height, folder) in file.ancestors().skip(1).enumerate() {
             let meta = folder.metadata()?;

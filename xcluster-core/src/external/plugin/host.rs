@@ -1,5 +1,5 @@
-//! What a plugin may ask for while a call goes on: the table that it gets, and the questions that come out of it. Answers none
-//! that is about a cluster: whoever waits for the call does, since he has the cluster.
+//! The host's side of a running call: the table of functions that the plugin gets, and its requests. Requests about a cluster
+//! are passed to the caller, who has the cluster.
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::{IntoRawFd, OwnedFd};
@@ -14,28 +14,28 @@ use super::tokens::Tokens;
 use crate::host::{HostLockError, Namespace, NamespaceError};
 use crate::net::BackendContext;
 
-/// How much of a line of the log is kept, in bytes.
+/// The most bytes of a log line that are kept.
 const LOG_MAX: usize = 4096;
-/// The longest name of a host lock that is looked at, in bytes; the kernel takes less (unix(7)).
+/// The longest name of a host lock that is read, in bytes. The kernel's limit is lower (unix(7)).
 const CLAIM_MAX: usize = 256;
 
-/// One call, as the host knows it. It lives for as long as the plugin is in it.
+/// One call on the host's side. It lives until the plugin returns from the call.
 #[derive(Debug)]
 pub(super) struct CallContext {
-    /// Who is called, for the log.
+    /// The plugin's name, for the log.
     plugin: String,
     tokens: Mutex<Tokens>,
     requests: Option<requests::UnboundedSender<HostRequest>>,
 }
 
-/// What a plugin asks about its cluster.
+/// A request of a plugin about its cluster.
 #[derive(Debug)]
 pub(super) struct HostRequest {
     kind: RequestKind,
     answer: mpsc::Sender<Answer>,
 }
 
-/// A descriptor, nothing, or the number of an error.
+/// A descriptor, success without a value, or an errno.
 type Answer = Result<Option<OwnedFd>, Errno>;
 
 #[derive(Debug)]
@@ -48,12 +48,12 @@ enum RequestKind {
 }
 
 impl CallContext {
-    /// A call that is about no cluster.
+    /// A call that is for no cluster.
     pub(super) fn of_none(plugin: &str) -> Arc<Self> {
         Arc::new(Self { plugin: plugin.to_owned(), tokens: Mutex::default(), requests: None })
     }
 
-    /// A call about a cluster, and where its questions come out. Who drops that waits no more.
+    /// A call for a cluster, and the receiver of its requests. Dropping the receiver cancels them.
     pub(super) fn new(plugin: &str) -> (Arc<Self>, requests::UnboundedReceiver<HostRequest>) {
         let (ask, asked) = requests::unbounded_channel();
         (Arc::new(Self { plugin: plugin.to_owned(), tokens: Mutex::default(), requests: Some(ask) }), asked)
@@ -84,13 +84,13 @@ impl CallContext {
         let Some(requests) = &self.requests else { return Err(Errno::ENOENT) };
         let (answer, answered) = mpsc::channel();
         requests.send(HostRequest { kind, answer }).map_err(|_| Errno::ECANCELED)?;
-        // It comes, or the one who would give it is gone.
+        // It waits for the answer, or until the caller is gone.
         answered.recv().unwrap_or(Err(Errno::ECANCELED))
     }
 }
 
 impl HostRequest {
-    /// Answers it for this cluster.
+    /// Answers the request for this cluster.
     pub(super) fn answer(self, context: &BackendContext<'_>) {
         let here = Namespace::here();
         let namespace = context.namespace.unwrap_or(&here);
@@ -112,7 +112,7 @@ impl HostRequest {
                 Ok(None)
             }
         };
-        // The plugin waits for it, or its process ends.
+        // It fails if the plugin no longer waits.
         let _ = self.answer.send(answer);
     }
 }
@@ -207,10 +207,10 @@ unsafe fn call_context<'a>(call: *mut c_void) -> Option<&'a CallContext> {
     unsafe { call.cast::<CallContext>().as_ref() }
 }
 
-/// The beginning of a text that somebody lends.
+/// The start of a text that a plugin lends.
 ///
 /// # Safety
-/// The text is there for as long as it says.
+/// The text is valid for its length.
 unsafe fn lent(lent: Text, max: usize) -> String {
     if lent.data.is_null() {
         return String::new();

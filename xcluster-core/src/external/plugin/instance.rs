@@ -1,4 +1,4 @@
-//! An instance of a plugin: made with a configuration, called, and freed when nobody calls it any more. Knows no request.
+//! An instance of a plugin: it is made with a configuration, called, and freed after its last call. Knows no request.
 
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
@@ -17,21 +17,21 @@ use super::reply;
 use super::watchdog::{NoResult, within};
 use crate::net::Settings;
 
-/// How long the freeing of an instance may take; then it goes on by itself.
+/// How long freeing an instance may take. After that it goes on in the background.
 const END: Duration = Duration::from_secs(5);
 
-/// An instance, and what it can do.
+/// An instance, and its description.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) plugin: Arc<Loaded>,
     pub(super) description: Description,
-    /// How long a call may take.
+    /// The deadline of a call.
     pub(super) limit: Duration,
-    /// None when it has been handed to who frees it.
+    /// `None` once it was handed to the thread that frees it.
     raw: Option<Raw>,
 }
 
-/// The plugin's own value, which is freed with this one.
+/// The plugin's value, which is freed with this one.
 #[derive(Debug)]
 struct Raw {
     plugin: Arc<Loaded>,
@@ -44,7 +44,7 @@ unsafe impl Send for Raw {}
 unsafe impl Sync for Raw {}
 
 impl Instance {
-    /// Makes one, and asks it what it can do.
+    /// Makes an instance, and asks for its description.
     pub(super) fn create(plugin: &Arc<Loaded>, settings: &Settings, limit: Duration) -> Result<Self, Fault> {
         let configuration = Value::Object(settings.clone()).to_string();
         let request = spell("describe", &Request::Describe)?;
@@ -60,13 +60,13 @@ impl Instance {
         Ok(Self { plugin: Arc::clone(plugin), description, limit, raw: Some(raw) })
     }
 
-    /// Calls it, on this thread, for as long as that takes. Returns what it said.
+    /// Calls it on this thread, without a deadline. Returns the reply.
     pub(super) fn call(&self, call: &'static str, request: &str, call_context: &CallContext) -> Result<Vec<u8>, Fault> {
         let raw = self.raw.as_ref().expect("it is there until it is dropped");
         raw.call(call, request, call_context)
     }
 
-    /// Asks what is about no cluster, and waits.
+    /// Sends a request that is for no cluster, and waits.
     pub(super) fn ask_alone(self: &Arc<Self>, call: &'static str, request: &Request) -> Result<(), Fault> {
         self.ask_within(self.limit, call, request)
     }
@@ -80,7 +80,7 @@ impl Instance {
         reply::read(call, &answer.map_err(|no_result| Fault::no_result(call, no_result))??).map(|Done {}| ())
     }
 
-    /// Says that a cluster has ended. Who hangs already is not waited for once more.
+    /// Tells the plugin that a cluster has ended. A plugin that already hangs is not waited for again.
     pub(super) fn end(self: &Arc<Self>, request: &Request) {
         let ended = match self.plugin.health.is_well() {
             true => self.ask_within(END.min(self.limit), "end", request),
@@ -95,7 +95,7 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         let Some(raw) = self.raw.take() else { return };
-        // If there is no thread for it, it is left as it is: here it could keep us for ever.
+        // Without a thread for it, it is not freed: here, it could block the process for ever.
         let raw = ManuallyDrop::new(raw);
         let freed = within(END, &self.plugin.health, move || drop(ManuallyDrop::into_inner(raw)));
         if let Err(no_result) = freed {
@@ -136,12 +136,12 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         let destroy = self.plugin.table.destroy.expect("the table is whole");
-        // SAFETY: whoever calls the instance has a reference to it, so nobody does any more.
+        // SAFETY: a caller of the instance has a reference to it, so there is no caller any more.
         unsafe { destroy(self.value.as_ptr()) }
     }
 }
 
-/// A request as it is sent.
+/// A request in the form that is sent.
 pub(super) fn spell(call: &'static str, request: &Request) -> Result<String, Fault> {
     serde_json::to_string(request).map_err(|source| Fault::Unspeakable { call, source })
 }
@@ -150,7 +150,7 @@ const fn lend(text: &str) -> Text {
     Text { data: text.as_ptr(), length: text.len() }
 }
 
-/// What is in a plugin's buffer, which goes back to it. Nothing if there is none.
+/// Copies the contents of a plugin's buffer, and frees the buffer. `None` if there are none.
 fn take(plugin: &Loaded, buffer: Buffer) -> Result<Vec<u8>, InvalidReply> {
     let Some(data) = NonNull::new(buffer.data) else {
         return if buffer.length == 0 { Ok(Vec::new()) } else { Err(InvalidReply::Null(buffer.length)) };
@@ -158,7 +158,7 @@ fn take(plugin: &Loaded, buffer: Buffer) -> Result<Vec<u8>, InvalidReply> {
     let said = if buffer.length > reply::MAX {
         Err(InvalidReply::TooMuch(buffer.length))
     } else {
-        // SAFETY: the plugin says that so much is there, and nobody frees it before the line below.
+        // SAFETY: the plugin states this length, and only the line below frees the buffer.
         Ok(unsafe { std::slice::from_raw_parts(data.as_ptr(), buffer.length) }.to_vec())
     };
     let free = plugin.table.free.expect("the table is whole");

@@ -1,5 +1,5 @@
-//! A library in this process: opened once, asked who it is, and never closed, since nobody knows what it has begun. Calls nothing
-//! of it but the one function that it exports.
+//! A library in this process: opened once, identified, and never closed, since it may have started threads. Calls no function
+//! of it but the exported one.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
@@ -20,11 +20,11 @@ use super::file_permissions::{self, CheckedFile};
 use super::watchdog::{HungThreads, within};
 use crate::error_chain;
 
-/// What begins a program or library in the machine's own language.
+/// The start of an ELF library.
 const ELF: &[u8] = b"\x7fELF";
-/// The one function of a plugin.
+/// The exported function of a plugin.
 const SYMBOL: &CStr = c"xcluster_plugin";
-/// The longest name and the longest version, in bytes.
+/// The most bytes of a name and of a version.
 const NAME_MAX: usize = 32;
 const VERSION_MAX: usize = 64;
 
@@ -33,10 +33,10 @@ const VERSION_MAX: usize = 64;
 pub(super) struct Loaded {
     pub(super) name: String,
     pub(super) version: String,
-    /// Where it is, without links.
+    /// Its path, with links resolved.
     pub(super) path: PathBuf,
     pub(super) table: Table,
-    /// Of all calls into it.
+    /// The watchdog of all calls into it.
     pub(super) health: Arc<HungThreads>,
 }
 
@@ -63,11 +63,11 @@ pub(super) fn is_name(text: &str) -> bool {
     text.len() <= NAME_MAX && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.bytes().all(plain)
 }
 
-/// Loads the plugin of a file. A library that hangs by itself while it is loaded has the loader's lock, which every new thread of the
-/// process needs: no limit helps against that.
+/// Loads the plugin in a file. A library that hangs while it is loaded holds the loader's lock, which every new thread of the
+/// process needs: no deadline helps against that.
 ///
 /// # Errors
-/// It may not be loaded, is no plugin, or one of another version of the interface.
+/// The file may not be loaded, is not a plugin, or is for another version of the interface.
 pub(super) fn load(path: &Path, limit: Duration) -> Result<Arc<Loaded>, PluginError> {
     let trusted = file_permissions::open(path)?;
     let (shown, given) = (path.display().to_string(), path.to_owned());
@@ -80,11 +80,11 @@ pub(super) fn load(path: &Path, limit: Duration) -> Result<Arc<Loaded>, PluginEr
     .map_err(late)?
 }
 
-/// The libraries that are open, by device and inode. Their files stay open: the loader knows a library by the name that it was
-/// opened by, which is the number of its file, and would take another file of that number for the same.
+/// The open libraries, by device and inode. Their files stay open. The loader knows a library by the path that it was opened
+/// by, which contains the number of its descriptor; it would take another file with that number for the same library.
 static OPEN: Mutex<BTreeMap<(u64, u64), Arc<Library>>> = Mutex::new(BTreeMap::new());
 
-/// Opens the library of a file that was looked at; not that of its path, where another could be by now.
+/// Opens the library of the file that was checked, by its descriptor. Its path might lead to another file by now.
 fn open(mut file: File, path: &Path) -> Result<Arc<Library>, String> {
     let unreadable = |error: io::Error| format!("it cannot be read: {error}");
     let meta = file.metadata().map_err(unreadable)?;
@@ -103,17 +103,17 @@ fn open(mut file: File, path: &Path) -> Result<Arc<Library>, String> {
     let opened = unsafe { Library::open(Some(&way), RTLD_NOW | RTLD_LOCAL) };
     let library = Arc::new(opened.map_err(|error| said(&error).replace(&way, &path.display().to_string()))?);
     let _ = file.into_raw_fd();
-    // Two threads may have opened it at once, which for the loader is one library.
+    // Two threads may have opened it at the same time. The loader counts that as one library.
     let mut all = lock(&OPEN);
     Ok(Arc::clone(all.entry(key).or_insert(library)))
 }
 
-/// The loader's own message: it is the cause of the error.
+/// The loader's message, which is the cause of the error.
 fn said(error: &dyn std::error::Error) -> String {
     error_chain::one_line(error.source().unwrap_or(error))
 }
 
-/// Who a library is.
+/// Asks a library for its table.
 fn ask(library: &Library, path: PathBuf) -> Result<Arc<Loaded>, String> {
     // SAFETY: who exports a function of this name means this interface.
     let symbol = unsafe { library.get::<unsafe extern "C" fn() -> *const Plugin>(SYMBOL) };
@@ -127,7 +127,7 @@ fn ask(library: &Library, path: PathBuf) -> Result<Arc<Loaded>, String> {
     Ok(Arc::new(Loaded { name, version, path, table, health: Arc::default() }))
 }
 
-/// The table, if it is one that we know.
+/// Checks the table.
 fn known(table: *const Plugin) -> Result<Table, String> {
     if table.is_null() {
         return Err("its table is null".to_owned());
@@ -155,10 +155,10 @@ fn known(table: *const Plugin) -> Result<Table, String> {
     if missing.is_empty() { Ok(Table(table)) } else { Err(format!("its table has no `{}`", missing.join("`, no `"))) }
 }
 
-/// A text of a plugin's that ends with a zero, within so many bytes.
+/// A text of a plugin that ends with a zero within this many bytes.
 ///
 /// # Safety
-/// It is null, or there up to its zero.
+/// The pointer is null, or valid up to the zero.
 unsafe fn string(text: *const c_char, max: usize) -> Option<String> {
     if text.is_null() {
         return None;

@@ -1,5 +1,6 @@
-//! What is said to a plugin and what it answers, as JSON: the protocol that `docs/plugins.md` describes. Pure; sends nothing.
+//! Requests to a plugin and its replies, as JSON: the protocol that `docs/plugins.md` describes. Pure.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -10,56 +11,56 @@ use crate::name::ClusterName;
 use crate::net::{self, HostAccess, Net, Port, VmToVm};
 use crate::topology::{NetKind, Problems};
 
-/// What a plugin is asked for.
+/// A request to a plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all = "snake_case")]
 pub(super) enum Request {
-    /// What the instance can do. Comes first, and once.
+    /// Describe the capabilities of the instance. The first request, made once.
     Describe,
-    /// Whether this host can carry nets with it at all.
+    /// Check whether this host can carry nets with this backend.
     Usable,
-    /// Whether this host can carry these nets with these ports.
+    /// Check whether this host can carry these nets with these ports.
     Preflight {
         #[serde(rename = "site")]
         cluster: ClusterInfo,
         nets: Vec<Net>,
         ports: Vec<Port>,
     },
-    /// Makes what the ports of a net share.
+    /// Make what the ports of a net share.
     CreateNet {
         #[serde(rename = "site")]
         cluster: ClusterInfo,
         net: Net,
     },
-    /// Wires a port.
+    /// Set up a port.
     Setup {
         #[serde(rename = "site")]
         cluster: ClusterInfo,
         port: Port,
     },
-    /// Undoes a setup.
+    /// Tear down a port.
     Teardown {
         #[serde(rename = "site")]
         cluster: ClusterInfo,
         port: Port,
     },
-    /// Undoes the making of a net.
+    /// Remove what the ports of a net share.
     DeleteNet {
         #[serde(rename = "site")]
         cluster: ClusterInfo,
         net: Net,
     },
-    /// The cluster has ended: what is remembered of it goes.
+    /// The cluster has ended: forget its state.
     End {
         #[serde(rename = "site")]
         cluster: ClusterInfo,
     },
 }
 
-/// The cluster that a request is about.
+/// The cluster of a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ClusterInfo {
-    /// A number that no other cluster of this process has or will have.
+    /// A number that is unique among all clusters of this process, past and future.
     pub(super) id: u64,
     /// Its name.
     pub(super) cluster: ClusterName,
@@ -69,17 +70,17 @@ pub(super) struct ClusterInfo {
     pub(super) namespace: Option<Netns>,
 }
 
-/// What a plugin answers: what was asked for, or why not.
+/// A reply of a plugin.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reply<T> {
-    /// It is done.
+    /// Success, with the answer.
     Ok(T),
-    /// It is not.
+    /// Failure.
     Error(Error),
 }
 
-/// The answer to what has none but that it is done.
+/// The answer to a request that only succeeds or fails.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Done {}
@@ -88,15 +89,15 @@ pub(super) struct Done {}
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Description {
-    /// What it can do for each kind of net, or for `all` that are not named.
+    /// The capabilities for each kind of net, or for `all` others.
     pub(super) capabilities: BTreeMap<Kind, Capabilities>,
 }
 
-/// Which nets capabilities are for.
+/// The nets that capabilities are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Kind {
-    /// Those that are not named.
+    /// Kinds of nets that are not named.
     All,
     Internal,
     Cluster,
@@ -104,12 +105,16 @@ pub(super) enum Kind {
     Other,
 }
 
-/// [`net::Capabilities`], of which only what is promised is said.
+/// [`net::Capabilities`]. Only the first two fields are required.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Capabilities {
     vm_to_vm: VmToVm,
     mtu_max: u16,
+    #[serde(default)]
+    max_ports: Option<usize>,
+    #[serde(default)]
+    lossy: bool,
     #[serde(default)]
     host_access: bool,
     #[serde(default)]
@@ -126,25 +131,25 @@ pub(super) struct Capabilities {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PortConfig {
-    /// Words for QEMU.
+    /// Args for QEMU.
     #[serde(rename = "words")]
     pub(super) args: Vec<String>,
-    /// The tokens of the descriptors that they name.
+    /// The tokens of the descriptors that the args name.
     #[serde(default)]
     pub(super) descriptors: BTreeMap<String, u64>,
     /// Where QEMU must run.
     #[serde(default)]
     pub(super) place: QemuNetns,
-    /// How the host reaches the node.
+    /// The way from the host to the node.
     #[serde(default)]
     pub(super) access: HostAccess,
 }
 
-/// [`net::QemuNetns`], in words.
+/// [`net::QemuNetns`] in JSON.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum QemuNetns {
-    /// Where the owner is.
+    /// In the owner's network namespace.
     #[default]
     Here,
     /// In the network namespace of this file.
@@ -153,7 +158,7 @@ pub(super) enum QemuNetns {
     Cluster,
 }
 
-/// [`net::NetError`], in words.
+/// [`net::NetError`] in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Error {
@@ -172,13 +177,13 @@ pub(super) enum Error {
         what: String,
         by: String,
     },
-    /// The operating system said no.
+    /// A system call failed.
     Io {
         action: String,
-        /// Its number, of errno(3).
+        /// The number, of errno(3).
         errno: i32,
     },
-    /// Settings that it does not take.
+    /// Settings that the backend refuses.
     Settings {
         problems: Vec<Problem>,
     },
@@ -191,7 +196,7 @@ pub(super) enum Error {
     },
 }
 
-/// A setting that is not taken, and where it stands in the configuration.
+/// A setting that is refused, and its place in the configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Problem {
@@ -200,10 +205,33 @@ pub(super) struct Problem {
 }
 
 impl Description {
-    /// What it says of a kind of net.
+    /// The capabilities for a kind of net.
     pub(super) fn of(&self, kind: NetKind) -> Option<net::Capabilities> {
         let said = self.capabilities.get(&kind.into()).or_else(|| self.capabilities.get(&Kind::All));
         said.copied().map(net::Capabilities::from)
+    }
+}
+
+/// A reply in the form that is sent.
+pub(super) fn reply<T: Serialize>(result: Result<T, Error>) -> String {
+    let reply = match result {
+        Ok(answer) => Reply::Ok(answer),
+        Err(error) => Reply::Error(error),
+    };
+    let fallback =
+        |error| serde_json::json!({"error": {"kind": "other", "message": format!("cannot write the reply: {error}")}});
+    serde_json::to_string(&reply).unwrap_or_else(|error| fallback(error).to_string())
+}
+
+impl Error {
+    pub(super) fn other(message: impl Into<String>) -> Self {
+        Self::Other { message: message.into() }
+    }
+
+    /// The error of a panic.
+    pub(super) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::Panicked { message: text.unwrap_or("no message").to_owned() }
     }
 }
 
@@ -221,6 +249,8 @@ impl From<NetKind> for Kind {
 impl From<Capabilities> for net::Capabilities {
     fn from(said: Capabilities) -> Self {
         let mut capabilities = Self::joining(said.vm_to_vm, said.mtu_max);
+        capabilities.max_ports = said.max_ports;
+        capabilities.lossy = said.lossy;
         capabilities.host_access = said.host_access;
         capabilities.offloads = said.offloads;
         capabilities.durable = said.durable;
@@ -232,8 +262,18 @@ impl From<Capabilities> for net::Capabilities {
 
 impl From<net::Capabilities> for Capabilities {
     fn from(of: net::Capabilities) -> Self {
-        let net::Capabilities { host_access, vm_to_vm, mtu_max, offloads, durable, hotplug, needs_namespace } = of;
-        Self { vm_to_vm, mtu_max, host_access, offloads, durable, hotplug, needs_namespace }
+        let net::Capabilities {
+            host_access,
+            vm_to_vm,
+            max_ports,
+            lossy,
+            mtu_max,
+            offloads,
+            durable,
+            hotplug,
+            needs_namespace,
+        } = of;
+        Self { vm_to_vm, mtu_max, max_ports, lossy, host_access, offloads, durable, hotplug, needs_namespace }
     }
 }
 

@@ -1,14 +1,14 @@
-//! Backends that are loaded at run time: a library with one exported C function. Knows nothing of what a plugin does.
+//! Backends that are loaded at run time: libraries with one exported C function (feature `plugin`).
 //!
-//! * [`PluginBackend`]: start here, to use one. [`PluginConfig`]: which one, and what is said to it.
-//! * [`find`], [`FoundPlugin`]: where plugins are looked for, and what is there.
-//! * [`export_plugin!`](crate::export_plugin): start here, to write one in Rust: a line behind an `impl NetBackend`.
+//! * [`PluginBackend`]: start here, to use a plugin. [`PluginConfig`]: its file, settings and deadline.
+//! * [`find`], [`FoundPlugin`]: the plugins in the usual folders.
+//! * [`export_plugin!`](crate::export_plugin): start here, to write a plugin in Rust: one line after an `impl NetBackend`.
 //! * [`BlockingBackend`]: the same without async.
-//! * [`abi`]: start here, to write one in another language; `include/xcluster_plugin.h` is generated from it.
+//! * [`abi`]: start here, to write a plugin in another language; `include/xcluster_plugin.h` is generated from it.
 //!
-//! What a call is made of, from the outside in: `backend` knows what is asked, `cluster` when a call may come, `instance` how it
-//! is made, `call` how long it may take, `host` and `tokens` what a plugin may ask for meanwhile, `reply` what came back. `load`
-//! gets a library, if `trust` says that it may be one. `export` is the other side.
+//! The parts of a call, from the outside in: `backend` builds the request, `cluster` orders the calls, `instance` makes the
+//! call, `watchdog` limits its time, `host` and `tokens` serve the plugin's own requests, `reply` checks the answer. `load`
+//! opens a library, if `file_permissions` allows it. `export` is the plugin's side.
 
 pub mod abi;
 mod backend;

@@ -1,4 +1,4 @@
-//! What came back from a plugin, understood or called what it is. Pure: it trusts nothing, and asks nobody.
+//! Parses and checks replies of plugins. Pure. Nothing in a reply is trusted.
 
 use serde::de::DeserializeOwned;
 
@@ -6,13 +6,13 @@ use super::error::{Fault, InvalidReply};
 use super::message::{Description, PortConfig, Reply};
 use crate::topology::NetKind;
 
-/// The most that a plugin may answer, in bytes: a NIC's args have some hundred.
+/// The most bytes of a reply. A NIC's args take a few hundred.
 pub(super) const MAX: usize = 1 << 20;
 
 /// Every kind of net.
 const KINDS: [NetKind; 4] = [NetKind::Internal, NetKind::Cluster, NetKind::External, NetKind::Other];
 
-/// A reply to a call.
+/// Parses a reply to a call.
 pub(super) fn read<T: DeserializeOwned>(call: &'static str, bytes: &[u8]) -> Result<T, Fault> {
     let rubbish = |what| Fault::InvalidReply { call, what };
     let text = std::str::from_utf8(bytes).map_err(|_| rubbish(InvalidReply::NotText))?;
@@ -23,7 +23,7 @@ pub(super) fn read<T: DeserializeOwned>(call: &'static str, bytes: &[u8]) -> Res
     }
 }
 
-/// Whether a description says everything.
+/// Checks that a description covers every kind of net.
 pub(super) fn complete(description: &Description) -> Result<(), InvalidReply> {
     match KINDS.into_iter().find(|kind| description.of(*kind).is_none()) {
         Some(kind) => Err(InvalidReply::Silent(kind)),
@@ -31,7 +31,7 @@ pub(super) fn complete(description: &Description) -> Result<(), InvalidReply> {
     }
 }
 
-/// Whether QEMU could be given such args.
+/// Checks whether QEMU can be given such args.
 pub(super) fn check_port_config(port_config: &PortConfig) -> Result<(), InvalidReply> {
     if port_config.args.iter().any(|arg| arg.contains('\0')) {
         return Err(InvalidReply::Zero);
@@ -44,7 +44,7 @@ pub(super) fn check_port_config(port_config: &PortConfig) -> Result<(), InvalidR
     }
 }
 
-/// Bytes from a plugin as text for people, which cannot steer a terminal.
+/// Bytes from a plugin as text for people, without control characters for the terminal.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().filter(|c| *c == '\n' || !c.is_control()).collect()
 }
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_of_a_port_is_as_usual() {
+    fn fields_of_a_port_config_that_are_absent_have_defaults() {
         let port_config: PortConfig = read("setup", br#"{"ok": {"words": ["-s"]}}"#).unwrap();
         assert_eq!(
             (port_config.place, port_config.access, port_config.descriptors.len()),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply_is_called_what_it_is() {
+    fn a_faulty_reply_is_reported_with_its_fault() {
         check("", "no reply");
         check("hello", "no reply");
         check(r#"{"ok": {}}"#, "missing field `words`");
@@ -89,12 +89,12 @@ mod tests {
         check(r#"{"ok": {"words": []}, "more": 1}"#, "no reply");
         check(r#"{"okay": {"words": []}}"#, "unknown variant `okay`");
         check(r#"{"ok": {"words": ["x\u0000"]}}"#, "zero byte");
-        check(r#"{"ok": {"words": ["Error: no bridge"]}}"#, "the words `Error: no bridge …`");
+        check(r#"{"ok": {"words": ["Error: no bridge"]}}"#, "the args `Error: no bridge …`");
         check(r#"{"ok": {"words": [], "descriptors": {"a": -1}}}"#, "invalid value");
         check(r#"{"error": {"kind": "strange"}}"#, "unknown variant `strange`");
         check(&"[".repeat(10_000), "no reply");
         let said = read::<Done>("usable", b"\xff{}").unwrap_err().to_string();
-        assert!(said.contains("no UTF-8"), "{said}");
+        assert!(said.contains("not UTF-8"), "{said}");
     }
 
     #[test]
@@ -117,11 +117,15 @@ mod tests {
         assert!(complete(&all).is_ok());
         assert!(all.of(NetKind::Internal).unwrap().host_access);
         assert_eq!(all.of(NetKind::Other).unwrap().mtu_max, 9000);
+        assert_eq!(all.of(NetKind::Other).unwrap().max_ports, None);
+        let cable = of(json!({"all": {"vm_to_vm": "switch", "mtu_max": 1500, "max_ports": 2, "lossy": true}}));
+        let cable = cable.of(NetKind::Other).unwrap();
+        assert!(cable.lossy && cable.allows(2) && !cable.allows(3), "{cable:?}");
         let said = complete(&of(json!({"internal": switch}))).unwrap_err().to_string();
         assert_eq!(said, "no capabilities for nets of the kind `cluster`");
     }
 
-    /// Anything that JSON can say.
+    /// Any JSON value.
     fn json() -> impl Strategy<Value = Value> {
         let arg = prop_oneof![
             Just("ok"),

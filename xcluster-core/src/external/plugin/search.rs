@@ -1,4 +1,4 @@
-//! Where plugins are looked for, and what is found there. Judges no file: `trust` and `load` do.
+//! The folders of plugins, and the plugins in them. `file_permissions` and `load` judge the files.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -10,13 +10,13 @@ use super::backend::{PluginBackend, PluginConfig};
 use super::error::PluginError;
 use super::load::is_name;
 
-/// The variable that replaces the usual folders: paths with colons between them.
+/// The variable that replaces the usual folders: paths separated by colons.
 const FOLDERS: &str = "XCLUSTER_PLUGINS";
-/// The user's own folder, below the home.
+/// The user's folder, below the home.
 const OWN: &str = ".local/lib/xcluster";
 /// The folders of the host.
 const HOST: [&str; 2] = ["/usr/local/lib/xcluster", "/usr/lib/xcluster"];
-/// How a plugin's file is named: `libxcluster_net_NAME.so`, with `_` for each `-` of the name, as cargo names libraries.
+/// The parts of a plugin's file name: `libxcluster_net_NAME.so`, with `_` for each `-` of the name, as cargo names libraries.
 const BEFORE: &str = "libxcluster_net_";
 const AFTER: &str = ".so";
 
@@ -24,7 +24,7 @@ const AFTER: &str = ".so";
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct FoundPlugin {
-    /// The name that its file has.
+    /// The name in its file name.
     pub name: String,
     /// The file.
     pub path: PathBuf,
@@ -32,21 +32,21 @@ pub struct FoundPlugin {
     pub plugin: Result<PluginBackend, PluginError>,
 }
 
-/// The folders that plugins are looked for in, the preferred one first: those of `XCLUSTER_PLUGINS` if it is set, else
-/// `~/.local/lib/xcluster`, `/usr/local/lib/xcluster` and `/usr/lib/xcluster`.
+/// The folders of plugins, the preferred one first: those of `XCLUSTER_PLUGINS` if it is set, else `~/.local/lib/xcluster`,
+/// `/usr/local/lib/xcluster` and `/usr/lib/xcluster`.
 pub fn folders() -> Vec<PathBuf> {
     folders_by(env::var_os(FOLDERS).as_deref(), env::var_os("HOME").as_deref())
 }
 
-/// The file of the plugin of this name in the first folder that has one.
+/// The file of the plugin of this name, in the first folder that has one.
 ///
 /// # Errors
-/// The name is none, or no folder has it; the error lists what there is.
+/// The name is not valid, or no folder has it; the error lists the plugins that exist.
 pub fn find(name: &str) -> Result<PathBuf, PluginError> {
     find_in(&folders(), name)
 }
 
-/// Every plugin in the folders, by name, each loaded to see what it is. Of two with one name the one that [`find`] finds.
+/// All plugins in the folders, by name. Each is loaded to check it. Of two with one name, the one that [`find`] finds.
 pub fn list() -> Vec<FoundPlugin> {
     let files = files_in(&folders());
     let found = |(name, path): (String, PathBuf)| {
@@ -58,7 +58,7 @@ pub fn list() -> Vec<FoundPlugin> {
 }
 
 fn folders_by(variable: Option<&OsStr>, home: Option<&OsStr>) -> Vec<PathBuf> {
-    // A path that depends on where somebody is would lead elsewhere for the cluster's owner.
+    // The cluster's owner has another working folder, so a relative path would lead elsewhere.
     let absolute = |path: &PathBuf| path.is_absolute();
     match variable.filter(|variable| !variable.is_empty()) {
         Some(variable) => env::split_paths(variable).filter(absolute).collect(),
@@ -85,7 +85,7 @@ fn find_in(folders: &[PathBuf], name: &str) -> Result<PathBuf, PluginError> {
 
 fn files_in(folders: &[PathBuf]) -> BTreeMap<String, PathBuf> {
     let mut files = BTreeMap::new();
-    // A folder that is not there has none.
+    // A folder that does not exist has no plugins.
     let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
     for path in entries.map(|entry| entry.path()) {
         if let Some(name) = name_of(&path) {

@@ -1,14 +1,14 @@
-//! Descriptors that a plugin gives during a call, until the reply names them: each once, by a number that nobody can guess. What
-//! is not named closes with the call.
+//! Descriptors that a plugin gives during a call. The reply names each of them once, by an unguessable number. The others are
+//! closed with the call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
-/// The largest token: what every reader of JSON keeps exactly (RFC 8259, section 6).
+/// The largest token: the largest integer that every JSON parser keeps exactly (RFC 8259, section 6).
 const TOKEN_MAX: u64 = (1 << 53) - 1;
 
-/// How many descriptors one call may give: a NIC with 16 queues takes 32.
+/// The most descriptors of one call: a NIC with 16 queues takes 32.
 const GIVEN_MAX: usize = 64;
 
 /// The descriptors of one call.
@@ -20,7 +20,7 @@ pub(super) struct Tokens {
     numbers: RandomState,
 }
 
-/// Why a token leads to nothing.
+/// Why a token is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadToken {
     #[error("the token {0}, which was never given in this call")]
@@ -30,7 +30,8 @@ pub(super) enum BadToken {
 }
 
 impl Tokens {
-    /// Keeps a duplicate of a descriptor, close-on-exec. None if it is no descriptor, there are too many, or the call is over.
+    /// Keeps a duplicate of a descriptor, close-on-exec. `None` if it is not a descriptor, there are too many, or the call is
+    /// over.
     pub(super) fn give(&mut self, descriptor: RawFd) -> Option<u64> {
         if self.closed || descriptor < 0 || self.given.len() + self.spent.len() >= GIVEN_MAX {
             return None;
@@ -46,7 +47,7 @@ impl Tokens {
         Some(token)
     }
 
-    /// The descriptor of a token, which is then spent.
+    /// Takes the descriptor of a token, which is then spent.
     pub(super) fn take(&mut self, token: u64) -> Result<OwnedFd, BadToken> {
         match self.given.remove(&token) {
             Some(descriptor) => {
@@ -58,7 +59,7 @@ impl Tokens {
         }
     }
 
-    /// Ends the call: what was not taken closes, and nothing more is kept.
+    /// Ends the call: closes the descriptors that were not taken, and keeps no more.
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.given.clear();
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_one_call_is_none_of_another() {
+    fn a_token_is_only_valid_in_its_call() {
         let (reader, _writer) = pipe().unwrap();
         let (mut one, mut other) = (Tokens::default(), Tokens::default());
         let token = one.give(reader.as_raw_fd()).unwrap();
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_named_closes_with_the_call() {
+    fn a_descriptor_that_is_not_named_closes_with_the_call() {
         let (mut reader, writer) = pipe().unwrap();
         let mut tokens = Tokens::default();
         tokens.give(writer.as_raw_fd()).unwrap();
@@ -113,7 +114,7 @@ mod tests {
         drop(writer);
         let mut tokens = Tokens::default();
         assert_eq!(tokens.give(-1), None);
-        // Another test may have got the number meanwhile.
+        // Another test may have opened that number meanwhile.
         let _ = tokens.give(closed);
         let given = (0..2 * GIVEN_MAX).filter_map(|_| tokens.give(reader.as_raw_fd())).collect::<BTreeSet<_>>();
         assert!(given.len() >= GIVEN_MAX - 1 && given.len() <= GIVEN_MAX, "{}", given.len());

@@ -1,5 +1,5 @@
-//! Time for what another's code does: it runs on a thread of its own, and who waits for it does so up to a limit. A thread that
-//! does not come back is left behind, and counted. Knows nothing of plugins.
+//! Deadlines for foreign code: it runs on a thread of its own, and the caller waits for a limited time. A thread that exceeds
+//! it is left behind and counted. Knows nothing of plugins.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,12 +13,12 @@ use tokio::time::timeout;
 
 use super::super::lock;
 
-/// How many threads of a plugin may hang before nothing more is asked of it: each takes a stack, and a plugin that has one lock
-/// would take everybody's time.
+/// How many threads of a plugin may hang before it gets no more calls. Each takes a stack, and a plugin that hangs in a lock
+/// would delay every caller by a deadline.
 const HANGING_MAX: usize = 3;
 
-/// The threads that nobody waits for any more, and when each should have come back. One whose caller has only lost interest hangs
-/// no sooner than that: what undoes its work is to be asked all the same.
+/// The threads without a waiting caller, and the deadline of each. A thread whose caller was cancelled counts as hanging only
+/// after its deadline, since calls that undo its work must still be made.
 #[derive(Debug, Default)]
 pub(super) struct HungThreads {
     left: Mutex<BTreeMap<u64, Instant>>,
@@ -26,7 +26,7 @@ pub(super) struct HungThreads {
 }
 
 impl HungThreads {
-    /// Whether nothing more is to be asked.
+    /// Whether no more calls may be made.
     pub(super) fn hangs(&self) -> bool {
         self.hanging() >= HANGING_MAX
     }
@@ -45,24 +45,24 @@ impl HungThreads {
 /// Why there is no result.
 #[derive(Debug)]
 pub(super) enum NoResult {
-    /// So many threads hang that this one was not begun.
+    /// So many threads hang that this job was not started.
     Hanging,
-    /// It took longer than this.
+    /// It exceeded this deadline.
     Late(Duration),
-    /// There is no thread for it, or it broke off.
+    /// The thread could not be started, or ended without a result.
     Thread(io::Error),
 }
 
-/// What a job and who waits for it know of each other.
+/// The state that a job and its caller share.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Phase {
     Runs,
     Ended,
-    /// Nobody waits any more.
+    /// The caller no longer waits.
     Left,
 }
 
-/// Does a job and blocks until it is done.
+/// Runs a job and blocks until it is done.
 pub(super) fn within<T: Send + 'static>(
     limit: Duration,
     health: &Arc<HungThreads>,
@@ -76,7 +76,7 @@ pub(super) fn within<T: Send + 'static>(
     })
 }
 
-/// Begins a job. Its result can be waited for.
+/// Starts a job, and returns a handle to wait for its result.
 pub(super) fn start<T: Send + 'static>(
     limit: Duration,
     health: &Arc<HungThreads>,
@@ -108,7 +108,7 @@ fn begin<T: Send + 'static>(
     let until = Instant::now() + limit;
     let work = move || {
         let result = job();
-        // Before anybody hears of it, who would take it for one that hangs.
+        // Before the result is sent: the caller must not count this thread as hanging.
         drop(running);
         deliver(result);
     };
@@ -132,7 +132,7 @@ impl Drop for Running {
     }
 }
 
-/// The other end, of whoever waits.
+/// The caller's end of a job.
 #[derive(Debug)]
 struct Waiting {
     id: u64,

@@ -1,4 +1,4 @@
-//! The backend itself: which of its parts serves which call. No state of its own; what a cluster has is in its store.
+//! The backend: which of its parts serves which call. It has no state; that of a cluster is in the cluster's store.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::check;
-use super::config::{ScriptConfig, ScriptNet};
+use super::config::{NAME, ScriptConfig, ScriptNet};
 use super::process::{KILL_TIMEOUT, ScriptProcess};
 use super::qemu_args;
 use super::script_output;
@@ -21,32 +21,32 @@ use crate::net::{
 };
 use crate::topology::{NetKind, Problems};
 
-/// How soon a tap is looked at again that somebody has open.
+/// The retry interval for a tap that another process has open.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// Nets that a script wires, NIC by NIC: any program that was written as a net-setup script for the original xcluster.
+/// Nets that a script sets up, NIC by NIC: any net-setup script for the original xcluster.
 ///
 /// # The contract with a script
 /// It is called as `SCRIPT <node> <net>`, both decimal, once for each NIC of a node, in the order of its NICs, before the
-/// node's QEMU starts. Other nodes' scripts run at the same time.
+/// node's QEMU starts. Scripts of other nodes run at the same time.
 ///
 /// * *Environment*: the owner's, `__mtu` (the net's MTU) and `__kvm` (the QEMU program). Standard input is empty.
-/// * *Standard output* is args for QEMU, as a shell splits an unquoted `$(…)`: at blanks, tabs and ends of lines, whatever
-///   quotes say. They come after the args of the cluster's own, so that a `-M q35` wins. `downscript=/tmp/rmtap`, a file
-///   that anybody could put there, is read as `downscript=no`. As with a shell, what is started in the background and keeps
-///   standard output open is waited for.
+/// * *Standard output* is args for QEMU. They are split as a shell splits an unquoted `$(…)`: at blanks, tabs and ends of
+///   lines; quotes have no meaning. They follow the cluster's own args, so that a `-M q35` wins. `downscript=/tmp/rmtap`
+///   names a file that any user could create, so it is read as `downscript=no`. As in a shell, a background process that
+///   keeps standard output open is waited for.
 /// * *Standard error* is for people: its last lines are shown if the call fails.
-/// * *Exit code*: anything but 0 means that the node does not start.
-/// * *Deadline*: [`ScriptConfig::deadline`]. Then it is killed with all that it has started.
+/// * *Exit code*: any other than 0 means that the node does not start.
+/// * *Deadline*: [`ScriptConfig::deadline`]. After it, the script is killed with all that it has started.
 ///
-/// Where the host reaches the node is read from the args: `hostfwd=tcp:…` of a user netdev, and a tap.
+/// The way from the host to the node is read from the args: `hostfwd=tcp:…` of a user netdev, and a tap.
 ///
-/// # What goes with the node
-/// What a script has started and left running, unless it has become another user; and a tap `xcbr<net>_t<node>` that was not
-/// there before the call. A bridge, or anything else that it makes, is the script's own affair; in a private namespace
-/// it goes with that. If the owner is killed, a tap stays where the namespace does.
+/// # What is removed with the node
+/// Processes that a script left running, unless they became another user's; and a tap `xcbr<net>_t<node>` that did not exist
+/// before the call. Other links, such as a bridge, are left to the script; those in a private namespace end with it. If the
+/// owner is killed, a tap stays as long as its namespace.
 ///
-/// # More than the original xcluster
+/// # Extensions to the original xcluster
 /// If standard output begins with `{` it is JSON:
 ///
 /// ```json
@@ -55,16 +55,17 @@ const AGAIN: Duration = Duration::from_millis(10);
 ///  "access": {"direct": "192.168.1.3"}}
 /// ```
 ///
-/// `args` are taken as they are, blanks and all. With `teardown` the script is called as `SCRIPT teardown <node> <net>` when
-/// the node has ended. `access` is a [`HostAccess`](crate::net::HostAccess), where the args do not tell.
+/// `words` are args that are taken as they are, with their blanks. With `teardown`, the script is called as `SCRIPT teardown
+/// <node> <net>` when the node has ended. `access` is a [`HostAccess`](crate::net::HostAccess), where the args do not show
+/// it.
 #[derive(Debug, Clone)]
 pub struct ScriptBackend {
     config: ScriptConfig,
 }
 
 impl ScriptBackend {
-    /// The name that it is chosen by.
-    pub const NAME: &str = "script";
+    /// The name that topologies and `--net` choose it by.
+    pub const NAME: &str = NAME;
 
     /// The backend with this configuration.
     pub const fn new(config: ScriptConfig) -> Self {
@@ -75,7 +76,7 @@ impl ScriptBackend {
         if kind == NetKind::Internal { self.config.internal } else { self.config.others }
     }
 
-    /// What is wrong with nets, whatever the script.
+    /// Why nets cannot be carried, whatever the script does.
     fn refusal(&self, nets: &[Net]) -> Option<String> {
         let limit = |net: &Net| self.promise(net.kind).mtu_max;
         let wide = nets.iter().filter(|net| net.mtu > limit(net));
@@ -85,7 +86,7 @@ impl ScriptBackend {
         (!problems.is_empty()).then(|| problems.join("; "))
     }
 
-    /// The script's path, if it can be run.
+    /// The script's path, if it can be executed.
     fn find(&self) -> Result<PathBuf, NetError> {
         if let Some(folder) = self.config.folder.as_deref().filter(|folder| !folder.is_dir()) {
             return Err(NetError::unsupported(format!("there is no folder `{}` to run it in", folder.display())));
@@ -93,7 +94,7 @@ impl ScriptBackend {
         check::find(&self.config.script)
     }
 
-    /// Where scripts and their QEMUs run.
+    /// The network namespace of scripts and their QEMUs.
     fn place(&self, context: &BackendContext<'_>) -> Result<QemuNetns, NetError> {
         if !self.config.in_namespace {
             return Ok(QemuNetns::Here);
@@ -122,7 +123,7 @@ impl ScriptBackend {
         Ok(ScriptProcess::start(format!("{program} {}", args.join(" ")), command, inside, self.config.deadline)?)
     }
 
-    /// Undoes what a port has. Returns what could not be undone.
+    /// Removes what a port has. Returns what could not be removed.
     async fn undo(
         &self,
         context: &BackendContext<'_>,
@@ -141,10 +142,10 @@ impl ScriptBackend {
         }
         for tree in &entry.trees {
             if timeout(KILL_TIMEOUT, tree.end()).await.is_err() {
-                problems.push("what the script has started does not end".to_owned());
+                problems.push("a process that the script has started does not end".to_owned());
             }
         }
-        // After all who may have it open have gone.
+        // After the processes that may have it open have ended.
         let tap = qemu_args::tap(port);
         if entry.tap
             && let Err(error) = remove(state.namespace(context), &tap).await
@@ -165,7 +166,7 @@ impl NetBackend for ScriptBackend {
         Ok(Arc::new(Self::new(configure(&self.config, settings)?)))
     }
 
-    /// What the configuration says that the script promises; not durable, and no hot-plug, since it may print any args.
+    /// The promises of the configuration. Not durable, and no hot-plug, since a script may print any args.
     fn capabilities(&self, kind: NetKind) -> Capabilities {
         let promise = self.promise(kind);
         let mut capabilities = Capabilities::joining(promise.vm_to_vm, promise.mtu_max);
@@ -210,7 +211,7 @@ impl NetBackend for ScriptBackend {
         let there = has_link(state.namespace(context), &tap)
             .map_err(|error| NetError::io(format!("look for a link `{tap}`"), error))?;
         let call = self.start(&state, port, None)?;
-        // Before anything is waited for: whoever calls this off still has to undo it.
+        // Recorded before the call waits: a cancelled caller still has to tear it down.
         state.begin_port(port, call.tree(), !there);
         let answer = call.answer(script_output::read).await?;
         let kvm = KvmArgs::from_args(answer.args).at(state.place.clone());
@@ -234,7 +235,7 @@ impl NetBackend for ScriptBackend {
     }
 }
 
-/// Removes a tap. Who has it open is on his way out, or not ours.
+/// Removes a tap. Processes that have it open are exiting, or are not ours.
 async fn remove(namespace: &Namespace, tap: &str) -> io::Result<()> {
     let deadline = Instant::now() + KILL_TIMEOUT;
     loop {
@@ -242,13 +243,13 @@ async fn remove(namespace: &Namespace, tap: &str) -> io::Result<()> {
             Ok(true) => return Ok(()),
             Err(error) if error.kind() != io::ErrorKind::ResourceBusy => return Err(error),
             _ if Instant::now() > deadline => return Err(io::ErrorKind::ResourceBusy.into()),
-            // Nobody tells when a tap is free.
+            // The kernel has no event for a tap that becomes free.
             _ => sleep(AGAIN).await,
         }
     }
 }
 
-/// A call that another one should have come before.
+/// The error of a call that comes before another one that it needs.
 fn too_early() -> NetError {
     NetError::Other { message: "setup was called too early".to_owned(), source: None }
 }

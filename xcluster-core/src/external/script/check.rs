@@ -1,4 +1,4 @@
-//! Whether a file can be a net-setup script, before any is run. All that is wrong with it at once.
+//! Checks whether a file can be a net-setup script, before any is run. Reports all problems at once.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -9,15 +9,15 @@ use nix::unistd::{AccessFlags, access};
 use crate::net::NetError;
 use crate::qemu::process::find_program;
 
-/// What begins a program in the machine's own language.
+/// The start of an ELF program.
 const ELF: &[u8] = b"\x7fELF";
-/// How much of a first line the kernel reads (`BINPRM_BUF_SIZE` of linux/binfmts.h).
+/// The bytes of a first line that the kernel reads (`BINPRM_BUF_SIZE` of linux/binfmts.h).
 const FIRST_LINE: u64 = 256;
 
-/// The path of a script.
+/// Finds a script.
 ///
 /// # Errors
-/// [`NetError::Unsupported`] with everything that is wrong with it.
+/// [`NetError::Unsupported`] with all of its problems.
 pub(super) fn find(script: &Path) -> Result<PathBuf, NetError> {
     let path = if script.components().count() > 1 { Some(script.to_owned()) } else { find_program(script) };
     let Some(path) = path else {
@@ -43,8 +43,7 @@ pub(super) fn find(script: &Path) -> Result<PathBuf, NetError> {
     Err(NetError::Unsupported { what: format!("`{}` {}", path.display(), problems.join(", and ")), remedy })
 }
 
-/// What is wrong with the beginning of a file, which tells the kernel how to execute it. What may not be read may be a
-/// program all the same.
+/// Checks the start of a file, which tells the kernel how to execute it. A file that may not be read may still be a program.
 fn first_line(path: &Path) -> Option<String> {
     let mut start = Vec::new();
     File::open(path).ok()?.take(FIRST_LINE).read_to_end(&mut start).ok()?;
@@ -52,7 +51,7 @@ fn first_line(path: &Path) -> Option<String> {
         return None;
     }
     let Some(line) = start.strip_prefix(b"#!") else {
-        return Some("does not begin with `#!`, so nobody knows which program reads it".to_owned());
+        return Some("does not begin with `#!`, so the kernel does not know which program reads it".to_owned());
     };
     let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);

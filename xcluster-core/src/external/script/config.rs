@@ -1,4 +1,4 @@
-//! What a user can set about a script, and what a script is taken to promise. Runs none.
+//! The configuration of a script, and what it is assumed to promise.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,51 +8,54 @@ use serde::{Deserialize, Serialize};
 
 use crate::net::VmToVm;
 
-/// Which script wires the nets, where it runs, and what it promises.
+/// The name that topologies and `--net` choose the script backend by.
+pub(super) const NAME: &str = "script";
+
+/// Which script sets up the nets, where it runs, and what it promises.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ScriptConfig {
-    /// The script: a path, or a name that is looked up in `PATH`, as a shell does.
+    /// The script: a path, or a name that is looked up in `PATH`.
     pub script: PathBuf,
     /// The QEMU program, which the script sees as `__kvm`. Default: `qemu-system-x86_64`.
     pub kvm: PathBuf,
-    /// Variables that it sees besides `__mtu`, `__kvm` and those of the owner; they win over the latter.
+    /// Further variables for the script. They replace those of the owner, but not `__mtu` and `__kvm`.
     pub env: BTreeMap<String, String>,
-    /// The folder that it runs in. Default: the owner's.
+    /// The working folder of the script. Default: the owner's.
     pub folder: Option<PathBuf>,
-    /// Whether it runs in the cluster's network namespace, and QEMU with it, instead of where the owner is. There it may
-    /// make links without being root, and the cluster has a namespace in any case. Default: no.
+    /// Whether the script and QEMU run in the cluster's network namespace, instead of the owner's. There the script may make
+    /// links without being root. With `true`, the cluster always has a namespace. Default: false.
     pub in_namespace: bool,
-    /// How long a call may take until it is killed with all that it has started. Default: 30 s.
-    /// As a setting it is a number of seconds.
+    /// The deadline of a call. After it, the script is killed with all that it has started. A number of seconds in settings.
+    /// Default: 30 s.
     #[serde(with = "seconds")]
     pub deadline: Duration,
-    /// What it promises for the internal net. Default: the host reaches the nodes.
+    /// The promises for the internal net. Default: the host reaches the nodes.
     pub internal: ScriptNet,
-    /// What it promises for the other nets. Default: VMs hear each other, and the host none of them.
+    /// The promises for the other nets. Default: VMs hear each other, and the host has no access.
     pub others: ScriptNet,
 }
 
-/// What a script promises for a kind of net. Nobody can find that out: by default it is taken to carry all that a tap on a
-/// bridge does, so that no topology is refused because of it.
+/// The promises of a script for a kind of net, which xcluster cannot find out. By default, those of a tap on a bridge, so
+/// that no topology is refused because of the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ScriptNet {
     /// The host reaches the nodes' TCP ports, and they reach the host's address on the net.
     pub host_access: bool,
-    /// How VMs hear each other. Where it is said to be a hub, topologies are refused in which guests would make a storm.
+    /// How VMs hear each other. For a hub, topologies are refused in which guests would make a storm.
     pub vm_to_vm: VmToVm,
     /// The largest MTU that is carried, in bytes.
     pub mtu_max: u16,
 }
 
 impl ScriptConfig {
-    /// How long a call may take, if nothing else is said.
+    /// The default deadline of a call.
     pub const DEADLINE: Duration = Duration::from_secs(30);
 
-    /// A script with everything else as usual.
+    /// A script with default settings.
     pub fn new(script: impl Into<PathBuf>) -> Self {
         Self {
             script: script.into(),
@@ -66,49 +69,49 @@ impl ScriptConfig {
         }
     }
 
-    /// The same with this QEMU; see [`kvm`](Self::kvm).
+    /// Sets the QEMU program; see [`kvm`](Self::kvm).
     #[must_use]
     pub fn with_kvm(mut self, kvm: impl Into<PathBuf>) -> Self {
         self.kvm = kvm.into();
         self
     }
 
-    /// The same with one more variable; see [`env`](Self::env).
+    /// Adds a variable; see [`env`](Self::env).
     #[must_use]
     pub fn with_env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.insert(name.into(), value.into());
         self
     }
 
-    /// The same in this folder; see [`folder`](Self::folder).
+    /// Sets the folder; see [`folder`](Self::folder).
     #[must_use]
     pub fn with_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
 
-    /// The same in the cluster's network namespace, or not; see [`in_namespace`](Self::in_namespace).
+    /// Runs scripts in the cluster's network namespace, or not; see [`in_namespace`](Self::in_namespace).
     #[must_use]
     pub const fn in_namespace(mut self, inside: bool) -> Self {
         self.in_namespace = inside;
         self
     }
 
-    /// The same with so much time for a call; see [`deadline`](Self::deadline).
+    /// Sets the deadline of a call; see [`deadline`](Self::deadline).
     #[must_use]
     pub const fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// The same with other promises for the internal net; see [`internal`](Self::internal).
+    /// Sets the promises for the internal net; see [`internal`](Self::internal).
     #[must_use]
     pub const fn promising_internal(mut self, promise: ScriptNet) -> Self {
         self.internal = promise;
         self
     }
 
-    /// The same with other promises for the other nets; see [`others`](Self::others).
+    /// Sets the promises for the other nets; see [`others`](Self::others).
     #[must_use]
     pub const fn promising_others(mut self, promise: ScriptNet) -> Self {
         self.others = promise;
@@ -120,7 +123,7 @@ impl ScriptNet {
     /// The largest frame of a tap, 65535 bytes (`MAX_MTU` of drivers/net/tun.c), without its Ethernet header.
     pub const MTU_MAX: u16 = 65535 - 14;
 
-    /// A promise in these words.
+    /// A promise of these three values.
     pub const fn new(host_access: bool, vm_to_vm: VmToVm, mtu_max: u16) -> Self {
         Self { host_access, vm_to_vm, mtu_max }
     }
@@ -132,7 +135,7 @@ impl Default for ScriptNet {
     }
 }
 
-/// A time as people write it in a file: seconds, with a fraction if need be.
+/// A duration in a file: a number of seconds, with a fraction if needed.
 mod seconds {
     use std::time::Duration;
 
@@ -146,6 +149,6 @@ mod seconds {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let seconds = f64::deserialize(from)?;
         let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
-        time.ok_or_else(|| D::Error::custom(format!("{seconds} is no number of seconds to wait")))
+        time.ok_or_else(|| D::Error::custom(format!("{seconds} is not a valid number of seconds")))
     }
 }

@@ -1,4 +1,4 @@
-//! What goes wrong with a script, and how the few kinds of the backend API say it. Shows nothing to anybody.
+//! The faults of scripts, and their errors at the backend API.
 
 use std::fmt;
 use std::io;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::net::NetError;
 
-/// A call of a script that did not do what it should. Its texts read after "cannot set up net 1: ".
+/// A failed call of a script. The text reads after "cannot set up net 1: ".
 #[derive(Debug, thiserror::Error)]
 #[error("`{call}` {what}{said}")]
 pub(super) struct ScriptError {
-    /// What was called: `net-setup.sh 3 1`.
+    /// The call: `net-setup.sh 3 1`.
     pub(super) call: String,
     pub(super) what: Fault,
-    /// What it said on standard error.
+    /// The end of its standard error.
     pub(super) said: StderrLines,
 }
 
@@ -30,19 +30,19 @@ pub(super) enum Fault {
     LeftOpen(Duration),
     #[error("printed more than {} KiB", .0 / 1024)]
     TooMuch(usize),
-    #[error("cannot be listened to: {0}")]
+    #[error("cannot be read from: {0}")]
     Io(io::Error),
-    #[error("printed what is no UTF-8 text")]
+    #[error("printed text that is not UTF-8")]
     NotText,
     #[error("printed a zero byte, which no option has")]
     Zero,
-    #[error("printed `{0}`, and the first word of options for QEMU begins with `-`")]
+    #[error("printed `{0}`, but the first arg for QEMU must begin with `-`")]
     NoOption(String),
-    #[error("printed what begins as JSON and is none of ours: {0}")]
+    #[error("printed JSON that cannot be used: {0}")]
     Json(serde_json::Error),
 }
 
-/// The last lines of a standard error, for people; none if there are none.
+/// The last lines of standard error, for people; empty if there are none.
 #[derive(Debug, Default)]
 pub(super) struct StderrLines(pub(super) String);
 

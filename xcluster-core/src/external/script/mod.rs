@@ -1,4 +1,4 @@
-//! Networks that a net-setup script sets up: the scripts of the original xcluster, unchanged. Knows nothing of what they do.
+//! Networks that a net-setup script sets up: the scripts of the original xcluster, unchanged.
 //!
 //! * [`ScriptBackend`]: start here; its documentation is the contract with a script.
 //! * [`ScriptConfig`]: which script, where it runs, and what it promises.

@@ -1,5 +1,4 @@
-//! One call of a script: started, heard to its end within a deadline, or killed with all that it has started. Does not
-//! understand what it hears.
+//! One call of a script: its start, its output until its end, and its deadline. Does not interpret the output.
 
 use std::collections::VecDeque;
 use std::process::{Command, ExitStatus};
@@ -17,17 +16,17 @@ use crate::host::namespace::NamespaceEntry;
 use crate::host::{ProcessTree, TreeEnd};
 use crate::qemu::process::describe;
 
-/// The most that a script may print, in bytes: QEMU's args for a NIC are some hundred.
+/// The most bytes that a script may print. QEMU's args for a NIC take a few hundred.
 const OUTPUT_MAX: usize = 64 * 1024;
-/// How much of the end of its standard error is kept, in bytes, and how many lines of that are shown.
+/// How many bytes of its standard error are kept, and how many lines of them are shown.
 const STDERR_TAIL: usize = 4 * 1024;
 const STDERR_LINES: usize = 10;
-/// How long the rest of standard error is waited for after the end: something else may have it open.
+/// How long the rest of standard error is waited for after the end, since other processes may have it open.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How long what is killed may take to go: longer only where the kernel itself waits for something.
+/// How long killed processes may take to end. It takes longer only where the kernel itself waits.
 pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A call that goes on.
+/// A running call.
 #[derive(Debug)]
 pub(super) struct ScriptProcess {
     name: String,
@@ -39,7 +38,7 @@ pub(super) struct ScriptProcess {
 }
 
 impl ScriptProcess {
-    /// Starts a script. `name` is what people know the call by.
+    /// Starts a script. `name` is the call's name in errors.
     pub(super) fn start(
         name: String,
         command: Command,
@@ -55,13 +54,13 @@ impl ScriptProcess {
         }
     }
 
-    /// The script and what it has started, which may go on when the call has ended well.
+    /// The script's process tree, part of which may go on after a successful call.
     pub(super) fn tree(&self) -> Arc<ProcessTree> {
         Arc::clone(&self.tree)
     }
 
-    /// What it prints, as a shell hears it: until all who could say something have closed their end. `understand` makes
-    /// something of that.
+    /// Waits for the output, as a shell does: until all processes that have it open have closed it. `understand` interprets
+    /// it.
     pub(super) async fn answer<T>(
         mut self,
         understand: impl FnOnce(&[u8]) -> Result<T, Fault> + Send,
@@ -75,7 +74,7 @@ impl ScriptProcess {
         match heard.and_then(|printed| understand(&printed)) {
             Ok(answer) => Ok(answer),
             Err(what) => {
-                // What does not go is still there when the port is torn down, and told there.
+                // A process that does not end is reported when the port is torn down.
                 let _ = timeout(KILL_TIMEOUT, self.tree.end()).await;
                 Err(ScriptError { call: self.name, what, said: self.stderr.last_lines().await })
             }
@@ -102,7 +101,7 @@ async fn hear(
     Ok(printed)
 }
 
-/// The end of what a script says on standard error. Whoever has it open can go on writing.
+/// The end of a script's standard error. Processes that have it open may go on writing.
 #[derive(Debug)]
 struct Tail {
     bytes: Arc<Mutex<VecDeque<u8>>>,

@@ -1,31 +1,31 @@
-//! What the args of a script say: how the host reaches the node, and what is not to be taken literally. Pure.
+//! Interprets the args of a script: the way from the host to the node, and parts that must not reach QEMU. Pure.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::net::{Forward, HostAccess, KvmArgs, Port, QemuNetns};
 
-/// What scripts have QEMU run when it ends, so that it removes the tap. Anybody could put a program there.
+/// A program that scripts make QEMU run at its end, to remove the tap. Any user could put a program there.
 const PLANTED: &str = "downscript=/tmp/rmtap";
-/// QEMU's word for none.
+/// The same property for no program.
 const NONE: &str = "downscript=no";
 
-/// The tap that a script may make for a port: as in the original xcluster.
+/// The tap that a script may make for a port, named as in the original xcluster.
 pub(super) fn tap(port: &Port) -> String {
     format!("xcbr{}_t{}", port.net.id.number(), port.node.number())
 }
 
-/// Args as a shell splits them that is told nothing else.
+/// Splits args as a shell does by default.
 pub(super) fn split(text: &str) -> Vec<String> {
     text.split([' ', '\t', '\n']).filter(|arg| !arg.is_empty()).map(str::to_owned).collect()
 }
 
-/// An arg without what anybody could plant.
+/// Removes the program that any user could have put there.
 pub(super) fn without_hooks(arg: &str) -> String {
     let property = |property| if property == PLANTED { NONE } else { property };
     arg.split(',').map(property).collect::<Vec<_>>().join(",")
 }
 
-/// How the host reaches the node, as far as the args tell.
+/// The way from the host to the node, as the args show it.
 pub(super) fn access(kvm: &KvmArgs, port: &Port) -> HostAccess {
     let inside = matches!(kvm.qemu_netns(), QemuNetns::Inside(_));
     let of = |kind: &str, netdev: &str| netdev.split(',').next() == Some(kind);
@@ -41,7 +41,7 @@ pub(super) fn access(kvm: &KvmArgs, port: &Port) -> HostAccess {
     }
 }
 
-/// `hostfwd=tcp:ADDRESS:PORT-GUEST:PORT`; addresses may be left out, and so may `tcp`.
+/// `hostfwd=tcp:ADDRESS:PORT-GUEST:PORT`. Addresses may be omitted, and so may `tcp`.
 fn forward(property: &str) -> Option<Forward> {
     let (protocol, rest) = property.strip_prefix("hostfwd=")?.split_once(':')?;
     if !matches!(protocol, "" | "tcp") {
@@ -50,7 +50,7 @@ fn forward(property: &str) -> Option<Forward> {
     let (host, guest) = rest.split_once('-')?;
     let (address, number) = host.rsplit_once(':')?;
     let address = if address.is_empty() { Ipv4Addr::UNSPECIFIED } else { address.parse().ok()? };
-    // Who listens on all addresses is found on this one.
+    // A listener on all addresses is reached on this one.
     let address = if address.is_unspecified() { Ipv4Addr::LOCALHOST } else { address };
     let port = guest.rsplit_once(':')?.1.parse().ok()?;
     Some(Forward { port, host: SocketAddr::from((address, number.parse().ok()?)) })

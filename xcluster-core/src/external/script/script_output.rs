@@ -1,4 +1,4 @@
-//! What a script printed, understood: args as a shell would split them, or JSON. Judges only what QEMU could not.
+//! Parses the output of a script: args as a shell splits them, or JSON. QEMU checks the args themselves.
 
 use serde::Deserialize;
 
@@ -6,22 +6,22 @@ use super::error::Fault;
 use super::qemu_args;
 use crate::net::HostAccess;
 
-/// What a script answers. This is also its form in JSON.
+/// A script's answer, and its form in JSON.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScriptOutput {
     /// Args for QEMU.
     #[serde(rename = "words")]
     pub(super) args: Vec<String>,
-    /// Whether the script is to be called at the end as well.
+    /// Whether the script is also called at the end.
     #[serde(default)]
     pub(super) teardown: bool,
-    /// How the host reaches the node, if not as the args say.
+    /// The way from the host to the node, if it differs from that of the args.
     #[serde(default)]
     pub(super) access: Option<HostAccess>,
 }
 
-/// Reads what was printed.
+/// Parses what was printed.
 pub(super) fn read(printed: &[u8]) -> Result<ScriptOutput, Fault> {
     let text = std::str::from_utf8(printed).map_err(|_| Fault::NotText)?;
     let mut answer = match text.trim_start().starts_with('{') {
@@ -40,7 +40,7 @@ pub(super) fn read(printed: &[u8]) -> Result<ScriptOutput, Fault> {
     }
 }
 
-/// The beginning of a text that should not have been there, for people.
+/// The start of an unexpected text, for people.
 fn start(text: &str) -> String {
     const SHOWN: usize = 60;
     let line: String = text.trim().lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
@@ -74,10 +74,10 @@ mod tests {
 
     #[test]
     fn what_no_qemu_could_take_is_reported() {
-        check(b"-a \xff", "no UTF-8");
+        check(b"-a \xff", "not UTF-8");
         check(b"-a b\0", "a zero byte");
-        check(b"Error: no bridge\n", "`Error: no bridge`, and the first word of options");
+        check(b"Error: no bridge\n", "`Error: no bridge`, but the first arg");
         check(br#"{"words": [], "tear_down": true}"#, "unknown field `tear_down`");
-        check(br#"{"words": ["x"]}"#, "and the first word of options");
+        check(br#"{"words": ["x"]}"#, "but the first arg");
     }
 }

@@ -1,16 +1,15 @@
-//! What is remembered of a cluster from one call to the next: what each port was answered, and what its script has left that
-//! is to go with it. Ends nothing itself.
+//! What is remembered of a cluster between calls: the config of each port, and what its script left that has to be removed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::backend::ScriptBackend;
+use super::config::NAME;
 use crate::host::{Namespace, ProcessTree};
 use crate::name::{NetId, NodeId};
 use crate::net::{BackendContext, Port, PortConfig, QemuNetns};
 
-/// A cluster's ports, and where their script is and runs.
+/// A cluster's ports, the path of their script, and where it runs.
 #[derive(Debug)]
 pub(super) struct ScriptState {
     pub(super) script: PathBuf,
@@ -19,31 +18,31 @@ pub(super) struct ScriptState {
     ports: Mutex<BTreeMap<(NetId, NodeId), Entry>>,
 }
 
-/// What a port has.
+/// The state of a port.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    /// What the script has started, some of which may go on.
+    /// The process trees of its scripts, parts of which may go on.
     pub(super) trees: Vec<Arc<ProcessTree>>,
-    /// Whether a link with the name of the port's tap can only be from the script.
+    /// Whether the script made the link with the name of the port's tap.
     pub(super) tap: bool,
-    /// Whether the script is to be called at the end.
+    /// Whether the script is also called at the end.
     pub(super) teardown: bool,
     port_config: Option<PortConfig>,
 }
 
 impl ScriptState {
-    /// Of this cluster, if there was a preflight.
+    /// The state of this cluster; none before its preflight.
     pub(super) fn of(context: &BackendContext<'_>) -> Option<Arc<Self>> {
-        context.store.find::<Arc<Self>>(ScriptBackend::NAME).map(|state| Arc::clone(&*state))
+        context.store.find::<Arc<Self>>(NAME).map(|state| Arc::clone(&*state))
     }
 
-    /// Of a cluster that has none.
+    /// Puts an empty state into the cluster's store.
     pub(super) fn begin(context: &BackendContext<'_>, script: PathBuf, place: QemuNetns) {
         let state = Self { script, place, here: Namespace::here(), ports: Mutex::default() };
-        context.store.put(ScriptBackend::NAME, Arc::new(state));
+        context.store.put(NAME, Arc::new(state));
     }
 
-    /// The namespace that scripts make links in.
+    /// The namespace in which scripts make links.
     pub(super) fn namespace<'a>(&'a self, context: &BackendContext<'a>) -> &'a Namespace {
         match (&self.place, context.namespace) {
             (QemuNetns::Inside(_), Some(namespace)) => namespace,
@@ -51,12 +50,12 @@ impl ScriptState {
         }
     }
 
-    /// What a port was answered.
+    /// The config of a port that is set up.
     pub(super) fn port_config(&self, port: &Port) -> Option<PortConfig> {
         self.ports().get(&key(port))?.port_config.clone()
     }
 
-    /// A script runs for a port. `tap` says that there was no tap with its name before.
+    /// Records a script that runs for a port. `tap` says that no tap of its name existed before.
     pub(super) fn begin_port(&self, port: &Port, tree: Arc<ProcessTree>, tap: bool) {
         let mut ports = self.ports();
         let entry = ports.entry(key(port)).or_default();
@@ -64,7 +63,7 @@ impl ScriptState {
         entry.tap |= tap;
     }
 
-    /// It has answered.
+    /// Records the answer of the script.
     pub(super) fn finish_port(&self, port: &Port, port_config: PortConfig, teardown: bool) {
         let mut ports = self.ports();
         let entry = ports.entry(key(port)).or_default();

@@ -1,4 +1,4 @@
-//! Host locks among the threads of a test, which are like processes to the kernel.
+//! Host locks among the threads of a test. To the kernel these are like processes.
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn a_released_lock_is_free_for_others() {
 }
 
 #[tokio::test]
-async fn who_waits_gets_the_place_that_becomes_free() {
+async fn a_waiting_caller_gets_the_slot_that_becomes_free() {
     let what = unique("places");
     let limit = Duration::from_secs(10);
     let first = HostLock::take_one_of(&what, 2, limit).await.unwrap();
@@ -49,7 +49,7 @@ async fn who_waits_gets_the_place_that_becomes_free() {
 }
 
 #[tokio::test]
-async fn who_waits_too_long_is_reported() {
+async fn a_wait_that_takes_too_long_is_reported() {
     let what = unique("late");
     let _held = HostLock::take_one_of(&what, 1, Duration::from_secs(1)).await.unwrap();
     let error = HostLock::take_one_of(&what, 1, Duration::from_millis(20)).await.unwrap_err();
@@ -57,7 +57,7 @@ async fn who_waits_too_long_is_reported() {
 }
 
 #[tokio::test]
-async fn many_who_wait_do_not_wear_out_who_holds() {
+async fn many_waiting_callers_do_not_exhaust_the_holder() {
     let what = unique("many");
     let limit = Duration::from_secs(60);
     let _holder = HostLock::take_one_of(&what, 2, limit).await.unwrap();
@@ -71,7 +71,7 @@ async fn many_who_wait_do_not_wear_out_who_holds() {
 }
 
 #[tokio::test]
-async fn a_name_that_somebody_has_without_listening_is_waited_for_no_longer_than_any() {
+async fn a_holder_that_does_not_listen_is_waited_for_like_any_other() {
     let what = unique("squatted");
     let squatter = stream().unwrap();
     bind(squatter.as_raw_fd(), &address(&format!("{what}/0")).unwrap()).unwrap();

@@ -1,5 +1,5 @@
-//! What a process cannot do for itself is done by a child that lives for a few system calls: it enters namespaces, which a
-//! process with threads may not, opens what is wanted there, sends it back and is gone. Knows nothing of what it is for.
+//! A child process that lives for a few system calls. It enters namespaces, which a process with threads may not, opens files
+//! or sockets there, sends them back and exits.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -20,24 +20,24 @@ use nix::unistd::{ForkResult, Pid, fork, write};
 use super::privileges;
 use crate::host::fd_passing::{self, BATCH_MAX};
 
-/// How long a child may take: its system calls wait for nothing, but a host may be busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The deadline of a child. Its system calls do not wait, but the host may be busy.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Where the child goes.
+/// The namespaces that the child enters.
 #[derive(Debug)]
 pub(super) enum Target<'a> {
-    /// Into these namespaces, the user's first, whose owner may then enter the other.
+    /// These: first the user namespace, whose owner may then enter the network namespace.
     Existing {
-        /// The user namespace, if it is another than ours.
+        /// The user namespace, if it is not ours.
         user: Option<BorrowedFd<'a>>,
         /// The network namespace.
         net: BorrowedFd<'a>,
     },
-    /// Into a new network namespace, in a new user namespace in which everybody is who they were.
+    /// A new network namespace, in a new user namespace that maps the user and group to themselves.
     Fresh(&'a IdMaps),
-    /// The same as the user of the map, whose namespaces they then are. Only the privileged may.
+    /// The same, owned by the user of the map. Needs privileges.
     FreshFor(&'a IdMaps),
-    /// Into a new network namespace. Only the privileged may.
+    /// A new network namespace alone. Needs privileges.
     FreshNet,
 }
 
@@ -68,31 +68,31 @@ pub(super) enum Open {
     Namespaces,
     /// A socket: family, type, protocol.
     Socket(i32, i32, i32),
-    /// So many `/dev/net/tun`, [`BATCH_MAX`] at most.
+    /// This many `/dev/net/tun`, [`BATCH_MAX`] at most.
     Tuns(usize),
 }
 
-/// What the child was doing when it failed.
+/// The step at which a child failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum FetchStage {
-    /// Nothing yet: it could not be made, or did not answer.
+    /// The child could not be made, or did not answer.
     Child = 0,
     /// Making a user namespace.
     NewUser,
     /// Making a network namespace.
     NewNet,
-    /// Saying who is who in the user namespace.
+    /// Writing the ID maps of the user namespace.
     Maps,
-    /// Bringing the loopback up, which is the first thing that takes a privilege.
+    /// Bringing the loopback up: the first step that needs a privilege.
     Loopback,
     /// Entering the user namespace.
     EnterUser,
     /// Entering the network namespace.
     EnterNet,
-    /// Opening what was asked for.
+    /// Opening the files or sockets.
     Open,
-    /// Acting for the user who shall have it.
+    /// Becoming the user who will own the namespaces.
     Owner,
 }
 
@@ -129,8 +129,8 @@ impl From<Errno> for Failure {
     }
 }
 
-/// Has a child go to `place` and open `what`. The descriptors are close-on-exec: one that leaked into an unrelated program
-/// would keep the namespace alive.
+/// Starts a child that enters `place` and opens `what`. The descriptors are close-on-exec: one that leaked into an unrelated
+/// program would keep the namespace alive.
 pub(super) fn fetch(place: &Target<'_>, what: Open) -> Result<Vec<OwnedFd>, Failure> {
     let (ours, theirs) = UnixDatagram::pair()?;
     let answer_to = theirs.as_raw_fd();
@@ -146,10 +146,10 @@ pub(super) fn fetch(place: &Target<'_>, what: Open) -> Result<Vec<OwnedFd>, Fail
     answer
 }
 
-/// Makes sure that the child is gone. It has answered or never will; either way there is nothing to wait for.
+/// Reaps the child. It has answered or never will, so nothing is waited for.
 fn end(child: Pid) {
     let _ = kill(child, Signal::SIGKILL);
-    // A program that reaps whatever ends may have been faster.
+    // The program may reap all its children, and may have been faster.
     while waitpid(child, None) == Err(Errno::EINTR) {}
 }
 
@@ -168,7 +168,7 @@ fn receive(socket: &UnixDatagram) -> Result<Vec<OwnedFd>, Failure> {
 
 /// Waits until the child has answered or ended.
 fn wait_readable(socket: &UnixDatagram) -> Result<(), Failure> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
@@ -181,7 +181,7 @@ fn wait_readable(socket: &UnixDatagram) -> Result<(), Failure> {
     }
 }
 
-/// All of the child.
+/// The code that runs in the child.
 fn work(place: &Target<'_>, what: Open, answer_to: RawFd) -> ! {
     let mut opened = [-1; BATCH_MAX];
     let answer = go(place).and_then(|()| open_all(what, &mut opened).map_err(|errno| (FetchStage::Open, errno)));
@@ -245,15 +245,15 @@ fn raise_loopback() -> nix::Result<()> {
     }
 }
 
-/// Opens what is wanted where this process is, without a child.
+/// Opens it in this process's namespaces, without a child.
 pub(super) fn open_here(what: Open) -> io::Result<Vec<OwnedFd>> {
     let mut opened = [-1; BATCH_MAX];
     let count = open_all(what, &mut opened)?;
-    // SAFETY: they were opened just now, and nobody else knows their numbers.
+    // SAFETY: they were opened just now, and no other code knows their numbers.
     Ok(opened[..count].iter().map(|number| unsafe { OwnedFd::from_raw_fd(*number) }).collect())
 }
 
-/// Opens what is wanted. Returns how many descriptors that gave: all, or none.
+/// Opens it. Returns the number of descriptors, or an error and none.
 fn open_all(what: Open, opened: &mut [RawFd; BATCH_MAX]) -> nix::Result<usize> {
     let file = |path: &CStr, how: OFlag| open(path, how | OFlag::O_CLOEXEC, Mode::empty()).map(IntoRawFd::into_raw_fd);
     match what {
@@ -272,7 +272,7 @@ fn open_all(what: Open, opened: &mut [RawFd; BATCH_MAX]) -> nix::Result<usize> {
             for (index, place) in opened.iter_mut().enumerate().take(count) {
                 match file(c"/dev/net/tun", OFlag::O_RDWR) {
                     Ok(tun) => *place = tun,
-                    // Some are better than none: a process may have only so many.
+                    // Fewer than asked for will do: the process may have reached its limit.
                     Err(Errno::EMFILE | Errno::ENFILE) if index > 0 => return Ok(index),
                     Err(errno) => return Err(errno),
                 }
@@ -282,12 +282,12 @@ fn open_all(what: Open, opened: &mut [RawFd; BATCH_MAX]) -> nix::Result<usize> {
     }
 }
 
-/// Sends the answer: the stage, the error or 0, and the descriptors. By hand, since a library would allocate.
+/// Sends the answer: the stage, the error or 0, and the descriptors. Written by hand, since a library would allocate.
 fn send(to: RawFd, stage: FetchStage, errno: i32, descriptors: &[RawFd]) {
     let mut message = [0; 5];
     message[0] = stage as u8;
     message[1..].copy_from_slice(&errno.to_ne_bytes());
-    /// Room for a control message, aligned as one.
+    /// Space for a control message, with the alignment of one.
     #[repr(C, align(8))]
     struct ControlBuffer([u8; 24 + 4 * BATCH_MAX]);
     let mut room = ControlBuffer([0; 24 + 4 * BATCH_MAX]);
@@ -308,7 +308,7 @@ fn send(to: RawFd, stage: FetchStage, errno: i32, descriptors: &[RawFd]) {
             (*header).cmsg_len = libc::CMSG_LEN(length) as usize;
             std::ptr::copy_nonoverlapping(descriptors.as_ptr().cast(), libc::CMSG_DATA(header), length as usize);
         }
-        // Who cannot hear this has gone.
+        // It fails if the parent has gone.
         libc::sendmsg(to, &raw const message, 0);
     }
 }

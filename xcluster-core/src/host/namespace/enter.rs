@@ -1,4 +1,4 @@
-//! Programs that run in a namespace: they have every privilege in it and are still who they were. Starts none.
+//! Starting programs in a namespace. They have every privilege there, and remain the same user.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,7 +10,7 @@ use nix::sys::stat::fstat;
 
 use super::{Namespace, privileges, userns_owner};
 
-/// The way into a namespace for a program that is about to be executed. Owns its descriptors, which are close-on-exec.
+/// What a program needs to enter a namespace before it is executed: descriptors, which are close-on-exec.
 #[derive(Debug)]
 pub struct NamespaceEntry {
     pub(super) user: Option<OwnedFd>,
@@ -18,10 +18,10 @@ pub struct NamespaceEntry {
 }
 
 impl Namespace {
-    /// The way into it for programs; none where we are in it already.
+    /// The entry for programs; `None` for the namespace that this process is in.
     ///
     /// # Errors
-    /// There are too few descriptors.
+    /// No more descriptors can be opened.
     pub fn inside(&self) -> io::Result<Option<NamespaceEntry>> {
         let Some((user, net)) = self.descriptors() else { return Ok(None) };
         let user = user.map(|user| user.try_clone_to_owned()).transpose()?;
@@ -30,38 +30,38 @@ impl Namespace {
 }
 
 impl NamespaceEntry {
-    /// A way by these descriptors: of the user namespace, if it is another than ours, and of the network's.
-    /// Root stays out of a user namespace of somebody else, and nobody enters one twice.
+    /// An entry from these descriptors: of the user namespace, if it is not ours, and of the network namespace. Root does not
+    /// enter another user's user namespace, and no process enters the one that it is in.
     pub fn new(user: Option<OwnedFd>, net: OwnedFd) -> Self {
         Self { user: user.and_then(userns_owner::enterable), net }
     }
 
-    /// The same way once more.
+    /// A copy of the entry.
     ///
     /// # Errors
-    /// There are too few descriptors.
+    /// No more descriptors can be opened.
     pub fn try_clone(&self) -> io::Result<Self> {
         let user = self.user.as_ref().map(OwnedFd::try_clone).transpose()?;
         Ok(Self { user, net: self.net.try_clone()? })
     }
 
-    /// What it goes by, for those who pass it on: of the user namespace, if it is another than ours, and of the network's.
+    /// The descriptors, to pass them on: of the user namespace, if it is not ours, and of the network namespace.
     pub fn descriptors(&self) -> (Option<BorrowedFd<'_>>, BorrowedFd<'_>) {
         (self.user.as_ref().map(AsFd::as_fd), self.net.as_fd())
     }
 
-    /// Has a program enter before it is executed: a shell, `tcpdump`, `nft`. There it has every privilege; of the host it has
-    /// what its user has.
+    /// Makes a program enter before it is executed: a shell, `tcpdump`, `nft`. It has every privilege there, and its user's
+    /// rights on the host.
     ///
-    /// What asks for a death signal must do so in a `pre_exec` that is added after this one: entering a user namespace
-    /// forgets it (prctl(2)).
+    /// A program that needs a death signal must ask for it in a `pre_exec` that is added after this one, because entering a
+    /// user namespace clears it (prctl(2)).
     pub fn enter(self, command: &mut Command) {
         let enter = move || {
             if let Some(user) = &self.user {
                 setns(user.as_fd(), CloneFlags::CLONE_NEWUSER)?;
             }
             setns(self.net.as_fd(), CloneFlags::CLONE_NEWNET)?;
-            // In the host's user namespace there is nothing that we would not have had before.
+            // In the host's user namespace the program gains nothing.
             if self.user.is_some() { privileges::make_ambient().map_err(io::Error::from) } else { Ok(()) }
         };
         // SAFETY: between fork and exec only system calls are made, on values that exist already.
@@ -69,15 +69,15 @@ impl NamespaceEntry {
     }
 }
 
-/// Has a program that stays where we are keep the privileges that this process has: at its execution they vanish for everybody
-/// but root.
+/// Makes a program that does not enter keep the privileges of this process. Otherwise they vanish at its execution, unless it
+/// is root's.
 pub fn keep_privileges(command: &mut Command) {
     let keep = || privileges::make_ambient().map_err(io::Error::from);
     // SAFETY: between fork and exec only system calls are made, on values that exist already.
     unsafe { command.pre_exec(keep) };
 }
 
-/// Two ways into the same network namespace are the same.
+/// Two entries of the same network namespace are equal.
 impl PartialEq for NamespaceEntry {
     fn eq(&self, other: &Self) -> bool {
         let number = |inside: &Self| fstat(&inside.net).map(|stat| (stat.st_dev, stat.st_ino)).ok();

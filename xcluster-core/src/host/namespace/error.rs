@@ -1,4 +1,4 @@
-//! Why a network namespace cannot be had or used, and the command that helps. Shows nothing to anybody.
+//! Why a network namespace cannot be made or used, and the command that helps.
 
 use std::fs;
 use std::io;
@@ -8,53 +8,53 @@ use nix::errno::Errno;
 use super::child::FetchStage;
 use super::netns_name::NamedNetns;
 
-/// Why a network namespace cannot be had or used.
+/// Why a network namespace cannot be made or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NamespaceError {
-    /// The host forbids user namespaces, altogether or to this user.
-    #[error("this host does not let its users make user namespaces: {why}")]
+    /// The host forbids user namespaces, to all users or to this one.
+    #[error("this host does not allow users to make user namespaces: {why}")]
     Forbidden {
-        /// Which setting forbids it, as far as it can be told.
+        /// The setting that forbids it, as far as it is known.
         why: String,
-        /// The command that allows it, if it is known.
+        /// The command that allows it, if one is known.
         remedy: Option<&'static str>,
-        /// What the operating system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Taps cannot be made, since their file cannot be opened.
+    /// Taps cannot be made, since `/dev/net/tun` cannot be opened.
     #[error("cannot open `/dev/net/tun`")]
     Tun(#[source] io::Error),
     /// There is no namespace of that name.
     #[error("there is no network namespace `{0}`")]
     Absent(NamedNetns),
-    /// It belongs to somebody else.
-    #[error("the network namespace `{0}` was not made for you")]
+    /// It belongs to another user.
+    #[error("the network namespace `{0}` belongs to another user")]
     NotYours(NamedNetns),
     /// It cannot be used.
     #[error("cannot use the network namespace `{name}`")]
     Named {
         /// Its name.
         name: NamedNetns,
-        /// What the operating system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// The operating system said no.
+    /// A system call failed.
     #[error("cannot make a network namespace")]
     Io(#[source] io::Error),
 }
 
-/// What Debian's kernels know, and 0 forbids.
+/// A setting of Debian's kernels; 0 forbids user namespaces.
 const USERNS_CLONE: &str = "/proc/sys/kernel/unprivileged_userns_clone";
-/// What every kernel knows, and 0 forbids.
+/// A setting of every kernel; 0 forbids them.
 const USERNS_MAX: &str = "/proc/sys/user/max_user_namespaces";
-/// What Ubuntu's kernels know, and 1 forbids.
+/// A setting of Ubuntu's kernels; 1 forbids them.
 const APPARMOR: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
 
 impl NamespaceError {
-    /// The command that helps, where there is one.
+    /// The command that helps, if one is known.
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Forbidden { remedy, .. } => remedy.map(str::to_owned),
@@ -69,7 +69,7 @@ impl NamespaceError {
         }
     }
 
-    /// What a child met on its way into a new namespace.
+    /// The error for a child that failed at a stage.
     pub(super) fn forbidden(stage: FetchStage, source: io::Error) -> Self {
         if matches!(
             stage,
@@ -83,13 +83,13 @@ impl NamespaceError {
     }
 }
 
-/// Whether a file, or the driver behind it, is not there.
+/// Whether a file, or the driver behind it, does not exist.
 fn is_absent(error: &io::Error) -> bool {
     let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
     matches!(errno, Errno::ENOENT | Errno::ENODEV | Errno::ENXIO)
 }
 
-/// Which of a host's settings explains the refusal, and the command against it.
+/// The setting of the host that explains the failure, and the command that changes it.
 fn why(
     stage: FetchStage,
     source: &io::Error,
@@ -106,15 +106,15 @@ fn why(
     }
     if is(APPARMOR, "1") {
         let remedy = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
-        return ("AppArmor restricts what may be done in one".to_owned(), Some(remedy));
+        return ("AppArmor restricts user namespaces".to_owned(), Some(remedy));
     }
     match (stage, Errno::from_raw(source.raw_os_error().unwrap_or_default())) {
         (_, Errno::ENOSPC) => {
             let remedy = "sudo sysctl -w user.max_user_namespaces=10000 user.max_net_namespaces=10000";
-            ("there are as many as may be".to_owned(), Some(remedy))
+            ("the limit of user namespaces is reached".to_owned(), Some(remedy))
         }
-        (_, Errno::EINVAL | Errno::ENOSYS) => ("its kernel has none".to_owned(), None),
-        (FetchStage::Loopback, _) => ("what is made there has no privilege in it".to_owned(), None),
+        (_, Errno::EINVAL | Errno::ENOSYS) => ("its kernel does not support them".to_owned(), None),
+        (FetchStage::Loopback, _) => ("a process has no privilege in its own user namespace".to_owned(), None),
         _ => ("a container or a security module forbids it".to_owned(), None),
     }
 }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_that_is_not_there_is_made_by_its_number() {
+    fn a_missing_namespace_is_made_by_its_number() {
         let remedy = |name: &str| NamespaceError::Absent(NamedNetns::new(name).unwrap()).remedy();
         assert_eq!(remedy("alice_xcluster7").as_deref(), Some("sudo xcluster nsadd 7"));
         assert_eq!(remedy("blue"), None);
@@ -144,7 +144,7 @@ mod tests {
         let none = Some("sudo sysctl -w user.max_user_namespaces=10000");
         check(FetchStage::NewUser, Errno::ENOSPC, USERNS_MAX, "0", "`user.max_user_namespaces` is 0", none);
         let ubuntu = Some("sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0");
-        check(FetchStage::Loopback, Errno::EPERM, APPARMOR, "1", "AppArmor restricts what may be done in one", ubuntu);
+        check(FetchStage::Loopback, Errno::EPERM, APPARMOR, "1", "AppArmor restricts user namespaces", ubuntu);
         check(
             FetchStage::NewUser,
             Errno::EPERM,
@@ -153,6 +153,13 @@ mod tests {
             "a container or a security module forbids it",
             None,
         );
-        check(FetchStage::Loopback, Errno::EPERM, APPARMOR, "0", "what is made there has no privilege in it", None);
+        check(
+            FetchStage::Loopback,
+            Errno::EPERM,
+            APPARMOR,
+            "0",
+            "a process has no privilege in its own user namespace",
+            None,
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Programs that start others of their own: a death signal does not reach those, so that such a program gets a pid namespace,
-//! which the kernel empties when its first process ends. Starts none itself.
+//! Isolating programs that start others. A death signal does not reach those, so the program gets a pid namespace: the kernel
+//! kills all of it when its first process ends.
 //!
 //! ```text
 //! owner's thread ── supervisor ── first process of the pid namespace ── the program ── whatever it starts
@@ -26,13 +26,13 @@ use nix::unistd::{ForkResult, Pid, fork, getppid, setpgid};
 use super::{NamespaceEntry, privileges};
 
 impl NamespaceEntry {
-    /// Has a program run in a pid namespace of its own, within the user namespace of this one: it and all that it starts end
-    /// when it ends, when its process is killed, and when the *thread* that started it ends.
+    /// Makes a program run in a pid namespace, within the user namespace of this entry. The program and all that it starts
+    /// end when it ends, when its process is killed, or when the *thread* that started it ends.
     ///
-    /// Where there is no user namespace, only root may.
+    /// Without a user namespace, only root may do this.
     ///
     /// # Errors
-    /// A path has a zero in it.
+    /// A path contains a zero byte.
     pub fn isolate(self, command: &mut Command, net: IsolatedNet<'_>) -> io::Result<()> {
         let starter = nix::unistd::getpid();
         let shown = match net {
@@ -44,7 +44,7 @@ impl NamespaceEntry {
         };
         let isolated = move || {
             go(&self, shown.as_ref(), starter)?;
-            // What comes back is the program itself.
+            // Only the program itself returns from this.
             if self.user.is_some() { privileges::make_ambient().map_err(io::Error::from) } else { Ok(()) }
         };
         // SAFETY: between fork and exec only system calls are made, on values that exist already. The forks in there are of
@@ -54,23 +54,23 @@ impl NamespaceEntry {
     }
 }
 
-/// What a contained program has to do with the network namespace.
+/// How an isolated program uses the network namespace.
 #[derive(Debug, Clone, Copy)]
 pub enum IsolatedNet<'a> {
     /// It runs in it.
     Entered,
-    /// It stays out of it and finds it at this path, a file that is there: nobody else does.
+    /// It stays out of it and opens it at this path, an existing file. No other program sees it there.
     ShownAt(&'a Path),
 }
 
-/// The file of the network namespace, and where it is to be found.
+/// The file of the network namespace, and the path to show it at.
 struct Shown {
     net: CString,
     at: CString,
 }
 
 fn go(inside: &NamespaceEntry, shown: Option<&Shown>, starter: Pid) -> io::Result<()> {
-    // A group of its own: Ctrl-C in a terminal is for the owner.
+    // A process group, so that Ctrl-C in a terminal only reaches the owner.
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     if let Some(user) = &inside.user {
         setns(user.as_fd(), CloneFlags::CLONE_NEWUSER)?;
@@ -79,7 +79,7 @@ fn go(inside: &NamespaceEntry, shown: Option<&Shown>, starter: Pid) -> io::Resul
         None => setns(inside.net.as_fd(), CloneFlags::CLONE_NEWNET)?,
         Some(shown) => show(shown)?,
     }
-    // After the user namespace, which makes a process forget it.
+    // After the user namespace, which clears it.
     die_with(starter)?;
     unshare(CloneFlags::CLONE_NEWPID)?;
     let supervisor = nix::unistd::getpid();
@@ -87,7 +87,7 @@ fn go(inside: &NamespaceEntry, shown: Option<&Shown>, starter: Pid) -> io::Resul
     split(None)
 }
 
-/// Binds the network namespace to a file, in a mount namespace that goes with whoever is in it.
+/// Binds the network namespace to a file, in a mount namespace that ends with its processes.
 fn show(shown: &Shown) -> nix::Result<()> {
     const NOTHING: Option<&CStr> = None;
     unshare(CloneFlags::CLONE_NEWNS)?;
@@ -95,12 +95,12 @@ fn show(shown: &Shown) -> nix::Result<()> {
     mount(Some(shown.net.as_c_str()), shown.at.as_c_str(), NOTHING, MsFlags::MS_BIND, NOTHING)
 }
 
-/// Forks: the child goes on, and the parent waits for it and ends as it does.
+/// Forks. The child goes on; the parent waits for it and exits with its status.
 fn split(parent: Option<Pid>) -> io::Result<()> {
     // SAFETY: this process has one thread.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => keep(child),
-        // In a new pid namespace a parent outside has no number, and 0 is what is seen of it.
+        // In a new pid namespace, the ID of a parent outside is seen as 0.
         ForkResult::Child => match parent {
             Some(_) => die_with(Pid::from_raw(0)),
             None => die_with(Pid::from_raw(1)),
@@ -108,21 +108,21 @@ fn split(parent: Option<Pid>) -> io::Result<()> {
     }
 }
 
-/// Asks for the death signal of a parent, which may have died before.
+/// Asks for the death signal of the parent, which may have died before.
 fn die_with(parent: Pid) -> io::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
     if getppid() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
 }
 
-/// Waits for a child, and for whatever the kernel hands over in a pid namespace, and ends as the child did.
+/// Waits for a child and for orphans, which a pid namespace hands to its first process. Exits as the child did.
 fn keep(child: Pid) -> ! {
-    // Nobody is to wait for an end of these: least of all who started the program, for its beginning.
+    // Inherited descriptors are closed: the starter waits for the end of one of them, to see that the program has begun.
     // SAFETY: a system call without pointers; nothing of this process uses a descriptor any more.
     unsafe { libc::close_range(0, libc::c_uint::MAX, 0) };
     let code = loop {
         match waitpid(None, None) {
             Ok(WaitStatus::Exited(pid, code)) if pid == child => break code,
-            // As shells say it.
+            // As shells report a signal.
             Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => break 128 + signal as i32,
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => break 255,

@@ -1,13 +1,13 @@
-//! The network namespace that a cluster's networks are in, held by descriptors alone: this process never leaves its own,
-//! and when it ends, however that happens, the kernel frees the namespace with all that is in it. Makes no links.
+//! The network namespace of a cluster, held by descriptors alone. This process never enters it. When the process ends in any
+//! way, the kernel frees the namespace with all that is in it. Makes no links.
 //!
-//! A descriptor belongs to the namespace that it was opened in, whoever uses it later: a route-netlink socket makes bridges
-//! there, `/dev/net/tun` makes taps there, a TCP socket connects there. So all that a namespace is used for is opened in
-//! it by a child that lives for a few system calls (`child`), and used here.
+//! A descriptor belongs to the namespace that it was opened in, whichever process uses it later: a route-netlink socket makes
+//! bridges there, `/dev/net/tun` makes taps there, a TCP socket connects there. So a child that lives for a few system calls
+//! opens them in the namespace (`child`), and this process uses them.
 //!
 //! * [`Namespace`]: start here.
-//! * [`Netns`]: which one is wanted, as data.
-//! * [`NamespaceError`]: why there is none, and which command helps.
+//! * [`Netns`]: which namespace to use, as data.
+//! * [`NamespaceError`]: why there is none, and the command that helps.
 
 mod child;
 mod enter;
@@ -41,39 +41,39 @@ pub use error::NamespaceError;
 pub use isolate::IsolatedNet;
 pub use netns_name::{NamedNetns, Netns, NetnsNameError};
 
-/// How long the other end of a connection may be silent before it is asked whether it is there, how often it is asked, both
-/// in seconds, how many times; and for how many milliseconds what was sent may stay unanswered.
+/// Keep-alive of connections: seconds of silence before a probe, seconds between probes, number of probes; and milliseconds
+/// that sent data may stay unacknowledged.
 const SILENCE: (u32, u32, u32, u32) = (10, 5, 4, 30_000);
 
-/// A network namespace, and how to use it from outside.
+/// A network namespace that is used from outside.
 #[derive(Debug)]
 pub struct Namespace {
     netns: Netns,
-    /// None for the one that we are in.
+    /// `None` for the namespace that this process is in.
     handles: Option<Handles>,
     spare: Mutex<Spare>,
 }
 
 #[derive(Debug)]
 struct Handles {
-    /// The user namespace that it belongs to, if that is not ours.
+    /// The user namespace that owns it, if that is not ours.
     user: Option<OwnedFd>,
     net: OwnedFd,
 }
 
-/// `/dev/net/tun` descriptors that were opened in advance, a child for many.
+/// `/dev/net/tun` descriptors that were opened in advance: one child opens many.
 #[derive(Debug, Default)]
 struct Spare {
     tuns: Vec<OwnedFd>,
-    /// How many are still going to be asked for, as far as is known.
+    /// How many more are expected to be asked for.
     expected: usize,
 }
 
 impl Namespace {
-    /// The namespace that is wanted.
+    /// Opens or makes a namespace.
     ///
     /// # Errors
-    /// This host or this user cannot have it.
+    /// The host or the user's rights do not allow it.
     pub fn open(netns: &Netns) -> Result<Self, NamespaceError> {
         let handles = match netns {
             Netns::Private => Some(fresh()?),
@@ -83,19 +83,18 @@ impl Namespace {
         Ok(Self { netns: netns.clone(), handles, spare: Mutex::default() })
     }
 
-    /// A new one that nobody else has, with nothing but the loopback in it. Needs no privilege.
+    /// A new namespace for this process alone, with only the loopback in it. Needs no privilege.
     ///
     /// # Errors
-    /// This host does not let this user have one.
+    /// The host does not allow it to this user.
     pub fn private() -> Result<Self, NamespaceError> {
         Self::open(&Netns::Private)
     }
 
-    /// A new one that belongs to this user: in a user namespace of the user's, who is in it who he was, and who may enter
-    /// both without any privilege. Only root may make it for others, and may also where users may make none.
-    ///
+    /// A new namespace of this user: in a user namespace that maps the user to himself, and that he may enter without
+    /// privilege. Only root may make it for another user. Root may also make it where users may not.
     /// # Errors
-    /// This process has not the privileges, or the host has no user namespaces.
+    /// This process lacks the privileges, or the host has no user namespaces.
     pub fn private_of(uid: u32, gid: u32) -> Result<Self, NamespaceError> {
         let maps = IdMaps::of(uid, gid);
         let made = child::fetch(&Target::FreshFor(&maps), Open::Namespaces);
@@ -103,13 +102,13 @@ impl Namespace {
         Ok(Self { netns: Netns::Private, handles: Some(handles(made, true)?), spare: Mutex::default() })
     }
 
-    /// The one that this process is in.
+    /// The namespace that this process is in.
     pub const fn here() -> Self {
         let spare = Mutex::new(Spare { tuns: Vec::new(), expected: 0 });
         Self { netns: Netns::Here, handles: None, spare }
     }
 
-    /// One that is held by files: of the user namespace, if it belongs to another than ours, and of its own.
+    /// A namespace from files: of its user namespace, if that is not ours, and of the network namespace.
     ///
     /// # Errors
     /// The files cannot be opened.
@@ -119,27 +118,26 @@ impl Namespace {
         Ok(Self { netns, handles: Some(handles), spare: Mutex::default() })
     }
 
-    /// One that somebody has handed over: by its descriptor and, if it belongs to another user namespace than ours, by that
-    /// one's. They are as [`descriptors`](Self::descriptors) gave them.
+    /// A namespace that another process has passed on, by the values of [`descriptors`](Self::descriptors) there.
     pub fn from_descriptors(netns: Netns, user: Option<OwnedFd>, net: OwnedFd) -> Self {
         Self { netns, handles: Some(Handles { user, net }), spare: Mutex::default() }
     }
 
-    /// Which one it is.
+    /// The namespace's mode and name.
     pub const fn netns(&self) -> &Netns {
         &self.netns
     }
 
-    /// Its descriptor and that of the user namespace it belongs to, for those who enter it; none for the one that we are
-    /// in.
+    /// The descriptors of its user namespace, if that is not ours, and of the network namespace. `None` for the namespace
+    /// that this process is in.
     pub fn descriptors(&self) -> Option<(Option<BorrowedFd<'_>>, BorrowedFd<'_>)> {
         self.handles.as_ref().map(|handles| (handles.user.as_ref().map(AsFd::as_fd), handles.net.as_fd()))
     }
 
-    /// The kernel's number of it, which no other namespace has while this one lives.
+    /// The kernel's number of the namespace, which is unique while it exists.
     ///
     /// # Errors
-    /// The kernel does not say.
+    /// The kernel does not answer.
     pub fn id(&self) -> io::Result<u64> {
         let stat = match &self.handles {
             Some(handles) => fstat(&handles.net)?,
@@ -148,7 +146,7 @@ impl Namespace {
         Ok(stat.st_ino)
     }
 
-    /// A socket in it (socket(2)), close-on-exec.
+    /// Opens a socket in it (socket(2)), close-on-exec.
     ///
     /// # Errors
     /// The kernel refuses it.
@@ -157,7 +155,7 @@ impl Namespace {
         opened.into_iter().next().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
-    /// A route-netlink socket in it: links, addresses, routes.
+    /// Opens a route-netlink socket in it: for links, addresses, routes.
     ///
     /// # Errors
     /// The kernel refuses it.
@@ -165,15 +163,15 @@ impl Namespace {
         self.socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_NONBLOCK, libc::NETLINK_ROUTE)
     }
 
-    /// Says that about so many taps are going to be made, so that a child opens many at a time.
+    /// Announces about how many taps will be made, so that one child opens many descriptors.
     pub fn expect_tuns(&self, count: usize) {
         self.spare().expected += count;
     }
 
-    /// An open `/dev/net/tun` in it. What becomes of it is for the caller to say, by `TUNSETIFF`.
+    /// Opens `/dev/net/tun` in it. The caller makes a tap of it with `TUNSETIFF`.
     ///
     /// # Errors
-    /// The file is not there or not for us: [`NamespaceError::Tun`].
+    /// The file does not exist or may not be opened: [`NamespaceError::Tun`].
     pub fn tun(&self) -> Result<OwnedFd, NamespaceError> {
         let mut spare = self.spare();
         spare.expected = spare.expected.saturating_sub(1);
@@ -185,14 +183,14 @@ impl Namespace {
         spare.tuns.pop().ok_or_else(|| NamespaceError::Tun(io::ErrorKind::UnexpectedEof.into()))
     }
 
-    /// Connects to an address in it. How long that may take is for the caller to say. Must run in a tokio runtime.
+    /// Connects to an address in it. The caller sets a deadline. Must run in a tokio runtime.
     ///
     /// # Errors
-    /// Nobody accepts there.
+    /// Nothing accepts connections there.
     pub async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
         let family = if to.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
         let socket = self.socket(family, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0)?;
-        // A VM that is killed says no farewell: without these, whoever reads would wait for ever, and keep the namespace.
+        // A killed VM does not close its connections. Without these options a reader waits for ever, and keeps the namespace.
         setsockopt(&socket, sockopt::KeepAlive, &true)?;
         setsockopt(&socket, sockopt::TcpKeepIdle, &SILENCE.0)?;
         setsockopt(&socket, sockopt::TcpKeepInterval, &SILENCE.1)?;
@@ -219,7 +217,7 @@ fn fresh() -> Result<Handles, NamespaceError> {
         Ok(descriptors) => return handles(descriptors, true),
         Err(failure) => failure,
     };
-    // Root of a host that has forbidden user namespaces to everybody needs none.
+    // Root needs no user namespace, also where the host forbids them to all users.
     if failure.stage == FetchStage::NewUser
         && let Ok(descriptors) = child::fetch(&Target::FreshNet, Open::Namespaces)
     {
@@ -241,7 +239,7 @@ fn named(name: &NamedNetns) -> Result<Handles, NamespaceError> {
         Err(source) => Err(NamespaceError::Named { name: name.clone(), source }),
     };
     let net = open(name.net_file())?.ok_or_else(|| NamespaceError::Absent(name.clone()))?;
-    // One that `ip netns add` made belongs to no user namespace but the host's.
+    // A namespace from `ip netns add` is owned by the host's user namespace.
     let handles = Handles { user: open(name.user_file())?.and_then(userns_owner::enterable), net };
     let place = Target::Existing { user: handles.user.as_ref().map(AsFd::as_fd), net: handles.net.as_fd() };
     let entered = child::fetch(&place, Open::Namespaces);

@@ -1,4 +1,4 @@
-//! Which network namespace is wanted, as data. Opens none.
+//! The choice of a network namespace, as data. Opens none.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,27 +6,27 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where `ip netns` and everybody else keep namespaces by name.
+/// The folder where `ip netns` and other programs keep named namespaces.
 const NET_FILES: &str = "/run/netns";
-/// Where the user namespaces that they belong to are kept. Not with them: whatever lies there is taken for a network's.
+/// The folder of their user namespaces. A separate one, since every file in the other counts as a network namespace.
 const USER_FILES: &str = "/run/xcluster/userns";
 
-/// What is between a user's name and the number.
+/// The text between the user's name and the number.
 const OF_USER: &str = "_xcluster";
 
-/// The longest name, in bytes: that of a file (`NAME_MAX`).
+/// The most bytes of a name: those of a file's name (`NAME_MAX`).
 const NAME_MAX: usize = 255;
 
-/// The network namespace that the networks of a cluster are made in.
+/// The network namespace of a cluster's links.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Netns {
-    /// One of the cluster's own, made at its start and gone with its owner.
+    /// A private one, which is made at the start and ends with the owner.
     #[default]
     Private,
-    /// One that was prepared with `xcluster nsadd`.
+    /// A namespace that `xcluster nsadd` prepared.
     Named(NamedNetns),
-    /// The one that the owner is in.
+    /// The namespace that the owner is in.
     Here,
 }
 
@@ -53,7 +53,7 @@ impl FromStr for Netns {
     }
 }
 
-/// The name of a network namespace that files hold, as `ip netns` lists it.
+/// The name of a network namespace in a file, as `ip netns` lists it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct NamedNetns(String);
@@ -64,10 +64,10 @@ pub struct NamedNetns(String);
 pub struct NetnsNameError(String);
 
 impl NamedNetns {
-    /// The namespace of this name.
+    /// Parses a name.
     ///
     /// # Errors
-    /// It cannot be the name of a file.
+    /// A file cannot have the name.
     pub fn new(name: &str) -> Result<Self, NetnsNameError> {
         let plain = !name.is_empty()
             && name.len() <= NAME_MAX
@@ -79,12 +79,12 @@ impl NamedNetns {
     /// The namespace that `nsadd` makes for a user and a number: `alice_xcluster1`.
     ///
     /// # Errors
-    /// The user's name cannot be part of the name of a file.
+    /// The user's name cannot be part of a file's name.
     pub fn of_user(user: &str, index: u8) -> Result<Self, NetnsNameError> {
         Self::new(&format!("{user}{OF_USER}{index}"))
     }
 
-    /// The number, if it is such a one.
+    /// The number in a name from `nsadd`.
     pub fn index(&self) -> Option<u8> {
         self.0.rsplit_once(OF_USER)?.1.parse().ok()
     }
@@ -94,12 +94,12 @@ impl NamedNetns {
         &self.0
     }
 
-    /// The file that holds it, where `ip netns` keeps them.
+    /// The file of the network namespace, in the folder of `ip netns`.
     pub fn net_file(&self) -> PathBuf {
         PathBuf::from(NET_FILES).join(&self.0)
     }
 
-    /// The file that holds the user namespace that it belongs to.
+    /// The file of the user namespace that owns it.
     pub fn user_file(&self) -> PathBuf {
         PathBuf::from(USER_FILES).join(&self.0)
     }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_reads_back() {
+    fn a_choice_is_read_as_it_is_written() {
         for text in ["private", "here", "alice_xcluster1"] {
             let netns: Netns = text.parse().unwrap();
             assert_eq!(netns.to_string(), text);

@@ -1,5 +1,4 @@
-//! The capabilities and the ids of a child between fork and exec (capabilities(7), credentials(7)): system calls alone.
-//! Decides nothing.
+//! The capabilities and IDs of a child between fork and exec (capabilities(7), credentials(7)). Only system calls.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -21,12 +20,12 @@ struct CapData {
 
 /// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h.
 const CAP_VERSION: u32 = 0x2008_0522;
-/// The most capabilities that version 3 has room for.
+/// The number of capabilities in version 3.
 const CAPS: libc::c_ulong = 64;
-/// The id that setresuid(2) takes for "as it is".
+/// The ID that setresuid(2) reads as "unchanged".
 const SAME: libc::c_long = -1;
 
-/// Makes the capabilities of this process ambient: others vanish when a program is executed by anybody but root.
+/// Makes the capabilities of this process ambient. Others vanish when a user other than root executes a program.
 pub(super) fn make_ambient() -> nix::Result<()> {
     let permitted = change(|half| half.inheritable = half.permitted)?;
     for capability in 0..CAPS {
@@ -40,21 +39,21 @@ pub(super) fn make_ambient() -> nix::Result<()> {
     Ok(())
 }
 
-/// Acts as this user and group with the privileges that this process has: the user namespace that it makes next is theirs,
-/// also where users may make none.
+/// Acts as this user and group with the privileges of this process. The next user namespace is then owned by the user, also
+/// where users may make none.
 ///
-/// The real user, and the user that files see, stay: so the user cannot trace this process, and it may still write its own
-/// files in /proc, which are root's for as long as it cannot be traced.
+/// The real user and the filesystem user stay. So the user cannot trace this process, and the process may still write its own
+/// files in /proc, which belong to root while it cannot be traced.
 pub(super) fn act_for(uid: u32, gid: u32) -> nix::Result<()> {
     // SAFETY: system calls without pointers. The C library's functions would concern themselves with other threads.
     unsafe {
         let files = libc::syscall(libc::SYS_geteuid);
         Errno::result(libc::syscall(libc::SYS_setresgid, SAME, libc::c_long::from(gid), SAME))?;
         Errno::result(libc::syscall(libc::SYS_setresuid, SAME, libc::c_long::from(uid), SAME))?;
-        // It tells the user there was before, and no error.
+        // It returns the previous user and no error.
         libc::syscall(libc::SYS_setfsuid, files);
     }
-    // With root's id went what it could do, but not that it may have it again.
+    // The change of the ID dropped the effective capabilities; the permitted ones remain.
     change(|half| half.effective = half.permitted).map(drop)
 }
 

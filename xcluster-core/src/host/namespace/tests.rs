@@ -1,4 +1,4 @@
-//! Tests of namespaces, made by whoever runs the tests.
+//! Tests of namespaces, as the user who runs the tests.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::*;
 
-/// The namespace of the calling thread, as the kernel numbers it.
+/// The kernel's number of the calling thread's namespace.
 fn ours() -> u64 {
     Namespace::here().id().unwrap()
 }
@@ -51,12 +51,12 @@ async fn a_socket_connects_where_it_was_opened() {
     let mut heard = String::new();
     listener.accept().unwrap().0.read_to_string(&mut heard).unwrap();
     assert_eq!(heard, "within");
-    // The loopback of another namespace is another one.
+    // Each namespace has its own loopback.
     let elsewhere = Namespace::private().unwrap().connect(address).await.unwrap_err();
     assert_eq!(elsewhere.kind(), io::ErrorKind::ConnectionRefused);
 }
 
-/// A listener made of a socket of some namespace.
+/// A listener on a socket of a namespace.
 fn listen_on(socket: OwnedFd, address: SocketAddr) -> TcpListener {
     use nix::sys::socket::{Backlog, SockaddrStorage, bind, listen};
     bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &SockaddrStorage::from(address)).unwrap();
@@ -64,7 +64,7 @@ fn listen_on(socket: OwnedFd, address: SocketAddr) -> TcpListener {
     socket.into()
 }
 
-/// The program's own user, and every privilege in there: what `id -u` and its status in /proc say.
+/// The program's user ID and its capabilities, from `id -u` and its status in /proc.
 #[test]
 fn a_program_inside_has_privileges_and_is_who_it_was() {
     let namespace = Namespace::private().unwrap();
@@ -89,7 +89,7 @@ fn a_name_that_nobody_prepared_is_reported() {
     assert_eq!(error.remedy().as_deref(), Some("sudo xcluster nsadd 99"));
 }
 
-/// A program that starts another in the background, which says its number outside, and stays.
+/// A program that starts another in the background and stays. The other prints its process ID.
 fn household(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script]).stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
@@ -97,7 +97,7 @@ fn household(script: &str) -> Command {
     command
 }
 
-/// Who has a standard output that this is the other end of: it ends when all of them have.
+/// The processes that write to this pipe: it ends when all of them have.
 fn ends(mut output: impl Read) -> String {
     let mut said = String::new();
     output.read_to_string(&mut said).unwrap();
@@ -116,7 +116,7 @@ fn what_a_contained_program_started_ends_with_it() {
     let mut child = household("sleep 1000 & echo $$").spawn().unwrap();
     let output = child.stdout.take().unwrap();
     assert!(child.wait().unwrap().success());
-    // It comes to an end although the sleeper has it open.
+    // The output ends although the background process had it open.
     assert_eq!(ends(output), "2\n");
 }
 

@@ -1,4 +1,4 @@
-//! Whose a user namespace is, and so whether it is one to enter. Enters none.
+//! The owner of a user namespace, which decides whether to enter it.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,9 +14,8 @@ nix::ioctl_read_bad!(
     uid_t
 );
 
-/// The user namespace, if it is one to enter: not where we are in it already, which the kernel refuses; and root does not
-/// enter that of an ordinary user, who has every privilege over whatever is executed in it. Root needs no more than the
-/// network's.
+/// The user namespace, if it should be entered. A process cannot enter the one that it is in. Root does not enter an ordinary
+/// user's, since that user has every privilege over programs there; root only needs the network namespace.
 pub(super) fn enterable(user: OwnedFd) -> Option<OwnedFd> {
     let number = |file: &OwnedFd| fstat(file).map(|stat| (stat.st_dev, stat.st_ino)).ok();
     let ours = File::open("/proc/thread-self/ns/user").ok().and_then(|ours| number(&ours.into()));
@@ -25,7 +24,7 @@ pub(super) fn enterable(user: OwnedFd) -> Option<OwnedFd> {
     (!entered && trusted).then_some(user)
 }
 
-/// Who made it, as seen from where we are.
+/// The user ID of its maker, as seen from this process.
 fn owner(user: &OwnedFd) -> Option<Uid> {
     let mut owner: uid_t = uid_t::MAX;
     // SAFETY: the descriptor is open, and the kernel writes one number, of this type.

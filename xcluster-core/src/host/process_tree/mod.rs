@@ -1,10 +1,9 @@
-//! A program with all that it starts: they end together, also those that left its process group and its session. It takes no
-//! privilege and no namespace, so that the program is where its user is and sees what its user sees. Says nothing of what
-//! it is for.
+//! A program with everything that it starts. All of it ends together, including processes that left its group and session.
+//! This takes no privilege and no namespace, so the program sees what its user sees.
 //!
 //! ```text
 //! owner's thread ── supervisor ── the program ── whatever it starts
-//!         death signal     whoever loses a parent becomes the supervisor's child
+//!         death signal     orphans become the supervisor's children
 //! ```
 
 mod supervisor;
@@ -25,43 +24,44 @@ use tokio::sync::{Notify, watch};
 
 use super::namespace::NamespaceEntry;
 
-/// Has a program that starts no others end with the calling *thread*. What enters a namespace before must be said before.
+/// Makes a program that starts no others end with the calling *thread*. Add an entry to a namespace before this.
 pub fn end_with_thread(command: &mut Command) {
     let starter = nix::unistd::getpid();
     let before_exec = move || {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        // It may have ended before the signal was asked for.
+        // The parent may have died before the signal was asked for.
         if nix::unistd::getppid() != starter {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        // A group of its own: Ctrl-C in a terminal is for the owner.
+        // A process group, so that Ctrl-C in a terminal only reaches the owner.
         Ok(nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0))?)
     };
     // SAFETY: between fork and exec only system calls are made, on values that exist already.
     unsafe { command.pre_exec(before_exec) };
 }
 
-/// A program and whatever it has started. Dropping it ends all of them.
+/// A program with everything that it has started. Dropping it ends all of them.
 ///
-/// What has become another user, as by `sudo`, is out of reach: it is left to itself.
+/// A process that became another user's, for example by `sudo`, cannot be killed and goes on.
 #[derive(Debug)]
 pub struct ProcessTree {
     end: Arc<Notify>,
     gone: watch::Receiver<bool>,
 }
 
-/// The other ends of what a program says.
+/// The ends of the pipes that a program writes to.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ProcessTreeOutput {
-    /// Its standard output: at its end when everybody who has it has closed it.
+    /// Its standard output. It ends when all processes that have it open have closed it.
     pub stdout: ChildStdout,
     /// Its standard error.
     pub stderr: ChildStderr,
-    /// Its own end.
+    /// The end of the program.
     pub ending: TreeEnd,
 }
 
-/// The end of a program, whatever becomes of what it has started.
+/// The end of a program, whether or not processes that it started go on.
 #[derive(Debug)]
 pub struct TreeEnd {
     report: pipe::Receiver,
@@ -69,11 +69,11 @@ pub struct TreeEnd {
 }
 
 impl ProcessTree {
-    /// Starts a program, in a namespace if one is given, with nothing to read. All of them end with the calling *thread*,
-    /// which must be in a tokio runtime.
+    /// Starts a program with an empty standard input, in a namespace if one is given. The tree ends with the calling
+    /// *thread*, which must be in a tokio runtime.
     ///
     /// # Errors
-    /// It cannot be executed.
+    /// The program cannot be executed.
     pub fn start(mut command: Command, inside: Option<NamespaceEntry>) -> io::Result<(Self, ProcessTreeOutput)> {
         let (status, report) = io::pipe()?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -83,7 +83,7 @@ impl ProcessTree {
         supervisor::put_before(&mut command, report.into());
         let mut command = tokio::process::Command::from(command);
         let mut child = command.spawn()?;
-        // With it goes our end of the report.
+        // This closes our end of the report.
         drop(command);
         let absent = || io::Error::other("a standard stream is no pipe");
         let stdout = child.stdout.take().ok_or_else(absent)?;
@@ -95,14 +95,14 @@ impl ProcessTree {
         Ok((Self { end, gone }, ProcessTreeOutput { stdout, stderr, ending }))
     }
 
-    /// Ends all of them, and waits until they are gone. How long that may take is for the caller to say.
+    /// Ends all processes and waits until they are gone. The caller sets a deadline.
     pub async fn end(&self) {
         self.end.notify_one();
-        // An error means that the runtime is at its end, and with it the thread.
+        // It fails if the runtime ends, and the thread with it.
         let _ = self.gone.clone().wait_for(|gone| *gone).await;
     }
 
-    /// Whether all of them have ended.
+    /// Whether all processes have ended.
     pub fn is_gone(&self) -> bool {
         *self.gone.borrow()
     }
@@ -115,30 +115,30 @@ impl Drop for ProcessTree {
 }
 
 impl TreeEnd {
-    /// Waits for it, once.
+    /// Waits for the end, once.
     ///
     /// # Errors
-    /// Nobody knows how it ended: its supervisor was killed.
+    /// The supervisor was killed, so the exit status is unknown.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         let mut record = [0; supervisor::RECORD];
         self.report.read_exact(&mut record).await?;
         let [status @ .., left] = record;
         if left == 0 {
-            // The supervisor, which goes as well: then there is nobody.
+            // The supervisor ends last.
             let _ = self.gone.wait_for(|gone| *gone).await;
         }
         Ok(ExitStatus::from_raw(i32::from_ne_bytes(status)))
     }
 }
 
-/// Waits for the supervisor, and has it end everybody when that is wanted.
+/// Waits for the supervisor, and makes it end the tree on request.
 async fn supervise(mut supervisor: Child, end: Arc<Notify>, leave: watch::Sender<bool>) {
     let wanted = tokio::select! {
         _ = supervisor.wait() => false,
         () = end.notified() => true,
     };
     if wanted {
-        // It has not been waited for, so the number is still its own.
+        // The supervisor has not been reaped, so its process ID is still its own.
         if let Some(pid) = supervisor.id() {
             let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
         }

@@ -1,6 +1,6 @@
-//! The process between an owner and a program. It adopts whoever of the program's descendants loses a parent, tells how the
-//! program ended, and at SIGTERM, which is also its death signal, kills until nobody is left. A few system calls on values
-//! that exist already: it was forked from a process with threads.
+//! The process between an owner and a program. It adopts the program's orphaned descendants and reports how the program
+//! ended. At SIGTERM, which is also its death signal, it kills until no process is left. It was forked from a process with
+//! threads, so it only makes system calls on existing values.
 
 use std::ffi::CStr;
 use std::io;
@@ -19,15 +19,15 @@ use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, read, setpgid};
 /// The children of the calling thread (proc_tid_children(5)).
 const CHILDREN: &CStr = c"/proc/thread-self/children";
 
-/// How many bytes a report has: what wait(2) says, and whether anybody is left.
+/// The bytes of a report: the status of wait(2), and whether processes are left.
 pub(super) const RECORD: usize = 5;
 
-/// How soon the supervisor looks again for somebody to kill, in nanoseconds: a process that forks all the time may have a new
-/// child before the old one's end is heard of.
+/// How soon the supervisor looks again for processes to kill, in nanoseconds. A process that forks all the time may have a
+/// new child before the end of the old one is seen.
 const AGAIN: libc::c_long = 20_000_000;
 
-/// Puts a supervisor between the calling thread and the program of this command. How the program ends is written to `report`,
-/// as wait(2) says it.
+/// Puts a supervisor between the calling thread and the program of this command. It writes the program's status, as of
+/// wait(2), to `report`.
 pub(super) fn put_before(command: &mut Command, report: OwnedFd) {
     let starter = getpid();
     let split = move || split(report.as_raw_fd(), starter);
@@ -36,14 +36,14 @@ pub(super) fn put_before(command: &mut Command, report: OwnedFd) {
     unsafe { command.pre_exec(split) };
 }
 
-/// Forks: the child goes on to be the program.
+/// Forks; the child becomes the program.
 fn split(report: RawFd, starter: Pid) -> io::Result<()> {
-    // A group of its own: Ctrl-C in a terminal is for the owner.
+    // A process group, so that Ctrl-C in a terminal only reaches the owner.
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     set_child_subreaper(true)?;
-    // From here on signals are waited for, so that none is missed; those of the owner's handlers least of all.
+    // From here on signals are waited for, so that none is missed and no handler of the owner runs.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    // SAFETY: no handler, so nothing runs. Where the ends of children are ignored, nobody could wait for them.
+    // SAFETY: no handler, so nothing runs. If SIGCHLD is ignored, children cannot be waited for.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     set_pdeathsig(Signal::SIGTERM)?;
     // The owner may have died before the signal was asked for.
@@ -55,7 +55,7 @@ fn split(report: RawFd, starter: Pid) -> io::Result<()> {
     match unsafe { fork() }? {
         ForkResult::Parent { child } => keep(child, report),
         ForkResult::Child => {
-            // What it sends to its own group is not for the supervisor.
+            // Signals that the program sends to its own group must not reach the supervisor.
             setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
             before.thread_set_mask()?;
             set_pdeathsig(Signal::SIGKILL)?;
@@ -64,10 +64,9 @@ fn split(report: RawFd, starter: Pid) -> io::Result<()> {
     }
 }
 
-/// All of the supervisor.
+/// The code that runs in the supervisor.
 fn keep(program: Pid, report: RawFd) -> ! {
-    // Nobody is to wait for the end of anything else that is open here, least of all who started the program, for its
-    // beginning.
+    // Inherited descriptors are closed: the starter waits for the end of one of them, to see that the program has begun.
     // SAFETY: system calls without pointers; nothing of this process uses another descriptor any more.
     unsafe {
         libc::dup2(report, 0);
@@ -81,7 +80,7 @@ fn keep(program: Pid, report: RawFd) -> ! {
     unsafe { libc::_exit(0) }
 }
 
-/// Takes note of all who have ended. Whether anybody is left.
+/// Reaps all children that have ended. Returns whether any are left.
 fn reap(program: Pid) -> bool {
     let mut ended = None;
     let left = loop {
@@ -101,7 +100,7 @@ fn reap(program: Pid) -> bool {
     left
 }
 
-/// Tells the owner how the program ended, and whether somebody is left.
+/// Reports how the program ended, and whether processes are left.
 fn tell(status: libc::c_int, left: bool) {
     let mut record = [0; RECORD];
     record[..4].copy_from_slice(&status.to_ne_bytes());
@@ -114,7 +113,7 @@ fn tell(status: libc::c_int, left: bool) {
     }
 }
 
-/// Waits until a child has ended or everybody shall; for a moment only if they shall already.
+/// Waits for the end of a child or for the request to end; only briefly once that has come.
 fn wait_for_signal(ending: bool) -> libc::c_int {
     let mut set = SigSet::empty();
     set.add(Signal::SIGCHLD);
@@ -125,11 +124,11 @@ fn wait_for_signal(ending: bool) -> libc::c_int {
     unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), limit) }
 }
 
-/// Kills all children, whose own then become children of this process. True if there are some and all are somebody else's
-/// to kill.
+/// Kills all children; their children then become children of this process. True if there are some and all of them belong to
+/// other users.
 fn nobody_can_be_killed(program: Pid) -> bool {
     let Ok(list) = open(CHILDREN, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) else {
-        // A kernel that does not say: then at least those who are still in the program's group.
+        // The kernel does not list them: then at least those in the program's process group.
         return !kill(-program.as_raw());
     };
     let (mut seen, mut killed, mut pid) = (false, false, 0);

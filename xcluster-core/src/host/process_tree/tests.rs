@@ -1,4 +1,4 @@
-//! Tests of process trees, made by whoever runs the tests.
+//! Tests of process trees, as the user who runs the tests.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::*;
 
-/// What is far more than any of this takes.
+/// Far longer than any of these tests takes.
 const SOON: Duration = Duration::from_secs(20);
 
 fn start(script: &str) -> (ProcessTree, ProcessTreeOutput) {
@@ -22,7 +22,7 @@ async fn said(output: &mut ProcessTreeOutput) -> String {
     said
 }
 
-/// The first so many words that it says.
+/// The first words of the output.
 async fn pids(output: &mut ProcessTreeOutput, count: usize) -> Vec<i32> {
     let mut said = String::new();
     while said.split_whitespace().count() < count || !said.ends_with('\n') {
@@ -58,7 +58,7 @@ async fn a_program_that_is_not_there_is_an_error_at_once() {
 }
 
 #[tokio::test]
-async fn what_a_program_leaves_behind_goes_on_until_the_family_ends() {
+async fn processes_that_a_program_leaves_running_go_on_until_the_tree_ends() {
     let (tree, mut output) = start("setsid sh -c 'echo $$; exec sleep 1000' & wait_for=$!; echo $wait_for");
     let pids = pids(&mut output, 2).await;
     assert!(timeout(SOON, output.ending.wait()).await.unwrap().unwrap().success());
@@ -68,7 +68,7 @@ async fn what_a_program_leaves_behind_goes_on_until_the_family_ends() {
 }
 
 #[tokio::test]
-async fn descendants_of_any_depth_in_any_session_end_with_the_family() {
+async fn descendants_of_any_depth_in_any_session_end_with_the_tree() {
     let deep =
         "setsid sh -c 'echo $$; setsid sh -c \"echo \\$\\$; setsid sleep 1000 & echo \\$!; wait\" & wait' & wait";
     let (tree, mut output) = start(deep);
@@ -79,8 +79,8 @@ async fn descendants_of_any_depth_in_any_session_end_with_the_family() {
 }
 
 #[tokio::test]
-async fn processes_that_never_stop_to_start_others_end_all_the_same() {
-    // Each starts its successor and is gone.
+async fn processes_that_fork_all_the_time_end() {
+    // Each starts its successor and exits.
     let (tree, mut output) = start("relay='echo 1; sh -c \"$relay\" &'; export relay; sh -c \"$relay\"");
     pids(&mut output, 20).await;
     timeout(SOON, tree.end()).await.unwrap();
@@ -88,22 +88,22 @@ async fn processes_that_never_stop_to_start_others_end_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_family_that_nobody_wants_any_more_ends() {
+async fn a_dropped_tree_ends() {
     let (tree, mut output) = start("setsid sleep 1000 & echo $!; wait");
     pids(&mut output, 1).await;
     drop(tree);
-    // Its end is that of the sleeper.
+    // The output ends with the last process.
     assert_eq!(said(&mut output).await, "");
 }
 
 #[test]
-fn a_family_ends_with_the_thread_that_started_it() {
+fn a_tree_ends_with_the_thread_that_started_it() {
     let starter = std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (tree, mut output) = start("setsid sleep 1000 & echo $!; wait");
             pids(&mut output, 1).await;
-            // As if its owner had been killed.
+            // As if the owner had been killed.
             std::mem::forget(tree);
             output.stdout.into_owned_fd().unwrap()
         })

@@ -39,6 +39,8 @@ pub enum ContractCase {
     NodesTogether,
     /// Number 9: the difference of [`VmToVm::Hub`] and [`VmToVm::Switch`].
     Echo,
+    /// Number 9: that the net is not [`Capabilities::lossy`].
+    EveryFrame,
     /// Number 9: [`Capabilities::mtu_max`].
     LargestMtu,
     /// Number 9: nets of one number and two clusters.
@@ -49,7 +51,7 @@ pub enum ContractCase {
 
 impl ContractCase {
     /// All of them, in the order of the contract.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::RepeatedSetup,
         Self::AddedPorts,
         Self::TeardownOfAbsent,
@@ -67,6 +69,7 @@ impl ContractCase {
         Self::NodesApart,
         Self::NodesTogether,
         Self::Echo,
+        Self::EveryFrame,
         Self::LargestMtu,
         Self::ClustersApart,
         Self::NetsApart,
@@ -89,9 +92,10 @@ impl ContractCase {
             Self::UndoByAnother => promise.durable,
             Self::WordsWhileItRuns => promise.hotplug,
             Self::HostAccess => promise.host_access,
-            Self::NodesApart => promise.vm_to_vm == VmToVm::None,
+            Self::NodesApart => promise.vm_to_vm == VmToVm::None && promise.allows(2),
+            Self::EveryFrame => promise.joins() && !promise.lossy,
             Self::NodesTogether | Self::Echo | Self::LargestMtu | Self::ClustersApart | Self::NetsApart => {
-                promise.vm_to_vm != VmToVm::None
+                promise.joins()
             }
             _ => true,
         }
@@ -116,6 +120,7 @@ impl ContractCase {
             Self::NodesApart => (9, "nodes do not hear each other on net"),
             Self::NodesTogether => (9, "nodes reach each other on net"),
             Self::Echo => (9, "frames go where they are said to on net"),
+            Self::EveryFrame => (9, "every frame arrives on net"),
             Self::LargestMtu => (9, "the largest MTU is carried on net"),
             Self::ClustersApart => (9, "two clusters do not hear each other on net"),
             Self::NetsApart => (9, "nets do not hear each other"),

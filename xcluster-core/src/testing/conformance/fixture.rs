@@ -9,8 +9,10 @@ use crate::testing::host::Host;
 use crate::testing::leftovers::{Snapshot, Watch};
 use crate::testing::{TestContext, TestFailure};
 
-/// Two nodes, and a router that is on the same nets.
+/// Two workers and a router: on each net as many of them as its backend allows.
 const NODES: [u16; 3] = [1, 2, 201];
+/// Telnet and ssh of every node, and a port that has no number on the host.
+const EXPOSED: [u16; 3] = [23, 22, 4711];
 
 /// A backend, a cluster that it works for, and the ports of that cluster.
 #[derive(Debug)]
@@ -29,8 +31,7 @@ impl Fixture {
 
     pub(super) fn on(subject: &Subject, cluster: &str, nets: Vec<Net>) -> Result<Self, TestFailure> {
         let nodes = NODES.iter().map(|number| NodeId::new(*number)).collect::<Result<Vec<_>, _>>()?;
-        let ports = nodes.iter().flat_map(|node| (0..).zip(&nets).map(|(nic, net)| port(*node, net, nic)));
-        let ports = ports.collect();
+        let ports = subject.ports(&nodes, &nets).map(|port| port.exposing(EXPOSED)).collect();
         Ok(Self { test_context: test_context(subject, cluster)?, backend: subject.backend(), nets, ports })
     }
 
@@ -100,9 +101,4 @@ pub(super) fn test_context(subject: &Subject, cluster: &str) -> Result<TestConte
         Some(namespace) => test_context.in_namespace(namespace),
         None => test_context,
     })
-}
-
-/// The logins of every node, and one more port that has no number of its own on any host.
-fn port(node: NodeId, net: &Net, nic: u8) -> Port {
-    Port::new(node, net.clone(), nic).exposing([23, 22, 4711])
 }

@@ -78,9 +78,7 @@ async fn teardown_of_what_is_absent(subject: Subject) -> Result<(), TestFailure>
 async fn setups_at_the_same_time(subject: Subject) -> Result<(), TestFailure> {
     let mut fixture = Fixture::new(&subject, "crowd")?;
     let nodes = (1..=20).map(NodeId::new).collect::<Result<Vec<_>, _>>()?;
-    let ports =
-        nodes.iter().flat_map(|node| (0..).zip(&fixture.nets).map(|(nic, net)| Port::new(*node, net.clone(), nic)));
-    fixture.ports = ports.collect();
+    fixture.ports = subject.ports(&nodes, &fixture.nets).collect();
     fixture.create().await?;
     let context = fixture.test_context.context();
     let together = try_join_all(fixture.ports.iter().map(|port| fixture.backend.setup(&context, port))).await?;

@@ -38,8 +38,8 @@ use futures::future::LocalBoxFuture;
 use super::traffic::{Frames, Traffic};
 use super::{TestFailure, harness};
 use crate::host::Netns;
-use crate::name::NetId;
-use crate::net::{BackendContext, Capabilities, Net, NetBackend};
+use crate::name::{NetId, NodeId};
+use crate::net::{BackendContext, Capabilities, Net, NetBackend, Port};
 
 use netns_mode::NetnsMode;
 
@@ -145,6 +145,16 @@ impl Subject {
 
     fn capabilities(&self, net: &Net) -> Capabilities {
         self.backend().capabilities(net.kind)
+    }
+
+    /// The ports of these nodes on these nets, node by node: on each net no more than its backend allows.
+    fn ports<'a>(&self, nodes: &'a [NodeId], nets: &'a [Net]) -> impl Iterator<Item = Port> + use<'a> {
+        let limits: Vec<usize> =
+            nets.iter().map(|net| self.capabilities(net).max_ports.unwrap_or(usize::MAX)).collect();
+        nodes.iter().enumerate().flat_map(move |(index, node)| {
+            let on = nets.iter().zip(&limits).filter(|(_, limit)| index < **limit).map(|(net, _)| net);
+            (0..).zip(on).map(|(nic, net)| Port::new(*node, net.clone(), nic)).collect::<Vec<_>>()
+        })
     }
 
     /// Whether a capability is promised for one of the nets.

@@ -1,6 +1,6 @@
 //! The expectations by name: in which scenario each is checked, and which promise it belongs to.
 
-use crate::net::{Capabilities, VmToVm};
+use crate::net::Capabilities;
 
 use super::fixture::Fixture;
 use super::{Scenario, frames, host, nets, nics};
@@ -12,7 +12,7 @@ pub enum Expectation {
     NodesTogether,
     /// Over TCP, a checksum compared.
     Megabytes,
-    /// By frames to everybody: [`VmToVm::None`] and the nets of one cluster.
+    /// By frames to everybody: [`VmToVm::None`](crate::net::VmToVm::None) and the nets of one cluster.
     NetsApart,
     /// By pings that fill it: [`Capabilities::mtu_max`].
     WholeMtu,
@@ -81,9 +81,7 @@ impl Expectation {
     pub fn is_promised_by(self, promise: &Capabilities) -> bool {
         match self {
             Self::NetsApart | Self::ClustersApart | Self::Restart | Self::EveryNic => true,
-            Self::NodesTogether | Self::Megabytes | Self::WholeMtu | Self::EveryNetOfMany => {
-                promise.vm_to_vm != VmToVm::None
-            }
+            Self::NodesTogether | Self::Megabytes | Self::WholeMtu | Self::EveryNetOfMany => promise.joins(),
             Self::Offloads => promise.offloads,
             Self::HostLogsIn | Self::HostMegabytes | Self::NodesReachTheHost => promise.host_access,
         }

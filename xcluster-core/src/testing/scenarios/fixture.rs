@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cluster::Cluster;
 use crate::guest::exec::{self, Command, Execution};
 use crate::name::NodeId;
-use crate::net::{Capabilities, Net, NetBackend, VmToVm};
+use crate::net::{Capabilities, Net, NetBackend};
 use crate::plan::{Plan, PlannedNic, PlannedNode};
 use crate::testing::cluster_harness;
 
@@ -36,7 +36,7 @@ impl<'a> Fixture<'a> {
 
     /// Whether VMs hear each other on a net.
     pub(super) fn joins(&self, net: &Net) -> bool {
-        self.promise(net).vm_to_vm != VmToVm::None
+        self.promise(net).joins()
     }
 
     /// The NICs of a node, eth0 first.

@@ -28,6 +28,7 @@ mod nets;
 mod nics;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -103,8 +104,16 @@ impl Subject {
         let mut topology = builder.wanted().clone();
         topology.roles.workers.count = None;
         topology.roles.workers.ids = Some(nodes.iter().map(|(number, _)| node(*number)).collect());
+        let mut ports = BTreeMap::new();
         for (number, nets) in nodes {
-            let nets = Some(nets.iter().copied().map(NetId::new).collect());
+            let mut nets: Vec<NetId> = nets.iter().copied().map(NetId::new).collect();
+            // A backend with a limit has only the first nodes on a net.
+            nets.retain(|net| {
+                let count = ports.entry(*net).or_insert(0);
+                *count += 1;
+                self.promise(NetKind::usual(*net)).allows(*count)
+            });
+            let nets = Some(nets);
             *topology.node_mut(node(*number)) = NodeSpec { nets, cpus: Some(1), ..NodeSpec::default() };
         }
         for (net, largest) in [(NetId::CLUSTER, JUMBO), (NetId::EXTERNAL, u16::MAX)] {

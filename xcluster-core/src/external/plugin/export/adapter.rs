@@ -1,20 +1,28 @@
-//! A backend behind the interface: requests become calls of [`NetBackend`], with a backend context that is this library's own.
+//! A backend behind the interface: turns requests into calls of [`NetBackend`], with a backend context of this library.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::super::message::{self, ClusterInfo, Description, Done, Error, Kind, Request};
-use super::blocking::Blocking;
+use super::super::message::{self, ClusterInfo, Description, Done, Error, Kind, Request, reply};
+use super::blocking::{Blocking, BlockingBackend};
 use super::host_client::HostClient;
 use super::runtime::Runtime;
-use super::{ExportedBackend, other, reply};
 use crate::error_chain::one_line;
 use crate::host::{HostLocks, Namespace, Store};
 use crate::name::ClusterName;
 use crate::net::{self, BackendContext, NetBackend, NetError, Settings};
 use crate::topology::NetKind;
+
+/// How the backend of this library runs.
+#[derive(Debug, Clone, Copy)]
+pub enum ExportedBackend {
+    /// Its futures run on the plugin's runtime.
+    Concurrent(fn() -> Arc<dyn NetBackend>),
+    /// Its functions run on the thread of the call.
+    Blocking(fn() -> Arc<dyn BlockingBackend>),
+}
 
 /// An instance.
 #[derive(Debug)]
@@ -22,19 +30,19 @@ pub(super) struct Adapter {
     backend: Arc<dyn NetBackend>,
     /// Whether the backend's functions run on the thread of the call.
     blocking: bool,
-    /// By their numbers.
+    /// The clusters by number.
     clusters: Mutex<BTreeMap<u64, Arc<Cluster>>>,
-    /// Begun when the first call needs it: most instances only say what they can do.
+    /// Started by the first call that needs it: most instances only describe their capabilities.
     runtime: OnceLock<Result<Runtime, String>>,
 }
 
-/// What a backend context is made of. The host locks and the namespace are as good as the host's own: the kernel keeps both.
+/// The parts of a backend context. The kernel keeps host locks and the namespace, so they are equivalent to the host's.
 #[derive(Debug)]
 struct Cluster {
     name: ClusterName,
     dir: PathBuf,
     host_locks: HostLocks,
-    // A backend may have remembered what it uses the namespace by: that goes first.
+    // Dropped first: a backend's state may use the namespace.
     store: Store,
     namespace: Option<Namespace>,
 }
@@ -52,7 +60,7 @@ impl Cluster {
 impl Adapter {
     pub(super) fn new(author: ExportedBackend, configuration: &[u8]) -> Result<Self, Error> {
         let settings: Settings = serde_json::from_slice(configuration)
-            .map_err(|error| other(format!("the configuration is no JSON object: {error}")))?;
+            .map_err(|error| Error::other(format!("the configuration is no JSON object: {error}")))?;
         let (made, blocking): (Arc<dyn NetBackend>, bool) = match author {
             ExportedBackend::Concurrent(make) => (make(), false),
             ExportedBackend::Blocking(make) => (Arc::new(Blocking(make())), true),
@@ -63,7 +71,8 @@ impl Adapter {
 
     /// The reply to a request.
     pub(super) fn answer(&self, host: &HostClient<'_>, request: &[u8]) -> Result<String, Error> {
-        let request = serde_json::from_slice(request).map_err(|error| other(format!("this is no request: {error}")))?;
+        let request =
+            serde_json::from_slice(request).map_err(|error| Error::other(format!("this is no request: {error}")))?;
         let backend = Arc::clone(&self.backend);
         let done = match request {
             Request::Describe => return Ok(reply(Ok(self.describe()))),
@@ -119,10 +128,10 @@ impl Adapter {
 
     fn runtime(&self) -> Result<&Runtime, Error> {
         let runtime = self.runtime.get_or_init(|| Runtime::start().map_err(|error| error.to_string()));
-        runtime.as_ref().map_err(|error| other(format!("the plugin's runtime does not start: {error}")))
+        runtime.as_ref().map_err(|error| Error::other(format!("the plugin's runtime does not start: {error}")))
     }
 
-    /// The cluster of a request, which begins with the first.
+    /// The cluster of a request. Made at its first request.
     fn cluster(&self, host: &HostClient<'_>, of: ClusterInfo) -> Result<Arc<Cluster>, Error> {
         if let Some(cluster) = self.clusters().get(&of.id) {
             return Ok(Arc::clone(cluster));
@@ -133,7 +142,7 @@ impl Adapter {
         Ok(Arc::clone(self.clusters().entry(of.id).or_insert(cluster)))
     }
 
-    /// Forgets a cluster. What a backend remembered may need its runtime to go.
+    /// Forgets a cluster. Dropping a backend's state may need the runtime.
     fn end(&self, id: u64) -> Result<(), Error> {
         let Some(cluster) = self.clusters().remove(&id) else { return Ok(()) };
         self.run(async move {
@@ -151,7 +160,7 @@ impl Drop for Adapter {
     fn drop(&mut self) {
         let clusters = std::mem::take(&mut *self.clusters());
         if !clusters.is_empty() {
-            // Without a runtime they go here.
+            // Without a runtime it is dropped here.
             let _ = self.run(async move {
                 drop(clusters);
                 Ok(())
@@ -160,7 +169,7 @@ impl Drop for Adapter {
     }
 }
 
-/// What a backend answers to a setup, as it is said to the host.
+/// The answer to a setup, in the form for the host.
 fn say(host: &HostClient<'_>, cluster: &Cluster, port_config: net::PortConfig) -> Result<message::PortConfig, Error> {
     let place = match port_config.kvm.qemu_netns() {
         net::QemuNetns::Here => message::QemuNetns::Here,
@@ -168,7 +177,9 @@ fn say(host: &HostClient<'_>, cluster: &Cluster, port_config: net::PortConfig) -
         net::QemuNetns::Inside(inside) => {
             let own = cluster.namespace.as_ref().and_then(|namespace| namespace.inside().ok().flatten());
             if own.as_ref() != Some(&**inside) {
-                return Err(other("QEMU can only be in the cluster's network namespace, or in one that has a file"));
+                return Err(Error::other(
+                    "QEMU can only be in the cluster's network namespace, or in one that has a file",
+                ));
             }
             message::QemuNetns::Cluster
         }
@@ -190,10 +201,12 @@ impl From<NetError> for Error {
             NetError::InUse { what, by } => Self::InUse { what, by },
             NetError::Io { action, source } => match source.raw_os_error() {
                 Some(errno) => Self::Io { action, errno },
-                None => other(format!("cannot {action}: {source}")),
+                None => Error::other(format!("cannot {action}: {source}")),
             },
-            NetError::Other { message, source: None } => other(message),
-            NetError::Other { message, source: Some(cause) } => other(format!("{message}: {}", one_line(&*cause))),
+            NetError::Other { message, source: None } => Error::other(message),
+            NetError::Other { message, source: Some(cause) } => {
+                Error::other(format!("{message}: {}", one_line(&*cause)))
+            }
         }
     }
 }

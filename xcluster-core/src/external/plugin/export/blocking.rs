@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use crate::net::{BackendContext, Capabilities, Net, NetBackend, NetError, Port, PortConfig, Settings, takes_none};
 use crate::topology::{NetKind, Problems};
 
-/// A [`NetBackend`] without async, for plugins: the same functions with the same contract. Each call has a thread of its own, so that
-/// one that blocks keeps nobody else; it ends with the call.
+/// A [`NetBackend`] without async, for plugins: the same functions with the same contract. Each call has a thread, which ends
+/// with the call, so that a call may block.
 ///
 /// A library exports it with [`export_plugin!(blocking …)`](crate::export_plugin).
 pub trait BlockingBackend: fmt::Debug + Send + Sync {
@@ -19,7 +19,7 @@ pub trait BlockingBackend: fmt::Debug + Send + Sync {
     /// As [`NetBackend::configured`].
     ///
     /// # Errors
-    /// Every setting that it does not take.
+    /// Every setting that the backend refuses.
     fn configured(&self, settings: &Settings) -> Result<Arc<dyn BlockingBackend>, Problems> {
         Err(takes_none(self.name(), settings))
     }
@@ -66,7 +66,7 @@ pub trait BlockingBackend: fmt::Debug + Send + Sync {
     fn delete_net(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), NetError>;
 }
 
-/// Its futures are done when they are asked for the first time: they block whoever does that.
+/// The futures are ready when they are polled for the first time: they block the thread that does that.
 #[derive(Debug)]
 pub struct Blocking(pub(super) Arc<dyn BlockingBackend>);
 

@@ -6,10 +6,9 @@ use nix::errno::Errno;
 
 use super::super::abi::{ABI, Host, NAMESPACE_NET, NAMESPACE_USER};
 use super::super::message::Error;
-use super::other;
 use crate::host::{Namespace, Netns};
 
-/// The host of one call.
+/// The host during one call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HostClient<'a>(&'a Host);
 
@@ -22,19 +21,19 @@ impl HostClient<'_> {
         match abi {
             // SAFETY: the caller's; of this version it has at least these fields.
             Some(ABI) => Ok(Self(unsafe { &*host })),
-            _ => Err(other(format!("this host does not speak version {ABI} of the interface"))),
+            _ => Err(Error::other(format!("this host does not speak version {ABI} of the interface"))),
         }
     }
 
-    /// Gives the host a descriptor. It stays ours, too.
+    /// Gives the host a duplicate of a descriptor.
     pub(super) fn give(&self, descriptor: BorrowedFd<'_>) -> Result<u64, Error> {
-        let give = self.0.give.ok_or_else(|| other("this host takes no descriptors"))?;
+        let give = self.0.give.ok_or_else(|| Error::other("this host takes no descriptors"))?;
         // SAFETY: the call goes on.
         let token = unsafe { give(self.0.call, descriptor.as_raw_fd()) };
-        if token == 0 { Err(other("the host does not take a descriptor")) } else { Ok(token) }
+        if token == 0 { Err(Error::other("the host does not take a descriptor")) } else { Ok(token) }
     }
 
-    /// The namespace of the cluster that the call is about.
+    /// The namespace of the call's cluster.
     pub(super) fn namespace(&self, wanted: Netns) -> Result<Namespace, Error> {
         match self.open(NAMESPACE_NET)? {
             Some(net) => Ok(Namespace::from_descriptors(wanted, self.open(NAMESPACE_USER)?, net)),
@@ -42,9 +41,9 @@ impl HostClient<'_> {
         }
     }
 
-    /// None if it is where we are.
+    /// `None` if the plugin is in that namespace.
     fn open(&self, which: u32) -> Result<Option<OwnedFd>, Error> {
-        let open = self.0.open_namespace.ok_or_else(|| other("this host opens no namespaces"))?;
+        let open = self.0.open_namespace.ok_or_else(|| Error::other("this host opens no namespaces"))?;
         // SAFETY: the call goes on.
         match unsafe { open(self.0.call, which) } {
             number if number == -(Errno::ENOENT as i32) => Ok(None),

@@ -1,8 +1,9 @@
-//! The author's side in Rust: what stands behind [`export_plugin!`](crate::export_plugin) in a library that links this crate. Each
-//! such library has a copy of all of this, with its own runtime and its own globals; nothing of Rust crosses over to the host.
+//! The plugin's side in Rust: the code behind [`export_plugin!`](crate::export_plugin) in a library that links this crate.
+//! Each such library has a copy of this crate with its own runtime and globals. No Rust type crosses the boundary to the
+//! host.
 //!
-//! * `adapter`: what a backend is asked, by whichever request. * `asked`: the host, as a plugin sees it.
-//! * `blocking`: backends without async. * `runtime`: where futures run.
+//! * `adapter`: turns requests into calls of a backend. `host_client`: the plugin's requests to the host.
+//! * `blocking`: backends without async. `runtime`: runs futures.
 
 mod adapter;
 mod blocking;
@@ -14,15 +15,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{null, null_mut};
 use std::sync::{Arc, OnceLock};
 
-use serde::Serialize;
-
 use super::abi::{ABI, Buffer, Host, Plugin, Text};
-use super::message::{Error, Reply};
+use super::message::{Error, reply};
 use crate::net::NetBackend;
 
 use adapter::Adapter;
 use host_client::HostClient;
 
+pub use adapter::ExportedBackend;
 pub use blocking::{Blocking, BlockingBackend};
 
 /// Makes a library of the crate type `cdylib` a plugin: the one line that a backend needs.
@@ -53,10 +53,10 @@ pub use blocking::{Blocking, BlockingBackend};
 /// # fn main() {}
 /// ```
 ///
-/// The expression is evaluated once per instance. What a topology says to the backend reaches it as it would be linked:
-/// [`NetBackend::configured`](crate::net::NetBackend::configured). Its futures run on a runtime of the plugin's own, on one thread, which
-/// lives as long as the instance, and with it whatever it spawns. A `BackendContext` has host locks, a store and a namespace as the
-/// cluster's own, and they end with the cluster.
+/// The expression is evaluated once per instance. Settings of a topology arrive as in a linked backend, through
+/// [`NetBackend::configured`](crate::net::NetBackend::configured). Futures, and tasks that they spawn, run on a runtime of
+/// the plugin, on one thread that lives as long as the instance. A `BackendContext` has host locks, a store and a namespace
+/// that end with the cluster.
 ///
 /// `export_plugin!(blocking MySwitch::default())` takes a [`BlockingBackend`](crate::external::plugin::BlockingBackend) instead.
 ///
@@ -67,7 +67,7 @@ macro_rules! export_plugin {
         $crate::export_plugin!(@ $crate::external::plugin::export::blocking(|| ::std::sync::Arc::new($backend)));
     };
     (@ $author:expr) => {
-        /// What a host asks for first.
+        /// The part of the table that a host checks first.
         #[unsafe(no_mangle)]
         pub extern "C" fn xcluster_plugin() -> *const $crate::external::plugin::abi::Plugin {
             $crate::external::plugin::export::table(::std::env!("CARGO_PKG_VERSION"), || $author)
@@ -78,33 +78,24 @@ macro_rules! export_plugin {
     };
 }
 
-/// How the backend of this library is made.
-#[derive(Debug, Clone, Copy)]
-pub enum ExportedBackend {
-    /// Its futures run on the plugin's runtime.
-    Concurrent(fn() -> Arc<dyn NetBackend>),
-    /// Its functions run on the thread of the call.
-    Blocking(fn() -> Arc<dyn BlockingBackend>),
-}
-
-/// The author of a backend as it is linked, too.
+/// A constructor of a backend.
 pub const fn concurrent(make: fn() -> Arc<dyn NetBackend>) -> ExportedBackend {
     ExportedBackend::Concurrent(make)
 }
 
-/// The author of a backend without async.
+/// A constructor of a backend without async.
 pub const fn blocking(make: fn() -> Arc<dyn BlockingBackend>) -> ExportedBackend {
     ExportedBackend::Blocking(make)
 }
 
-/// What this library exports, once it was asked for. Each library has its own copy of this crate, and so of this.
+/// The table of this library, once it was asked for. Each library has a copy of this crate, and so of this value.
 static EXPORTED: OnceLock<Option<Exported>> = OnceLock::new();
 
 #[derive(Debug)]
 struct Exported {
     author: ExportedBackend,
     table: Plugin,
-    /// What the table points to.
+    /// The values that the table points to.
     _texts: [CString; 2],
 }
 
@@ -113,7 +104,7 @@ unsafe impl Send for Exported {}
 // SAFETY: the same.
 unsafe impl Sync for Exported {}
 
-/// The table of this library; null if its backend cannot be asked for its name.
+/// The table of this library; null if its backend does not give its name.
 pub fn table(version: &str, author: impl FnOnce() -> ExportedBackend) -> *const Plugin {
     let exported = EXPORTED.get_or_init(|| catch_unwind(AssertUnwindSafe(|| export(version, author()))).ok().flatten());
     exported.as_ref().map_or(null(), |exported| &raw const exported.table)
@@ -143,7 +134,9 @@ unsafe extern "C" fn create(host: *const Host, configuration: Text, reason: *mut
     let (host, configuration) = unsafe { (HostClient::new(host), bytes(configuration)) };
     let made = isolated(|| {
         host?;
-        let Some(Some(exported)) = EXPORTED.get() else { return Err(other("the library was not asked who it is")) };
+        let Some(Some(exported)) = EXPORTED.get() else {
+            return Err(Error::other("the library was not asked who it is"));
+        };
         Adapter::new(exported.author, configuration)
     });
     match made {
@@ -162,7 +155,7 @@ unsafe extern "C" fn call(instance: *mut c_void, host: *const Host, request: Tex
     // SAFETY: the host lends them for this call, and has the instance from us.
     let (host, request, adapter) =
         unsafe { (HostClient::new(host), bytes(request), instance.cast::<Adapter>().as_ref()) };
-    let answered = isolated(|| adapter.ok_or_else(|| other("there is no instance"))?.answer(&host?, request));
+    let answered = isolated(|| adapter.ok_or_else(|| Error::other("there is no instance"))?.answer(&host?, request));
     buffer(answered.unwrap_or_else(|error| reply::<()>(Err(error))))
 }
 
@@ -172,7 +165,7 @@ unsafe extern "C" fn destroy(instance: *mut c_void) {
     }
     // SAFETY: the host has it from us, and gives it back once.
     let adapter = unsafe { Box::from_raw(instance.cast::<Adapter>()) };
-    // A panic has been told by its hook, and there is nobody else to tell.
+    // The panic hook has reported it.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(adapter)));
 }
 
@@ -184,30 +177,9 @@ unsafe extern "C" fn free(buffer: Buffer) {
     drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(buffer.data, buffer.length)) });
 }
 
-/// Does something, and makes an error of its panic: beyond the boundary one would end the process.
+/// Runs a function, and turns its panic into an error. A panic across the boundary would end the process.
 fn isolated<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
-}
-
-/// The error that a panic is.
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Error::Panicked { message: text.unwrap_or("without a word").to_owned() }
-}
-
-fn other(message: impl Into<String>) -> Error {
-    Error::Other { message: message.into() }
-}
-
-/// A reply as it is sent.
-fn reply<T: Serialize>(result: Result<T, Error>) -> String {
-    let reply = match result {
-        Ok(answer) => Reply::Ok(answer),
-        Err(error) => Reply::Error(error),
-    };
-    let unspeakable =
-        |error| serde_json::json!({"error": {"kind": "other", "message": format!("cannot be said: {error}")}});
-    serde_json::to_string(&reply).unwrap_or_else(|error| unspeakable(error).to_string())
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref())))
 }
 
 fn buffer(text: String) -> Buffer {

@@ -1,5 +1,5 @@
-//! Where the futures of a backend run: a runtime of the plugin's own, on a thread that lives as long as the instance, so that what
-//! they spawn goes on between calls.
+//! The runtime of a plugin's backend, on a thread that lives as long as the instance, so that spawned tasks go on between
+//! calls.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -11,7 +11,6 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use super::super::message::Error;
-use super::{other, panicked};
 
 /// The runtime of an instance. It ends when this is dropped.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ impl Runtime {
                 Err(error) => return drop(tell.send(Err(error))),
             };
             let _ = tell.send(Ok(runtime.handle().clone()));
-            // It ends without a word, too.
+            // It also ends when the sender is dropped.
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();
         })?;
@@ -39,7 +38,7 @@ impl Runtime {
         Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Runs a future and blocks until it is done, however it ends.
+    /// Runs a future and blocks until it has ended in any way.
     pub(super) fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
@@ -47,10 +46,10 @@ impl Runtime {
         let (send, receive) = mpsc::channel();
         self.handle.spawn(async move {
             let done = AssertUnwindSafe(work).catch_unwind().await;
-            // The one who waits is a thread of the host's, which never gives up before this.
-            let _ = send.send(done.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))));
+            // The waiting thread belongs to the host, and waits until this ends.
+            let _ = send.send(done.unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref()))));
         });
-        receive.recv().unwrap_or_else(|_| Err(other("the plugin's runtime has ended")))
+        receive.recv().unwrap_or_else(|_| Err(Error::other("the plugin's runtime has ended")))
     }
 }
 
@@ -58,7 +57,7 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic has been told by its hook.
+            // The panic hook has reported it.
             let _ = thread.join();
         }
     }

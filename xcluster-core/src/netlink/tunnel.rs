@@ -1,4 +1,4 @@
-//! Links that carry Ethernet frames to another host, each in a datagram. Who is at the other end is not known here.
+//! Tunnels: links that carry Ethernet frames to another host, each in a datagram.
 
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
@@ -15,7 +15,7 @@ use rtnetlink::{LinkGeneve, LinkVxlan};
 
 use super::{Netlink, NetlinkError};
 
-/// How frames are wrapped.
+/// The encapsulation of frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encapsulation {
     /// RFC 7348.
@@ -24,30 +24,31 @@ pub enum Encapsulation {
     Geneve,
 }
 
-/// A link to another host.
+/// A tunnel to be made.
 #[derive(Debug, Clone, Copy)]
 pub struct NewTunnel<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its group.
     pub group: u32,
-    /// How frames are wrapped.
+    /// The encapsulation.
     pub wrapping: Encapsulation,
-    /// The number that both ends know the net by: 24 bits.
+    /// The virtual network identifier, equal at both ends: 24 bits.
     pub vni: u32,
-    /// The other end.
+    /// The address of the other end.
     pub remote: IpAddr,
-    /// This end, where the kernel shall not choose it. Of the same family.
+    /// The address of this end, of the same family; `None` lets the kernel choose.
     pub local: Option<IpAddr>,
-    /// The port of UDP at both ends.
+    /// The UDP port at both ends.
     pub port: u16,
 }
 
 impl Netlink {
-    /// Makes a tunnel, down, if nothing has its name or wraps the same (`EEXIST`). A kernel without such says `EOPNOTSUPP`.
+    /// Makes a tunnel, down, unless the name or the same encapsulation exists (`EEXIST`). A kernel without tunnels answers
+    /// `EOPNOTSUPP`.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn make_tunnel(&self, tunnel: &NewTunnel<'_>) -> Result<(), NetlinkError> {
         let message = match tunnel.wrapping {
             Encapsulation::Vxlan => vxlan(tunnel),
@@ -56,11 +57,11 @@ impl Netlink {
         self.make_link(message, || format!("make link `{}`", tunnel.name)).await
     }
 
-    /// Gives a VXLAN link one more other end, of the same version of IP as the first. What came from one is not sent on to
+    /// Adds another remote end to a VXLAN link, of the same IP version as the first. Frames from one end are not forwarded to
     /// another.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn add_end(&self, link: u32, remote: IpAddr) -> Result<(), NetlinkError> {
         let mut message = NeighbourMessage::default();
         message.header.family = AddressFamily::Bridge;
@@ -72,14 +73,14 @@ impl Netlink {
             IpAddr::V6(ip) => NeighbourAddress::Inet6(ip),
         };
         message.attributes.push(NeighbourAttribute::Destination(remote_address));
-        message.attributes.push(NeighbourAttribute::LinkLayerAddress(ANYBODY.to_vec()));
+        message.attributes.push(NeighbourAttribute::LinkLayerAddress(ANY_ADDRESS.to_vec()));
         let action = || format!("join {remote} to a tunnel");
         self.act(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_APPEND, action).await
     }
 }
 
-/// The address whose entries are the other ends that get what is for everybody, or for somebody unknown.
-const ANYBODY: [u8; 6] = [0; 6];
+/// The address of the entries for frames to everyone or to unknown addresses.
+const ANY_ADDRESS: [u8; 6] = [0; 6];
 
 fn vxlan(tunnel: &NewTunnel<'_>) -> rtnetlink::packet_route::link::LinkMessage {
     let mut link = LinkVxlan::new(tunnel.name, tunnel.vni).port(tunnel.port).learning(true).link_group(tunnel.group);
@@ -125,8 +126,8 @@ struct Value {
     data: u32,
 }
 
-/// Has the kernel hand over each frame of a link as it came, not several of them joined: whoever reads frames from a packet
-/// socket would take them for frames that are too long.
+/// Disables receive offload (GRO) of a link, so that the kernel hands over each frame as it came. A reader of a packet socket
+/// would reject joined frames as too long.
 ///
 /// # Errors
 /// The kernel refuses it.

@@ -1,4 +1,4 @@
-//! Addresses on links. Which ones belong there is not known here.
+//! Addresses of links.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,12 +10,12 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMe
 
 use super::{Netlink, NetlinkError};
 
-/// An address with the length of its net's prefix.
+/// An address with its prefix length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address {
     /// The address.
     pub ip: IpAddr,
-    /// The length of the prefix in bits.
+    /// The prefix length in bits.
     pub prefix: u8,
 }
 
@@ -23,23 +23,23 @@ impl Netlink {
     /// The addresses of a link.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn addresses(&self, link: u32) -> Result<Vec<Address>, NetlinkError> {
         let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         let found = self.list(message, || "list the addresses".to_owned()).await?;
         let address = |message| match message {
-            // The kernel says those of all links.
+            // The kernel lists those of all links.
             RouteNetlinkMessage::NewAddress(message) if message.header.index == link => read(&message),
             _ => None,
         };
         Ok(found.into_iter().filter_map(address).collect())
     }
 
-    /// Gives a link an address. It may be used at once: nobody is asked whether they have it. Returns whether the link did
-    /// not have it before.
+    /// Adds an address to a link, without duplicate address detection, so that it can be used at once. Returns whether it is
+    /// new.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn add_address(&self, link: u32, address: Address) -> Result<bool, NetlinkError> {
         let mut message = address.message(link);
         if address.ip.is_ipv6() {
@@ -53,10 +53,10 @@ impl Netlink {
         }
     }
 
-    /// Takes an address from a link. One that is not there counts as taken.
+    /// Removes an address from a link. An absent one is no error.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn remove_address(&self, link: u32, address: Address) -> Result<(), NetlinkError> {
         let action = || format!("remove address {}/{}", address.ip, address.prefix);
         match self.act(RouteNetlinkMessage::DelAddress(address.message(link)), 0, action).await {

@@ -1,11 +1,11 @@
-//! What the kernel takes by ioctl alone: it makes no taps through netlink. Knows nothing of what a tap is for.
+//! The ioctls of taps, which netlink cannot make.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
 
-/// What every tap is: frames with nothing before them but, where it is wanted, a header.
+/// The flags of every tap: Ethernet frames without packet information.
 const TAP: libc::c_int = libc::IFF_TAP | libc::IFF_NO_PI;
 
 nix::ioctl_write_ptr_bad!(
@@ -20,19 +20,20 @@ nix::ioctl_write_int_bad!(
     nix::request_code_write!(b'T', 203, size_of::<libc::c_int>())
 );
 
-/// What there is of the name before.
+/// What exists of the tap before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Queue {
-    /// Nothing: the tap is made, and this is its only queue.
+    /// Nothing. The tap is made, and this is its only queue.
     Only,
-    /// Nothing: the tap is made, and this is its first queue of several.
+    /// Nothing. The tap is made, and this is the first of several queues.
     First,
-    /// The tap, which gets a further queue.
+    /// The tap, which gets another queue.
     Further,
 }
 
-/// Makes an open `/dev/net/tun` a queue of the tap of this name, in the namespace that it was opened in. The tap lives as long
-/// as one of its queues is open. With `offloads`, a header before each frame says what is left to do about checksums and segments.
+/// Makes an open `/dev/net/tun` a queue of the tap of this name, in the namespace that it was opened in. The tap lives as
+/// long as one of its queues is open. With `offloads`, a header before each frame describes pending checksums and
+/// segmentation.
 pub(super) fn become_tap(tun: &OwnedFd, name: &str, queue: Queue, offloads: bool) -> Result<(), Errno> {
     let header = if offloads { libc::IFF_VNET_HDR } else { 0 };
     let flags = TAP
@@ -50,13 +51,13 @@ pub(super) fn become_tap(tun: &OwnedFd, name: &str, queue: Queue, offloads: bool
     for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *place = byte.cast_signed();
     }
-    // The flag of an exclusive tap is the sign of the kernel's short number.
+    // The flag of an exclusive tap is the sign bit of the kernel's 16-bit number.
     request.ifr_ifru.ifru_flags = (flags as u16).cast_signed();
     // SAFETY: the descriptor is open, and the structure is what the request takes.
     unsafe { tun_set_iff(tun.as_raw_fd(), &raw const request) }.map(drop)
 }
 
-/// Lets the tap stay when its last queue is closed.
+/// Makes the tap persistent: it stays when its last queue is closed.
 pub(super) fn make_permanent(tun: &OwnedFd) -> Result<(), Errno> {
     // SAFETY: the descriptor is open, and the request takes a number.
     unsafe { tun_set_persist(tun.as_raw_fd(), 1) }.map(drop)

@@ -1,4 +1,4 @@
-//! Veth pairs: a wire from this namespace to another one. What they are for is not known here.
+//! Veth pairs, which connect two network namespaces.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -8,11 +8,11 @@ use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 use super::{Netlink, NetlinkError};
 
 impl Netlink {
-    /// Makes a pair: `name` here, and `peer` in the other network namespace. Both are down. Neither is made if something has
-    /// one of the names (`EEXIST`).
+    /// Makes a pair: `name` here and `peer` in the other network namespace, both down. If one of the names exists (`EEXIST`),
+    /// neither is made.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn make_veth(&self, name: &str, peer: &str, there: BorrowedFd<'_>) -> Result<(), NetlinkError> {
         let peer = LinkUnspec::new_with_name(peer).setns_by_fd(there.as_raw_fd()).build();
         let message =

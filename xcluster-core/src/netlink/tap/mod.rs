@@ -1,62 +1,64 @@
-//! A tap: made, and gone with its descriptors unless it is to stay. Which taps there are is remembered elsewhere.
+//! Making and removing taps. A tap ends with its descriptors, unless it is made persistent.
 
 mod ioctl;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::host::{Namespace, NamespaceError};
 use nix::errno::Errno;
+
+use crate::host::{Namespace, NamespaceError};
+use crate::net::NetError;
 
 use super::link::{Link, LinkChange, LinkSelector};
 use super::{Netlink, NetlinkError};
 
 use ioctl::{Queue, become_tap, make_permanent};
 
-/// How often a name is tried that is taken: by what an owner left who was killed and whose QEMU is on its way out.
+/// How often a taken name is tried. The QEMU of a killed owner may still be exiting.
 const ATTEMPTS: usize = 3;
 
-/// A tap that is wanted.
+/// A tap to be made.
 #[derive(Debug, Clone, Copy)]
 pub struct NewTap<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Its alias, by which it is known whose it is.
+    /// Its alias, which carries the ownership mark.
     pub mark: &'a str,
     /// Its group.
     pub group: u32,
     /// Its MTU in bytes.
     pub mtu: u16,
-    /// The bridge of the kernel that it is a port of, if any.
+    /// The index of the bridge that it becomes a port of.
     pub controller: Option<u32>,
-    /// Pairs of queues, 1 or more.
+    /// Queue pairs, 1 or more.
     pub queues: u8,
-    /// Whether a header before each frame says what is left to do about checksums and segments. Only where whoever takes the
-    /// frames reads it.
+    /// Whether a header before each frame describes pending checksums and segmentation. Only for a reader of frames that
+    /// understands the header.
     pub offloads: bool,
-    /// Whether it has an IPv6 address that the kernel makes up. Not where a guest would hear of it.
+    /// Whether the kernel assigns an IPv6 address. Not where a guest would learn of it.
     pub own_address: bool,
 }
 
-/// The queues of a tap. It is gone when they are closed, here and in QEMU.
+/// The queues of a tap. It ends when they are closed here and in QEMU.
 pub type Queues = Vec<Arc<OwnedFd>>;
 
-/// Why there is no tap.
+/// Why a tap was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum TapError {
-    /// A link of its name is somebody else's. It was left as it was.
+    /// A foreign link has its name. It is left as it was.
     #[error("`{0}` is there already and is not ours")]
     Conflict(String),
-    /// The kernel did not make it.
+    /// The kernel refused it.
     #[error("cannot make tap `{name}`")]
     Refused {
-        /// The tap.
+        /// The tap's name.
         name: String,
-        /// The kernel's word.
+        /// The kernel's errno.
         #[source]
         errno: Errno,
     },
-    /// It could not be given what it was to have.
+    /// Its properties could not be set.
     #[error(transparent)]
     Link(#[from] NetlinkError),
     /// `/dev/net/tun` could not be opened there.
@@ -64,11 +66,22 @@ pub enum TapError {
     Tun(#[from] NamespaceError),
 }
 
-/// Makes a tap, brings it up and joins it to its bridge. A link of its name is removed if it is `ours`. Where anything fails
-/// nothing is left: its descriptors close.
+impl From<TapError> for NetError {
+    fn from(error: TapError) -> Self {
+        match error {
+            TapError::Conflict(object) => Self::Conflict { object },
+            TapError::Refused { name, errno } => Self::io(format!("make tap `{name}`"), errno),
+            TapError::Link(failure) => failure.into(),
+            TapError::Tun(error) => error.into(),
+        }
+    }
+}
+
+/// Makes a tap, brings it up and joins it to its bridge. A link of its name is removed if it is `ours`. After an error
+/// nothing is left, since the descriptors close.
 ///
 /// # Errors
-/// It cannot be made there, or its name belongs to something foreign.
+/// The kernel refuses it, or a foreign link has the name.
 pub async fn make(
     namespace: &Namespace,
     netlink: &Netlink,
@@ -77,19 +90,19 @@ pub async fn make(
 ) -> Result<Queues, TapError> {
     let queues = open(namespace, netlink, tap, &ours).await?;
     let which = LinkSelector::Name(tap.name);
-    // Two messages, since of one the kernel would do the last first: the tap would be up, and tell the guest of an address
-    // that it made up. They are on their way together.
+    // Two messages: in a single one the kernel would bring the tap up first, and it would announce an IPv6 address to the
+    // guest. They are sent together.
     let dressed = dress(tap);
     let joined = LinkChange { controller: tap.controller, up: Some(true), ..LinkChange::default() };
     tokio::try_join!(netlink.change(which, &dressed), netlink.change(which, &joined))?;
     Ok(queues)
 }
 
-/// Makes a tap that stays until it is removed by name, down and with its mark: for a program that opens it by its name. There
-/// is no moment at which it would stay without its mark. A link of its name is removed if it is `ours`.
+/// Makes a persistent tap, down and with its mark, for a program that opens it by name. It is marked before it is persistent,
+/// so none is ever left without a mark. A link of its name is removed if it is `ours`.
 ///
 /// # Errors
-/// Those of [`make`].
+/// As for [`make`].
 pub async fn make_persistent(
     namespace: &Namespace,
     netlink: &Netlink,
@@ -137,7 +150,7 @@ async fn open(
     Ok(queues)
 }
 
-/// Makes a tap whose name nobody has.
+/// Makes a tap, after a link of ours with its name was removed.
 async fn become_new_tap(
     tun: &OwnedFd,
     netlink: &Netlink,
@@ -147,7 +160,7 @@ async fn become_new_tap(
 ) -> Result<Result<(), Errno>, TapError> {
     for _ in 0..ATTEMPTS {
         match become_tap(tun, tap.name, queue, tap.offloads) {
-            // The first if it is a tap, the second if it is anything else.
+            // EBUSY for an existing tap, EINVAL for any other link.
             Err(Errno::EBUSY | Errno::EINVAL | Errno::EEXIST) => make_room(netlink, tap.name, ours).await?,
             made_or_not => return Ok(made_or_not),
         }
@@ -155,14 +168,14 @@ async fn become_new_tap(
     Ok(Err(Errno::EBUSY))
 }
 
-/// Removes what is left of a tap, if anything is. What is not `ours` is left alone.
+/// Removes what is left of a tap, if anything is. A link that is not `ours` is left alone.
 ///
 /// # Errors
-/// It is there and cannot be removed.
+/// It exists and cannot be removed.
 pub async fn remove(netlink: &Netlink, name: &str, ours: impl Fn(&Link) -> bool) -> Result<(), NetlinkError> {
     match make_room(netlink, name, &ours).await {
         Err(TapError::Link(failure)) => Err(failure),
-        // It is foreign.
+        // A foreign link.
         _ => Ok(()),
     }
 }

@@ -1,10 +1,12 @@
-//! Why the kernel did not do what it was asked to: what was attempted, and its errno. Says nothing of what that means.
+//! Why a request to the kernel failed. What an errno means for a backend is decided there.
 
 use std::io;
 
 use nix::errno::Errno;
 
-/// What was attempted, and what the kernel said.
+use crate::net::NetError;
+
+/// A request to the kernel that failed: the action, and the system error.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}")]
 pub struct NetlinkError {
@@ -13,23 +15,29 @@ pub struct NetlinkError {
 }
 
 impl NetlinkError {
-    /// That this was attempted, and what came of it.
+    /// An error of an action, which reads after "cannot": "make bridge `xcbr1`".
     pub fn new(action: impl Into<String>, source: io::Error) -> Self {
         Self { action: action.into(), source }
     }
 
-    /// What was attempted, and what came of it.
+    /// The action and the system error.
     pub fn into_parts(self) -> (String, io::Error) {
         (self.action, self.source)
     }
 
-    /// The kernel's word for it, if it was the kernel's.
+    /// The kernel's errno, if the kernel answered.
     pub fn errno(&self) -> Option<Errno> {
         self.source.raw_os_error().map(Errno::from_raw)
     }
 
-    /// Whether it is this word.
+    /// Whether the kernel answered with this errno.
     pub fn is(&self, errno: Errno) -> bool {
         self.errno() == Some(errno)
+    }
+}
+
+impl From<NetlinkError> for NetError {
+    fn from(failure: NetlinkError) -> Self {
+        Self::io(failure.action, failure.source)
     }
 }

@@ -1,4 +1,4 @@
-//! Routes of the main table. Which ones there should be is not known here.
+//! Routes of the main table.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -14,32 +14,32 @@ use super::{Netlink, NetlinkError};
 /// A route through a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
-    /// Where it leads.
+    /// The destination.
     pub to: Address,
-    /// The next hop, of the same family; none where `to` is reached on the link itself.
+    /// The next hop, of the same family; `None` where `to` is on the link itself.
     pub via: Option<IpAddr>,
-    /// The link.
+    /// The index of the link.
     pub link: u32,
 }
 
-/// The way that a packet takes.
+/// The route of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NextHop {
-    /// The link that it leaves by.
+    /// The index of the link that it leaves by.
     pub link: u32,
-    /// It does not leave: the address is one of the namespace's own.
+    /// Whether the address is one of the namespace's own, so that the packet does not leave.
     pub local: bool,
-    /// The address that it comes from, if the kernel chooses one.
+    /// The source address, if the kernel chooses one.
     pub from: Option<IpAddr>,
-    /// The next hop, if it is not the address itself.
+    /// The next hop, if it is not the destination.
     pub via: Option<IpAddr>,
 }
 
 impl Netlink {
-    /// Adds a route. Returns whether it was not there before.
+    /// Adds a route. Returns whether it is new.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn add_route(&self, route: &Route) -> Result<bool, NetlinkError> {
         let action = || format!("add the route to {}/{}", route.to.ip, route.to.prefix);
         match self.act(RouteNetlinkMessage::NewRoute(route.message()), NLM_F_CREATE | NLM_F_EXCL, action).await {
@@ -52,19 +52,19 @@ impl Netlink {
     /// Whether an address is one of the namespace's own.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn is_local(&self, ip: IpAddr) -> Result<bool, NetlinkError> {
         Ok(self.next_hop(ip).await?.is_some_and(|way| way.local))
     }
 
-    /// The way that a packet to an address takes; none where there is none.
+    /// The route of a packet to an address; `None` without one.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn next_hop(&self, ip: IpAddr) -> Result<Option<NextHop>, NetlinkError> {
         let to = Address { ip, prefix: if ip.is_ipv4() { 32 } else { 128 } };
         let mut message = Route { to, via: None, link: 0 }.message();
-        // Not a route of the main table is asked for, but the one that a packet would take.
+        // Asks for the route of a packet, not for an entry of the main table.
         message.attributes.retain(|attribute| matches!(attribute, RouteAttribute::Destination(_)));
         message.header.table = RouteHeader::RT_TABLE_UNSPEC;
         match self.ask(RouteNetlinkMessage::GetRoute(message), || format!("look for address {ip}")).await {
@@ -76,7 +76,7 @@ impl Netlink {
     }
 }
 
-/// What the kernel answers; none for a route that says that there is no way.
+/// Reads the kernel's answer; `None` for a route that forbids packets.
 fn read(route: &RouteMessage) -> Option<NextHop> {
     let mut way = NextHop { link: 0, local: route.header.kind == RouteType::Local, from: None, via: None };
     for attribute in &route.attributes {
@@ -98,14 +98,14 @@ fn address(address: &RouteAddress) -> Option<IpAddr> {
     }
 }
 
-/// What the kernel says of an address that no packet goes to: there is no route, or one that says so (unreachable, prohibit,
-/// blackhole), or no such family.
+/// The errors for an address without a route, with one that forbids packets (unreachable, prohibit, blackhole), or of a
+/// family that the kernel lacks.
 const NO_WAY: [Errno; 6] =
     [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EACCES, Errno::EINVAL, Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT];
 
 impl Route {
     fn message(&self) -> RouteMessage {
-        // What is on the link has the scope of one, else the kernel takes no gateway behind it.
+        // A destination on the link has link scope; otherwise the kernel accepts no gateway behind it.
         let scope = if self.via.is_some() { RouteScope::Universe } else { RouteScope::Link };
         match (self.to.ip, self.via) {
             (IpAddr::V4(to), via) => {

@@ -1,19 +1,25 @@
-//! Links of the kernel in the network namespace of a cluster, over route netlink: what backends that make some share. Which
-//! links there should be, what they are called and whose they are is for the backends to say. No type of the library that
-//! speaks netlink is in the interface.
+//! What backends that make links of the kernel share (feature `netlink`): links in the cluster's namespace over route netlink,
+//! the marks that say who made a link, and the state of a cluster's ports. The backends decide which links to make. No type
+//! of the rtnetlink crate is in the interface.
 //!
-//! Requests are answered or late, and errors are in the words of errno(3).
+//! Each request has a deadline of 20 s. Errors carry the kernel's errno(3).
 //!
 //! * [`Netlink`]: start here.
 //! * [`link`]: bridges, and links of any kind.
-//! * [`tap`]: taps, which netlink does not make.
+//! * [`tap`]: taps, which need an ioctl.
 //! * [`tunnel`]: links that carry frames to another host.
-//! * [`address`]: addresses on them.
-//! * [`route`]: ways through them.
+//! * [`address`]: addresses of links.
+//! * [`route`]: routes through links.
+//! * [`ownership`]: names, marks and groups of links.
+//! * [`PortStates`]: what a backend remembers of a cluster's ports.
+//!
+//! A building block: its interface may change between minor versions.
 
 pub mod address;
 mod error;
 pub mod link;
+pub mod ownership;
+mod port_states;
 pub mod route;
 pub mod tap;
 pub mod tunnel;
@@ -33,12 +39,12 @@ use rtnetlink::sys::TokioSocket;
 use tokio::task::AbortHandle;
 
 pub use error::NetlinkError;
+pub use port_states::PortStates;
 
-/// How long the kernel may take for one request. It answers at once, but not before everybody else who changes links of the
-/// host has had a turn.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The deadline of a request. The kernel answers at once, but only one process at a time may change links of a host.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A connection to the kernel, for a namespace. It ends when it is dropped, or with the runtime that it was made in.
+/// A connection to the kernel for one namespace. It ends when it is dropped, or with the runtime that it was made in.
 #[derive(Debug)]
 pub struct Netlink {
     handle: Handle,
@@ -52,22 +58,22 @@ impl Drop for Netlink {
 }
 
 impl Netlink {
-    /// A connection for this namespace. Must run in a tokio runtime.
+    /// Connects for this namespace. Must run in a tokio runtime.
     ///
     /// # Errors
-    /// There is no socket to be had there.
+    /// No socket can be opened there.
     pub fn connect(namespace: &Namespace) -> Result<Self, NetlinkError> {
         let socket = namespace.netlink().map_err(|source| NetlinkError::new("open a netlink socket", source))?;
         // SAFETY: the number is of a descriptor that is ours alone, and given away here.
         let socket = unsafe { TokioSocket::from_raw_fd(socket.into_raw_fd()) };
         let (mut connection, handle, _) = rtnetlink::from_socket(socket);
-        // Without it, a connection that broke and a request that was carried out look the same.
+        // Without it, a broken connection looks like a completed request.
         connection.set_forward_ack(true);
         Ok(Self { handle, task: tokio::spawn(connection).abort_handle() })
     }
 
-    /// Has something done. `flags` go beside those that every such request has; `action` says what is attempted, if it
-    /// fails: "make bridge `xcbr1`".
+    /// Sends a request that changes something. `flags` are added to those of every such request. `action` describes it for
+    /// errors: "make bridge `xcbr1`".
     async fn act(
         &self,
         message: RouteNetlinkMessage,
@@ -84,7 +90,7 @@ impl Netlink {
         Err(failed(io::ErrorKind::ConnectionAborted.into()))
     }
 
-    /// Asks for one thing.
+    /// Asks for one object.
     async fn ask(
         &self,
         message: RouteNetlinkMessage,
@@ -94,7 +100,7 @@ impl Netlink {
         answers.into_iter().next().ok_or_else(|| NetlinkError::new(action(), io::ErrorKind::ConnectionAborted.into()))
     }
 
-    /// Asks for all things of a kind.
+    /// Asks for all objects of a kind.
     async fn list(
         &self,
         message: RouteNetlinkMessage,
@@ -135,12 +141,12 @@ impl Netlink {
     }
 }
 
-/// The next answer, or none if there was all, in time.
+/// The next answer, or `None` after the last one.
 async fn next<T>(answers: &mut (impl Stream<Item = T> + Unpin)) -> io::Result<Option<T>> {
-    tokio::time::timeout(PATIENCE, answers.next()).await.map_err(|_| io::ErrorKind::TimedOut.into())
+    tokio::time::timeout(TIMEOUT, answers.next()).await.map_err(|_| io::ErrorKind::TimedOut.into())
 }
 
-/// What the kernel says by a code, which is an errno and negative.
+/// The error of a kernel's code, which is a negative errno.
 fn error(code: i32) -> io::Error {
     Errno::from_raw(code.saturating_abs()).into()
 }

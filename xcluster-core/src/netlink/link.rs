@@ -1,4 +1,4 @@
-//! Links: what they are, and how they are made, changed and removed. Which ones there should be is not known here.
+//! Links: reading, making, changing and removing them.
 
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
@@ -11,63 +11,63 @@ use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec};
 
 use super::{Netlink, NetlinkError};
 
-/// A link, as far as anybody here wants to know it.
+/// The properties of a link that backends use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Link {
-    /// Its number in its namespace.
+    /// Its index in its namespace.
     pub index: u32,
     /// Its name.
     pub name: String,
-    /// What made it: `bridge`, `tun`, `veth`; empty for hardware and the loopback.
+    /// Its driver: `bridge`, `tun`, `veth`; empty for hardware and the loopback.
     pub kind: String,
-    /// A text that whoever made it left on it; empty if there is none.
+    /// A text that its maker put on it; empty if there is none.
     pub alias: String,
-    /// Its group; 0 if nobody chose one.
+    /// Its group; 0 by default.
     pub group: u32,
     /// Its MTU in bytes.
     pub mtu: u32,
-    /// Whether somebody has brought it up.
+    /// Whether it is up.
     pub up: bool,
-    /// The bridge that it is a port of.
+    /// The index of the bridge that it is a port of.
     pub controller: Option<u32>,
 }
 
-/// A bridge to be made. It is up, learns, keeps no tree and looks into no multicast.
+/// A bridge to be made. It is up and learns addresses, without spanning tree and multicast snooping.
 #[derive(Debug, Clone, Copy)]
 pub struct NewBridge<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its group.
     pub group: u32,
-    /// Its hardware address. A bridge that is given none takes that of a port, and so changes it when ports come and go.
+    /// Its hardware address. Without one, a bridge takes that of a port, which changes as ports come and go.
     pub address: [u8; 6],
-    /// Which frames to the link-local addresses 01:80:c2:00:00:0X are forwarded: bit X, as in `group_fwd_mask`.
+    /// The link-local addresses 01:80:c2:00:00:0X whose frames it forwards: bit X, as in `group_fwd_mask`.
     pub forward_link_local: u16,
 }
 
-/// What is to be different about a link. What is not said stays.
+/// Changes to a link. Fields that are not set stay.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LinkChange<'a> {
-    /// The text on it.
+    /// The alias.
     pub alias: Option<&'a str>,
-    /// Its group.
+    /// The group.
     pub group: Option<u32>,
-    /// Its MTU in bytes.
+    /// The MTU in bytes.
     pub mtu: Option<u16>,
     /// Up or down.
     pub up: Option<bool>,
-    /// The bridge that it becomes a port of.
+    /// The index of the bridge that it becomes a port of.
     pub controller: Option<u32>,
-    /// It shall have no IPv6 address that it makes up itself.
+    /// Disables the IPv6 address that the kernel assigns by itself.
     pub no_own_address: bool,
 }
 
-/// Which link is meant.
+/// Selects a link.
 #[derive(Debug, Clone, Copy)]
 pub enum LinkSelector<'a> {
-    /// The one of this name.
+    /// By name.
     Name(&'a str),
-    /// The one of this number.
+    /// By index.
     Index(u32),
 }
 
@@ -75,7 +75,7 @@ impl Netlink {
     /// The link of this name, if there is one.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn link(&self, name: &str) -> Result<Option<Link>, NetlinkError> {
         let message = LinkUnspec::new_with_name(name).append_extra_attribute(without_statistics()).build();
         let found = self.ask(RouteNetlinkMessage::GetLink(message), || format!("look for link `{name}`")).await;
@@ -90,7 +90,7 @@ impl Netlink {
     /// All links of the namespace.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn links(&self) -> Result<Vec<Link>, NetlinkError> {
         let message = LinkMessageBuilder::<LinkUnspec>::new().append_extra_attribute(without_statistics()).build();
         let found = self.list(RouteNetlinkMessage::GetLink(message), || "list the links".to_owned()).await?;
@@ -101,10 +101,10 @@ impl Netlink {
         Ok(found.into_iter().filter_map(link).collect())
     }
 
-    /// Makes a bridge, if nothing has its name (`EEXIST`). A kernel without bridges says `EOPNOTSUPP`.
+    /// Makes a bridge, unless the name exists (`EEXIST`). A kernel without bridges answers `EOPNOTSUPP`.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn make_bridge(&self, bridge: &NewBridge<'_>) -> Result<(), NetlinkError> {
         let message = LinkBridge::new(bridge.name)
             .address(bridge.address.to_vec())
@@ -117,7 +117,7 @@ impl Netlink {
         self.make_link(message, || format!("make bridge `{}`", bridge.name)).await
     }
 
-    /// Makes a link, if nothing has its name.
+    /// Makes a link, unless the name exists.
     pub(super) async fn make_link(
         &self,
         message: LinkMessage,
@@ -126,10 +126,10 @@ impl Netlink {
         self.act(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, action).await
     }
 
-    /// Changes a link, all at once: the kernel does it in the order of MTU, bridge, up, whatever the order in the message.
+    /// Changes a link in one request. The kernel applies MTU, then bridge, then up, whatever the order in the message.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn change(&self, which: LinkSelector<'_>, change: &LinkChange<'_>) -> Result<(), NetlinkError> {
         let mut message = which.message();
         if let Some(alias) = change.alias {
@@ -162,10 +162,11 @@ impl Netlink {
         self.act(RouteNetlinkMessage::SetLink(message), 0, action).await
     }
 
-    /// Removes all links of a group at once: one by one, each would take the kernel some 20 ms. None counts as removed.
+    /// Removes all links of a group with one request: one by one, each takes the kernel about 20 ms. An empty group is no
+    /// error.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn remove_group(&self, group: u32) -> Result<(), NetlinkError> {
         let message = LinkMessageBuilder::<LinkUnspec>::new().link_group(group).build();
         match self.act(RouteNetlinkMessage::DelLink(message), 0, || format!("remove the links of group {group}")).await
@@ -175,10 +176,10 @@ impl Netlink {
         }
     }
 
-    /// Removes a link. One that is not there counts as removed.
+    /// Removes a link. An absent one is no error.
     ///
     /// # Errors
-    /// What the kernel says, or nothing in time.
+    /// The kernel refuses, or does not answer in time.
     pub async fn remove(&self, which: LinkSelector<'_>) -> Result<(), NetlinkError> {
         let message = RouteNetlinkMessage::DelLink(which.message().build());
         match self.act(message, 0, || format!("remove link {}", which.spoken())).await {
@@ -204,7 +205,14 @@ impl LinkSelector<'_> {
     }
 }
 
-/// Statistics are most of what the kernel says about a link, and nobody asks for them here.
+/// Makes this process's namespace ignore router advertisements from a link. A guest that advertises itself as a router must
+/// not become the host's router.
+pub fn refuse_router_advertisements(name: &str) {
+    // It fails where there is no IPv6, and where no program may write settings.
+    let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), "0");
+}
+
+/// Statistics are the largest part of an answer, and are not used here.
 fn without_statistics() -> LinkAttribute {
     LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])
 }
