@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::refusal::Refusal;
 use crate::guest::exec::ExecError;
-use crate::guest::{ImageError, OverlayError};
 use crate::host::{FolderError, HostLockError, UplinkError};
+use crate::image::{ImageError, OverlayError};
 use crate::name::{ClusterName, NodeId};
 use crate::net::NetError;
 use crate::plan::{Readiness, Step};
