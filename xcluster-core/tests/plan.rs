@@ -202,7 +202,7 @@ fn a_node_that_comes_to_a_plan_is_as_its_role_has_it_but_for_what_is_said() {
     assert_eq!(plan.node_numbers(), "1–4 201–203");
     let planned = plan.node(node(203)).unwrap();
     let names: Vec<String> = planned.nics.iter().map(|nic| format!("{} {}", nic.name, nic.ipv4)).collect();
-    assert_eq!(names, ["eth0 192.168.0.203/24", "eth1 192.168.2.203/24", "eth2 192.168.5.203/24"]);
+    assert_eq!(names, ["eth0 192.168.0.203", "eth1 192.168.2.203", "eth2 192.168.5.203"]);
     assert_eq!((planned.node.memory, planned.node.cpus, planned.node.forward), (256, 2, true));
     assert_eq!(plan.options.node_qemu_args[&node(203)], ["-snapshot"]);
     assert_eq!(plan.net(NetId::new(5)).unwrap().backend, "switch");

@@ -8,7 +8,7 @@ fn problems(text: &str) -> String {
     Topology::from_toml(text).expect_err("the text is wrong").iter().map(|p| format!("{p}\n")).collect()
 }
 
-fn ids(topology: &Topology) -> Vec<u8> {
+fn ids(topology: &Topology) -> Vec<u16> {
     topology.nodes().iter().map(|node| node.id.number()).collect()
 }
 

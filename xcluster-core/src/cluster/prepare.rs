@@ -60,7 +60,7 @@ pub(super) async fn prepare(state: &Rc<State>, all: bool) -> Result<Prepared, Ca
         None => standard(state).await.ok().map(|image| Sample { kernel: image.kernel, initramfs: None }),
     };
     let verdict = accel::choose(&qemu, options.accel, sample).await?;
-    *state.accel.borrow_mut() = Some(verdict.to_string());
+    *state.accel.borrow_mut() = Some(verdict.clone());
     state.events.note(Event::Note { text: verdict.to_string() });
     let kernel = image.as_ref().map(|image| image.kernel.clone());
     let initramfs = match image {

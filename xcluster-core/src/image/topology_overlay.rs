@@ -94,8 +94,8 @@ fn ip(plan: &Plan, planned: &PlannedNode) -> String {
         let name = &nic.name;
         batch.line(format!("link set {name} up"));
         if !bridged(&nic.port.net.id) {
-            batch.line(format!("address add {} broadcast + dev {name}", nic.ipv4));
-            batch.line(format!("address add {} dev {name} nodad", nic.ipv6));
+            batch.line(format!("address add {}/{} broadcast + dev {name}", nic.ipv4, Addressing::IPV4_LEN));
+            batch.line(format!("address add {}/{} dev {name} nodad", nic.ipv6, Addressing::IPV6_LEN));
         }
     }
     for (index, group) in planned.node.bridges.iter().enumerate() {
