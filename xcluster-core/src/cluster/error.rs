@@ -66,7 +66,7 @@ pub enum Error {
     #[error("{0} runs already: it is booted again once it has been stopped")]
     Running(NodeId),
     /// A command or a copy on a node failed.
-    #[error("on {node}")]
+    #[error("{} {node}", exec_preposition(.source))]
     Exec {
         /// The node.
         node: NodeId,
@@ -115,6 +115,11 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+/// The node must not be blamed for an error of the host.
+fn exec_preposition(source: &ExecError) -> &'static str {
+    if matches!(source, ExecError::Host { .. }) { "for" } else { "on" }
 }
 
 fn reason(why: Option<&String>) -> String {
