@@ -129,5 +129,5 @@ async fn a_missing_file_of_the_host_is_an_error_that_names_the_host() {
     let error = soon(agent.copy_in("/no/such".as_ref(), "/tmp/x".as_ref())).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot read `/no/such` on the host");
     let error = soon(agent.copy_out("/etc/hostname".as_ref(), "/no/such/place".as_ref())).await.unwrap_err();
-    assert_eq!(error.to_string(), "cannot write `/no/such/place`");
+    assert_eq!(error.to_string(), "cannot write `/no/such/place` on the host");
 }
