@@ -298,7 +298,7 @@ fn a_qemu_that_is_too_old_is_reported() {
     let fixture = Fixture::new("2.11.1", "exit 1");
     let (code, said) = fixture.start(&[]).end();
     assert_eq!(code, Ok(5), "{said}");
-    assert!(said.contains("is QEMU 2.11; at least") && said.contains("hint: `xcluster doctor`"), "{said}");
+    assert!(said.contains("is QEMU 2.11, and at least") && said.contains("hint: `xcluster doctor`"), "{said}");
     assert!(fixture.nothing_is_left());
 }
 

@@ -10,8 +10,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
-use super::agent::{Agent, Ready};
-use super::copy::Copied;
+use super::agent::{Agent, Copied, Ready};
 use super::exec::{Command, ExecError, Execution};
 use super::qga::Qga;
 

@@ -6,20 +6,21 @@
 //! | File | Content |
 //! |---|---|
 //! | [`exec`] | a command, its execution and its output |
-//! | [`copy`] | copying files between the host and a guest |
 //! | `agent` | the host's side of our own agent, and its program |
+//! | `protocol` | the protocol between the two |
 //! | `qga` | the host's side of qemu-ga, for a user's own image |
-//! | `any_agent` | either of them |
+//! | `any_agent` | either of them, and copying files between the host and a guest |
 
 pub(crate) mod agent;
 mod any_agent;
-pub mod copy;
 pub mod exec;
+#[path = "../../agent/protocol/mod.rs"]
+pub(crate) mod protocol;
 mod qga;
 
-pub(crate) use agent::protocol::PORT as AGENT_PORT;
+pub use agent::Copied;
 pub(crate) use any_agent::AnyAgent;
-pub use copy::Copied;
+pub(crate) use protocol::PORT as AGENT_PORT;
 
 /// The virtio port that qemu-ga opens.
 pub(crate) const QGA_PORT: &str = "org.qemu.guest_agent.0";

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use super::protocol::{self, End, FromGuest, ToGuest, WINDOW};
 use crate::guest::exec::command_stream::{Report, StreamRequest};
 use crate::guest::exec::{ExecError, Status, printable};
+use crate::guest::protocol::{self, End, FromGuest, ToGuest, WINDOW};
 
 /// How long after a command's timeout its end may be reported. A guest under TCG on a loaded host is slow, and its clock stops
 /// while it is paused.

@@ -2,12 +2,11 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::Agent;
 use super::channel::AnswerDeadline;
-use super::protocol::{CHUNK, ToGuest};
-use crate::guest::copy::Copied;
+use super::{Agent, Copied};
 use crate::guest::exec::ExecError;
 use crate::guest::exec::command_stream::{CommandStream, Report};
+use crate::guest::protocol::{CHUNK, ToGuest};
 
 impl Agent {
     /// Writes a file of the guest, completely or not at all.

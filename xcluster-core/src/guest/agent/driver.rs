@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Ready;
 use super::channel::Channel;
-use super::protocol::{self, Decoder, FromGuest, Hello, MAGIC, ToGuest, VERSION};
 use crate::guest::exec::command_stream::StreamRequest;
 use crate::guest::exec::{ExecError, printable};
+use crate::guest::protocol::{self, Decoder, FromGuest, Hello, MAGIC, ToGuest, VERSION};
 
 /// While more than this many bytes wait for the guest, no requests are accepted.
 const OUTBOX: usize = 256 * 1024;

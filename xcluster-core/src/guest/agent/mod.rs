@@ -3,8 +3,6 @@
 mod channel;
 mod copy;
 mod driver;
-#[path = "../../../agent/protocol/mod.rs"]
-pub(crate) mod protocol;
 #[cfg(test)]
 mod tests;
 
@@ -13,14 +11,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
 use self::channel::{AnswerDeadline, Channel};
 use self::driver::{Driver, Request, State};
-use self::protocol::{Exec, HEADER, MAX_BODY, ToGuest};
 use super::exec::command_stream::{CommandStream, RequestSender};
 use super::exec::{Command, ExecError, Execution, Stdin, StdinWriter};
+use super::protocol::{self, Exec, HEADER, MAX_BODY, ToGuest};
 
 /// The agent's program, statically linked, for the architecture of this library.
 pub(crate) static BINARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/xcluster-agent"));
@@ -34,6 +33,16 @@ pub(crate) struct Ready {
     pub(crate) uptime: Option<Duration>,
     /// Init scripts that failed; empty with qemu-ga.
     pub(crate) failed: Vec<String>,
+}
+
+/// A file that was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Copied {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its permission bits, on both sides.
+    pub mode: u32,
 }
 
 /// The host's end of the channel. It can be cloned and moved between threads. The channel is closed when the last clone and the

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{ExecError, Status};
-use crate::guest::agent::protocol::{self, Stream};
+use crate::guest::protocol::{self, Stream};
 
 /// A report of the agent's side. `Ended`, `Complete` or an error is the last report.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::command_stream::{CommandStream, Report};
 use super::{Command, ExecError, Output, Status, StdinWriter};
-use crate::guest::agent::protocol::Stream;
+use crate::guest::protocol::Stream;
 
 const SIGKILL: i32 = 9;
 

@@ -8,9 +8,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::decode;
 use super::{MOST_OUTPUT, Pauses, Qga, nonsense};
-use crate::guest::agent::protocol::{CHUNK, Stream};
 use crate::guest::exec::command_stream::{Report, StreamRequest};
 use crate::guest::exec::{Command, ExecError, Status, Stdin};
+use crate::guest::protocol::{CHUNK, Stream};
 
 /// Runs the command in its directory, with its environment, and in a new session, so that it can be killed with its children.
 /// The shell is not the leader of a process group, so `setsid` does not fork and the pid stays the same.

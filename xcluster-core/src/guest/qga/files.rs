@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::client::{decode, encode};
 use super::{Qga, nonsense};
-use crate::guest::copy::Copied;
+use crate::guest::agent::Copied;
 use crate::guest::exec::{Command, ExecError, Output};
 
 /// How much of a file is in one message, in bytes.

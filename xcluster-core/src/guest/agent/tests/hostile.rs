@@ -7,10 +7,8 @@ use tokio::net::UnixStream;
 
 use super::soon;
 use crate::guest::agent::Agent;
-use crate::guest::agent::protocol::{
-    CHUNK, Decoder, End, FromGuest, Hello, Stream, ToGuest, VERSION, WINDOW, cost, encode,
-};
 use crate::guest::exec::{Command, Event, ExecError, Status};
+use crate::guest::protocol::{CHUNK, Decoder, End, FromGuest, Hello, Stream, ToGuest, VERSION, WINDOW, cost, encode};
 
 /// The guest's end, controlled by the test.
 struct Fake {

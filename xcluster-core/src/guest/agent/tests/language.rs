@@ -3,8 +3,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::guest::agent::protocol::codec::Message;
-use crate::guest::agent::protocol::{
+use crate::guest::protocol::codec::Message;
+use crate::guest::protocol::{
     CHUNK, Decoder, End, Exec, FromGuest, HEADER, Hello, MAGIC, MAX_BODY, Stream, ToGuest, encode,
 };
 

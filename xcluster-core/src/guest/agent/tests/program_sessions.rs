@@ -8,7 +8,7 @@ use tokio::net::unix::pipe;
 
 use super::program::{PATH, fifo, spawn};
 use super::soon;
-use crate::guest::agent::protocol::{Decoder, End, Exec, FromGuest, HEADER, MAGIC, Stream, ToGuest, VERSION, encode};
+use crate::guest::protocol::{Decoder, End, Exec, FromGuest, HEADER, MAGIC, Stream, ToGuest, VERSION, encode};
 
 /// A host that may violate the protocol.
 struct Host {
