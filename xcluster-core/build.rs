@@ -1,4 +1,4 @@
-//! Compiles the guest's agent, which `guest::agent` embeds. It needs the Rust compiler that cargo uses and a static libc.
+//! Compiles the guest's agent, which `guest::agent` contains. This needs the Rust compiler that cargo uses, and a static libc.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let agent = PathBuf::from(variable("OUT_DIR")).join("xcluster-agent");
     let built = if env::var_os("DOCS_RS").is_some() {
-        // Documentation needs the name and not the program.
+        // Documentation only needs the file to exist.
         std::fs::write(&agent, []).map_err(|error| error.to_string())
     } else {
         compile(&agent)
@@ -21,12 +21,12 @@ fn main() {
     }
 }
 
-/// Not by cargo: it would wait for the lock that the outer one holds. The agent has no dependencies, so rustc suffices.
-/// The workspace's RUSTFLAGS are not passed on, as they are about the library (coverage, sanitizers).
+/// Calls rustc directly: cargo would wait for the lock that the outer cargo holds. The agent has no dependencies.
+/// RUSTFLAGS are not used, because they are for the library (coverage, sanitizers).
 fn compile(agent: &Path) -> Result<(), String> {
     let mut rustc = Command::new(variable("RUSTC"));
     rustc.args(["--edition", "2024", "--crate-name", "xcluster_agent", "--target", &variable("TARGET")]);
-    // Small, and at a fixed address: a static-pie would be relocated at every start.
+    // Small, and at a fixed address: a static-pie is relocated at each start.
     for option in
         ["opt-level=s", "lto=fat", "codegen-units=1", "panic=abort", "strip=symbols", "relocation-model=static"]
     {

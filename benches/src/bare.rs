@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use xcluster_core::guest::kernel_args::READY_LINE;
+use xcluster_core::image::kernel_args::READY_LINE;
 
 /// How long a guest may take: as long as the library gives it in software.
 const DEADLINE: Duration = Duration::from_secs(120);

@@ -9,7 +9,7 @@ use xcluster_net_user::UserBackend;
 use crate::process;
 
 /// A cluster of this many machines: the default topology's four nodes and two routers if there are six, else nodes only.
-pub fn builder(machines: u8) -> Builder {
+pub fn builder(machines: u16) -> Builder {
     let builder = Cluster::builder().backend(UserBackend::default());
     match machines {
         6 => builder,

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
-use xcluster_core::guest::{KERNEL_ARGS, standard_image};
+use xcluster_core::image::{KERNEL_ARGS, standard_image};
 use xcluster_core::name::NetId;
 use xcluster_core::net::KvmArgs;
 use xcluster_core::qemu::command::{Accelerator, Boot, CONSOLE, Initramfs, MONITOR, Machine};

@@ -120,7 +120,7 @@ fn nodes_can_be_booted_stopped_and_booted_again_one_by_one() {
     let refused = terminal.runs(&["boot", "8", "--nets", "1,1", "--smp", "0"]);
     assert_eq!(refused.status.code(), Some(3));
     let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(stderr.contains("net 0 comes first") && stderr.contains("at least one processor"), "{stderr}");
+    assert!(stderr.contains("net 0 must be first") && stderr.contains("at least one processor"), "{stderr}");
     // An arg that QEMU refuses is reported with QEMU's message, and the other nodes keep running.
     let broken = terminal.runs(&["boot", "8", "--qemu-arg", "-no-such-arg"]);
     let stderr = String::from_utf8_lossy(&broken.stderr).into_owned();

@@ -1,7 +1,7 @@
-//! One running command: its process group, pipes, deadline and end. What is said about it goes to the outbox.
+//! One running command: its session, pipes, timeout and end. Its messages go to the outbox.
 //!
-//! The result is sent when the leader has ended and all that it can have written is sent. What it left in the background
-//! may hold its output open: then the result waits for [`LINGER`] and no longer.
+//! The result is sent when the command itself (the leader of the session) has ended and its output was sent. If processes in the
+//! background hold the output open, the result is sent after [`LINGER`].
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -19,7 +19,7 @@ use crate::retired::Retired;
 use crate::sys;
 use crate::watch::{Source, Watch};
 
-/// How long output may be held open by what outlives the leader, before the result is sent without waiting for its end.
+/// How long the result waits for output that other processes hold open after the leader has ended.
 const LINGER: Duration = Duration::from_millis(250);
 
 /// A command from its start to its result.
@@ -36,7 +36,7 @@ pub(crate) struct Running {
     ended: Option<Ended>,
 }
 
-/// Standard input, and what could not be written to it yet.
+/// Standard input, and the bytes that could not be written yet.
 #[derive(Debug)]
 struct Input {
     pipe: File,
@@ -48,11 +48,11 @@ struct Input {
 struct Output {
     stream: Stream,
     pipe: Option<File>,
-    /// Bytes that were in the pipe when the leader ended: its own, so they must still be sent.
+    /// The number of bytes in the pipe when the leader ended. They are its own output, so they must be sent.
     owed: usize,
 }
 
-/// The leader's end, and until when others may still write.
+/// How the leader ended, and how long to read the output of other processes.
 #[derive(Debug)]
 struct Ended {
     end: End,
@@ -60,7 +60,7 @@ struct Ended {
 }
 
 impl Running {
-    /// Starts the command in a session of its own.
+    /// Starts the command in a new session.
     pub(crate) fn start(channel: u32, exec: &Exec) -> io::Result<Self> {
         let mut child = command(exec)?.spawn()?;
         let leader = sys::open_pidfd(child.id() as i32)?;
@@ -87,7 +87,7 @@ impl Running {
         })
     }
 
-    /// Lists what it waits for.
+    /// Adds the descriptors and deadlines to wait for.
     pub(crate) fn watch(&self, watch: &mut Watch, outbox: &Outbox) {
         match &self.ended {
             None => {
@@ -110,17 +110,17 @@ impl Running {
         }
     }
 
-    /// Takes input; credits for it are given back as the command reads it.
+    /// Accepts input. Its credits are returned as the command reads it.
     pub(crate) fn input(&mut self, bytes: &[u8], outbox: &mut Outbox) {
         if let Some(input) = &mut self.input {
             input.waiting.extend_from_slice(bytes);
-            // The frame's own cost is paid back here, the rest byte by byte.
+            // The cost of the frame itself is returned at once, the rest byte by byte.
             outbox.send(self.channel, &FromGuest::Credit(protocol::cost(0)));
             self.write_input(outbox);
         }
     }
 
-    /// Closes the input once all of it is written.
+    /// Closes the input when all of it is written.
     pub(crate) fn end_input(&mut self) {
         if let Some(input) = &mut self.input {
             input.eof = true;
@@ -128,7 +128,7 @@ impl Running {
         }
     }
 
-    /// Writes what the command takes now.
+    /// Writes as much input as the pipe takes without blocking.
     pub(crate) fn write_input(&mut self, outbox: &mut Outbox) {
         let Some(input) = &mut self.input else { return };
         match input.pipe.write(&input.waiting) {
@@ -145,7 +145,7 @@ impl Running {
         }
     }
 
-    /// Sends on one chunk of output, if there is room and credit.
+    /// Sends one chunk of output, if the outbox has room and there are credits.
     pub(crate) fn read_output(&mut self, stream: Stream, outbox: &mut Outbox) {
         let mut buffer = [0; CHUNK];
         let most = outbox.room(self.credit);
@@ -162,7 +162,7 @@ impl Running {
         self.credit = self.credit.saturating_add(credit);
     }
 
-    /// Signals the command's process group; SIGKILL reaches all of its session, like a deadline.
+    /// Sends a signal to the command's process group; SIGKILL to its whole session, as at the timeout.
     pub(crate) fn signal(&self, number: i32) {
         if self.ended.is_some() {
         } else if number == sys::SIGKILL {
@@ -172,7 +172,7 @@ impl Running {
         }
     }
 
-    /// Notes the leader's end.
+    /// Reaps the leader and notes how it ended.
     pub(crate) fn reap(&mut self) {
         let Ok(Some(status)) = self.child.try_wait() else { return };
         self.input = None;
@@ -183,7 +183,7 @@ impl Running {
         self.ended = Some(Ended { end, linger: Instant::now() + LINGER });
     }
 
-    /// Kills the session at the deadline. Says how the command ended once there is no more to wait for.
+    /// Kills the session at the timeout. Returns how the command ended, once there is nothing more to wait for.
     pub(crate) fn progress(&mut self, now: Instant) -> Option<End> {
         match &self.ended {
             None => {
@@ -201,13 +201,13 @@ impl Running {
         }
     }
 
-    /// After the result: output that somebody still holds open is read and thrown away, so that a daemon does not die of it.
+    /// After the result: the remaining output is read and discarded, so that SIGPIPE does not kill a daemon.
     pub(crate) fn finish(self) -> Retired {
         let pipes = self.outputs.into_iter().filter_map(|output| output.pipe).collect();
         Retired::new(None, pipes)
     }
 
-    /// Ends it without a result.
+    /// Kills the command without a result.
     pub(crate) fn cancel(self) -> Retired {
         let alive = self.ended.is_none();
         if alive {
@@ -222,7 +222,7 @@ impl Output {
         Ok(Self { stream, pipe: pipe.map(nonblocking).transpose()?, owed: 0 })
     }
 
-    /// Reads what is there; closes the pipe at its end.
+    /// Reads the available bytes; closes the pipe at its end.
     fn read(&mut self, buffer: &mut [u8]) -> usize {
         let Some(pipe) = self.pipe.as_mut().filter(|_| !buffer.is_empty()) else { return 0 };
         match pipe.read(buffer) {
@@ -255,12 +255,12 @@ fn command(exec: &Exec) -> io::Result<Command> {
     }
     command.stdin(if exec.stdin { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    // SAFETY: this process has one thread, so what runs between fork and exec may do what it likes.
+    // SAFETY: this process has one thread, so the code between fork and exec has no restrictions.
     unsafe { command.pre_exec(own_session) };
     Ok(command)
 }
 
-/// What the child does before it becomes the command. Only the agent itself is spared when memory runs out.
+/// Prepares the child before exec. Only the agent itself is protected from the out-of-memory killer, so the child resets that.
 fn own_session() -> io::Result<()> {
     let _ = std::fs::write("/proc/self/oom_score_adj", "0");
     sys::new_session()

@@ -1,4 +1,4 @@
-//! Files that are copied in and out. Content comes and goes in chunks; the frames around it are the server's.
+//! The files of copies in both directions, read and written in chunks.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -9,7 +9,7 @@ use crate::sys;
 
 const O_NONBLOCK: i32 = 0o4000;
 
-/// A file being written: beside its place and under another name until it is complete. Dropped before that, it leaves nothing.
+/// A file being written. It has another name in the same folder until it is complete; if it is dropped before that, it is removed.
 #[derive(Debug)]
 pub(crate) struct Put {
     file: File,
@@ -20,7 +20,7 @@ pub(crate) struct Put {
 }
 
 impl Put {
-    /// Begins a file. An existing one is replaced when the new one is complete; a link to a file is followed.
+    /// Begins a file. An existing file is replaced when the new one is complete; a link to a file is followed.
     pub(crate) fn begin(path: &Path, mode: u32, channel: u32) -> io::Result<Self> {
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if let Ok(existing) = fs::metadata(&target) {
@@ -41,7 +41,7 @@ impl Put {
         self.file.write_all(bytes)
     }
 
-    /// Puts the file in its place if it has all that was sent.
+    /// Renames the file to its target, if it has all bytes.
     pub(crate) fn complete(self, total: u64) -> io::Result<u64> {
         if self.received != total {
             return Err(io::Error::new(
@@ -57,7 +57,7 @@ impl Put {
 
 impl Drop for Put {
     fn drop(&mut self) {
-        // After the rename there is none, and that is the only error worth expecting.
+        // An error is normal: after the rename the file does not exist any more.
         let _ = fs::remove_file(&self.part);
     }
 }
@@ -66,15 +66,15 @@ impl Drop for Put {
 #[derive(Debug)]
 pub(crate) struct Get {
     file: File,
-    /// Permission bits and size when it was opened.
+    /// The permission bits when it was opened.
     pub(crate) mode: u32,
-    /// Zero for what the kernel makes up, as in /proc; its content counts, not its size.
+    /// The size when it was opened. It is zero for files of /proc, which have content all the same.
     pub(crate) size: u64,
     sent: u64,
 }
 
 impl Get {
-    /// Opens a regular file: anything else could block us.
+    /// Opens a regular file. Other kinds could block the agent.
     pub(crate) fn begin(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)?;
         let metadata = file.metadata()?;
@@ -82,7 +82,7 @@ impl Get {
         Ok(Self { file, mode: metadata.mode() & 0o7777, size: metadata.size(), sent: 0 })
     }
 
-    /// The next content, or the total when it has all been read.
+    /// Reads the next bytes; returns the total length at the end.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Result<usize, u64>> {
         match self.file.read(buffer)? {
             0 if self.sent < self.size => {

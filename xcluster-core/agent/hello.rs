@@ -1,16 +1,16 @@
-//! What the agent tells about its guest.
+//! The agent's report about its guest.
 
 use std::fs;
 
 use crate::protocol::{Hello, VERSION};
 
-/// Where the guest's init lists the scripts that failed, one a line.
+/// The file in which the guest's init lists the scripts that failed, one per line.
 const FAILED: &str = "/run/xcluster/failed";
-/// More failures than this say nothing more.
+/// The maximum number of reported failures.
 const MOST_FAILED: usize = 64;
 const LONGEST_NAME: usize = 256;
 
-/// Describes the guest to a session, or to whoever listens if the session is 0.
+/// Returns the report for a session, or for any host if the session is 0.
 pub(crate) fn hello(session: u64, uptime_ms: u64) -> Hello {
     Hello { version: VERSION, session, uptime_ms, hostname: hostname(), failed: failed() }
 }

@@ -1,8 +1,8 @@
 //! The agent inside a guest: runs commands and copies files for the host, over a virtio port.
 //!
 //! `xcluster-agent` opens the port `xcluster.agent`; `xcluster-agent --fd N` serves on an inherited socket instead and
-//! ends with it. One thread, one poll loop, std only: it is compiled by the library's build script, linked statically and
-//! put into every guest, whatever libraries that has.
+//! ends with it. It has one thread with a poll loop, and uses only std. The library's build script compiles it and links it
+//! statically, so that it runs in every guest.
 
 mod command;
 mod file;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The port of a guest, whose last process to go when memory runs out should be this one.
+/// Opens the guest's port. The agent is also protected from the out-of-memory killer.
 fn guest_port() -> io::Result<Port> {
     let _ = fs::write("/proc/self/oom_score_adj", "-1000");
     Port::open()

@@ -1,14 +1,14 @@
-//! Frames that wait for the host to take them.
+//! The frames that wait to be sent to the host.
 
 use std::io;
 
 use crate::port::Port;
 use crate::protocol::{self, FromGuest};
 
-/// Above this many bytes no more output is read from commands and files.
+/// While more bytes than this wait, no output of commands and files is read.
 const HIGH_WATER: usize = 128 * 1024;
 
-/// What is to be written to the port, in order.
+/// The bytes to write to the port, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     bytes: Vec<u8>,
@@ -21,14 +21,14 @@ impl Outbox {
         protocol::encode(channel, message, &mut self.bytes);
     }
 
-    /// Queues what says that something could not be done.
+    /// Queues a frame about a failed request.
     pub(crate) fn fail(&mut self, channel: u32, what: &str, error: &io::Error) {
         let errno = error.raw_os_error();
         let text = if errno.is_some() { what.to_owned() } else { format!("{what}: {error}") };
         self.send(channel, &FromGuest::Failed { errno: errno.unwrap_or(0), text: text.into_bytes() });
     }
 
-    /// How much output to read for so many credits, in bytes.
+    /// Returns how many bytes of output may be read with these credits.
     pub(crate) fn room(&self, credit: u32) -> usize {
         if self.bytes.len() - self.written < HIGH_WATER { affordable(credit) } else { 0 }
     }
@@ -37,7 +37,7 @@ impl Outbox {
         self.written == self.bytes.len()
     }
 
-    /// Writes what the port takes now.
+    /// Writes as much as the port takes without blocking.
     pub(crate) fn flush(&mut self, port: &mut Port) -> io::Result<()> {
         while !self.is_empty() {
             match port.write(&self.bytes[self.written..])? {
@@ -54,14 +54,14 @@ impl Outbox {
         Ok(())
     }
 
-    /// Forgets all of it: nobody is there to read it.
+    /// Discards all frames, because there is no host.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.written = 0;
     }
 }
 
-/// The most data that so many credits pay for in one frame.
+/// Returns the maximum length of data in one frame with these credits.
 fn affordable(credit: u32) -> usize {
     (credit as usize).saturating_sub(protocol::HEADER).min(protocol::CHUNK)
 }

@@ -1,4 +1,4 @@
-//! The descriptor to the host: a virtio port, or one that was inherited. It moves bytes and knows nothing of frames.
+//! The descriptor to the host: a virtio port or an inherited socket. It reads and writes bytes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -16,14 +16,14 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Opens the guest's port, waiting until the kernel has it: virtio announces ports some time after the driver is loaded.
+    /// Opens the guest's port. Waits until it exists: virtio announces ports some time after the driver is loaded.
     pub(crate) fn open() -> io::Result<Self> {
         let mut events = sys::device_events()?;
         let path = loop {
             if let Some(path) = device() {
                 break path;
             }
-            // An overrun (ENOBUFS) means that there was news, too.
+            // An overrun (ENOBUFS) also means that devices were announced.
             match events.read(&mut [0; 8192]) {
                 Err(error) if error.raw_os_error() != Some(105) && error.kind() != io::ErrorKind::Interrupted => {
                     return Err(error);
@@ -36,14 +36,14 @@ impl Port {
         Ok(Self { file, returns: true })
     }
 
-    /// Takes a socket that was inherited; when its peer is gone, so is the agent.
+    /// Uses an inherited socket. The agent ends when its peer is closed.
     pub(crate) fn inherited(fd: RawFd) -> io::Result<Self> {
         let file = sys::inherited(fd)?;
         sys::set_nonblocking(file.as_fd(), true)?;
         Ok(Self { file, returns: false })
     }
 
-    /// Bytes from the host: none yet, or an empty read when the host is not there.
+    /// Reads bytes from the host: `None` if there are none yet, 0 if there is no host.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match self.file.read(buffer) {
             Ok(count) => Ok(Some(count)),
@@ -53,20 +53,20 @@ impl Port {
         }
     }
 
-    /// Writes what the host's side takes at once.
+    /// Writes as much as the host's side takes without blocking.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.file.write(bytes) {
             Err(error) if is_transient(&error) => Ok(0),
-            // The read that follows sees that the peer is gone.
+            // The next read notices that the peer is closed.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
             written => written,
         }
     }
 
-    /// Sends `greeting` as soon as there is a host again, or says that there will be none.
+    /// Sends `greeting` as soon as there is a host again. Returns false if there will be none.
     ///
-    /// Poll reports a virtio port without a host as hung up, always, and a read returns at once: waiting for either would burn
-    /// a core. A blocking write is what the kernel lets sleep until the host side is opened.
+    /// Poll always reports a virtio port without a host as hung up, and a read returns at once, so a loop with either would use a
+    /// whole core. A blocking write sleeps until the host opens its side.
     pub(crate) fn greet_next_host(&mut self, greeting: &[u8]) -> io::Result<bool> {
         if !self.returns {
             return Ok(false);
@@ -88,7 +88,7 @@ fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// The port's device: by the link that udev makes, else by the name in sysfs, where nobody runs udev.
+/// Returns the device of the port: the link that udev makes, or without udev the device with the port's name in sysfs.
 fn device() -> Option<PathBuf> {
     let link = PathBuf::from(format!("/dev/virtio-ports/{PORT}"));
     if link.exists() {

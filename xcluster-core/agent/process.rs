@@ -1,14 +1,15 @@
-//! Sessions of processes: what a command started, as far as the kernel knows. It starts nothing itself.
+//! Kills all processes of a session: a command and its children.
 
 use std::fs;
 
 use crate::sys;
 
-/// Passes over the list of processes. What forks while it is read shows in the next one; a killed process cannot fork any more.
+/// How often the list of processes is read. A process that is forked while the list is read is found the next time; a killed process cannot
+/// fork any more.
 const PASSES: u32 = 16;
 
-/// Kills everything in the session that `leader` leads, whatever process groups it has made: a shell's jobs and what
-/// `timeout` runs are in groups of their own. The leader must not have been reaped, or its number could be another's.
+/// Kills all processes in the session of `leader`, in all process groups: the jobs of a shell and the children of `timeout` have
+/// other groups than the leader. The leader must not have been reaped, or its pid could belong to another process.
 pub(crate) fn kill_session(leader: u32) {
     let leader = leader as i32;
     sys::kill_group(leader, sys::SIGKILL);
@@ -32,7 +33,7 @@ fn members(session: i32) -> Vec<i32> {
         .collect()
 }
 
-/// Reads `pid (name) state ppid pgrp session …`; the name may hold spaces and parentheses.
+/// Reads `pid (name) state ppid pgrp session …`. The name may contain spaces and parentheses.
 fn is_alive_in(stat: &str, session: i32) -> bool {
     let Some((_, fields)) = stat.rsplit_once(')') else { return false };
     let mut fields = fields.split_ascii_whitespace();

@@ -1,4 +1,4 @@
-//! What remains of commands that nobody asks about any more: processes to reap, pipes to keep from filling up.
+//! The rest of finished or cancelled commands: processes to reap, and pipes to drain.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -7,7 +7,7 @@ use std::process::Child;
 
 use crate::watch::{Source, Watch};
 
-/// A leader that was killed but has not ended yet, and output that is held open.
+/// A leader that was killed and has not ended yet, and pipes that other processes hold open.
 #[derive(Debug)]
 pub(crate) struct Retired {
     leader: Option<(Child, OwnedFd)>,
@@ -33,7 +33,7 @@ impl Retired {
         self.leader.is_none() && self.pipes.is_empty()
     }
 
-    /// Reaps and discards what it can; false when nothing is left.
+    /// Reaps the leader and discards output. Returns false when nothing is left.
     pub(crate) fn progress(&mut self) -> bool {
         self.leader.take_if(|(child, _)| !matches!(child.try_wait(), Ok(None)));
         self.pipes.retain_mut(is_open);

@@ -1,5 +1,4 @@
-//! The conversation with the host: who is asked for what, one turn of the loop at a time. How commands and files work is
-//! their modules' matter.
+//! The agent's main loop: handles the host's messages, and the events of commands and files.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,7 +16,7 @@ use crate::protocol::{self, CHUNK, Decoder, Exec, FromGuest, Stream, ToGuest};
 use crate::retired::Retired;
 use crate::watch::{Source, Watch};
 
-/// The agent's whole state.
+/// The state of the agent.
 #[derive(Debug)]
 pub(crate) struct Server {
     port: Port,
@@ -29,7 +28,7 @@ pub(crate) struct Server {
     retired: Vec<Retired>,
 }
 
-/// What a channel stands for.
+/// The job of a channel.
 #[derive(Debug)]
 enum Job {
     Command(Box<Running>),
@@ -38,7 +37,7 @@ enum Job {
 }
 
 impl Server {
-    /// Greets whoever listens; nothing is understood before a session begins.
+    /// Queues a hello for any host. Other messages are ignored until a host begins a session.
     pub(crate) fn new(port: Port) -> Self {
         let (uptime_ms, mut outbox) = (uptime_ms(), Outbox::default());
         outbox.send(0, &FromGuest::Hello(hello(0, uptime_ms)));
@@ -53,7 +52,7 @@ impl Server {
         }
     }
 
-    /// Serves until there will be no host any more.
+    /// Runs until there will be no host any more.
     pub(crate) fn run(mut self) -> io::Result<()> {
         loop {
             self.outbox.flush(&mut self.port)?;
@@ -96,7 +95,7 @@ impl Server {
         watch
     }
 
-    /// Reads and does what the host says; false when it is gone for good.
+    /// Reads and handles messages of the host. Returns false when there will be no host any more.
     fn listen(&mut self) -> io::Result<bool> {
         let mut buffer = [0; 64 * 1024];
         match self.port.read(&mut buffer)? {
@@ -117,7 +116,7 @@ impl Server {
         Ok(true)
     }
 
-    /// Takes one message from what was read; false when there is none.
+    /// Handles one message from the bytes that were read. Returns false when there is none.
     fn hear(&mut self) -> bool {
         if !self.synchronised {
             self.synchronised = self.decoder.synchronise();
@@ -133,7 +132,7 @@ impl Server {
         true
     }
 
-    /// A new host begins in the middle of the old one's session, or somebody talks nonsense.
+    /// Waits for a new session: a new host has begun one, or the host sent garbage.
     fn lose_thread(&mut self, problem: impl std::fmt::Display) {
         self.forget_session();
         self.synchronised = self.decoder.synchronise();
@@ -248,14 +247,14 @@ impl Server {
         }
     }
 
-    /// Does something with a command that is still known and the outbox.
+    /// Calls `act` with a command, if it still exists.
     fn command(&mut self, channel: u32, act: impl FnOnce(&mut Running, &mut Outbox)) {
         if let Some(Job::Command(running)) = self.jobs.get_mut(&channel) {
             act(running, &mut self.outbox);
         }
     }
 
-    /// Moves on what does not depend on a descriptor: deadlines, results, files.
+    /// Handles everything that does not depend on a descriptor: timeouts, results and files.
     fn progress(&mut self, now: Instant) {
         let channels: Vec<u32> = self.jobs.keys().copied().collect();
         for channel in channels {
@@ -278,7 +277,7 @@ impl Server {
     }
 }
 
-/// Sends the next chunk of a file, if there is room and credit; true when the file is over.
+/// Sends the next chunk of a file, if the outbox has room and there are credits. Returns true at the end of the file.
 fn send_file(channel: u32, get: &mut Get, credit: &mut u32, outbox: &mut Outbox) -> bool {
     let mut buffer = [0; CHUNK];
     let most = outbox.room(*credit);

@@ -1,4 +1,4 @@
-//! The libc calls that std does not offer. The only unsafe code of the agent apart from what it does between fork and exec.
+//! The libc calls that std does not have. All unsafe code of the agent is here, except for the code between fork and exec.
 
 use std::ffi::{c_int, c_long, c_short, c_uint, c_ulong, c_void};
 use std::fs::File;
@@ -63,9 +63,9 @@ fn checked(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// Waits until one of the descriptors is ready or the time is over; a signal counts as nothing having happened.
+/// Waits until a descriptor is ready or the time is over. An interruption by a signal counts as a timeout.
 pub(crate) fn wait(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
-    // Rounded up: a deadline that is 0.4 ms away must not become a busy loop.
+    // Rounded up: a deadline in 0.4 ms must not become a busy loop.
     let millis = timeout.map_or(-1, |time| c_int::try_from(time.as_micros().div_ceil(1000)).unwrap_or(c_int::MAX));
     // SAFETY: the pointer and the count are those of one exclusive slice of `struct pollfd`.
     match checked(unsafe { poll(fds.as_mut_ptr(), fds.len() as c_ulong, millis) }) {
@@ -74,44 +74,44 @@ pub(crate) fn wait(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<
     }
 }
 
-/// Gives every signal its default action, since a shell that started us with `&` ignores SIGINT and what we start would
-/// inherit that. SIGPIPE stays ignored here; std resets it in what it starts.
+/// Resets all signals to their default action: a shell that starts the agent with `&` ignores SIGINT, and commands would inherit
+/// that. SIGPIPE stays ignored; std resets it in child processes.
 pub(crate) fn reset_signals() {
     for number in (1..=LAST_SIGNAL).filter(|number| *number != SIGPIPE) {
-        // SAFETY: SIG_DFL runs no code of ours; numbers that cannot be set are refused by an error that does not matter.
+        // SAFETY: SIG_DFL runs none of our code; signals that cannot be set cause an error, which is ignored.
         unsafe { signal(number, SIG_DFL) };
     }
-    // SAFETY: SIG_IGN runs no code of ours.
+    // SAFETY: SIG_IGN runs none of our code.
     unsafe { signal(SIGPIPE, SIG_IGN) };
 }
 
 /// Makes the calling process the leader of a new session and process group.
 pub(crate) fn new_session() -> io::Result<()> {
-    // SAFETY: takes nothing and touches no memory.
+    // SAFETY: takes no arguments and touches no memory.
     checked(unsafe { setsid() }).map(drop)
 }
 
 /// Sends a signal to one process.
 pub(crate) fn kill_process(pid: c_int, number: c_int) {
-    // SAFETY: touches no memory. A process that is gone already is what is wanted.
+    // SAFETY: touches no memory. It is not an error if the process has already ended.
     unsafe { kill(pid, number) };
 }
 
-/// Sends a signal to all of a process group.
+/// Sends a signal to a process group.
 pub(crate) fn kill_group(leader: c_int, number: c_int) {
     kill_process(-leader, number);
 }
 
-/// A descriptor that is readable once the process has ended.
+/// Opens a descriptor that becomes readable when the process ends.
 pub(crate) fn open_pidfd(pid: c_int) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes a pid and flags, and touches no memory.
     let fd = unsafe { syscall(SYS_PIDFD_OPEN, c_long::from(pid), 0 as c_long) };
     let fd = checked(c_int::try_from(fd).unwrap_or(-1))?;
-    // SAFETY: the kernel has just made it (close-on-exec) and nobody else knows of it.
+    // SAFETY: the kernel has just made the descriptor (close-on-exec), and it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Whether reads and writes return at once.
+/// Sets whether reads and writes return at once.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     // SAFETY: F_GETFL takes no argument.
     let flags = checked(unsafe { fcntl(fd.as_raw_fd(), F_GETFL) })?;
@@ -120,7 +120,7 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
     checked(unsafe { fcntl(fd.as_raw_fd(), F_SETFL, flags) }).map(drop)
 }
 
-/// Bytes that wait in a pipe.
+/// Returns the number of bytes in a pipe.
 pub(crate) fn pending(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut count: c_int = 0;
     // SAFETY: FIONREAD writes one int, which outlives the call.
@@ -128,19 +128,19 @@ pub(crate) fn pending(fd: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// Takes over a descriptor that was inherited under this number.
+/// Takes ownership of an inherited descriptor.
 pub(crate) fn inherited(fd: RawFd) -> io::Result<File> {
-    // SAFETY: F_SETFD takes an int; a number that is no descriptor is refused.
+    // SAFETY: F_SETFD takes an int; a number that is not a descriptor is an error.
     checked(unsafe { fcntl(fd, F_SETFD, FD_CLOEXEC) })?;
-    // SAFETY: it is open, as the call above showed, and whoever started us gave it to us by this number.
+    // SAFETY: the call above showed that it is open, and the parent process passed it to the agent by this number.
     Ok(unsafe { File::from_raw_fd(fd) })
 }
 
-/// A socket on which the kernel announces devices, one message per read.
+/// Opens a socket on which the kernel announces devices, one message per read.
 pub(crate) fn device_events() -> io::Result<File> {
     // SAFETY: takes three numbers.
     let fd = checked(unsafe { socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT) })?;
-    // SAFETY: just made, known to nobody else.
+    // SAFETY: the descriptor was just made and has no other owner.
     let socket = unsafe { File::from_raw_fd(fd) };
     let address = NetlinkAddress { family: AF_NETLINK as u16, padding: 0, port: 0, groups: 1 };
     // SAFETY: a `struct sockaddr_nl` and its size.

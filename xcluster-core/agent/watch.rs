@@ -1,4 +1,4 @@
-//! One wait for everything: descriptors, deadlines and work that is ready already. It does not act on what it sees.
+//! Waits for descriptors and deadlines with one `poll`.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::protocol::Stream;
 use crate::sys::{self, POLLIN, POLLOUT, PollFd};
 
-/// Whose descriptor it is.
+/// The source of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     Port,
@@ -17,8 +17,8 @@ pub(crate) enum Source {
     Retired,
 }
 
-/// What to wait for. A descriptor is listed only while its readiness would be acted on: poll reports a hang-up whether it
-/// was asked for or not, and an unwanted one would burn a core.
+/// The descriptors and deadlines to wait for. A descriptor is only added while the agent would act on it: poll always reports a
+/// hang-up, and an ignored one would use a whole core.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     fds: Vec<PollFd>,
@@ -27,12 +27,12 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Wakes when it can be read, or its other end is closed.
+    /// Wakes when the descriptor can be read or its other end is closed.
     pub(crate) fn readable(&mut self, fd: &impl AsRawFd, source: Source) {
         self.add(fd, POLLIN, source);
     }
 
-    /// Wakes when it can be written, or its other end is closed.
+    /// Wakes when the descriptor can be written or its other end is closed.
     pub(crate) fn writable(&mut self, fd: &impl AsRawFd, source: Source) {
         self.add(fd, POLLOUT, source);
     }
@@ -47,7 +47,7 @@ impl Watch {
         self.until = Some(self.until.map_or(time, |until| until.min(time)));
     }
 
-    /// Waits, and says who is ready.
+    /// Waits, and returns the sources that are ready.
     pub(crate) fn wait(mut self) -> io::Result<Vec<Source>> {
         let timeout = self.until.map(|until| until.saturating_duration_since(Instant::now()));
         sys::wait(&mut self.fds, timeout)?;

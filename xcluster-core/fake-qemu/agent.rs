@@ -1,4 +1,4 @@
-//! The guest's agent: ours is the real one, on this host; qemu-ga is there and can tell its name.
+//! The guest's agent. For our own agent the real program runs on this host; for qemu-ga a few commands are answered.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::Shutdown;
@@ -12,7 +12,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde_json::{Value, json};
 use xcluster_core::testing::fake_qemu::agent_program;
 
-/// Serves the port of this name until the other end is closed.
+/// Serves the port with this name until the other end is closed.
 pub(crate) fn serve(host: UnixStream, port: &str, name: &str) {
     let served = match port {
         "org.qemu.guest_agent.0" => qemu_ga(&host, name),
@@ -23,7 +23,7 @@ pub(crate) fn serve(host: UnixStream, port: &str, name: &str) {
     }
 }
 
-/// The agent talks to us and we pass it on: it notices our end, as a guest would not outlive its QEMU.
+/// Relays between the host and the agent, so that the agent ends with this process, as a guest ends with its QEMU.
 fn own(host: UnixStream) -> io::Result<()> {
     let program = memfd_create("xcluster-agent", MFdFlags::MFD_CLOEXEC)?;
     let mut program = std::fs::File::from(program);
@@ -48,7 +48,7 @@ fn qemu_ga(host: &UnixStream, name: &str) -> io::Result<()> {
     let mut answers = host;
     for line in BufReader::new(host).split(b'\n') {
         let line = line?;
-        // A host that begins anew first says a byte that is in no text.
+        // A host that starts again first sends a byte that does not occur in UTF-8.
         let text = line.rsplit(|byte| *byte == 0xff).next().unwrap_or_default();
         let Ok(question) = serde_json::from_slice::<Value>(text) else { continue };
         let answer = match question["execute"].as_str() {

@@ -1,4 +1,4 @@
-//! A program that behaves like QEMU, or as badly as a test wants (`xcluster_core::testing::FakeQemu`). It has no VM.
+//! A program that behaves like QEMU, or misbehaves as a test wants (`xcluster_core::testing::FakeQemu`). It runs no VM.
 
 mod agent;
 mod monitor;
@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, raise};
 use xcluster_core::testing::Behaviour;
 use xcluster_core::testing::fake_qemu::{behaviour, record, starts};
 
-/// QEMU's own exit code where it does not like its arguments.
+/// QEMU's exit code for wrong arguments.
 const REFUSED: u8 = 1;
 
 fn main() -> ExitCode {
@@ -66,7 +66,7 @@ fn run(folder: &Path, args: Vec<String>) -> io::Result<ExitCode> {
     }
 }
 
-/// Rust's own handler takes the first SIGSEGV for an overflow of the stack, finds that it is none, and steps aside.
+/// Rust's signal handler catches the first SIGSEGV, in case it is a stack overflow, and then removes itself. So the signal is sent twice.
 fn kill_myself(signal: i32) -> io::Result<()> {
     let signal = Signal::try_from(signal)?;
     for _ in 0..2 {
@@ -76,16 +76,16 @@ fn kill_myself(signal: i32) -> io::Result<()> {
 }
 
 fn complain(text: &str) {
-    // Nobody may be there to hear it.
+    // An error is ignored: standard error may be closed.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// What the args say.
+/// The relevant part of the args.
 struct Machine {
     name: String,
-    /// The ends of the character devices, by name.
+    /// The character devices, by name.
     chardevs: BTreeMap<String, UnixStream>,
-    /// The name of the port that the agent's character device is.
+    /// The name of the agent's virtio port.
     agent_port: Option<String>,
 }
 
@@ -107,7 +107,7 @@ impl Machine {
         Ok(Self { name, chardevs, agent_port })
     }
 
-    /// Everything answers from now on.
+    /// Starts the monitor, the console and the agent.
     fn boot(&self) {
         let Self { name, chardevs, agent_port } = self;
         if let Some(monitor) = clone(chardevs, "monitor") {
@@ -131,13 +131,13 @@ impl Machine {
     }
 }
 
-/// A property of a value such as `socket,id=monitor,fd=3`.
+/// Returns a property of a value such as `socket,id=monitor,fd=3`.
 fn property<'a>(value: &'a str, key: &str) -> Option<&'a str> {
     value.split(',').find_map(|property| property.strip_prefix(key)?.strip_prefix('='))
 }
 
 fn inherited(number: RawFd) -> UnixStream {
-    // SAFETY: the command line names the descriptors that were inherited for this purpose, each of them once.
+    // SAFETY: the args name each inherited descriptor once.
     unsafe { OwnedFd::from_raw_fd(number) }.into()
 }
 
@@ -145,7 +145,7 @@ fn clone(chardevs: &BTreeMap<String, UnixStream>, name: &str) -> Option<UnixStre
     chardevs.get(name)?.try_clone().ok()
 }
 
-/// A guest that says that it is up, and sends back what is typed.
+/// A guest that prints that it has booted, and echoes its input.
 fn serve_console(mut console: UnixStream) {
     let mut buffer = [0; 1024];
     let mut said = console.write_all(format!("{}\r\n", Behaviour::UP).as_bytes());

@@ -1,19 +1,19 @@
-//! QMP, as far as anybody asks for it.
+//! The part of QMP that xcluster uses.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
 use serde_json::{Value, json};
 
-/// Says what QEMU says first.
+/// Sends QEMU's greeting.
 pub(crate) fn greet(monitor: &mut UnixStream) -> io::Result<()> {
     let version = json!({ "qemu": { "major": 7, "minor": 2, "micro": 22 }, "package": "fake" });
     say(monitor, &json!({ "QMP": { "version": version, "capabilities": ["oob"] } }))
 }
 
-/// Answers until the other end is closed. As with QEMU, that is no reason to end.
+/// Answers until the other end is closed. Like QEMU, the process does not end then.
 pub(crate) fn serve(monitor: &UnixStream) {
-    // An error is a closed socket.
+    // An error means that the socket is closed.
     let _ = converse(monitor);
 }
 

@@ -1,16 +1,17 @@
-//! Addresses: the one place that computes MAC, IPv4 and IPv6 addresses from the numbers of nets and nodes.
+//! Computes MAC, IPv4 and IPv6 addresses from the numbers of nets and nodes. No other file does.
 //!
-//! The values are those of the original xcluster; scripts and overlays rely on them.
+//! The values are those of the original xcluster, because scripts and overlays depend on them.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error_chain;
 use crate::name::{NetId, NodeId};
 
-/// The last byte of the host's addresses, on every net that it is on.
+/// The last byte of the host's addresses, on each net that the host is on.
 pub const HOST: u8 = 250;
 
 /// A hardware address.
@@ -35,7 +36,7 @@ impl FromStr for MacAddr {
         let bytes = text
             .split(':')
             .map(|part| {
-                // `from_str_radix` alone would take a sign.
+                // `from_str_radix` alone accepts a sign.
                 let digits = part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
                 if digits { u8::from_str_radix(part, 16).ok() } else { None }
             })
@@ -61,7 +62,7 @@ impl From<MacAddr> for String {
 
 /// The upper 96 bits of every IPv6 address of a cluster.
 ///
-/// Written as the original xcluster writes it, so that `PREFIX:192.168.1.7` is an address: the default `1000::1` gives
+/// Its text is the part before the IPv4 address, as in the original xcluster: the default `1000::1` gives the address
 /// `1000::1:192.168.1.7`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -79,7 +80,7 @@ impl Ipv6Prefix {
         self.base
     }
 
-    /// The address that carries `v4` in its lower 32 bits.
+    /// The address that has `v4` in its lower 32 bits.
     pub fn embed(&self, v4: Ipv4Addr) -> Ipv6Addr {
         Ipv6Addr::from_bits(self.base.to_bits() | u128::from(v4.to_bits()))
     }
@@ -103,7 +104,7 @@ impl FromStr for Ipv6Prefix {
     fn from_str(text: &str) -> Result<Self, AddrError> {
         let bad = || AddrError::Prefix(text.to_owned());
         let base: Ipv6Addr = format!("{text}:0.0.0.0").parse().map_err(|_| bad())?;
-        // Neither the unspecified network nor link-local, multicast or v4-mapped ones can number a net.
+        // The unspecified address and link-local, multicast and IPv4-mapped addresses cannot be those of a net.
         let usable =
             base.to_bits() != 0 && !base.is_multicast() && !base.is_unicast_link_local() && base.to_ipv4().is_none();
         if usable { Ok(Self { text: text.to_owned(), base }) } else { Err(bad()) }
@@ -124,21 +125,23 @@ impl From<Ipv6Prefix> for String {
     }
 }
 
-/// A text that is no address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why a text is not an address or a prefix.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddrError {
-    /// Not six bytes in hexadecimal.
+    /// The text is not six bytes in hexadecimal.
     #[error("`{0}` is not a MAC address: write it as `00:00:00:01:00:07`")]
     Mac(String),
-    /// Cannot stand before `:192.168.0.1`.
+    /// The text followed by `:192.168.0.1` is not a usable address.
     #[error(
         "`{0}` is not an IPv6 prefix: `PREFIX:192.168.0.1` must be a unicast address, as with `1000::1` or `fd00:`"
     )]
     Prefix(String),
 }
 
-/// The numbering of one cluster: who has which address on which net.
+error_chain::readable_debug!(AddrError);
+
+/// The addresses of one cluster: those of each node and of the host on each net.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Addressing {
@@ -147,14 +150,14 @@ pub struct Addressing {
 }
 
 impl Addressing {
-    /// The length of a net's IPv4 prefix.
+    /// The length of a net's IPv4 prefix, in bits.
     pub const IPV4_LEN: u8 = 24;
-    /// The length of a net's IPv6 prefix: the same 8 bits number the nodes as in IPv4.
+    /// The length of a net's IPv6 prefix, in bits. The last 8 bits are the node, as in IPv4.
     pub const IPV6_LEN: u8 = 120;
 
     /// The MAC address of a node's NIC on a net, `00:00:00:01:<net>:<node>`.
     pub fn mac(&self, net: NetId, node: NodeId) -> MacAddr {
-        MacAddr([0, 0, 0, 1, net.number(), node.number()])
+        MacAddr([0, 0, 0, 1, net.number(), last_byte(node)])
     }
 
     /// The MAC address of the host on a net, `00:00:00:01:<net>:fa`.
@@ -164,7 +167,7 @@ impl Addressing {
 
     /// The IPv4 address of a node on a net, `192.168.<net>.<node>`.
     pub fn ipv4(&self, net: NetId, node: NodeId) -> Ipv4Addr {
-        member(net, node.number())
+        member(net, last_byte(node))
     }
 
     /// The IPv6 address of a node on a net.
@@ -182,14 +185,41 @@ impl Addressing {
         self.ipv6_prefix.embed(self.host_ipv4(net))
     }
 
-    /// The IPv4 address of the net itself, to be written with [`Self::IPV4_LEN`].
+    /// The network address of a net in IPv4; its prefix length is [`Self::IPV4_LEN`].
     pub fn ipv4_net(&self, net: NetId) -> Ipv4Addr {
         member(net, 0)
     }
 
-    /// The IPv6 address of the net itself, to be written with [`Self::IPV6_LEN`].
+    /// The network address of a net in IPv6; its prefix length is [`Self::IPV6_LEN`].
     pub fn ipv6_net(&self, net: NetId) -> Ipv6Addr {
         self.ipv6_prefix.embed(self.ipv4_net(net))
+    }
+}
+
+/// The last byte of a node's addresses: its number.
+fn last_byte(node: NodeId) -> u8 {
+    u8::try_from(node.number()).expect("the number of a node is at most 240")
+}
+
+/// The serde form of an address with the prefix length of its net: `192.168.0.1/24`.
+pub(crate) mod with_prefix_len {
+    use super::{Addressing, IpAddr, fmt};
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(crate) fn serialize<S: Serializer>(address: &(impl Into<IpAddr> + Copy), to: S) -> Result<S::Ok, S::Error> {
+        let address: IpAddr = (*address).into();
+        let length = if address.is_ipv4() { Addressing::IPV4_LEN } else { Addressing::IPV6_LEN };
+        to.collect_str(&format_args!("{address}/{length}"))
+    }
+
+    pub(crate) fn deserialize<'de, D, A>(from: D) -> Result<A, D::Error>
+    where
+        D: Deserializer<'de>,
+        A: std::str::FromStr<Err: fmt::Display>,
+    {
+        let text = String::deserialize(from)?;
+        let address = text.split_once('/').map_or(text.as_str(), |(address, _)| address);
+        address.parse().map_err(de::Error::custom)
     }
 }
 
@@ -212,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_what_stands_before_the_ipv4_address() {
+    fn a_prefix_is_the_text_before_the_ipv4_address() {
         let prefix: Ipv6Prefix = "fd00:".parse().unwrap();
         assert_eq!(prefix.embed(Ipv4Addr::new(192, 168, 0, 1)), "fd00::192.168.0.1".parse::<Ipv6Addr>().unwrap());
         assert_eq!("1000::1".parse::<Ipv6Prefix>().unwrap(), Ipv6Prefix::default());

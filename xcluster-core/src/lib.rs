@@ -8,6 +8,7 @@ mod error_chain;
 pub mod external;
 pub mod guest;
 pub mod host;
+pub mod image;
 pub mod name;
 pub mod net;
 #[cfg(feature = "netlink")]

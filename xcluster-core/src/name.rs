@@ -1,4 +1,4 @@
-//! The names of things: nodes, nets, roles, clusters. Parsed once, valid ever after; no arithmetic on addresses.
+//! The names of nodes, nets, roles and clusters, as types. A value is checked when it is made, so it is always valid.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -6,51 +6,55 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error_chain;
+
 /// Why a text or number is not a name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
-    /// The number lies outside of every role's range.
-    #[error("`{0}` is not a node: 1–200 are nodes, 201–220 routers, 221–240 testers")]
+    /// The number is outside of the ranges of all roles.
+    #[error("`{0}` is not a node: workers are 1–200, routers 201–220, testers 221–240")]
     Node(String),
-    /// The number does not fit a net.
+    /// The number is too large for a net, or the text is not a number.
     #[error("`{0}` is not a net: nets are numbered 0–255")]
     Net(String),
-    /// The text cannot name a cluster.
-    #[error("`{0}` cannot name a cluster: use 1–{max} of a–z, 0–9, `-` and `_`, a letter or digit first", max = ClusterName::MAX)]
+    /// The text is not a cluster name.
+    #[error("`{0}` is not a cluster name: use 1–{max} characters of a–z, 0–9, `-` and `_`, with a letter or digit first", max = ClusterName::MAX)]
     Cluster(String),
-    /// The text is no role.
+    /// The text is not a role.
     #[error("`{0}` is not a role: use `workers`, `routers` or `testers`")]
     Role(String),
 }
 
-/// So that what is a name already can be given where a text is turned into one.
+error_chain::readable_debug!(NameError);
+
+/// For functions that accept a text or a name: converting a name never fails.
 impl From<Infallible> for NameError {
     fn from(never: Infallible) -> Self {
         match never {}
     }
 }
 
-/// What a node is for, which its number tells: the ranges are those of the original xcluster.
+/// What a node is for. The number of a node gives its role; the ranges are those of the original xcluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// A member of the cluster, 1–200; `nodes` in files and selectors means the same.
+    /// A member of the cluster, 1–200. Files and selectors accept `nodes` for it.
     #[serde(alias = "nodes")]
     Workers,
     /// A router between the cluster net and the external net, 201–220.
     Routers,
-    /// A machine out in the world, 221–240.
+    /// A node outside of the cluster, 221–240.
     Testers,
 }
 
 impl Role {
-    /// Every role, in the order of their numbers, which is also the order in which nodes are started.
+    /// All roles, in the order of their numbers, in which nodes are also started.
     pub const ALL: [Self; 3] = [Self::Workers, Self::Routers, Self::Testers];
 
     /// The smallest and the largest number of a node with this role.
-    pub const fn range(self) -> (u8, u8) {
+    pub const fn range(self) -> (u16, u16) {
         match self {
             Self::Workers => (1, 200),
             Self::Routers => (201, 220),
@@ -59,18 +63,18 @@ impl Role {
     }
 
     /// How many nodes can have this role.
-    pub const fn capacity(self) -> u8 {
+    pub const fn capacity(self) -> u16 {
         let (first, last) = self.range();
         last - first + 1
     }
 
-    /// The node with index `index`, counted from zero, if the role has room for it.
-    pub fn node(self, index: u8) -> Option<NodeId> {
+    /// The node with this index, counted from zero; `None` if the role has fewer numbers.
+    pub fn node(self, index: u16) -> Option<NodeId> {
         let (first, last) = self.range();
         first.checked_add(index).filter(|n| *n <= last).map(NodeId)
     }
 
-    /// The word for one of them: `worker`, `router`, `tester`.
+    /// The role's name for one node: `worker`, `router`, `tester`.
     pub const fn singular(self) -> &'static str {
         match self {
             Self::Workers => "worker",
@@ -90,7 +94,7 @@ impl FromStr for Role {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        // A name that the role had before, which files may still use.
+        // The role's earlier name, which files may still have.
         let text = if text == "nodes" { "workers" } else { text };
         Self::ALL.into_iter().find(|role| role.to_string() == text).ok_or_else(|| NameError::Role(text.to_owned()))
     }
@@ -101,7 +105,7 @@ impl FromStr for Role {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "u16", into = "u16")]
 #[cfg_attr(feature = "schema", schemars(with = "u8"))]
-pub struct NodeId(u8);
+pub struct NodeId(u16);
 
 impl NodeId {
     /// The node with this number.
@@ -109,14 +113,14 @@ impl NodeId {
     /// # Errors
     /// The number is not in 1–240.
     pub fn new(number: u16) -> Result<Self, NameError> {
-        match u8::try_from(number) {
-            Ok(n @ 1..=240) => Ok(Self(n)),
+        match number {
+            1..=240 => Ok(Self(number)),
             _ => Err(NameError::Node(number.to_string())),
         }
     }
 
-    /// The number itself: the last byte of the node's addresses.
-    pub const fn number(self) -> u8 {
+    /// The number itself.
+    pub const fn number(self) -> u16 {
         self.0
     }
 
@@ -137,7 +141,7 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// Reads `7` and `vm-007`.
+/// Reads `7` or `vm-007`.
 impl FromStr for NodeId {
     type Err = NameError;
 
@@ -158,20 +162,20 @@ impl TryFrom<u16> for NodeId {
 
 impl From<NodeId> for u16 {
     fn from(node: NodeId) -> Self {
-        node.0.into()
+        node.0
     }
 }
 
-/// The number of a net, 0–255. Net 0 is the internal one and always eth0.
+/// The number of a net, 0–255. Net 0 is the internal net and always eth0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct NetId(u8);
 
 impl NetId {
-    /// The internal net, on which every node is reached.
+    /// The internal net, on which the host reaches every node.
     pub const INTERNAL: Self = Self(0);
-    /// The cluster net: nodes and routers.
+    /// The cluster net: workers and routers.
     pub const CLUSTER: Self = Self(1);
     /// The external net: routers and testers.
     pub const EXTERNAL: Self = Self(2);
@@ -207,21 +211,22 @@ impl From<u8> for NetId {
     }
 }
 
-/// The name of a running cluster, unique among those of one user. It names a folder, so it is short and plain.
+/// The name of a cluster, unique among the running clusters of a user. It is also the name of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ClusterName(String);
 
 impl ClusterName {
-    /// The most characters of a name. The control socket's path must fit 108 bytes (`sun_path` in unix(7)), and the
-    /// folder before it may already be long.
+    /// The maximum length of a name. The path of the control socket must fit into 108 bytes (`sun_path` in unix(7)), together
+    /// with the runtime folder.
     pub const MAX: usize = 32;
 
-    /// Checks a name.
+    /// Makes a name from a text.
     ///
     /// # Errors
-    /// The text is empty, too long, or has other characters than `a–z`, `0–9`, `-` and `_`.
+    /// The text is empty or longer than [`Self::MAX`], has other characters than `a–z`, `0–9`, `-` and `_`, or does not begin
+    /// with a letter or digit.
     pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
         let text = text.into();
         let first = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
@@ -269,7 +274,7 @@ impl From<ClusterName> for String {
     }
 }
 
-/// A decimal number without a sign: `u16::from_str` alone would take `+7`.
+/// Reads a decimal number without a sign: `u16::from_str` alone accepts `+7`.
 fn decimal(text: &str) -> Option<u16> {
     if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }
@@ -301,7 +306,7 @@ mod tests {
         assert_eq!(Role::Routers.node(0), NodeId::new(201).ok());
         assert_eq!(Role::Routers.node(19), NodeId::new(220).ok());
         assert_eq!(Role::Routers.node(20), None);
-        assert_eq!(Role::Workers.node(255), None);
+        assert_eq!(Role::Workers.node(u16::MAX), None);
     }
 
     #[test]

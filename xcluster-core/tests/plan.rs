@@ -1,4 +1,4 @@
-//! What a start will do, pinned as text; and why some clusters are refused before anything is touched.
+//! Golden texts of plans, and the problems for which a plan is refused.
 
 use xcluster_core::Builder;
 use xcluster_core::name::{NetId, NodeId, Role};
@@ -6,7 +6,7 @@ use xcluster_core::net::{BackendContext, Capabilities, Net, NetBackend, NetError
 use xcluster_core::plan::{GuestSource, Identity, NodeBoot, Options, Plan, Readiness};
 use xcluster_core::topology::{NetKind, Topology};
 
-/// A backend that does nothing: plans only ask for its name and what it can do.
+/// A backend that does nothing: a plan only uses its name and capabilities.
 #[derive(Debug)]
 struct NoopBackend {
     name: &'static str,
@@ -29,23 +29,23 @@ impl NetBackend for NoopBackend {
     }
 
     async fn preflight(&self, _: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {
-        unreachable!("a plan touches nothing")
+        unreachable!("a plan has no effects")
     }
 
     async fn create_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
-        unreachable!("a plan touches nothing")
+        unreachable!("a plan has no effects")
     }
 
     async fn setup(&self, _: &BackendContext<'_>, _: &Port) -> Result<PortConfig, NetError> {
-        unreachable!("a plan touches nothing")
+        unreachable!("a plan has no effects")
     }
 
     async fn teardown(&self, _: &BackendContext<'_>, _: &Port) -> Result<(), NetError> {
-        unreachable!("a plan touches nothing")
+        unreachable!("a plan has no effects")
     }
 
     async fn delete_net(&self, _: &BackendContext<'_>, _: &Net) -> Result<(), NetError> {
-        unreachable!("a plan touches nothing")
+        unreachable!("a plan has no effects")
     }
 }
 
@@ -63,7 +63,7 @@ fn node(number: u16) -> NodeId {
 }
 
 fn refusal(builder: &Builder) -> String {
-    builder.plan().expect_err("the plan is refused").to_string()
+    builder.plan().expect_err("the plan should be refused").to_string()
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn everything_that_a_backend_cannot_carry_is_reported_at_once() {
 }
 
 #[test]
-fn what_a_disk_image_cannot_be_given_is_refused_at_once() {
+fn options_that_a_disk_image_cannot_have_are_refused_at_once() {
     let mut topology = Topology::default();
     topology.node_mut(node(2)).kernel_args = Some("debug".to_owned());
     let disk = builder().topology(topology).guest(GuestSource::Disk { image: "/images/router.qcow2".into() });
@@ -166,13 +166,13 @@ fn what_a_disk_image_cannot_be_given_is_refused_at_once() {
 }
 
 #[test]
-fn a_guest_of_ones_own_configures_its_nets_itself() {
+fn the_nets_of_a_users_guest_are_not_configured() {
     let plan = |guest| builder().guest(guest).plan().unwrap().to_string();
-    let said = "left unconfigured in the guests";
+    let note = "only the internal net is configured";
     let (kernel, initramfs) = (Some("/images/bzImage".into()), Some("/images/initrd".into()));
-    assert!(plan(GuestSource::Disk { image: "/images/router.qcow2".into() }).contains(said));
-    assert!(plan(GuestSource::Kernel { kernel: kernel.clone(), initramfs }).contains(said));
-    assert!(!plan(GuestSource::Kernel { kernel, initramfs: None }).contains(said));
+    assert!(plan(GuestSource::Disk { image: "/images/router.qcow2".into() }).contains(note));
+    assert!(plan(GuestSource::Kernel { kernel: kernel.clone(), initramfs }).contains(note));
+    assert!(!plan(GuestSource::Kernel { kernel, initramfs: None }).contains(note));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn an_unknown_backend_is_reported_once_with_those_that_exist() {
 }
 
 #[test]
-fn mistakes_of_the_builder_come_with_those_of_the_topology() {
+fn problems_of_the_builder_and_the_topology_are_reported_together() {
     let wrong = builder().name("A/B").backend(HUB).nodes(201);
     insta::assert_snapshot!(refusal(&wrong));
 }
@@ -211,19 +211,19 @@ fn default_plan() -> Plan {
 }
 
 #[test]
-fn a_node_as_it_is_planned_changes_no_plan() {
+fn a_node_without_changes_does_not_change_the_plan() {
     let plan = default_plan();
     assert_eq!(plan.with_node(&NodeBoot::new(node(3)), &registry()).unwrap(), plan);
 }
 
 #[test]
-fn a_node_that_comes_to_a_plan_is_as_its_role_has_it_but_for_what_is_said() {
+fn a_new_node_has_the_settings_of_its_role_and_its_own_changes() {
     let boot = NodeBoot::new(node(203)).nets([0, 2, 5]).memory(256).expose([80]).qemu_args(["-snapshot"]);
     let plan = default_plan().with_node(&boot, &registry()).unwrap();
     assert_eq!(plan.node_numbers(), "1–4 201–203");
     let planned = plan.node(node(203)).unwrap();
     let names: Vec<String> = planned.nics.iter().map(|nic| format!("{} {}", nic.name, nic.ipv4)).collect();
-    assert_eq!(names, ["eth0 192.168.0.203/24", "eth1 192.168.2.203/24", "eth2 192.168.5.203/24"]);
+    assert_eq!(names, ["eth0 192.168.0.203", "eth1 192.168.2.203", "eth2 192.168.5.203"]);
     assert_eq!((planned.node.memory, planned.node.cpus, planned.node.forward), (256, 2, true));
     assert_eq!(plan.options.node_qemu_args[&node(203)], ["-snapshot"]);
     assert_eq!(plan.net(NetId::new(5)).unwrap().backend, "switch");
@@ -231,7 +231,7 @@ fn a_node_that_comes_to_a_plan_is_as_its_role_has_it_but_for_what_is_said() {
 }
 
 #[test]
-fn nodes_have_routes_over_a_router_that_comes_later() {
+fn nodes_get_routes_over_a_router_that_is_added_later() {
     let before = default_plan();
     let after = before.with_node(&NodeBoot::new(node(203)), &registry()).unwrap();
     let hops = |plan: &Plan| plan.node(node(1)).unwrap().node.routes[0].via.len();
@@ -239,7 +239,7 @@ fn nodes_have_routes_over_a_router_that_comes_later() {
 }
 
 #[test]
-fn a_net_that_nobody_is_on_any_more_stays() {
+fn a_net_stays_in_the_plan_when_its_last_node_leaves_it() {
     let five = default_plan().with_node(&NodeBoot::new(node(7)).nets([0, 5]), &registry()).unwrap();
     let left = five.with_node(&NodeBoot::new(node(7)).nets([0]), &registry()).unwrap();
     assert_eq!(left.nets, five.nets);
@@ -254,18 +254,18 @@ fn everything_that_is_wrong_with_a_node_is_reported_at_once() {
 }
 
 #[test]
-fn a_node_that_would_bridge_two_hubs_does_not_come_to_a_plan() {
+fn a_new_node_that_would_bridge_two_hubs_is_refused() {
     let mut options = Options::default();
     options.backend = Some("hub".to_owned());
     let plan = builder().options(options).plan().unwrap();
     let mut boot = NodeBoot::new(node(7)).nets([0, 1, 2]);
     boot.spec.bridges = Some(vec![vec![NetId::new(1), NetId::new(2)]]);
     let problems = plan.with_node(&boot, &registry()).unwrap_err().to_string();
-    assert!(problems.contains("each frame would circle for ever"), "{problems}");
+    assert!(problems.contains("frames would loop forever"), "{problems}");
 }
 
 #[test]
-fn a_node_to_be_booted_survives_its_form() {
+fn a_node_boot_survives_json() {
     let boot = NodeBoot::new(node(7)).nets([0, 1]).qemu_args(["-s"]);
     let text = serde_json::to_string(&boot).unwrap();
     assert_eq!(serde_json::from_str::<NodeBoot>(&text).unwrap(), boot);

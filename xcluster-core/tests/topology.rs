@@ -1,14 +1,14 @@
-//! Tests of topologies: what can be read, what is wrong with what cannot, who ends up where.
+//! Tests of topologies: reading, problems, and the resolved nodes and routes.
 
 use xcluster_core::name::{NetId, NodeId, Role};
 use xcluster_core::topology::{Destination, Topology};
 
-/// The problems of a TOML text, one a line.
+/// Returns the problems of a TOML text, one per line.
 fn problems(text: &str) -> String {
-    Topology::from_toml(text).expect_err("the text is wrong").iter().map(|p| format!("{p}\n")).collect()
+    Topology::from_toml(text).expect_err("the text should be refused").iter().map(|p| format!("{p}\n")).collect()
 }
 
-fn ids(topology: &Topology) -> Vec<u8> {
+fn ids(topology: &Topology) -> Vec<u16> {
     topology.nodes().iter().map(|node| node.id.number()).collect()
 }
 
@@ -94,13 +94,13 @@ fn the_role_of_workers_may_be_called_nodes() {
 }
 
 #[test]
-fn every_mistake_of_the_form_is_found_at_once_with_its_line() {
+fn all_problems_of_the_form_are_found_at_once_with_their_lines() {
     let text = "mtu = \"big\"\ncolour = 1\n[net.300]\n[net.1]\nkind = \"blue\"\n[role.workers]\ncount = -1\n[node.241]\n[[route]]\non = \"all\"\nto = \"default\"\nvia = []\n";
     insta::assert_snapshot!(problems(text));
 }
 
 #[test]
-fn every_mistake_of_the_meaning_is_found_at_once_with_its_line() {
+fn all_problems_of_the_values_are_found_at_once_with_their_lines() {
     let text = r#"mtu = 1000
 [net.7]
 [net.1]
@@ -135,14 +135,14 @@ nets = [0, 2]
 }
 
 #[test]
-fn a_text_that_is_no_toml_says_where_it_stops_to_be() {
+fn syntax_errors_are_reported_with_their_place() {
     insta::assert_snapshot!(problems("mtu = \n[net.1\nfoo = 3"));
     insta::assert_snapshot!(Topology::from_json("{\"mtu\": 1500,}").unwrap_err());
     insta::assert_snapshot!(Topology::from_json("{\"mtu\": 1, \"net\": {\"1\": {\"kind\": 3}}}").unwrap_err());
 }
 
 #[test]
-fn what_a_backend_is_told_has_a_form_in_every_file() {
+fn backend_settings_without_a_toml_form_are_refused() {
     let reported = r#"{"backend": {"x": {"a": null, "b": [1, {"c": null}], "d": 18446744073709551615, "e": 1.5}}}"#;
     let problems = Topology::from_json(reported).unwrap_err();
     let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
@@ -163,7 +163,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn a_mistake_in_a_list_does_not_move_the_next_one() {
+fn a_problem_in_a_list_does_not_move_the_next_one() {
     let text =
         "[[route]]\non = 1\nto = 2\nvia = 3\n[[route]]\non = 1\nto = 2\n[[route]]\non = 1\nto = \"x\"\nvia = []\n";
     insta::assert_snapshot!(problems(text));

@@ -37,7 +37,7 @@ struct Service {
     /// The TCP port in the node.
     port: u16,
     /// The only node with this service; `None` for every node.
-    only: Option<u8>,
+    only: Option<u16>,
     /// The number that the original xcluster documents.
     documented: u16,
     /// The number that the user set.

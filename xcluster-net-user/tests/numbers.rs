@@ -68,7 +68,7 @@ impl Cluster {
     /// The host's address for a TCP port of a node.
     async fn forward(&self, node: u16, port: u16) -> Result<u16, TestFailure> {
         let ports = self.ports();
-        let internal = ports.iter().find(|p| p.node.number() == node as u8 && p.net.id == NetId::INTERNAL);
+        let internal = ports.iter().find(|p| p.node.number() == node && p.net.id == NetId::INTERNAL);
         let port_config =
             self.backend.setup(&self.test_context.context(), internal.expect("a port of the cluster")).await?;
         let host =

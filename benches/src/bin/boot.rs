@@ -5,7 +5,6 @@ use xcluster_benches::bare::{self, Bare};
 use xcluster_benches::cluster::{self, Boot};
 use xcluster_benches::{Report, in_turn, rounds_asked};
 use xcluster_core::qemu::accel::boots_at_once;
-use xcluster_core::qemu::command::Accelerator;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -17,13 +16,13 @@ async fn main() -> Result<()> {
     report.print()
 }
 
-async fn compare(machines: u8, rounds: usize, report: &mut Report) -> Result<()> {
+async fn compare(machines: u16, rounds: usize, report: &mut Report) -> Result<()> {
     // Not measured: the first start may build the guest, and it shows the args for those by hand.
     let (warm, pids) = cluster::start(cluster::builder(machines)).await?;
     let guests = pids.into_iter().map(Bare::like).collect::<Result<Vec<_>>>()?;
-    let kvm = warm.status().await?.accel.context("no accelerator")?.contains("KVM");
+    let accelerator = warm.status().await?.accel.context("no accelerator")?.accelerator;
     warm.stop().await?;
-    let at_once = boots_at_once(if kvm { Accelerator::Kvm } else { Accelerator::Tcg });
+    let at_once = boots_at_once(accelerator);
 
     let ours = async || {
         let (cluster, boot) = Boot::measure(async || cluster::start(cluster::builder(machines)).await).await?;

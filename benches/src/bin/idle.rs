@@ -26,7 +26,7 @@ async fn main() -> Result<()> {
 }
 
 /// Owns a cluster until standard input ends. Says the process ids of its QEMUs.
-async fn own(machines: u8) -> Result<()> {
+async fn own(machines: u16) -> Result<()> {
     let (cluster, pids) = cluster::start(cluster::builder(machines)).await?;
     let mut line = serde_json::to_string(&pids)?;
     line.push('\n');
@@ -72,7 +72,7 @@ async fn measure() -> Result<()> {
     report.print()
 }
 
-async fn idle(machines: u8) -> Result<Idle> {
+async fn idle(machines: u16) -> Result<Idle> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--own", &machines.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.kill_on_drop(true).spawn()?;

@@ -27,7 +27,7 @@ pub(super) async fn run(args: &DoctorArgs, variables: &Variables) -> Outcome {
 async fn checks(variables: &Variables) -> Result<Vec<Check>, Failure> {
     let mut settings = Settings::new(&ClusterArgs::default(), variables)?;
     // An unusable cache is reported by the build that would fill it.
-    let image = xcluster_core::guest::cached_image().ok().flatten();
+    let image = xcluster_core::image::cached_image().ok().flatten();
     let mut checks = guest::qemu(&settings.options.qemu, image.as_ref()).await;
     checks.extend([
         guest::guest(image.as_ref()),

@@ -4,7 +4,7 @@ use std::io::{Write, stderr};
 use std::path::Path;
 
 use serde::Serialize;
-use xcluster_core::guest::{self, Image, Manifest};
+use xcluster_core::image::{self, Image, Manifest};
 
 use crate::args::ImageArgs;
 use crate::exit::Exit;
@@ -22,7 +22,7 @@ struct Report<'a> {
 /// Prints the files and packages of the image. Builds it first if needed.
 pub(super) fn run(args: &ImageArgs) -> Outcome {
     let progress = |what: &str| drop(writeln!(stderr(), "guest: {what}"));
-    let image = if args.rebuild { guest::newest_image(&progress) } else { guest::standard_image(&progress) };
+    let image = if args.rebuild { image::newest_image(&progress) } else { image::standard_image(&progress) };
     let image = image.map_err(|error| {
         let failure = Failure::from_error(Exit::HOST, &error).context("cannot build the guest");
         Failure { hint: error.hint(), ..failure }

@@ -116,7 +116,7 @@ fn members(selector: &str, status: &ClusterStatus) -> Result<Vec<NodeId>, Failur
 }
 
 /// Parses a range such as `1-4`. A host name such as `vm-001` is not a range.
-fn range(selector: &str) -> Option<(u8, u8)> {
+fn range(selector: &str) -> Option<(u16, u16)> {
     let (first, last) = selector.split_once('-')?;
     Some((first.parse().ok()?, last.parse().ok()?))
 }
@@ -165,7 +165,7 @@ mod tests {
         serde_json::from_str(include_str!("../../tests/fixtures/status.json")).unwrap()
     }
 
-    fn selected(selectors: &[&str]) -> Result<Vec<u8>, String> {
+    fn selected(selectors: &[&str]) -> Result<Vec<u16>, String> {
         let selectors: Vec<String> = selectors.iter().map(ToString::to_string).collect();
         let nodes = select(&selectors, &status());
         nodes.map(|ids| ids.into_iter().map(NodeId::number).collect()).map_err(|failure| failure.chain.join(": "))

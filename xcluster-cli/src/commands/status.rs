@@ -115,7 +115,7 @@ fn state(node: &NodeStatus) -> String {
 }
 
 fn addresses(node: &NodeStatus) -> String {
-    let addresses = node.nics.iter().map(|nic| nic.ipv4.split('/').next().unwrap_or_default());
+    let addresses = node.nics.iter().map(|nic| nic.ipv4.to_string());
     addresses.collect::<Vec<_>>().join(" ")
 }
 

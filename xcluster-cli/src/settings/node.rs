@@ -98,7 +98,7 @@ mod tests {
     fn a_mistake_is_reported_with_its_key() {
         let check = |text: &str, message: &str| assert_eq!(node_spec(text).unwrap_err(), message, "{text}");
         check("201", "`201` lacks a `:`: write it as `201:mem=384,nets=0,1,2`");
-        check("241:mem=1", "`241` is not a node: 1–200 are nodes, 201–220 routers, 221–240 testers");
+        check("241:mem=1", "`241` is not a node: workers are 1–200, routers 201–220, testers 221–240");
         check("1:mem=x", "mem: `x` is not a number: write memory as `384` (MiB) or `2G`");
         check("1:nets=0,300", "nets: `300` is not a net: nets are numbered 0–255");
         check("1:mem=1,mem=2", "`mem` is given twice");

@@ -67,7 +67,7 @@ fn merge_counts<'a>(topology: &mut Topology, args: &'a ClusterArgs, reader: &mut
     for (role, option, typed, variable) in counts {
         let Some(sourced) = reader.text(option, typed.as_deref(), variable) else { continue };
         let capacity = role.capacity();
-        let count = reader.parse(sourced, |text| match parse::number::<u8>(text) {
+        let count = reader.parse(sourced, |text| match parse::number::<u16>(text) {
             Ok(count) if count <= capacity => Ok(count),
             Err(error) if !text.bytes().all(|b| b.is_ascii_digit()) => Err(error),
             _ => Err(format!("{text} {role} are too many: at most {capacity}")),

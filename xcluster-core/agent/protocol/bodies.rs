@@ -1,4 +1,4 @@
-//! What is in each frame's body, field by field.
+//! The body of each kind of frame, field by field.
 
 use super::codec::{Body, Message, put_bytes, put_count};
 use super::{End, Exec, FromGuest, Hello, Stream, ToGuest};

@@ -1,17 +1,17 @@
-//! Frames: how messages become bytes and bytes messages. It does not know what the messages mean.
+//! Encodes messages as frames, and decodes them.
 
 use std::fmt;
 
 use super::{HEADER, MAGIC, MAX_BODY};
 
-/// What was read is not this language.
+/// Why bytes are not a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Malformed {
     /// A body longer than [`MAX_BODY`].
     Length(u32),
     /// A kind that does not exist in this direction.
     Kind(u8),
-    /// A body that is too short, too long or holds impossible values.
+    /// A body that is too short, too long or has impossible values.
     Body(u8),
 }
 
@@ -27,16 +27,16 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// One direction of the language.
+/// The messages of one direction.
 pub(crate) trait Message: Sized {
     /// Appends the body and returns the kind.
     fn write(&self, body: &mut Vec<u8>) -> u8;
 
-    /// The message of this kind, or none if there is no such kind; a bad body shows in `body` afterwards.
+    /// Decodes a message of this kind; `None` if the kind does not exist. A malformed body is noted in `body`.
     fn read(kind: u8, body: &mut Body<'_>) -> Option<Self>;
 }
 
-/// Appends one frame. The body must fit [`MAX_BODY`]: data by being cut at [`CHUNK`](super::CHUNK), a command by its sender's check.
+/// Appends one frame. The body must fit into [`MAX_BODY`]: data is split at [`CHUNK`](super::CHUNK), and the sender checks commands.
 pub(crate) fn encode(channel: u32, message: &impl Message, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; HEADER]);
@@ -47,7 +47,7 @@ pub(crate) fn encode(channel: u32, message: &impl Message, out: &mut Vec<u8>) {
     out[start + 8] = kind;
 }
 
-/// Cuts a stream of bytes into messages. It holds at most one frame and what was last pushed.
+/// Splits a stream of bytes into messages. It buffers at most one frame and the bytes of the last push.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     bytes: Vec<u8>,
@@ -55,14 +55,14 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Takes bytes as they arrived.
+    /// Adds bytes that have arrived.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.start);
         self.start = 0;
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next complete message with its channel. After an error only [`Decoder::synchronise`] makes progress.
+    /// Returns the next complete message with its channel. After an error, [`Decoder::synchronise`] must be called.
     pub(crate) fn next<M: Message>(&mut self) -> Result<Option<(u32, M)>, Malformed> {
         let bytes = &self.bytes[self.start..];
         let Some((header, rest)) = bytes.split_at_checked(HEADER) else { return Ok(None) };
@@ -82,7 +82,7 @@ impl Decoder {
     }
 
     #[allow(clippy::allow_attributes, dead_code, reason = "only one of the two programs listens for it")]
-    /// Discards everything up to and including the next [`MAGIC`], if it is there; else what cannot be its beginning.
+    /// Discards all bytes up to and including the next [`MAGIC`]. Without one, keeps only bytes that may be its begin.
     pub(crate) fn synchronise(&mut self) -> bool {
         let bytes = &self.bytes[self.start..];
         match bytes.windows(MAGIC.len()).position(|window| window == MAGIC) {
@@ -98,7 +98,7 @@ impl Decoder {
     }
 }
 
-/// Fields of a body. Reading past the end gives zeros and is remembered, so that messages read without a check per field.
+/// The fields of a body. Reading past the end returns zeros and is noted, so that not every field needs a check.
 #[derive(Debug)]
 pub(crate) struct Body<'a> {
     rest: &'a [u8],
@@ -159,7 +159,7 @@ impl<'a> Body<'a> {
         self.take(self.rest.len()).to_vec()
     }
 
-    /// Reads a counted list. The count is not believed: the list ends where the bytes do.
+    /// Reads a list with a count. The count is not trusted: the list ends where the bytes end.
     pub(super) fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
         let count = self.u32();
         let mut list = Vec::new();

@@ -93,22 +93,22 @@ impl Builder {
     }
 
     /// Sets the number of workers, 0–200.
-    pub fn workers(self, count: u8) -> Self {
+    pub fn workers(self, count: u16) -> Self {
         self.count(Role::Workers, count)
     }
 
     /// The same as [`Self::workers`].
-    pub fn nodes(self, count: u8) -> Self {
+    pub fn nodes(self, count: u16) -> Self {
         self.workers(count)
     }
 
     /// Sets the number of routers, 0–20.
-    pub fn routers(self, count: u8) -> Self {
+    pub fn routers(self, count: u16) -> Self {
         self.count(Role::Routers, count)
     }
 
     /// Sets the number of testers, 0–20.
-    pub fn testers(self, count: u8) -> Self {
+    pub fn testers(self, count: u16) -> Self {
         self.count(Role::Testers, count)
     }
 
@@ -185,7 +185,7 @@ impl Builder {
         self.folder.clone().unwrap_or_else(crate::host::folder::base)
     }
 
-    fn count(mut self, role: Role, count: u8) -> Self {
+    fn count(mut self, role: Role, count: u16) -> Self {
         self.topology.role_mut(role).count = Some(count);
         self
     }

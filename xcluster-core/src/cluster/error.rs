@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::refusal::Refusal;
 use crate::guest::exec::ExecError;
-use crate::guest::{ImageError, OverlayError};
 use crate::host::{FolderError, HostLockError, UplinkError};
+use crate::image::{ImageError, OverlayError};
 use crate::name::{ClusterName, NodeId};
 use crate::net::NetError;
 use crate::plan::{Readiness, Step};
@@ -66,7 +66,7 @@ pub enum Error {
     #[error("{0} is already running: stop it before you boot it again")]
     Running(NodeId),
     /// A command or a copy on a node failed.
-    #[error("on {node}")]
+    #[error("{} {node}", exec_preposition(.source))]
     Exec {
         /// The node.
         node: NodeId,
@@ -115,6 +115,11 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+/// The node must not be blamed for an error of the host.
+fn exec_preposition(source: &ExecError) -> &'static str {
+    if matches!(source, ExecError::Host { .. }) { "for" } else { "on" }
 }
 
 fn reason(why: Option<&String>) -> String {

@@ -11,7 +11,8 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::error::Cause;
-use crate::guest::{self, Footprint, Image, Overlay, OverlayFile};
+use crate::image::topology_overlay;
+use crate::image::{Footprint, Image, Overlay, OverlayFile};
 use crate::plan::Plan;
 
 /// Puts the initramfs of a cluster's nodes together.
@@ -66,7 +67,7 @@ impl Maker {
         if let Some(last) = last.as_ref().filter(|last| Arc::ptr_eq(&last.plan, plan)) {
             return Ok(last.initramfs.clone());
         }
-        let files = if self.configures { guest::topology_overlay::overlay(plan) } else { Vec::new() };
+        let files = if self.configures { topology_overlay::overlay(plan) } else { Vec::new() };
         let initramfs = match last.take() {
             Some(last) if last.files == files => last.initramfs,
             _ => self.put_together(files.clone()).await?,

@@ -115,8 +115,8 @@ impl NodeCell {
             name: nic.name.clone(),
             net: nic.port.net.id,
             mac: nic.mac,
-            ipv4: nic.ipv4.clone(),
-            ipv6: nic.ipv6.clone(),
+            ipv4: nic.ipv4,
+            ipv6: nic.ipv6,
         });
         let forwards: Vec<Forward> = self.access.borrow().iter().flat_map(forwards).collect();
         NodeStatus {

@@ -13,8 +13,9 @@ use super::error::Cause;
 use super::event::Event;
 use super::initramfs::{Initramfs, Maker};
 use super::state::State;
-use crate::guest::{self, AGENT_PORT, Image, QGA_PORT};
+use crate::guest::{AGENT_PORT, QGA_PORT};
 use crate::host::{available_memory, raise_fd_limit};
+use crate::image::{self, Image, ImageError, kernel_args};
 use crate::plan::{GuestSource, Identity, Plan, PlannedNode, Readiness};
 use crate::qemu::accel::{self, Sample};
 use crate::qemu::command::{self, Accelerator, Boot, Machine};
@@ -59,7 +60,7 @@ pub(super) async fn prepare(state: &Rc<State>, all: bool) -> Result<Prepared, Ca
         None => standard(state).await.ok().map(|image| Sample { kernel: image.kernel, initramfs: None }),
     };
     let verdict = accel::choose(&qemu, options.accel, sample).await?;
-    *state.accel.borrow_mut() = Some(verdict.to_string());
+    *state.accel.borrow_mut() = Some(verdict.clone());
     state.events.note(Event::Note { text: verdict.to_string() });
     let kernel = image.as_ref().map(|image| image.kernel.clone());
     let initramfs = match image {
@@ -128,16 +129,16 @@ impl Prepared {
     }
 
     fn cmdline(&self, plan: &Plan, planned: &PlannedNode, root: Option<&'static str>) -> String {
-        let mut args: Vec<String> = guest::KERNEL_ARGS.iter().map(|&arg| arg.to_owned()).collect();
+        let mut args: Vec<String> = kernel_args::KERNEL_ARGS.iter().map(|&arg| arg.to_owned()).collect();
         args.extend(root.map(str::to_owned));
         if plan.options.identity == Identity::Kernel {
-            args.push(guest::kernel_args::id(planned.node.id));
+            args.push(kernel_args::id(planned.node.id));
         }
         if plan.addressing.ipv6_prefix != crate::addr::Ipv6Prefix::default() {
-            args.push(guest::kernel_args::prefix(&plan.addressing.ipv6_prefix));
+            args.push(kernel_args::prefix(&plan.addressing.ipv6_prefix));
         }
         if !plan.options.login {
-            args.push(guest::kernel_args::NO_LOGIN.to_owned());
+            args.push(kernel_args::NO_LOGIN.to_owned());
         }
         if !planned.node.kernel_args.is_empty() {
             args.push(planned.node.kernel_args.clone());
@@ -176,14 +177,14 @@ async fn standard(state: &Rc<State>) -> Result<Image, Cause> {
             events.note(Event::Note { text: text.to_owned() });
         }
     };
-    let built = spawn_blocking(move || guest::standard_image(&note)).await;
+    let built = spawn_blocking(move || image::standard_image(&note)).await;
     Ok(built.map_err(|error| Cause::io("build the guest", io::Error::other(error)))??)
 }
 
 /// The argument by which a node's kernel gets a root that all files fit into, if it needs one.
 fn root(initramfs: &Initramfs, planned: &PlannedNode) -> Result<Option<&'static str>, Cause> {
-    let footprint = initramfs.footprint;
-    Ok(footprint.map(|footprint| footprint.root(planned.node.memory)).transpose()?.flatten())
+    let Some(footprint) = initramfs.footprint else { return Ok(None) };
+    Ok(footprint.root(planned.node.memory).map_err(ImageError::from)?)
 }
 
 /// Has the owner open as many descriptors as so many nodes take.

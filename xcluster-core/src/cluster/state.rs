@@ -46,7 +46,7 @@ pub(super) struct State {
     pub(super) events: Arc<EventLog>,
     pub(super) phase: watch::Sender<Phase>,
     /// How processors are virtualised, for people.
-    pub(super) accel: RefCell<Option<String>>,
+    pub(super) accel: RefCell<Option<crate::qemu::accel::AccelChoice>>,
     /// What was done and must be undone.
     pub(super) undo: RefCell<Undo>,
     /// What all nodes share, once the cluster is open.

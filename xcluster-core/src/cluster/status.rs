@@ -1,6 +1,7 @@
 //! What is known of a running cluster, as plain data for people and scripts.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use crate::addr::MacAddr;
 use crate::host::Netns;
 use crate::name::{ClusterName, NetId, NodeId, Role};
 use crate::net::Forward;
+use crate::qemu::accel::AccelChoice;
 use crate::topology::NetKind;
 
 /// A running cluster.
@@ -25,8 +27,8 @@ pub struct ClusterStatus {
     pub version: String,
     /// How it is.
     pub state: ClusterState,
-    /// How processors are virtualised and why, once that is known.
-    pub accel: Option<String>,
+    /// The accelerator and the reason for it, once that is known.
+    pub accel: Option<AccelChoice>,
     /// Whether everybody may log in by telnet and ssh.
     pub login: bool,
     /// The network namespace that its networks are in, if they are in one.
@@ -101,10 +103,12 @@ pub struct NicStatus {
     pub net: NetId,
     /// Its hardware address.
     pub mac: MacAddr,
-    /// IPv4 address with prefix length.
-    pub ipv4: String,
-    /// IPv6 address with prefix length.
-    pub ipv6: String,
+    /// Its IPv4 address. Serialised with the prefix length: `192.168.0.1/24`.
+    #[serde(with = "crate::addr::with_prefix_len")]
+    pub ipv4: Ipv4Addr,
+    /// Its IPv6 address. Serialised with the prefix length: `1000::1:c0a8:1/120`.
+    #[serde(with = "crate::addr::with_prefix_len")]
+    pub ipv6: Ipv6Addr,
 }
 
 /// How a node is.

@@ -1,5 +1,5 @@
-//! Commands in a guest as a user sees them: what to run, what comes back while it runs, how it ended. How a guest is
-//! reached is not known here; every agent hands out the same [`Execution`].
+//! Commands in a guest, as users see them: the command, its events and output, and its exit status. Every kind of agent
+//! returns the same [`Execution`].
 
 mod command;
 pub(crate) mod command_stream;

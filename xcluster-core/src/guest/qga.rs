@@ -1,11 +1,11 @@
-//! QEMU's own guest agent, for images that come with it. Our guest has an agent of ours, since this one
+//! qemu-ga, QEMU's guest agent, for users' images. Our own guest has another agent, because qemu-ga
 //!
 //! * can only be polled: readiness and the end of a command are noticed up to [`SLOWEST`] late;
-//! * hands out output when the command has ended, and at most [`MOST_OUTPUT`] of each stream;
+//! * returns the output after the end of the command, and at most [`MOST_OUTPUT`] of each stream;
 //! * cannot stream input;
-//! * knows no process groups. Commands run under `setsid` where the guest has it, so that a deadline kills what they
-//!   started; where it has not, only the command itself is killed;
-//! * may be told by its distribution to refuse commands or files, which shows as its refusal.
+//! * does not use process groups. Commands run under `setsid` if the guest has it, so that a timeout also kills their
+//!   children. Without `setsid`, only the command itself is killed;
+//! * may be configured by the distribution to refuse commands or files. This is reported as a refusal.
 
 mod client;
 mod execution;
@@ -27,21 +27,21 @@ use super::agent::Ready;
 use super::exec::command_stream::{CommandStream, RequestSender};
 use super::exec::{Command, ExecError, Execution, Stdin, printable};
 
-/// The first pause between two questions, and the longest: each is half as long again as the one before.
+/// The first pause between two polls, and the longest. Each pause is one and a half times as long as the one before.
 const FASTEST: Duration = Duration::from_millis(10);
 const SLOWEST: Duration = Duration::from_millis(500);
 
-/// How much of a command's standard output, or standard error, the agent keeps: its own limit.
+/// How much of standard output, and of standard error, the agent keeps, in bytes. The limit is qemu-ga's.
 pub(crate) const MOST_OUTPUT: u64 = 16 << 20;
 
-/// How long the agent may take for one answer. It does one thing after the other.
+/// How long the agent may take for one answer. It handles one request after the other.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// How often a guest that has not answered yet is asked again. What is sent before its agent has opened the port waits in
-/// the port, but what an agent that starts twice has read is lost.
+/// The pause before a guest that has not answered is asked again. A request that was sent before the agent opened the port stays
+/// in the port. But if the agent is restarted, a request that it has already read is lost.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The host's end. Clones are the same connection.
+/// The host's end of the connection. Clones share the connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Qga {
     client: Arc<Mutex<Client>>,
@@ -53,7 +53,7 @@ impl Qga {
         Self { client: Arc::new(Mutex::new(Client::new(stream))) }
     }
 
-    /// Asks until the guest answers. The deadline is the caller's.
+    /// Polls until the guest answers. The caller sets the deadline.
     pub(crate) async fn ready(&self) -> Result<Ready, ExecError> {
         let mut client = self.client.lock().await;
         loop {
@@ -62,13 +62,13 @@ impl Qga {
                 Err(_) => client.doubt(),
             }
         }
-        // An old agent that cannot tell its name is ready all the same.
+        // An old agent does not know this command, and is ready too.
         let name = client.call("guest-get-host-name", Value::Null, WITHIN).await;
         let hostname = name.ok().and_then(|name| Some(printable(name["host-name"].as_str()?.as_bytes())));
         Ok(Ready { hostname: hostname.unwrap_or_default(), uptime: None, failed: Vec::new() })
     }
 
-    /// Starts a command. Must be called within a runtime; the execution needs none.
+    /// Starts a command. Must be called in a runtime; the execution needs none.
     pub(crate) fn exec(&self, command: &Command) -> Result<Execution, ExecError> {
         if command.stdin == Stdin::Streamed {
             return Err(ExecError::Unsupported { agent: "qemu-ga", what: "stream input" });
@@ -84,7 +84,7 @@ impl Qga {
         self.client.lock().await.call(command, arguments, WITHIN).await
     }
 
-    /// Starts a program and gives its number.
+    /// Starts a program and returns its pid in the guest.
     async fn start(&self, argv: &[String], input: Option<&[u8]>) -> Result<u64, ExecError> {
         let [path, arguments @ ..] = argv else { return Err(nonsense("guest-exec")) };
         let mut call = json!({ "path": path, "arg": arguments, "capture-output": true });
@@ -97,10 +97,10 @@ impl Qga {
 }
 
 fn nonsense(command: &str) -> ExecError {
-    ExecError::Lost { reason: format!("qemu-ga's answer to `{command}` is not understood") }
+    ExecError::Lost { reason: format!("qemu-ga's answer to `{command}` is malformed") }
 }
 
-/// Pauses that grow.
+/// The pauses between polls, which grow.
 #[derive(Debug)]
 struct Pauses(Duration);
 

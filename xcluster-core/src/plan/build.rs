@@ -1,4 +1,4 @@
-//! From what is wanted to what will be done, or to all the reasons why not.
+//! Makes a plan from a topology, options and backends, or lists everything that is wrong with them.
 
 use super::{
     GuestSource, Identity, K8S_PORTS, LOGIN_PORTS, Options, Plan, PlannedNet, PlannedNic, PlannedNode, Readiness,
@@ -9,14 +9,14 @@ use crate::name::{ClusterName, NetId};
 use crate::net::{Capabilities, Net, Port, Registry, VmToVm};
 use crate::topology::{NetKind, Node, Problems, Topology};
 
-/// The node that Kubernetes' ports belong to.
-const K8S_NODE: u8 = 1;
+/// The node that has the ports for Kubernetes.
+const K8S_NODE: u16 = 1;
 
 impl Plan {
-    /// Plans a cluster on these backends.
+    /// Plans a cluster with these backends.
     ///
     /// # Errors
-    /// Everything that is wrong with the topology, or that a backend cannot carry, at once.
+    /// Lists all problems at once: those of the topology and the options, and what a backend cannot carry.
     pub fn new(
         name: ClusterName,
         topology: &Topology,
@@ -32,9 +32,9 @@ impl Plan {
         let nets: Vec<(PlannedNet, Capabilities)> =
             topology.net_ids().into_iter().filter_map(|net| nets.plan(net, &mut problems, &mut notes)).collect();
         let nodes = topology.nodes();
-        check_hearing(&nets, &nodes, &mut problems);
+        check_connected(&nets, &nodes, &mut problems);
         check_max_ports(&nets, &nodes, &mut problems);
-        check_bridging(&nets, &nodes, &mut problems);
+        check_bridges(&nets, &nodes, &mut problems);
         check_guest(&options, &nodes, &mut problems);
         let netns = nets.iter().any(|(_, capabilities)| capabilities.needs_namespace).then(|| options.netns.clone());
         check_uplink(&options, netns.as_ref(), &mut problems);
@@ -47,7 +47,7 @@ impl Plan {
     }
 }
 
-/// What the plan of a net follows from.
+/// The inputs for the plan of a net.
 struct Nets<'a> {
     topology: &'a Topology,
     options: &'a Options,
@@ -60,11 +60,11 @@ impl Nets<'_> {
         let spec = self.topology.nets.get(&id).cloned().unwrap_or_default();
         let backend = match spec.backend.as_ref().or(self.options.backend.as_ref()) {
             Some(name) => self.backends.find(name).map_err(|error| error.to_string()),
-            None => self.backends.default_backend().ok_or_else(|| "no backend is registered to carry nets".to_owned()),
+            None => self.backends.default_backend().ok_or_else(|| "no backend is registered".to_owned()),
         };
         let backend = backend.map_err(|message| {
             let place = if spec.backend.is_some() { format!("net.{id}.backend") } else { String::new() };
-            // The cluster's own backend is wrong once, not once for every net.
+            // A wrong default backend is one problem, not one for each net.
             if !problems.iter().any(|p| p.place == place && p.message == message) {
                 problems.add(place, message);
             }
@@ -75,12 +75,14 @@ impl Nets<'_> {
         let max = capabilities.mtu_max;
         if let Some(asked) = spec.mtu.filter(|mtu| *mtu > max) {
             let name = backend.name();
-            problems.add(format!("net.{id}.mtu"), format!("backend `{name}` carries at most {max} here, not {asked}"));
+            problems.add(
+                format!("net.{id}.mtu"),
+                format!("backend `{name}` carries an MTU of at most {max} on this net, not {asked}"),
+            );
         }
         let mtu = spec.mtu.unwrap_or(self.topology.mtu);
         if mtu > max {
-            notes
-                .push(format!("net {id} has MTU {max}, not {mtu}: backend `{}` carries no more there", backend.name()));
+            notes.push(format!("net {id} has MTU {max}, not {mtu}: backend `{}` does not carry more", backend.name()));
         }
         let net = Net { id, kind, mtu: mtu.min(max), addressing: self.addressing.clone() };
         let planned = PlannedNet { net, backend: backend.name().to_owned(), host: capabilities.host_access };
@@ -88,8 +90,9 @@ impl Nets<'_> {
     }
 }
 
-/// A net that joins nobody is of no use, but for the internal one, which joins each node to the host.
-fn check_hearing(nets: &[(PlannedNet, Capabilities)], nodes: &[Node], problems: &mut Problems) {
+/// The backend of a net with several nodes must connect them. The internal net is an exception: it connects each node with the
+/// host.
+fn check_connected(nets: &[(PlannedNet, Capabilities)], nodes: &[Node], problems: &mut Problems) {
     for (planned, capabilities) in nets {
         let id = planned.net.id;
         let members = nodes.iter().filter(|node| node.nets.contains(&id)).count();
@@ -97,7 +100,10 @@ fn check_hearing(nets: &[(PlannedNet, Capabilities)], nodes: &[Node], problems: 
         if !internal && members > 1 && capabilities.vm_to_vm == VmToVm::None {
             problems.add(
                 format!("net.{id}.backend"),
-                format!("backend `{}` does not join VMs, and {members} are on this net", planned.backend),
+                format!(
+                    "backend `{}` does not connect nodes with each other, and {members} are on this net",
+                    planned.backend
+                ),
             );
         }
     }
@@ -123,7 +129,8 @@ fn check_max_ports(nets: &[(PlannedNet, Capabilities)], nodes: &[Node], problems
     }
 }
 
-fn check_bridging(nets: &[(PlannedNet, Capabilities)], nodes: &[Node], problems: &mut Problems) {
+/// A guest must not bridge two hubs: a hub sends each frame back to its sender, so frames would loop.
+fn check_bridges(nets: &[(PlannedNet, Capabilities)], nodes: &[Node], problems: &mut Problems) {
     let is_hub = |id: &NetId| nets.iter().any(|(n, c)| n.net.id == *id && c.vm_to_vm == VmToVm::Hub);
     for node in nodes {
         for group in &node.bridges {
@@ -132,8 +139,8 @@ fn check_bridging(nets: &[(PlannedNet, Capabilities)], nodes: &[Node], problems:
                 problems.add(
                     format!("node.{}.bridges", node.id.number()),
                     format!(
-                        "{} would bridge nets {}, whose backends send every frame back to its sender as well: \
-                         each frame would circle for ever. Choose a backend that switches",
+                        "{} would bridge nets {}, whose backends also send each frame back to its sender: \
+                         frames would loop forever; use a backend that switches",
                         node.id,
                         hubs.join(" and ")
                     ),
@@ -143,35 +150,36 @@ fn check_bridging(nets: &[(PlannedNet, Capabilities)], nodes: &[Node], problems:
     }
 }
 
-/// What can never come true, whatever the guest is like inside.
+/// Finds options that cannot work together, whatever the guest contains.
 fn check_guest(options: &Options, nodes: &[Node], problems: &mut Problems) {
     if options.readiness() == Readiness::Ssh && !options.login {
-        problems.add("", "nodes are ready when their ssh server greets, and logins are off: choose another sign");
+        problems.add("", "readiness `ssh` needs logins, which are off: choose another readiness");
     }
     if !matches!(options.guest, GuestSource::Disk { .. }) {
         return;
     }
-    // It brings its own boot loader, so nothing of ours is between QEMU and its kernel.
+    // A disk image has its own boot loader, so xcluster cannot change its kernel's command line or its files.
     if !options.overlays.is_empty() {
-        problems.add("", "overlays go over an initramfs, and a disk image boots its own: put them into the image");
+        problems.add("", "overlays cannot be put over a disk image: put the files into the image");
     }
     if options.identity == Identity::Kernel {
-        problems.add("", "a disk image boots its own kernel, which cannot be told a node's number");
+        problems.add("", "a disk image boots its own kernel, which does not get a number as a kernel argument");
     }
-    // One stands for all: they often come from their role.
+    // Only the first node is named: kernel arguments often come from a role.
     if let Some(node) = nodes.iter().find(|node| !node.kernel_args.is_empty()) {
-        let message = format!("a disk image boots its own kernel, which takes no arguments: {} has some", node.id);
+        let message =
+            format!("a disk image boots its own kernel, which does not get kernel arguments: {} has some", node.id);
         problems.add("", message);
     }
 }
 
-/// Only a namespace of the cluster's own lacks a way to the world, and can be given one.
+/// An uplink needs a private namespace: other namespaces have their own connection to the outside.
 fn check_uplink(options: &Options, netns: Option<&Netns>, problems: &mut Problems) {
     match netns {
         Some(Netns::Private) => {}
         _ if !options.uplink => {}
-        Some(_) => problems.add("", "only a private network namespace gets an uplink: this one has its own"),
-        None => problems.add("", "an uplink is for a network namespace of the cluster's own, and no backend has one"),
+        Some(_) => problems.add("", "an uplink needs a private network namespace: this one has its own connection"),
+        None => problems.add("", "an uplink needs a private network namespace, and no backend uses one"),
     }
 }
 
@@ -184,8 +192,8 @@ fn plan_node(node: Node, nets: &[PlannedNet], login: bool) -> PlannedNode {
         PlannedNic {
             name: format!("eth{index}"),
             mac: port.mac,
-            ipv4: format!("{}/{}", port.ipv4(), Addressing::IPV4_LEN),
-            ipv6: format!("{}/{}", port.ipv6(), Addressing::IPV6_LEN),
+            ipv4: port.ipv4(),
+            ipv6: port.ipv6(),
             backend: planned.backend.clone(),
             port,
         }
@@ -193,7 +201,7 @@ fn plan_node(node: Node, nets: &[PlannedNet], login: bool) -> PlannedNode {
     PlannedNode { name: node.id.to_string(), role: node.id.role(), nics: nics.collect(), node }
 }
 
-/// The ports that the host reaches on the internal net: logins, node 1's for Kubernetes, and what the topology adds.
+/// The TCP ports that the host reaches on the internal net: logins, Kubernetes on node 1, and those of the topology.
 fn exposed(node: &Node, login: bool) -> Vec<u16> {
     let logins = LOGIN_PORTS.iter().filter(|_| login);
     let k8s = K8S_PORTS.iter().filter(|_| node.id.number() == K8S_NODE);

@@ -1,8 +1,9 @@
-//! A plan for people to read. `Display` prints all of it; scripts take the JSON.
+//! Prints a plan for people: `Display` shows all of it. Scripts use the JSON form.
 
 use std::fmt;
 
 use super::{Accel, GuestSource, Identity, Plan, PlannedNet, PlannedNode, Readiness};
+use crate::addr::Addressing;
 use crate::name::NodeId;
 use crate::topology::NodeRoute;
 
@@ -43,7 +44,7 @@ impl Plan {
             writeln!(f, "identity: kernel argument")?;
         }
         let accel = match options.accel {
-            Accel::Auto => "KVM if a guest runs on it here, else TCG",
+            Accel::Auto => "KVM if it works on this host, else TCG",
             Accel::Kvm => "KVM",
             Accel::Tcg => "TCG",
         };
@@ -51,11 +52,11 @@ impl Plan {
         let login = if options.login { "open to everybody on the internal net, without a password" } else { "off" };
         writeln!(f, "telnet and ssh: {login}")?;
         if let Some(netns) = &self.netns {
-            let uplink = if self.options.uplink { ", with a way to the world" } else { "" };
+            let uplink = if self.options.uplink { ", with an uplink" } else { "" };
             writeln!(f, "network namespace: {netns}{uplink}")?;
         }
         if !options.configures() {
-            writeln!(f, "nets other than the internal one are left unconfigured in the guests")?;
+            writeln!(f, "only the internal net is configured in the guests")?;
         }
         Ok(())
     }
@@ -88,7 +89,8 @@ impl Plan {
         writeln!(f)?;
         for nic in &planned.nics {
             let (name, net, mac) = (&nic.name, nic.port.net.id, nic.mac);
-            write!(f, "    {name}  net {net}  {mac}  {}  {}", nic.ipv4, nic.ipv6)?;
+            let (v4_len, v6_len) = (Addressing::IPV4_LEN, Addressing::IPV6_LEN);
+            write!(f, "    {name}  net {net}  {mac}  {}/{v4_len}  {}/{v6_len}", nic.ipv4, nic.ipv6)?;
             let host = self.nets.iter().any(|planned| planned.net.id == net && planned.host);
             if host && !nic.port.expose.is_empty() {
                 let ports: Vec<String> = nic.port.expose.iter().map(ToString::to_string).collect();
@@ -119,21 +121,21 @@ impl Plan {
     }
 }
 
-/// Reads after "ready when".
+/// Continues the text "ready when".
 impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Agent => f.write_str("the agent says so"),
-            Self::Ssh => f.write_str("its ssh server greets"),
+            Self::Ssh => f.write_str("its ssh server answers"),
             Self::Console(pattern) => write!(f, "its console shows `{pattern}`"),
             Self::Started => f.write_str("QEMU runs"),
         }
     }
 }
 
-/// Numbers as `1–4 201 202`: runs of three and more are shortened.
+/// Formats numbers as `1–4 201 202`: three and more consecutive numbers are shortened.
 pub(super) fn ranges(ids: impl Iterator<Item = NodeId>) -> String {
-    let mut runs: Vec<(u8, u8)> = Vec::new();
+    let mut runs: Vec<(u16, u16)> = Vec::new();
     for number in ids.map(NodeId::number) {
         match runs.last_mut() {
             Some((_, last)) if *last + 1 == number => *last = number,

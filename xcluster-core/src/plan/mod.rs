@@ -1,16 +1,18 @@
-//! Everything that a start will do, as data: the topology and the options with all questions answered. Pure; neither
-//! root nor QEMU is needed to make or print one.
+//! The plan of a start, as data: the topology and the options with all defaults filled in, and the list of steps. Pure: a plan
+//! needs neither root nor QEMU.
 //!
-//! * [`Plan`]: nets, nodes and their NICs, resolved.
-//! * [`Step`]: what is done, in order; the same values report progress while it is done.
-//! * [`Options`]: what is wanted beyond the topology.
-//! * [`NodeBoot`]: a node as somebody starts it by himself, and what then becomes of the plan.
+//! * [`Plan`]: the nets, the nodes and their NICs.
+//! * [`Step`]: one action of the start. Events report the same values while the start runs.
+//! * [`Options`]: everything about a cluster that is not in the topology.
+//! * [`NodeBoot`]: the boot of a single node, and how it changes the plan.
 
 mod build;
 mod display;
 mod node_boot;
 mod options;
 mod step;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,39 +32,39 @@ pub const TELNET_PORT: u16 = 23;
 /// The TCP port of ssh.
 pub const SSH_PORT: u16 = 22;
 
-/// TCP ports that the standard guest listens on on the internal net: telnet and ssh.
+/// The TCP ports for logins to the standard guest on the internal net: telnet and ssh.
 pub const LOGIN_PORTS: [u16; 2] = [TELNET_PORT, SSH_PORT];
 
-/// Ports of node 1 that the original xcluster forwards for Kubernetes: a web server and the API server.
+/// The TCP ports of node 1 that the original xcluster forwards for Kubernetes: a web server and the API server.
 pub const K8S_PORTS: [u16; 2] = [8080, 6443];
 
-/// What a start will do.
+/// The plan of a start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Plan {
     /// The cluster's name.
     pub name: ClusterName,
-    /// What was wanted.
+    /// The topology.
     pub topology: Topology,
-    /// How nodes and nets are numbered.
+    /// The addresses of nodes and nets.
     pub addressing: Addressing,
     /// The nets, by number.
     pub nets: Vec<PlannedNet>,
-    /// The nodes, in the order in which they are started.
+    /// The nodes, in the order in which they start.
     pub nodes: Vec<PlannedNode>,
     /// The network namespace of the cluster, if a backend needs one.
     pub netns: Option<Netns>,
-    /// What was asked for beyond the topology.
+    /// The options.
     pub options: Options,
-    /// What differs from what was asked, and why: people should know before they wonder.
+    /// How the plan differs from the topology and the options, and why.
     pub notes: Vec<String>,
 }
 
-/// A net and who carries it.
+/// A net and its backend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PlannedNet {
-    /// The net as its backend sees it.
+    /// The net, as the backend gets it.
     #[serde(flatten)]
     pub net: Net,
     /// The backend's name.
@@ -79,7 +81,7 @@ pub struct PlannedNode {
     pub name: String,
     /// Its role.
     pub role: Role,
-    /// What the topology says of it.
+    /// The node in the topology.
     #[serde(flatten)]
     pub node: Node,
     /// Its NICs, eth0 first.
@@ -92,30 +94,32 @@ pub struct PlannedNode {
 pub struct PlannedNic {
     /// Its name in the guest.
     pub name: String,
-    /// Its hardware address.
+    /// Its MAC address.
     pub mac: MacAddr,
-    /// IPv4 address with prefix length.
-    pub ipv4: String,
-    /// IPv6 address with prefix length.
-    pub ipv6: String,
-    /// The backend that wires it.
+    /// Its IPv4 address. Serialised with the prefix length: `192.168.0.1/24`.
+    #[serde(with = "crate::addr::with_prefix_len")]
+    pub ipv4: Ipv4Addr,
+    /// Its IPv6 address. Serialised with the prefix length: `1000::1:c0a8:1/120`.
+    #[serde(with = "crate::addr::with_prefix_len")]
+    pub ipv6: Ipv6Addr,
+    /// The backend that sets up its port.
     pub backend: String,
-    /// What the backend is asked for.
+    /// The port, as the backend gets it.
     pub port: Port,
 }
 
 impl Plan {
-    /// The planned node of this number.
+    /// The planned node with this number.
     pub fn node(&self, id: NodeId) -> Option<&PlannedNode> {
         self.nodes.iter().find(|planned| planned.node.id == id)
     }
 
-    /// The planned net of this number.
+    /// The planned net with this number.
     pub fn net(&self, id: NetId) -> Option<&PlannedNet> {
         self.nets.iter().find(|planned| planned.net.id == id)
     }
 
-    /// The names of the backends that are used, each once, in the order of the nets.
+    /// The names of the backends, each once, in the order of the nets.
     pub fn backends(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for net in &self.nets {
@@ -126,12 +130,12 @@ impl Plan {
         names
     }
 
-    /// The numbers of all nodes, for people: `1–4 201 202`.
+    /// The numbers of all nodes as text: `1–4 201 202`.
     pub fn node_numbers(&self) -> String {
         display::ranges(self.nodes.iter().map(|planned| planned.node.id))
     }
 
-    /// The memory of all nodes together, in MiB.
+    /// The sum of the nodes' memory, in MiB.
     pub fn memory(&self) -> u64 {
         self.nodes.iter().map(|planned| u64::from(planned.node.memory)).sum()
     }

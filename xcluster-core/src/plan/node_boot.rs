@@ -1,5 +1,4 @@
-//! A node as somebody starts it by himself: as planned, or with what differs; and the plan with such a node in it. Pure; who
-//! starts it is not said here.
+//! The boot of a single node: as planned, or with changes; and the plan that contains the changed node. Pure.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,63 +7,63 @@ use crate::name::{NetId, NodeId};
 use crate::net::Registry;
 use crate::topology::{NodeSpec, Problems};
 
-/// A node to be booted. What is not set is as it is planned; a node that is not planned is as its role has it.
+/// A node to boot. Values that are not set are those of the plan, or of the role if the node is not in the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NodeBoot {
-    /// Which node.
+    /// The node's number.
     pub node: NodeId,
-    /// What differs from the plan. Nets that the cluster does not have yet are made.
+    /// The changes. New nets are added to the cluster.
     #[serde(default)]
     pub spec: NodeSpec,
-    /// Further args for this QEMU, after those for every QEMU of the cluster, in place of those of an earlier boot.
+    /// Further args for this QEMU, after the args for every QEMU of the cluster. They replace those of an earlier boot.
     #[serde(default)]
     pub qemu_args: Option<Vec<String>>,
 }
 
 impl NodeBoot {
-    /// The node as it is planned.
+    /// Boots the node as planned.
     pub fn new(node: NodeId) -> Self {
         Self { node, spec: NodeSpec::default(), qemu_args: None }
     }
 
-    /// On these nets, in the order that makes eth0, eth1…; net 0 first.
+    /// Sets the nets, in the order of eth0, eth1…; net 0 must be first.
     #[must_use]
     pub fn nets(mut self, nets: impl IntoIterator<Item = impl Into<NetId>>) -> Self {
         self.spec.nets = Some(nets.into_iter().map(Into::into).collect());
         self
     }
 
-    /// With so much memory, in MiB.
+    /// Sets the memory, in MiB, at least 64.
     #[must_use]
     pub fn memory(mut self, mebibytes: u32) -> Self {
         self.spec.memory = Some(mebibytes);
         self
     }
 
-    /// With so many virtual processors.
+    /// Sets the number of virtual processors, 1–255.
     #[must_use]
     pub fn cpus(mut self, cpus: u8) -> Self {
         self.spec.cpus = Some(cpus);
         self
     }
 
-    /// With these args added to the kernel's command line.
+    /// Adds args to the kernel's command line.
     #[must_use]
     pub fn kernel_args(mut self, args: impl Into<String>) -> Self {
         self.spec.kernel_args = Some(args.into());
         self
     }
 
-    /// With these TCP ports reached from the host, besides telnet and ssh.
+    /// Sets the TCP ports that the host can reach, besides telnet and ssh.
     #[must_use]
     pub fn expose(mut self, ports: impl Into<Vec<u16>>) -> Self {
         self.spec.expose = Some(ports.into());
         self
     }
 
-    /// With these further args for its QEMU.
+    /// Sets further args for its QEMU.
     #[must_use]
     pub fn qemu_args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.qemu_args = Some(args.into_iter().map(Into::into).collect());
@@ -79,11 +78,11 @@ impl From<NodeId> for NodeBoot {
 }
 
 impl Plan {
-    /// The plan with this node in it, as it is to be booted. The other nodes stay as they are, but that they may have routes
-    /// over it; nets stay, also those that nobody is on any more. The backends are those that the plan was made with.
+    /// Returns the plan with this node in it. The other nodes are unchanged, except that they may get routes over the node.
+    /// Nets stay in the plan even if no node is on them any more. `backends` must be those of the plan.
     ///
     /// # Errors
-    /// Everything that is wrong with the node, or that a backend cannot carry, at once.
+    /// Lists all problems at once: those of the node, and what a backend cannot carry.
     pub fn with_node(&self, boot: &NodeBoot, backends: &Registry) -> Result<Self, Problems> {
         let (mut topology, mut options) = (self.topology.clone(), self.options.clone());
         topology.add_node(boot.node);

@@ -1,4 +1,4 @@
-//! What is wanted of a cluster beyond its topology. Plain data; who fills it in is the caller's affair.
+//! Everything about a cluster that is not in the topology, as plain data.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,43 +9,43 @@ use serde::{Deserialize, Serialize};
 use crate::host::Netns;
 use crate::name::NodeId;
 
-/// What is wanted of a cluster beyond its topology.
+/// Everything about a cluster that is not in the topology.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Options {
-    /// The backend of nets that name none; by default the first that is registered.
+    /// The backend of nets that name none; by default the first registered one.
     pub backend: Option<String>,
-    /// The network namespace that bridges and the like are made in, where a backend needs one.
+    /// The network namespace for links such as bridges, if a backend needs one.
     pub netns: Netns,
-    /// Whether a private network namespace gets a way to the world, by `pasta`.
+    /// Whether a private network namespace gets an uplink: a connection to the outside by `pasta`.
     pub uplink: bool,
     /// What the nodes boot.
     pub guest: GuestSource,
-    /// When a node counts as ready; by default the agent's word, or for a disk image ssh.
+    /// When a node counts as ready; by default when the agent says so, or for a disk image when its ssh server answers.
     pub ready: Option<Readiness>,
-    /// Where a node takes its number from.
+    /// How a node gets its number.
     pub identity: Identity,
-    /// How the processors are virtualised.
+    /// The accelerator to use.
     pub accel: Accel,
     /// QEMU's machine type; `pc` by default.
     pub machine: String,
     /// Further args for every QEMU.
     pub qemu_args: Vec<String>,
-    /// Further args for the QEMUs of single nodes, after those for every QEMU.
+    /// Further args for single QEMUs, after those for every QEMU.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub node_qemu_args: BTreeMap<NodeId, Vec<String>>,
-    /// Whether the nodes let everybody in by telnet and ssh on the internal net. Off means that neither is started.
+    /// Whether the nodes run telnet and ssh servers, which accept everybody on the internal net without a password.
     pub login: bool,
-    /// Whether the overlay that configures all nets but the internal one is generated from the topology.
+    /// Whether the topology overlay is generated, which configures all nets except the internal one.
     pub configure: bool,
-    /// Overlays unpacked over the guest, in this order: a tar, a folder, or a folder with an executable `tar`.
+    /// Overlays over the image, in this order: a tar, a folder, or a folder with an executable `tar`.
     pub overlays: Vec<PathBuf>,
-    /// How long a node may take from QEMU's start until it is ready; by default what suits the accelerator.
+    /// How long a node may take from QEMU's start until it is ready; the default depends on the accelerator.
     pub deadline: Option<Duration>,
-    /// How many nodes boot at the same time, over all clusters of the user; by default what the accelerator bears.
+    /// How many nodes boot at the same time, in all clusters of the user; the default depends on the accelerator.
     pub boots: Option<usize>,
-    /// The QEMU to run, a path or a name to be found on the path.
+    /// The QEMU to run: a path, or a name that is looked up in `PATH`.
     pub qemu: PathBuf,
 }
 
@@ -87,7 +87,7 @@ impl Options {
         })
     }
 
-    /// Whether the guests read the overlay that configures all nets but the internal one: only our own do.
+    /// Whether the topology overlay is used: only our own initramfs reads it.
     pub(crate) fn configures(&self) -> bool {
         let ours = matches!(self.guest, GuestSource::Standard | GuestSource::Kernel { initramfs: None, .. });
         self.configure && ours
@@ -97,20 +97,21 @@ impl Options {
 /// What the nodes boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum GuestSource {
-    /// The guest built from Debian's packages, or Ubuntu's.
+    /// The standard image, built from packages of Debian or Ubuntu.
     #[default]
     Standard,
-    /// A kernel and an initramfs of one's own. What is missing comes from the standard guest.
+    /// The user's kernel or initramfs, or both. The other one is that of the standard image.
     Kernel {
         /// The kernel, as QEMU's `-kernel` takes it.
         kernel: Option<PathBuf>,
         /// The initramfs that overlays are added to.
         initramfs: Option<PathBuf>,
     },
-    /// A disk image of one's own. Nodes write to an overlay of it, never to the image.
+    /// The user's disk image. Nodes never write to it: their changes are lost when they end.
     Disk {
-        /// The image, in a format that QEMU knows.
+        /// The image, in a format that QEMU reads.
         image: PathBuf,
     },
 }
@@ -118,37 +119,38 @@ pub enum GuestSource {
 /// When a node counts as ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Readiness {
-    /// The agent says so: ours in the standard guest, qemu-ga in one's own image.
+    /// The agent says that the guest has booted: our agent in the standard image, qemu-ga in a user's image.
     Agent,
-    /// Its ssh server greets the host.
+    /// The ssh server sends its greeting to the host.
     Ssh,
-    /// This text appears on its console.
+    /// The console shows this text.
     Console(String),
     /// QEMU runs.
     Started,
 }
 
-/// Where a node takes its number from.
+/// How a node gets its number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Identity {
-    /// The last byte of eth0's hardware address.
+    /// The last byte of the MAC address of eth0.
     #[default]
     Mac,
-    /// A kernel argument, for networks that choose the hardware address themselves.
+    /// A kernel argument, for networks that choose the MAC address themselves.
     Kernel,
 }
 
-/// How the processors are virtualised.
+/// Which accelerator to use. [`AccelChoice`](crate::qemu::accel::AccelChoice) is the result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Accel {
-    /// By KVM if a guest really runs on it here, else in software.
+    /// KVM if a guest can run on it on this host, otherwise TCG.
     #[default]
     Auto,
-    /// By KVM; an error if no guest runs on it.
+    /// KVM; an error if no guest can run on it.
     Kvm,
-    /// In software, which is slower and works everywhere.
+    /// TCG, QEMU's emulation, which is slower and works on every host.
     Tcg,
 }

@@ -1,5 +1,5 @@
-//! Whether guests run on KVM here, found out by running one. That `/dev/kvm` is there and opens proves nothing: on hosts
-//! that are VMs themselves it may open, make a VM, and let a guest hang in its first second.
+//! Finds out whether guests run on KVM on this host, by running one. It is not enough that `/dev/kvm` can be opened: on a host
+//! that is a VM itself, KVM may create a VM and then let the guest hang in its first second.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,30 +17,31 @@ use tokio::time::timeout;
 use super::command::{Accelerator, Boot, CONSOLE, Initramfs, MONITOR, Machine};
 use super::process::{Launch, Process, describe};
 use super::version::Qemu;
+use crate::error_chain;
 use crate::host::HostLock;
 use crate::host::PrivateDir;
 use crate::net::QemuNetns;
 use crate::plan::Accel;
 
-/// How long a guest on KVM may take to its first process. On hardware it is half a second.
+/// How long a guest on KVM may take to start its first process. On hardware it takes half a second.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
-/// What the kernel prints when it hands over to user space, if it is not told to be quiet.
+/// The text that the kernel prints when it starts its first process, unless it has the argument `quiet`.
 const SIGN: &[u8] = b"Run /";
 
-/// How long a node may take to get ready on KVM, where it takes a second.
+/// How long a node on KVM may take until it is ready. Usually it takes a second.
 const DEADLINE_KVM: Duration = Duration::from_secs(30);
 
-/// The same in software, where it takes three seconds of a core that may be shared by many.
+/// How long a node on TCG may take until it is ready. It takes three seconds of a core, which many nodes may share.
 const DEADLINE_TCG: Duration = Duration::from_secs(120);
 
-/// How processors are virtualised here, and why.
+/// The accelerator that was chosen, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AccelChoice {
-    /// The answer.
+    /// The accelerator.
     pub accelerator: Accelerator,
-    /// What is in the way of KVM, if it is not used though it was not refused.
+    /// Why KVM cannot be used; `None` if it is used, or if TCG was requested.
     pub obstacle: Option<String>,
 }
 
@@ -49,15 +50,17 @@ impl fmt::Display for AccelChoice {
         match (&self.accelerator, &self.obstacle) {
             (Accelerator::Kvm, _) => f.write_str("processors: KVM"),
             (Accelerator::Tcg, None) => f.write_str("processors: emulated (TCG)"),
-            (Accelerator::Tcg, Some(why)) => write!(f, "processors: emulated (TCG), since {why}"),
+            (Accelerator::Tcg, Some(why)) => write!(f, "processors: emulated (TCG), because {why}"),
         }
     }
 }
 
-/// KVM was asked for and cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error("KVM was asked for, and {0}")]
+/// KVM was requested and does not work.
+#[derive(thiserror::Error)]
+#[error("KVM was requested, and {0}")]
 pub struct AccelError(String);
+
+error_chain::readable_debug!(AccelError);
 
 /// A guest to try KVM with.
 #[derive(Debug, Clone)]
@@ -68,11 +71,11 @@ pub struct Sample {
     pub initramfs: Option<PathBuf>,
 }
 
-/// Decides how processors are virtualised. A guest is only run where no verdict is remembered for this kernel, this boot
-/// of it and this QEMU; `sample` says which. Must run in a `LocalSet`, on a thread that outlives the call.
+/// Chooses the accelerator. The result of an earlier try is used if it was with this kernel, this boot of the host and this QEMU;
+/// otherwise the guest of `sample` is run. Must be called in a `LocalSet`, on a thread that outlives the call.
 ///
 /// # Errors
-/// KVM was asked for and does not work.
+/// KVM was requested and does not work.
 pub async fn choose(
     qemu: &Qemu,
     wanted: Accel,
@@ -89,7 +92,7 @@ pub async fn choose(
     }
 }
 
-/// How long a node may take to get ready.
+/// Returns how long a node may take until it is ready.
 pub const fn boot_deadline(accelerator: Accelerator) -> Duration {
     match accelerator {
         Accelerator::Kvm => DEADLINE_KVM,
@@ -97,8 +100,8 @@ pub const fn boot_deadline(accelerator: Accelerator) -> Duration {
     }
 }
 
-/// How many nodes boot at the same time. A boot in software takes a whole core, so more than there are cores only take
-/// each other's time; on KVM a boot also waits for its devices.
+/// Returns how many nodes boot at the same time. On TCG a boot uses a whole core, so more boots than cores only slow each other
+/// down. On KVM a boot also waits for its devices, so twice as many are useful.
 pub fn boots_at_once(accelerator: Accelerator) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     match accelerator {
@@ -107,7 +110,7 @@ pub fn boots_at_once(accelerator: Accelerator) -> usize {
     }
 }
 
-/// What is in the way of KVM, if anything.
+/// Returns why KVM cannot be used; `None` if it can.
 async fn obstacle(qemu: &Qemu, sample: impl AsyncFnOnce() -> Option<Sample>) -> Option<String> {
     if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/kvm") {
         return Some(format!("`/dev/kvm` cannot be opened: {error}"));
@@ -118,11 +121,11 @@ async fn obstacle(qemu: &Qemu, sample: impl AsyncFnOnce() -> Option<Sample>) -> 
     if let Some(known) = known() {
         return known;
     }
-    // Only one process tries; the others find its verdict.
+    // Only one process tries KVM; the others wait and use its result.
     let what = format!("kvm-probe/{}", nix::unistd::Uid::effective());
-    let _turn = match HostLock::take_one_of(&what, 1, 3 * SIGN_OF_LIFE).await {
-        Ok(turn) => turn,
-        // Nothing is known, and a guest on a broken KVM hangs.
+    let _lock = match HostLock::take_one_of(&what, 1, 3 * SIGN_OF_LIFE).await {
+        Ok(lock) => lock,
+        // TCG is the safe choice: a guest on a broken KVM hangs.
         Err(error) => return Some(format!("KVM cannot be tried: {error}")),
     };
     if let Some(known) = known() {
@@ -134,26 +137,26 @@ async fn obstacle(qemu: &Qemu, sample: impl AsyncFnOnce() -> Option<Sample>) -> 
     let obstacle = match run(qemu, sample).await {
         Ok(()) => None,
         Err(ProbeFailure::Guest(why)) => Some(why),
-        // This says nothing of KVM, so the next one may try again.
+        // The failure is not one of KVM, so the result is not stored.
         Err(ProbeFailure::Trial(error)) => return Some(format!("a guest cannot be tried on KVM: {error}")),
     };
     if let Some(memory) = &memory
         && let Err(error) = remember(memory, &key, obstacle.as_ref())
     {
-        tracing::debug!(%error, "the verdict on KVM is not remembered");
+        tracing::debug!(%error, "cannot store whether KVM works");
     }
     obstacle
 }
 
-/// Why a guest did not come up on KVM.
+/// Why a guest did not boot on KVM.
 enum ProbeFailure {
-    /// What it did instead.
+    /// The guest or QEMU failed.
     Guest(String),
-    /// It was not even started.
+    /// The guest could not be started.
     Trial(io::Error),
 }
 
-/// Runs a guest on KVM to its first process.
+/// Runs a guest on KVM until its first process starts.
 async fn run(qemu: &Qemu, sample: Sample) -> Result<(), ProbeFailure> {
     let failed = ProbeFailure::Trial;
     let (console, console_end) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
@@ -184,11 +187,11 @@ async fn run(qemu: &Qemu, sample: Sample) -> Result<(), ProbeFailure> {
         seen = timeout(SIGN_OF_LIFE, sign_of_life(console)) => match seen {
             Ok(()) => Ok(()),
             Err(_) => {
-                Err(ProbeFailure::Guest(format!("a guest on KVM does not come up within {} s", SIGN_OF_LIFE.as_secs())))
+                Err(ProbeFailure::Guest(format!("a guest on KVM does not boot within {} s", SIGN_OF_LIFE.as_secs())))
             }
         },
         ended = process.wait() => Err(match ended {
-            Ok(status) => ProbeFailure::Guest(format!("with KVM QEMU {}: {}", describe(status), first_line(&stderr.text()))),
+            Ok(status) => ProbeFailure::Guest(format!("with KVM, QEMU {}: {}", describe(status), first_line(&stderr.text()))),
             Err(error) => failed(error),
         }),
     };
@@ -197,10 +200,10 @@ async fn run(qemu: &Qemu, sample: Sample) -> Result<(), ProbeFailure> {
 }
 
 fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or("without a word")
+    text.lines().next().unwrap_or("no message")
 }
 
-/// Completes when the guest has come up. When the console closes it never will, but then QEMU's end tells more.
+/// Completes when the guest has booted. Never completes when the console closes: then the end of QEMU gives a better reason.
 async fn sign_of_life(mut console: UnixStream) {
     let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
     while let Ok(count @ 1..) = console.read(&mut buffer).await {
@@ -208,28 +211,28 @@ async fn sign_of_life(mut console: UnixStream) {
         if seen.windows(SIGN.len()).any(|window| window == SIGN) {
             return;
         }
-        // Only what the sign could begin in is still of interest: a guest may say anything, at any length.
+        // Only the part that may be the begin of the text is kept: a guest may print any amount.
         seen.drain(..seen.len().saturating_sub(SIGN.len()));
     }
     std::future::pending().await
 }
 
-/// What was found out, by everything that it depends on.
+/// The stored result, and everything that it depends on.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Memory {
     key: String,
     obstacle: Option<String>,
 }
 
-/// The kernel, this boot of it, and the QEMU: another of any of them may give another verdict.
+/// Returns what the result depends on: the host's kernel, its current boot, and QEMU.
 fn key(qemu: &Qemu) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let kernel = read("/proc/sys/kernel/osrelease");
     format!("{kernel} {} {} {}", read("/proc/sys/kernel/random/boot_id"), qemu.path.display(), qemu.banner)
 }
 
-/// The verdict that is remembered, if one is: nothing in the way, or something.
-#[expect(clippy::option_option, reason = "the outer says whether there is a verdict, the inner is the verdict")]
+/// Returns the stored result, if there is one: why KVM cannot be used, or `None` if it can.
+#[expect(clippy::option_option, reason = "the outer option is whether there is a result, the inner one is the result")]
 fn recall(path: &Path, key: &str) -> Option<Option<String>> {
     let file = File::open(path).ok()?;
     let memory: Memory = serde_json::from_reader(io::BufReader::new(file)).ok()?;
@@ -260,7 +263,7 @@ mod tests {
     use super::*;
     use crate::qemu::version::OLDEST;
 
-    /// What comes of trying KVM with a QEMU that does this: what is in the way, if anything.
+    /// Tries KVM with a QEMU that runs this script. Returns why KVM cannot be used.
     async fn tried(does: &str) -> Option<String> {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("qemu");
@@ -275,26 +278,26 @@ mod tests {
         }
     }
 
-    /// The clock goes on by itself when nothing else does.
+    /// The paused clock advances when the test would wait.
     #[tokio::test(start_paused = true)]
-    async fn a_guest_that_hangs_on_kvm_is_in_its_way() {
-        assert_eq!(tried("exec sleep 1000").await.unwrap(), "a guest on KVM does not come up within 10 s");
+    async fn kvm_is_not_used_if_a_guest_hangs_on_it() {
+        assert_eq!(tried("exec sleep 1000").await.unwrap(), "a guest on KVM does not boot within 10 s");
     }
 
     #[tokio::test]
-    async fn a_qemu_that_ends_on_kvm_is_quoted() {
-        let said = tried("echo 'error: failed to set MSR 0x10a' >&2; kill -ABRT $$").await.unwrap();
-        assert_eq!(said, "with KVM QEMU was killed by SIGABRT: error: failed to set MSR 0x10a");
+    async fn the_message_of_a_qemu_that_ends_on_kvm_is_shown() {
+        let reason = tried("echo 'error: failed to set MSR 0x10a' >&2; kill -ABRT $$").await.unwrap();
+        assert_eq!(reason, "with KVM, QEMU was killed by SIGABRT: error: failed to set MSR 0x10a");
     }
 
     #[tokio::test]
-    async fn a_guest_that_reaches_its_first_process_shows_that_kvm_works() {
+    async fn kvm_works_if_a_guest_starts_its_first_process() {
         // The console is one of the two descriptors that QEMU gets.
         assert_eq!(tried("for fd in 3 4; do echo 'Run /init' >&$fd; done; exec sleep 1000").await, None);
     }
 
     #[test]
-    fn a_verdict_holds_for_the_kernel_and_the_qemu_that_it_was_found_with() {
+    fn a_stored_result_is_only_used_for_the_same_kernel_and_qemu() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("cache/kvm.json");
         assert_eq!(recall(&path, "this"), None);

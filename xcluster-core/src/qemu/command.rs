@@ -1,30 +1,29 @@
-//! QEMU's command line for one node. Pure, and the only place that spells QEMU's options, but for the network args that
-//! backends answer with.
+//! QEMU's command line for one node. Pure. Only this file has QEMU's options, except for the network args of the backends.
 
 use std::path::PathBuf;
 
 use crate::net::KvmArgs;
 
-/// The descriptor that QEMU's monitor (QMP) listens on, by name.
+/// The name of the descriptor for QEMU's monitor (QMP).
 pub const MONITOR: &str = "monitor";
-/// The descriptor of the node's serial console, by name.
+/// The name of the descriptor for the node's serial console.
 pub const CONSOLE: &str = "console";
-/// The descriptor of the guest's agent, by name.
+/// The name of the descriptor for the guest's agent.
 pub const AGENT: &str = "agent";
-/// The descriptor of an initramfs that has no path, by name.
+/// The name of the descriptor for an initramfs without a path.
 pub const INITRAMFS: &str = "initramfs";
 
-/// The names of descriptors that no backend can use.
+/// The reserved names of descriptors: backends cannot use them.
 pub const OURS: [&str; 4] = [MONITOR, CONSOLE, AGENT, INITRAMFS];
 
-/// One QEMU, as data.
+/// The configuration of one QEMU.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
-    /// The node's host name; it shows in the list of processes.
+    /// The node's host name, which the list of processes shows.
     pub name: String,
-    /// QEMU's machine type, with properties if need be.
+    /// QEMU's machine type, optionally with properties.
     pub machine: String,
-    /// How processors are virtualised.
+    /// The accelerator.
     pub accel: Accelerator,
     /// Memory in MiB.
     pub memory: u32,
@@ -36,17 +35,18 @@ pub struct Machine {
     pub agent: Option<&'static str>,
     /// The args of its NICs, in order: eth0 first.
     pub nics: Vec<KvmArgs>,
-    /// Further args, at the end, where they win over ours.
+    /// Further args. They are at the end, where they override the others.
     pub extra: Vec<String>,
 }
 
-/// How processors are virtualised, once that is known.
+/// How QEMU runs the guest's processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Accelerator {
-    /// By the kernel of the host.
+    /// Hardware virtualisation by the host's kernel.
     Kvm,
-    /// In software.
+    /// Emulation by QEMU.
     Tcg,
 }
 
@@ -66,12 +66,12 @@ pub enum Boot {
     Kernel {
         /// The kernel.
         kernel: PathBuf,
-        /// The initramfs, a path or a descriptor's `/dev/fd` name.
+        /// The initramfs.
         initramfs: Option<Initramfs>,
         /// The kernel's command line.
         cmdline: String,
     },
-    /// A disk image, by its own boot loader. What the node writes is gone with it.
+    /// A disk image with its own boot loader. Changes of the node are lost when it ends.
     Disk {
         /// The image.
         image: PathBuf,
@@ -81,34 +81,34 @@ pub enum Boot {
 /// Where an initramfs is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Initramfs {
-    /// In a file.
+    /// A file.
     Path(PathBuf),
-    /// Behind the descriptor named [`INITRAMFS`].
+    /// The descriptor with the name [`INITRAMFS`].
     Descriptor,
 }
 
 impl Machine {
-    /// The args after QEMU's name. Descriptors stand in them as `@name@`.
+    /// Returns QEMU's args. They contain descriptors as `@name@`.
     pub fn args(&self) -> Vec<String> {
         let mut args = Args::default();
         args.option("-name", format!("{},debug-threads=on", self.name));
         args.option("-machine", &self.machine);
         match self.accel {
             Accelerator::Kvm => args.option("-accel", "kvm").option("-cpu", "host"),
-            // One thread for all processors: with one each, a processor that changes the map of memory (a PCI device's
-            // registers, as at every boot) makes another one read from the wrong device, or QEMU crash (seen with 7.2).
+            // One thread for all processors. With one thread each, a processor that changes the memory map (as every boot does
+            // for PCI devices) can make another one read from the wrong device, or make QEMU crash (seen with 7.2).
             Accelerator::Tcg => args.option("-accel", "tcg,thread=single").option("-cpu", "max"),
         };
         args.option("-m", self.memory.to_string());
         args.option("-smp", self.cpus.to_string());
-        // Nothing that was not asked for: no VGA, no floppy, no NIC of QEMU's own choice, no configuration of the host.
+        // No default devices (VGA, floppy, NIC), and no configuration files of the host.
         args.flag("-nodefaults").flag("-no-user-config").option("-display", "none");
-        // A guest that reboots has ended: tests want to see that, not a fresh start.
+        // A guest that reboots ends QEMU, so that a test notices it.
         args.flag("-no-reboot");
         self.boot(&mut args);
         channel(&mut args, MONITOR).option("-mon", format!("chardev={MONITOR},mode=control"));
         channel(&mut args, CONSOLE).option("-serial", format!("chardev:{CONSOLE}"));
-        // Entropy at once: an ssh server waits for it.
+        // Entropy at boot: an ssh server waits for it.
         args.option("-device", "virtio-rng-pci");
         if let Some(port) = self.agent {
             args.option("-device", "virtio-serial-pci,max_ports=2");
@@ -133,7 +133,7 @@ impl Machine {
                 .option("-append", cmdline);
             }
             Boot::Disk { image } => {
-                // QEMU writes to an overlay of its own that it unlinks as soon as it is open.
+                // With `snapshot=on` QEMU writes to a temporary file, which it unlinks as soon as it is open.
                 let file = image.display().to_string().replace(',', ",,");
                 args.option("-drive", format!("file={file},if=virtio,snapshot=on,cache=unsafe"));
             }
@@ -141,7 +141,7 @@ impl Machine {
     }
 }
 
-/// A character device on a descriptor that only the owner has the other end of: there is no path to attack or to leak.
+/// Adds a character device on a descriptor. Only the owner has the other end, and no path can be attacked or left behind.
 fn channel<'a>(args: &'a mut Args, name: &str) -> &'a mut Args {
     args.option("-chardev", format!("socket,id={name},fd=@{name}@"))
 }
@@ -162,7 +162,7 @@ impl Args {
     }
 }
 
-/// Replaces `@name@` by what the descriptor of that name is numbered. Other text between `@` signs is left alone.
+/// Replaces `@name@` by the number of the descriptor with that name. Other text between `@` signs is unchanged.
 pub fn number_descriptors<'a>(arg: &str, numbers: impl IntoIterator<Item = (&'a str, i32)>) -> String {
     let named = |arg: String, (name, number): (&str, i32)| arg.replace(&format!("@{name}@"), &number.to_string());
     numbers.into_iter().fold(arg.to_owned(), named)
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_is_booted_with_these_args() {
+    fn the_args_that_boot_a_kernel() {
         let boot = Boot::Kernel {
             kernel: "/k/vmlinuz".into(),
             initramfs: Some(Initramfs::Descriptor),
@@ -200,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_booted_with_these_args() {
+    fn the_args_that_boot_a_disk() {
         let args =
             Machine { accel: Accelerator::Kvm, agent: None, ..machine(Boot::Disk { image: "/i,1.qcow2".into() }) };
         insta::assert_snapshot!(args.args().join("\n"));
     }
 
     #[test]
-    fn only_names_that_exist_are_numbered() {
+    fn only_names_of_descriptors_are_replaced() {
         assert_eq!(number_descriptors("fd=@tap1@,x=@b@", [("tap1", 7)]), "fd=7,x=@b@");
     }
 }

@@ -1,13 +1,16 @@
-//! Whether a file can be a disk that boots, seen by how it begins. What is on the disk is not looked into.
+//! Checks whether a file can be a bootable disk, by its first sector.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// How much of a file is looked at: the first sector.
+use crate::error_chain;
+
+/// The length of a sector in bytes.
 const SECTOR: usize = 512;
 
-/// What formats that QEMU reads begin with: qcow and qcow2, VMDK (two kinds and its text), VHDX, QED, Parallels (two), VHD.
+/// The magic numbers of the formats that QEMU reads: qcow and qcow2, VMDK (two kinds and its text), VHDX, QED, Parallels (two),
+/// VHD.
 const FORMATS: [&[u8]; 9] = [
     b"QFI\xfb",
     b"KDMV",
@@ -20,28 +23,28 @@ const FORMATS: [&[u8]; 9] = [
     b"conectix",
 ];
 
-/// Where VirtualBox's images have their number, and the number.
+/// The offset of the magic number of VirtualBox's images, and the number.
 const VDI: (usize, [u8; 4]) = (64, [0x7f, 0x10, 0xda, 0xbe]);
 
-/// Where a disk without a format has the mark of its boot sector, and the mark. One with a GPT has it too.
+/// The offset of the boot signature of a raw disk, and the signature. Disks with a GPT have it too.
 const BOOT_SECTOR: (usize, [u8; 2]) = (510, [0x55, 0xaa]);
 
-/// Why a file cannot be a disk that boots.
-#[derive(Debug, thiserror::Error)]
+/// Why a file cannot be a bootable disk.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum DiskError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read the disk image `{}`", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
-    /// Nothing could boot from it: a guest would wait until its deadline.
+    /// No node could boot from the file. Without this check, a node would wait until its deadline.
     #[error(
-        "`{}` is no disk image: it has no format that QEMU knows, and as a raw disk it has no boot sector",
+        "`{}` is not a bootable disk image: it has no format that QEMU reads, and as a raw disk it has no boot sector",
         .path.display()
     )]
     NoDisk {
@@ -50,17 +53,19 @@ pub enum DiskError {
     },
 }
 
-/// Looks whether a file can be a disk that boots.
+error_chain::readable_debug!(DiskError);
+
+/// Checks whether a file can be a bootable disk.
 ///
 /// # Errors
-/// It cannot be read, or nothing could boot from it.
+/// The file cannot be read, or no node could boot from it.
 pub fn check(path: &Path) -> Result<(), DiskError> {
     let failed = |source| DiskError::Io { path: path.to_owned(), source };
     let mut sector = [0; SECTOR];
     let mut file = File::open(path).map_err(failed)?;
     match file.read_exact(&mut sector) {
         Ok(()) => {}
-        // What is not there is as if it were zero.
+        // The rest of a short file counts as zeros.
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
         Err(error) => return Err(failed(error)),
     }
@@ -85,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_disk_begins_with_is_known() {
+    fn bootable_disks_are_recognised_by_their_first_sector() {
         assert_eq!(check_bytes(b"QFI\xfb\0\0\0\x03"), Ok(()));
         let mut raw = [0; 1024];
         raw[510..512].copy_from_slice(&[0x55, 0xaa]);
@@ -96,9 +101,9 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_can_boot_from_is_refused() {
-        let refusal =
-            "`it` is no disk image: it has no format that QEMU knows, and as a raw disk it has no boot sector";
+    fn files_that_cannot_be_booted_are_refused() {
+        let refusal = "`it` is not a bootable disk image: it has no format that QEMU reads, and as a raw disk it has no boot \
+                       sector";
         for bytes in [&b""[..], b"[package]\nname = \"x\"\n", &[0; 4096]] {
             assert_eq!(check_bytes(bytes), Err(refusal.to_owned()));
         }

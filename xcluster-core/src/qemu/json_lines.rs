@@ -1,4 +1,4 @@
-//! One JSON value a line over a socket, as QEMU's monitor and its guest agent speak. What the values mean is their business.
+//! Exchanges JSON values over a socket, one per line, as QEMU's monitor and qemu-ga do.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -10,31 +10,33 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-/// Marks a place from which to read anew: it is in no UTF-8 text, so whatever was before it on a line is a leftover.
+use crate::error_chain;
+
+/// Marks where the reader must start again. The byte does not occur in UTF-8, so the bytes before it on a line are leftovers.
 pub(crate) const RESET: u8 = 0xff;
 
-/// How much of a line that is not JSON is shown.
+/// How much of a line that is not JSON an error shows, in bytes.
 const EXCERPT: usize = 80;
 
-/// Why lines could not be exchanged.
-#[derive(Debug, Error)]
+/// Why no value could be sent or received.
+#[derive(Error)]
 #[non_exhaustive]
 pub enum LineError {
-    /// The other side is gone.
+    /// The other end is closed.
     #[error("the other end is closed")]
     Closed,
-    /// A line without an end.
-    #[error("a line of more than {limit} bytes")]
+    /// A line is too long.
+    #[error("a line has more than {limit} bytes")]
     TooLong {
-        /// How much is read at most.
+        /// The maximum length of a line, in bytes.
         limit: usize,
     },
-    /// Something else is spoken there.
+    /// A line is not JSON.
     #[error("`{excerpt}` is not JSON")]
     NotJson {
-        /// How the line begins.
+        /// The begin of the line.
         excerpt: String,
-        /// What is wrong with it.
+        /// The error of the parser.
         #[source]
         source: serde_json::Error,
     },
@@ -43,24 +45,26 @@ pub enum LineError {
     Socket(#[source] io::Error),
 }
 
-/// Takes a socket for lines of at most `limit` bytes.
+error_chain::readable_debug!(LineError);
+
+/// Splits a socket into a reader and a writer for lines of at most `limit` bytes.
 pub(crate) fn json_lines(stream: UnixStream, limit: usize) -> (LineReader, LineWriter) {
     let (read, write) = stream.into_split();
     (LineReader { half: read, buffer: Vec::new(), searched: 0, limit }, LineWriter { half: write })
 }
 
-/// What comes in.
+/// Receives values.
 #[derive(Debug)]
 pub(crate) struct LineReader {
     half: OwnedReadHalf,
     buffer: Vec<u8>,
-    /// How much of the buffer is known to have no end of line.
+    /// How many bytes of the buffer are known to contain no end of line.
     searched: usize,
     limit: usize,
 }
 
 impl LineReader {
-    /// The next value. Nothing is lost if the future is dropped.
+    /// Receives the next value. Nothing is lost if the future is dropped.
     pub(crate) async fn next(&mut self) -> Result<Value, LineError> {
         loop {
             while let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
@@ -83,26 +87,26 @@ impl LineReader {
     }
 }
 
-/// What goes out.
+/// Sends values.
 #[derive(Debug)]
 pub(crate) struct LineWriter {
     half: OwnedWriteHalf,
 }
 
 impl LineWriter {
-    /// Writes one value. A future that is dropped may have written half of it.
+    /// Sends a value. If the future is dropped, a part of the value may have been sent.
     pub(crate) async fn send(&mut self, value: &Value) -> Result<(), LineError> {
         self.half.write_all(&line(value)).await.map_err(broken)
     }
 
-    /// The same behind a [`RESET`], for a peer that may have been told half of something.
+    /// Sends [`RESET`] and a value, for a peer that may have received a part of an earlier value.
     pub(crate) async fn send_anew(&mut self, value: &Value) -> Result<(), LineError> {
         let mut bytes = vec![RESET];
         bytes.extend(line(value));
         self.half.write_all(&bytes).await.map_err(broken)
     }
 
-    /// Writes one value with a descriptor, which the peer gets a copy of.
+    /// Sends a value with a descriptor, of which the peer gets a copy.
     pub(crate) async fn send_with(&mut self, value: &Value, fd: OwnedFd) -> Result<(), LineError> {
         let (line, stream): (_, &UnixStream) = (line(value), self.half.as_ref());
         let fds = [fd.as_fd().as_raw_fd()];
@@ -111,7 +115,7 @@ impl LineWriter {
             let sent = sendmsg::<()>(stream.as_raw_fd(), &[IoSlice::new(&line)], &rights, MsgFlags::MSG_NOSIGNAL, None);
             sent.map_err(io::Error::from)
         });
-        // The descriptor goes with the first byte; the rest is only text.
+        // The descriptor is sent with the first byte; the rest is text.
         let sent = sent.await.map_err(broken)?;
         self.half.write_all(&line[sent..]).await.map_err(broken)
     }
@@ -151,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn values_come_however_lines_are_cut() {
+    async fn values_are_received_from_pieces_of_any_size() {
         let (mut reader, mut peer) = reader(100);
         peer.write_all(b"{\"a\":1}\r\n\n{\"b\"").await.unwrap();
         assert_eq!(reader.next().await.unwrap(), json!({"a": 1}));
@@ -163,14 +167,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_before_a_reset_is_forgotten() {
+    async fn bytes_before_a_reset_are_discarded() {
         let (mut reader, mut peer) = reader(100);
         peer.write_all(b"{\"half\xff{\"return\": 7}\n").await.unwrap();
         assert_eq!(reader.next().await.unwrap(), json!({"return": 7}));
     }
 
     #[tokio::test]
-    async fn a_line_without_end_is_an_error_and_not_memory() {
+    async fn a_line_without_end_is_an_error_and_does_not_use_up_memory() {
         let (mut reader, mut peer) = reader(1000);
         let flood = tokio::spawn(async move { while peer.write_all(&[b'x'; 100]).await.is_ok() {} });
         assert!(matches!(reader.next().await, Err(LineError::TooLong { limit: 1000 })));
@@ -180,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_json_is_shown() {
+    async fn a_line_that_is_not_json_is_shown() {
         let (mut reader, mut peer) = reader(100);
         peer.write_all(b"\x1b[0mlogin:\n").await.unwrap();
         let error = reader.next().await.unwrap_err();

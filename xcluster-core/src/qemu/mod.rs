@@ -1,13 +1,14 @@
-//! QEMU: its command line, its process, its monitor, and whether it can use KVM here. Knows nothing of clusters.
+//! QEMU: its command line, its process, its monitor, and whether it can use KVM on this host. This module knows no cluster.
 //!
 //! A building block: its interface may change between minor versions.
 //!
-//! * [`command`]: the only place that spells QEMU's options; pure.
-//! * [`version`]: which QEMU there is.
-//! * [`disk`]: whether a file can be a disk that boots.
-//! * [`accel`]: KVM or not, found out by running a guest.
-//! * [`process`]: a QEMU that dies with the thread that started it.
-//! * [`qmp`]: what it is told over its monitor; `json_lines` is the way there, and to qemu-ga.
+//! * [`command`]: QEMU's command line; pure.
+//! * [`version`]: finds QEMU and its version.
+//! * [`disk`]: checks whether a file can be a bootable disk.
+//! * [`accel`]: chooses KVM or TCG, by running a guest on KVM.
+//! * [`process`]: a QEMU process that dies with the thread that started it.
+//! * [`qmp`]: the monitor.
+//! * [`json_lines`]: the transport of the monitor and of qemu-ga.
 
 pub mod accel;
 pub mod command;

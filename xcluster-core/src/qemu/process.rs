@@ -1,4 +1,4 @@
-//! A QEMU process: it dies with the thread that started it, and the end of what it said is kept.
+//! A QEMU process. It dies with the thread that started it, and the end of its standard error is kept.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -22,26 +22,26 @@ use crate::host::end_with_thread;
 use crate::host::namespace::NamespaceEntry;
 use crate::net::{KvmArgs, QemuNetns};
 
-/// How much of the end of QEMU's standard error is kept, in bytes: its messages are short, and the last ones matter.
+/// How much of the end of QEMU's standard error is kept, in bytes. Its messages are short, and the last ones are important.
 const STDERR_TAIL: usize = 8 * 1024;
 
-/// How long the rest of standard error is waited for after the process has ended.
+/// How long to wait for the rest of standard error after the process has ended.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// What is to be started.
+/// The arguments for starting a QEMU.
 #[derive(Debug)]
 pub struct Launch {
     /// The program.
     pub program: PathBuf,
-    /// Its args, with descriptors as `@name@`.
+    /// Its args, which contain descriptors as `@name@`.
     pub args: Vec<String>,
     /// The descriptors, by name.
     pub descriptors: BTreeMap<String, OwnedFd>,
-    /// The network namespace that it must run in.
+    /// The network namespace to run it in.
     pub place: QemuNetns,
 }
 
-/// A QEMU that runs. Dropping it kills it.
+/// A running QEMU. Dropping the value kills it.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -51,22 +51,22 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it. It dies when the calling *thread* ends, so this thread must live as long as the cluster; must run in a
+    /// Starts QEMU. It dies when the calling *thread* ends, so the thread must live as long as the cluster. Must be called in a
     /// `LocalSet`.
     ///
     /// # Errors
-    /// The program cannot be run, or its namespace cannot be entered.
+    /// The program cannot be run, or the namespace cannot be entered.
     pub fn start(launch: Launch) -> io::Result<Self> {
-        // Named descriptors get the numbers after standard error, in the order of their names.
+        // Named descriptors get the numbers from 3, in the order of their names.
         let numbers: Vec<(&str, i32)> = launch.descriptors.keys().map(String::as_str).zip(3..).collect();
         let args: Vec<String> =
             launch.args.iter().map(|arg| number_descriptors(arg, numbers.iter().copied())).collect();
         let mut command = std::process::Command::new(&launch.program);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        go_to(&mut command, &launch.place)?;
-        // After a user namespace was entered, which makes a process forget its death signal.
+        enter_netns(&mut command, &launch.place)?;
+        // After the namespace: entering a user namespace clears the death signal of a process.
         end_with_thread(&mut command);
-        // After the namespace was entered: the numbers that are mapped may include that of its file.
+        // After the namespace: the mapped numbers may include the descriptor of the namespace.
         let mappings = launch.descriptors.into_values().zip(3..);
         let mappings = mappings.map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd }).collect();
         command.fd_mappings(mappings).map_err(io::Error::other)?;
@@ -87,10 +87,10 @@ impl Process {
     /// Waits for its end.
     ///
     /// # Errors
-    /// The operating system said no.
+    /// The operating system cannot wait for the process.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await?;
-        // What it said last may still be in the pipe; a child of its own could keep that open, hence the limit.
+        // The last messages may still be in the pipe. The timeout is needed because a child of QEMU could keep the pipe open.
         if !self.drain.is_finished() {
             let _ = timeout(DRAIN, &mut self.drain).await;
         }
@@ -99,23 +99,23 @@ impl Process {
 
     /// Kills it and waits until it is gone.
     pub async fn kill(&mut self) {
-        // An error means that it has ended already.
+        // An error means that the process has already ended.
         let _ = self.child.start_kill();
         let _ = self.child.wait().await;
     }
 
-    /// The end of what it says on standard error, also after it has ended.
+    /// The end of its standard error, also after it has ended.
     pub fn stderr(&self) -> Stderr {
         self.stderr.clone()
     }
 }
 
-/// The end of what a process says on standard error.
+/// The end of a process's standard error.
 #[derive(Debug, Clone, Default)]
 pub struct Stderr(Rc<RefCell<VecDeque<u8>>>);
 
 impl Stderr {
-    /// As text, so far.
+    /// The text so far.
     pub fn text(&self) -> String {
         let tail = self.0.borrow();
         let (a, b) = tail.as_slices();
@@ -123,17 +123,17 @@ impl Stderr {
     }
 }
 
-/// Where a QEMU with all of these NICs runs.
+/// Returns the network namespace in which a QEMU with these NICs must run.
 pub fn qemu_netns_of<'a>(nics: impl IntoIterator<Item = &'a KvmArgs>) -> QemuNetns {
     let elsewhere = nics.into_iter().map(KvmArgs::qemu_netns).find(|place| **place != QemuNetns::Here);
     elsewhere.cloned().unwrap_or_default()
 }
 
-/// Has QEMU enter a network namespace.
-fn go_to(command: &mut std::process::Command, place: &QemuNetns) -> io::Result<()> {
+/// Makes QEMU enter a network namespace.
+fn enter_netns(command: &mut std::process::Command, place: &QemuNetns) -> io::Result<()> {
     match place {
         QemuNetns::Here => {}
-        // Whoever may enter it has no need of another user namespace.
+        // A caller that may enter a namespace by its file needs no user namespace.
         QemuNetns::File(netns) => NamespaceEntry::new(None, std::fs::File::open(netns)?.into()).enter(command),
         QemuNetns::Inside(inside) => inside.try_clone()?.enter(command),
     }
@@ -156,7 +156,7 @@ async fn keep_tail(mut pipe: impl tokio::io::AsyncRead + Unpin, tail: Stderr) {
     }
 }
 
-/// How a process ended, for people: "ended with code 1", "was killed by signal 9 (SIGKILL)".
+/// Describes how a process ended: "ended with code 1", "was killed by SIGKILL".
 pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with code {code}"),
@@ -168,14 +168,13 @@ pub fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// Whether a process was ended by a fault of its own: a signal that the kernel or `abort` sends for one, and not what
-/// people or the kernel send to whatever process is in their way.
+/// Whether a process crashed: whether a signal ended it that the kernel or `abort` sends for an error of the process itself.
 pub fn is_crash(status: ExitStatus) -> bool {
     let signal = status.signal().and_then(|number| Signal::try_from(number).ok());
     matches!(signal, Some(Signal::SIGSEGV | Signal::SIGBUS | Signal::SIGILL | Signal::SIGFPE | Signal::SIGABRT))
 }
 
-/// Finds a program as a shell does: a name with a slash is a path, any other is looked up in `PATH`.
+/// Finds a program like a shell: a name with a slash is a path, any other name is looked up in `PATH`.
 pub fn find_program(name: &Path) -> Option<PathBuf> {
     let executable = |path: &Path| {
         std::fs::metadata(path).is_ok_and(|meta| meta.is_file())

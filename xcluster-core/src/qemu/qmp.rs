@@ -1,4 +1,4 @@
-//! QEMU's monitor: commands with their answers, and events. Which commands make a VM do what is wanted is decided elsewhere.
+//! QEMU's monitor (QMP): commands with their answers, and events.
 
 mod client;
 mod commands;

@@ -1,4 +1,4 @@
-//! Which QEMU this is, and whether it is new enough.
+//! Finds QEMU and checks its version.
 
 use std::fmt;
 use std::io;
@@ -10,20 +10,21 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::process::find_program;
+use crate::error_chain;
 
-/// The oldest QEMU that is known to work: the first with `-chardev socket,fd=`, `-accel` and `-display none` all as they
-/// are used here, and the one of Debian 11.
+/// The oldest QEMU that is known to work: the first in which `-chardev socket,fd=`, `-accel` and `-display none` work as they
+/// are used here. It is the version of Debian 11.
 pub const OLDEST: Version = Version { major: 5, minor: 2 };
 
-/// How long `--version` may take.
+/// The deadline for `--version`.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A version of QEMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
-    /// Before the point.
+    /// The number before the point.
     pub major: u32,
-    /// After it.
+    /// The number after the point.
     pub minor: u32,
 }
 
@@ -33,25 +34,25 @@ impl fmt::Display for Version {
     }
 }
 
-/// A QEMU that was found and is new enough.
+/// A QEMU program that is new enough.
 #[derive(Debug, Clone)]
 pub struct Qemu {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its version.
     pub version: Version,
-    /// Its first line about itself, which tells apart builds of one version.
+    /// The first line of `--version`, which differs between builds of the same version.
     pub banner: String,
 }
 
-/// Why there is no QEMU to use.
-#[derive(Debug, thiserror::Error)]
+/// Why QEMU cannot be used.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum QemuError {
-    /// There is none.
-    #[error("there is no program `{}`", .0.display())]
+    /// The program does not exist.
+    #[error("program `{}` not found", .0.display())]
     Missing(PathBuf),
-    /// It does not say which version it is.
+    /// The program does not print its version.
     #[error("`{} --version` {how}", .path.display())]
     Silent {
         /// The program.
@@ -59,38 +60,41 @@ pub enum QemuError {
         /// What it did instead.
         how: String,
     },
-    /// It is too old.
-    #[error("`{}` is QEMU {found}; at least {OLDEST} is needed", .path.display())]
+    /// The version is too old.
+    #[error("`{}` is QEMU {found}, and at least {OLDEST} is needed", .path.display())]
     TooOld {
         /// The program.
         path: PathBuf,
         /// Its version.
         found: Version,
     },
-    /// It cannot be run.
+    /// The program cannot be run.
     #[error("cannot run `{}`", .path.display())]
     Io {
         /// The program.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
 }
 
+error_chain::readable_debug!(QemuError);
+
 /// Finds QEMU and asks for its version.
 ///
 /// # Errors
-/// There is none, it is too old, or it does not behave like a QEMU.
+/// The program does not exist, is too old, or does not print a version of QEMU within 10 s.
 pub async fn find(program: &Path) -> Result<Qemu, QemuError> {
     let path = find_program(program).ok_or_else(|| QemuError::Missing(program.to_owned()))?;
     let run = Command::new(&path).arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
     let silent = |how: String| QemuError::Silent { path: path.clone(), how };
-    let output = timeout(LIMIT, run).await.map_err(|_| silent(format!("did not end within {} s", LIMIT.as_secs())))?;
+    let output = timeout(LIMIT, run).await.map_err(|_| silent(format!("timed out after {} s", LIMIT.as_secs())))?;
     let output = output.map_err(|source| QemuError::Io { path: path.clone(), source })?;
     let text = String::from_utf8_lossy(&output.stdout);
     let banner = text.lines().next().unwrap_or_default().to_owned();
-    let version = parse(&banner).ok_or_else(|| silent(format!("says `{banner}`, which names no version of QEMU")))?;
+    let version =
+        parse(&banner).ok_or_else(|| silent(format!("printed `{banner}`, which is not a version of QEMU")))?;
     if version < OLDEST {
         return Err(QemuError::TooOld { path, found: version });
     }

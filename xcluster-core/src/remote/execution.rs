@@ -11,9 +11,9 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::frame::{self, Frame, Reader};
 use crate::cluster::{ErrorKind, Refusal};
-use crate::guest::agent::protocol::{Stream, WINDOW, cost};
 use crate::guest::exec::command_stream::{CommandStream, Report, RequestSender, StreamRequest};
 use crate::guest::exec::{Command, Event, ExecError, Execution, StdinWriter};
+use crate::guest::protocol::{Stream, WINDOW, cost};
 
 /// The owner's end: passes on what happens until the command has ended or nobody follows it any more. Who does not read what
 /// the command says is heard all the same: that is when somebody sends it a signal.
@@ -176,8 +176,8 @@ fn refused(refusal: Refusal) -> ExecError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::agent::protocol::CHUNK;
     use crate::guest::exec::Status;
+    use crate::guest::protocol::CHUNK;
 
     #[tokio::test]
     async fn a_signal_is_heard_from_somebody_who_does_not_read() {

@@ -1,4 +1,4 @@
-//! What can be wrong with a topology in itself, whatever backend carries it. Every problem is found, not the first.
+//! Finds all problems of a topology that do not depend on a backend.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +10,15 @@ use super::resolve::Node;
 use crate::name::{NetId, NodeId, Role};
 
 impl Topology {
-    /// Judges the topology.
+    /// Checks the topology.
     ///
     /// # Errors
-    /// Every problem, each with its place as a path through the file: `role.routers.nets`, `node.201.memory`.
+    /// Lists all problems, each with its place as a path through the file: `role.routers.nets`, `node.201.memory`.
     pub fn check(&self) -> Result<(), Problems> {
         let mut problems = Problems::default();
         let nodes = self.nodes();
         if nodes.is_empty() {
-            problems.add("role", "there is no node at all: give a role a count");
+            problems.add("role", "the topology has no nodes: set the `count` of a role");
         }
         check_mtu(&mut problems, "mtu", self.mtu);
         self.check_roles(&mut problems);
@@ -39,7 +39,10 @@ impl Topology {
             let place = |field: &str| format!("role.{role}.{field}");
             if spec.count.is_some_and(|count| count > role.capacity()) {
                 let (first, last) = role.range();
-                problems.add(place("count"), format!("at most {} {role}: they are {first}–{last}", role.capacity()));
+                problems.add(
+                    place("count"),
+                    format!("at most {} {role}: their numbers are {first}–{last}", role.capacity()),
+                );
             }
             let Some(ids) = &spec.ids else { continue };
             if spec.count.is_some() {
@@ -49,9 +52,10 @@ impl Topology {
                 let number = id.number();
                 let place = format!("{}.{index}", place("ids"));
                 if id.role() != role {
-                    problems.add(place, format!("{number} is one of the {}, not of the {role}", id.role()));
+                    let (is, not) = (id.role().singular(), role.singular());
+                    problems.add(place, format!("{number} is the number of a {is}, not of a {not}"));
                 } else if ids[..index].contains(id) {
-                    problems.add(place, format!("{number} is there twice"));
+                    problems.add(place, format!("{number} is listed twice"));
                 }
             }
         }
@@ -63,7 +67,7 @@ impl Topology {
         }
     }
 
-    /// What a backend is told is its own affair, but it must have a form in every kind of file.
+    /// The backend itself checks its settings. Here they must only have a form in both TOML and JSON.
     fn check_backends(&self, problems: &mut Problems) {
         for (name, settings) in &self.backends {
             for (key, value) in settings {
@@ -77,22 +81,27 @@ impl Topology {
         for (net, spec) in &self.nets {
             let place = |field: &str| format!("net.{net}.{field}");
             if !used.contains(net) {
-                problems.add(format!("net.{net}"), "nobody is on this net: put it into the `nets` of a role or a node");
+                problems.add(format!("net.{net}"), "no node is on this net: add it to the `nets` of a role or a node");
             }
             if let Some(mtu) = spec.mtu {
                 check_mtu(problems, &place("mtu"), mtu);
             }
-            let internal = spec.kind == Some(NetKind::Internal);
-            if spec.kind.is_some() && internal != (*net == NetId::INTERNAL) {
-                problems.add(place("kind"), "net 0 is the internal net, and no other");
+            match spec.kind {
+                Some(NetKind::Internal) if *net != NetId::INTERNAL => {
+                    problems.add(place("kind"), "only net 0 can be internal");
+                }
+                Some(kind) if kind != NetKind::Internal && *net == NetId::INTERNAL => {
+                    problems.add(place("kind"), "net 0 is always internal");
+                }
+                _ => {}
             }
             if spec.backend.as_deref() == Some("") {
-                problems.add(place("backend"), "a backend has a name");
+                problems.add(place("backend"), "the name of a backend must not be empty");
             }
         }
     }
 
-    /// Where a property of a node was set: its own section, or its role's.
+    /// Returns where a value of a node is set: in its own section, or in that of its role.
     fn place(&self, id: NodeId, field: &str, own: impl Fn(&super::model::NodeSpec) -> bool) -> String {
         match self.nodes.get(&id) {
             Some(spec) if own(spec) => format!("node.{}.{field}", id.number()),
@@ -111,33 +120,33 @@ impl Topology {
         check(
             node.nets.first() != Some(&NetId::INTERNAL),
             nets.clone(),
-            "net 0 comes first: it is always eth0, on which every node is reached".to_owned(),
+            "net 0 must be first: it is always eth0, on which the host reaches the node".to_owned(),
         );
-        check(repeats(&node.nets), nets.clone(), "a net is there twice".to_owned());
+        check(repeats(&node.nets), nets.clone(), "a net is listed twice".to_owned());
         check(node.nets.len() > Topology::NICS_MAX, nets, format!("at most {} nets on one node", Topology::NICS_MAX));
         check(
             node.memory < Topology::MEMORY_MIN,
             self.place(node.id, "memory", |spec| spec.memory.is_some()),
-            format!("{} MiB is too little: at least {}", node.memory, Topology::MEMORY_MIN),
+            format!("{} MiB of memory is too little: at least {} MiB", node.memory, Topology::MEMORY_MIN),
         );
         check(
             node.cpus == 0,
             self.place(node.id, "cpus", |spec| spec.cpus.is_some()),
-            "a node has at least one processor".to_owned(),
+            "a node needs at least one processor".to_owned(),
         );
         check(
             node.kernel_args.chars().any(char::is_control),
             self.place(node.id, "kernel_args", |spec| spec.kernel_args.is_some()),
-            "a kernel's command line is one line of printable text".to_owned(),
+            "kernel arguments must not contain control characters".to_owned(),
         );
         let expose = self.place(node.id, "expose", |spec| spec.expose.is_some());
         check(node.expose.contains(&0), expose.clone(), "0 is not a TCP port".to_owned());
-        check(repeats(&node.expose), expose, "a port is there twice".to_owned());
+        check(repeats(&node.expose), expose, "a port is listed twice".to_owned());
         let bridges = self.place(node.id, "bridges", |spec| spec.bridges.is_some());
         for message in bridge_mistakes(node) {
             check(true, bridges.clone(), message.to_owned());
         }
-        // A mistake in a role's section is the same for everyone with the role.
+        // A problem in a role's section is found for each node of the role, and listed once.
         for problem in &found {
             if !problems.iter().any(|known| known == problem) {
                 problems.add(problem.place.clone(), &problem.message);
@@ -150,7 +159,7 @@ impl Topology {
             let place = format!("route.{index}");
             check_who(problems, &format!("{place}.on"), route.on, nodes);
             if route.via.is_empty() {
-                problems.add(format!("{place}.via"), "a route leads over at least one hop");
+                problems.add(format!("{place}.via"), "a route needs at least one hop");
             }
             for (number, hop) in route.via.iter().enumerate() {
                 check_hop(problems, &format!("{place}.via.{number}"), route.on, *hop, nodes);
@@ -163,7 +172,7 @@ impl Topology {
             let place = format!("masquerade.{index}");
             check_who(problems, &format!("{place}.on"), masquerade.on, nodes);
             if masquerade.nets.contains(&NetId::INTERNAL) {
-                problems.add(format!("{place}.nets"), "traffic is masqueraded towards net 0, not from it");
+                problems.add(format!("{place}.nets"), "net 0 cannot be masqueraded: masquerading is towards net 0");
             }
             let NodeSelector::Node(id) = masquerade.on else { continue };
             for net in masquerade.nets.iter().filter(|net| exists(nodes, id) && !is_on(nodes, id, **net)) {
@@ -173,10 +182,10 @@ impl Topology {
     }
 }
 
-/// TOML has no null, and no whole number beyond 64 bits with a sign.
+/// TOML has no null, and no integers beyond a signed 64-bit number.
 fn check_value(problems: &mut Problems, place: String, value: &Value) {
     match value {
-        Value::Null => problems.add(place, "null is no setting: leave the key out"),
+        Value::Null => problems.add(place, "null is not a setting: remove the key"),
         Value::Number(number) if number.is_u64() && !number.is_i64() => {
             problems.add(place, format!("{number} is too large for a setting: the largest is {}", i64::MAX));
         }
@@ -192,8 +201,13 @@ fn check_value(problems: &mut Problems, place: String, value: &Value) {
 
 fn check_mtu(problems: &mut Problems, place: &str, mtu: u16) {
     if mtu < Topology::MTU_MIN {
-        problems
-            .add(place, format!("an MTU of {mtu} is out of range: {}–65535, or IPv6 does not work", Topology::MTU_MIN));
+        problems.add(
+            place,
+            format!(
+                "an MTU of {mtu} is out of range: {min}–65535 (IPv6 needs at least {min})",
+                min = Topology::MTU_MIN
+            ),
+        );
     }
 }
 
@@ -205,7 +219,7 @@ fn check_who(problems: &mut Problems, place: &str, who: NodeSelector, nodes: &[N
     }
 }
 
-/// Hops that name a role find whoever is there; hops that name a node must find it.
+/// A hop that names a role means the nodes that exist; a hop that names a node means that this node must exist.
 fn check_hop(problems: &mut Problems, place: &str, on: NodeSelector, hop: Hop, nodes: &[Node]) {
     let Hop { net, node } = hop;
     check_who(problems, &format!("{place}.node"), node, nodes);
@@ -223,16 +237,16 @@ fn bridge_mistakes(node: &Node) -> Vec<&'static str> {
     let mut mistakes = Vec::new();
     let all: Vec<NetId> = node.bridges.iter().flatten().copied().collect();
     if all.contains(&NetId::INTERNAL) {
-        mistakes.push("net 0 cannot be bridged: every node is reached on it");
+        mistakes.push("net 0 cannot be bridged: the host reaches the node on it");
     }
     if all.iter().any(|net| !node.nets.contains(net)) {
         mistakes.push("a node can only bridge nets that it is on");
     }
     if repeats(&all) {
-        mistakes.push("a net can be in one bridge of a node only");
+        mistakes.push("a net can be in only one bridge of a node");
     }
     if node.bridges.iter().any(|group| group.len() < 2) {
-        mistakes.push("a bridge joins at least two nets");
+        mistakes.push("a bridge needs at least two nets");
     }
     mistakes
 }
@@ -245,10 +259,10 @@ fn is_on(nodes: &[Node], id: NodeId, net: NetId) -> bool {
     nodes.iter().any(|node| node.id == id && node.nets.contains(&net))
 }
 
-/// Says who is there instead of `id`.
+/// Says that `id` does not exist, and which nodes of its role do.
 fn absent(id: NodeId, nodes: &[Node]) -> String {
     let role: Role = id.role();
-    let there: Vec<u8> = nodes.iter().filter(|n| n.id.role() == role).map(|n| n.id.number()).collect();
+    let there: Vec<u16> = nodes.iter().filter(|n| n.id.role() == role).map(|n| n.id.number()).collect();
     match there.as_slice() {
         [] => format!("there is no node {}: the topology has no {role}", id.number()),
         [one] => format!("there is no node {}: the only {} is {one}", id.number(), role.singular()),

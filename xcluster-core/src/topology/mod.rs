@@ -1,10 +1,10 @@
-//! What is wanted: nets, roles, nodes and the routes between them. Plain data, read from TOML and JSON; nothing here
-//! touches the machine.
+//! The topology: nets, roles, nodes and routes, as plain data. Pure.
 //!
-//! * [`model`](Topology): the data, with the defaults of the original xcluster.
-//! * [`resolve`](Topology::nodes): who exists, on which nets, with which routes, once roles and overrides are merged.
-//! * [`check`](Topology::check): every problem at once, with its place in the file.
+//! * [`model`](Topology): the types, with the defaults of the original xcluster.
+//! * [`resolve`](Topology::nodes): the nodes with all defaults and overrides applied.
+//! * [`check`](Topology::check): finds all problems at once, with their places in the file.
 //! * `read`: the TOML and JSON forms and their schema.
+//! * [`problem`](Problems): a list of problems.
 
 mod check;
 mod model;

@@ -1,4 +1,4 @@
-//! The topology as data, with the defaults of the original xcluster. Says nothing of how it is read or judged.
+//! The types of a topology, with the defaults of the original xcluster.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,36 +10,36 @@ use serde_json::{Map, Value};
 use crate::addr::Ipv6Prefix;
 use crate::name::{NameError, NetId, NodeId, Role};
 
-/// The nets of a cluster and who is on them.
+/// The nets and nodes of a cluster, and their routes.
 ///
-/// The default is the original xcluster's: four nodes on nets 0 and 1, two routers on nets 0, 1 and 2, no testers; nodes
-/// and testers route over all routers, which masquerade towards the host.
+/// The default is that of the original xcluster: four workers on nets 0 and 1, two routers on nets 0, 1 and 2, and no testers.
+/// Workers and testers have a default route over all routers, and routers masquerade towards the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Topology {
-    /// The MTU of every net that does not set its own, in bytes, 1280–65535. Nets whose backend carries less get what it
-    /// carries.
+    /// The MTU of each net that does not set its own, in bytes, 1280–65535. A net whose backend carries less gets the maximum of
+    /// the backend.
     pub mtu: u16,
-    /// The upper part of IPv6 addresses: `PREFIX:192.168.0.1` is an address.
+    /// The first part of IPv6 addresses: `PREFIX:192.168.0.1` is an address.
     pub ipv6_prefix: Ipv6Prefix,
-    /// What differs from the usual for a net. A net that a node names exists without being listed here.
+    /// Settings of single nets. A net also exists without an entry here if a node is on it.
     #[serde(rename = "net")]
     pub nets: BTreeMap<NetId, NetSpec>,
-    /// What differs from the usual for a role: how many there are and what they are like.
+    /// Settings of the roles: how many nodes each has, and their properties.
     #[serde(rename = "role")]
     pub roles: Roles,
-    /// What differs from its role for a single node.
+    /// Settings of single nodes, where they differ from their role.
     #[serde(rename = "node")]
     pub nodes: BTreeMap<NodeId, NodeSpec>,
-    /// What is said to backends, by their names, and understood by them alone.
+    /// Settings of the backends, by the name of the backend. Only the backend knows their meaning.
     #[serde(rename = "backend", skip_serializing_if = "BTreeMap::is_empty")]
     pub backends: BTreeMap<String, Map<String, Value>>,
     /// Routes, for both IP versions.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,
-    /// Nets whose traffic takes on a router's own address when it leaves for the host, for both IP versions.
+    /// Nets whose traffic gets the node's own address when it leaves towards the host, for both IP versions.
     #[serde(rename = "masquerade")]
     pub masquerades: Vec<Masquerade>,
 }
@@ -47,14 +47,14 @@ pub struct Topology {
 impl Topology {
     /// The MTU of Ethernet, and of the original xcluster.
     pub const MTU: u16 = 1500;
-    /// The smallest MTU: the least that IPv6 works with (RFC 8200).
+    /// The smallest MTU: the minimum of IPv6 (RFC 8200).
     pub const MTU_MIN: u16 = 1280;
-    /// The most NICs of a node: what is left of the 32 slots of QEMU's PCI bus after its own devices.
+    /// The maximum number of NICs of a node: QEMU's PCI bus has 32 slots, and QEMU's own devices need some.
     pub const NICS_MAX: usize = 24;
-    /// The least memory of a node in MiB: below it a kernel does not unpack the guest.
+    /// The smallest memory of a node in MiB: with less, a kernel cannot unpack an initramfs.
     pub const MEMORY_MIN: u32 = 64;
 
-    /// The specification of a role, to be changed.
+    /// Returns the settings of a role, to change them.
     pub fn role_mut(&mut self, role: Role) -> &mut RoleSpec {
         match role {
             Role::Workers => &mut self.roles.workers,
@@ -63,7 +63,7 @@ impl Topology {
         }
     }
 
-    /// The specification of a role.
+    /// Returns the settings of a role.
     pub const fn role(&self, role: Role) -> &RoleSpec {
         match role {
             Role::Workers => &self.roles.workers,
@@ -72,7 +72,7 @@ impl Topology {
         }
     }
 
-    /// The specification of a single node, to be changed.
+    /// Returns the settings of a single node, to change them.
     pub fn node_mut(&mut self, node: NodeId) -> &mut NodeSpec {
         self.nodes.entry(node).or_default()
     }
@@ -101,23 +101,23 @@ impl Default for Topology {
     }
 }
 
-/// What a net is for.
+/// The purpose of a net.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum NetKind {
-    /// Net 0: all nodes and the host, for control.
+    /// Net 0: connects all nodes and the host, for control.
     Internal,
-    /// Between nodes and routers.
+    /// Connects workers and routers.
     Cluster,
-    /// The outside world: routers and testers.
+    /// Outside of the cluster: connects routers and testers.
     External,
-    /// Whatever else a topology needs.
+    /// Any other purpose.
     Other,
 }
 
 impl NetKind {
-    /// The kind of a net whose specification names none: 0, 1 and 2 are internal, cluster and external.
+    /// Returns the default kind of a net: 0, 1 and 2 are internal, cluster and external.
     pub const fn usual(net: NetId) -> Self {
         match net {
             NetId::INTERNAL => Self::Internal,
@@ -130,7 +130,7 @@ impl NetKind {
 
 impl fmt::Display for NetKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `pad` keeps to the width that is asked for.
+        // `pad` respects the width of a format string.
         f.pad(match self {
             Self::Internal => "internal",
             Self::Cluster => "cluster",
@@ -140,28 +140,28 @@ impl fmt::Display for NetKind {
     }
 }
 
-/// What differs from the usual for a net.
+/// Settings of a net.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NetSpec {
-    /// What the net is for; by default internal for 0, cluster for 1, external for 2, other for the rest.
+    /// The purpose of the net; by default internal for 0, cluster for 1, external for 2, other for the rest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<NetKind>,
-    /// The net's own MTU in bytes, 1280–65535. A backend that carries less is an error.
+    /// The MTU of this net in bytes, 1280–65535. It is an error if the backend carries less.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u16>,
-    /// The net's own backend, by name; by default the cluster's.
+    /// The name of the backend of this net; by default that of the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
 }
 
-/// What differs from the usual, role by role.
+/// Settings of each role.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Roles {
-    /// Workers, 1–200; the key `nodes` means the same.
+    /// Workers, 1–200. The key `nodes` is accepted too.
     #[serde(alias = "nodes")]
     pub workers: RoleSpec,
     /// Routers, 201–220.
@@ -170,7 +170,7 @@ pub struct Roles {
     pub testers: RoleSpec,
 }
 
-/// How many nodes have a role, and what they are like. What is not set is as the role has it by default:
+/// The number of nodes with a role, and their properties. The defaults are:
 ///
 /// | | workers | routers | testers |
 /// |---|---|---|---|
@@ -182,13 +182,13 @@ pub struct Roles {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RoleSpec {
-    /// How many there are; they take the role's first numbers.
+    /// How many nodes there are; they get the first numbers of the role.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub count: Option<u8>,
-    /// The numbers themselves, where they are not the role's first ones; then `count` must be absent.
+    pub count: Option<u16>,
+    /// The numbers of the nodes, if they are not the first of the role. Excludes `count`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<NodeId>>,
-    /// The nets that each is on, in the order that makes eth0, eth1…; net 0 first.
+    /// The nets of each node, in the order of eth0, eth1…; net 0 must be first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nets: Option<Vec<NetId>>,
     /// Memory in MiB, at least 64.
@@ -203,20 +203,20 @@ pub struct RoleSpec {
     /// Whether they forward packets between their nets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forward: Option<bool>,
-    /// Groups of nets that each joins with a bridge of its own, as in `[[1, 2]]`.
+    /// Groups of nets that each node connects with a bridge, as in `[[1, 2]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bridges: Option<Vec<Vec<NetId>>>,
-    /// TCP ports that the host shall reach, besides telnet and ssh.
+    /// TCP ports that the host can reach, besides telnet and ssh.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expose: Option<Vec<u16>>,
 }
 
-/// What differs from its role for a single node. What is not set is as the role has it.
+/// Settings of a single node. Values that are not set are those of its role.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NodeSpec {
-    /// The nets that it is on, in the order that makes eth0, eth1…; net 0 first.
+    /// The nets of the node, in the order of eth0, eth1…; net 0 must be first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nets: Option<Vec<NetId>>,
     /// Memory in MiB, at least 64.
@@ -231,16 +231,16 @@ pub struct NodeSpec {
     /// Whether it forwards packets between its nets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forward: Option<bool>,
-    /// Groups of nets that it joins with a bridge of its own, as in `[[1, 2]]`.
+    /// Groups of nets that the node connects with a bridge, as in `[[1, 2]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bridges: Option<Vec<Vec<NetId>>>,
-    /// TCP ports that the host shall reach, besides telnet and ssh.
+    /// TCP ports that the host can reach, besides telnet and ssh.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expose: Option<Vec<u16>>,
 }
 
 impl NodeSpec {
-    /// Puts what `newer` sets over what this one has.
+    /// Replaces the values that `newer` sets.
     pub fn merge(&mut self, newer: Self) {
         let Self { nets, memory, cpus, kernel_args, forward, bridges, expose } = newer;
         replace(&mut self.nets, nets);
@@ -259,45 +259,45 @@ fn replace<T>(old: &mut Option<T>, new: Option<T>) {
     }
 }
 
-/// A route that nodes have, in IPv4 and IPv6 alike. Several hops make it multipath (ECMP).
+/// A route, in both IPv4 and IPv6. With several hops it is a multipath route (ECMP).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Route {
-    /// Who has the route. Of a role, those have it who share a net with a hop.
+    /// The nodes that get the route. Of a role, only the nodes that share a net with a hop.
     pub on: NodeSelector,
-    /// Where it leads.
+    /// The destination.
     pub to: Destination,
-    /// Over whom.
+    /// The next hops.
     pub via: Vec<Hop>,
 }
 
-/// A neighbour that a route leads over: `node`'s address on `net`.
+/// A next hop: the address of `node` on `net`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Hop {
-    /// The net that the neighbour is reached on.
+    /// The net on which the hop is reached.
     pub net: NetId,
-    /// The neighbour; of a role, everyone who is on that net.
+    /// The node; of a role, all nodes on that net.
     pub node: NodeSelector,
 }
 
-/// Nets whose traffic leaves a node's eth0 with the node's own address.
+/// Nets whose traffic leaves eth0 of a node with the address of that node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Masquerade {
-    /// Who masquerades.
+    /// The nodes that masquerade.
     pub on: NodeSelector,
-    /// The nets whose addresses are hidden.
+    /// The nets whose addresses are replaced.
     pub nets: Vec<NetId>,
 }
 
 /// A role or a single node; in files `"routers"` or `201`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NodeSelector {
-    /// Everyone with the role.
+    /// All nodes with the role.
     Role(Role),
     /// One node.
     Node(NodeId),
@@ -324,10 +324,10 @@ impl FromStr for NodeSelector {
     }
 }
 
-/// Where a route leads; in files `"default"` or the number of a net.
+/// The destination of a route; in files `"default"` or the number of a net.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Destination {
-    /// Everywhere that no other route leads.
+    /// All addresses without a more specific route.
     Default,
     /// A net.
     Net(NetId),
@@ -350,14 +350,14 @@ impl FromStr for Destination {
     }
 }
 
-/// Serde for what is a word or a number in files: written as it is displayed, a number as a number.
+/// Implements serde for types that are a string or a number in files: the `Display` form, as a number if it is one.
 macro_rules! word_or_number {
     ($type:ident, $what:literal) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let text = self.to_string();
-                match text.parse::<u8>() {
-                    Ok(number) => serializer.serialize_u8(number),
+                match text.parse::<u16>() {
+                    Ok(number) => serializer.serialize_u16(number),
                     Err(_) => serializer.serialize_str(&text),
                 }
             }

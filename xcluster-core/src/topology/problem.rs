@@ -1,16 +1,16 @@
-//! What is wrong with an input: a list, because a user mends all mistakes in one go. Knows nothing of topologies.
+//! A list of the problems of an input, so that a user can correct all of them at once.
 
 use std::fmt;
 
-/// One mistake in an input.
+/// One problem of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
-    /// Where, as a path through the input: `net.1.mtu`. Empty for the input as a whole.
+    /// The place of the problem, as a path through the input: `net.1.mtu`. Empty for the input as a whole.
     pub place: String,
-    /// Line and column in the file, both counted from one, where the input came from a text that tells.
+    /// The line and the column in the file, both counted from one, if they are known.
     pub position: Option<(usize, usize)>,
-    /// What is wrong and what would be right, in a lower-case fragment.
+    /// What is wrong, and what would be right: a fragment that begins in lower case.
     pub message: String,
 }
 
@@ -26,24 +26,25 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All mistakes of an input, in the order in which they were found; never empty when it is an error.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// All problems of an input, in the order in which they were found. As an error it is never empty. Its `Debug` form is the
+/// list that `Display` prints.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Adds a mistake.
+    /// Adds a problem.
     pub fn add(&mut self, place: impl Into<String>, message: impl fmt::Display) {
         self.0.push(Problem { place: place.into(), position: None, message: message.to_string() });
     }
 
-    /// Says where in a text each mistake is, for those of which `position` knows the place.
+    /// Sets the line and the column of each problem whose place `position` knows.
     pub(crate) fn locate(&mut self, position: impl Fn(&str) -> Option<(usize, usize)>) {
         for problem in &mut self.0 {
             problem.position = problem.position.or_else(|| position(&problem.place));
         }
     }
 
-    /// The same mistakes, of an input that is part of a larger one: of what stands there at `place`.
+    /// Returns the same problems with places in a larger input, of which this input is the part at `place`.
     #[must_use]
     pub fn within(mut self, place: &str) -> Self {
         for problem in &mut self.0 {
@@ -53,25 +54,25 @@ impl Problems {
         self
     }
 
-    /// Takes over the mistakes of another list.
+    /// Adds the problems of another list.
     pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 
-    /// `Ok` if there are none.
+    /// Returns `Ok` if the list is empty.
     ///
     /// # Errors
-    /// The mistakes, if there are any.
+    /// The list, if it is not empty.
     pub fn into_result(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// The mistakes, one by one.
+    /// Iterates over the problems.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.0.iter()
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -86,7 +87,7 @@ impl<'a> IntoIterator for &'a Problems {
     }
 }
 
-/// A single mistake on one line, several as a list.
+/// A single problem on one line, several as a list.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
@@ -96,6 +97,12 @@ impl fmt::Display for Problems {
                 all.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
             }
         }
+    }
+}
+
+impl fmt::Debug for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

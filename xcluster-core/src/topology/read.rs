@@ -1,4 +1,4 @@
-//! The forms of a topology: TOML, JSON and the JSON schema of both. All mistakes of a text are found in one reading.
+//! Reads a topology from TOML and JSON, and writes it. All problems of a file are found in one pass.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Problems, Topology};
 
-/// More mistakes than this are not worth listing; it also bounds the work that a hostile file can make.
+/// The maximum number of listed problems. It also limits the work that a hostile file can cause.
 const MISTAKES_MAX: usize = 50;
 
 impl Topology {
-    /// Reads and judges a topology in TOML.
+    /// Reads and checks a topology in TOML.
     ///
     /// # Errors
-    /// Every mistake, of the form and of what is said, with its line.
+    /// Lists all problems of the syntax and of the values, with their lines.
     pub fn from_toml(text: &str) -> Result<Self, Problems> {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut problems = Problems::default();
@@ -38,15 +38,15 @@ impl Topology {
         })
     }
 
-    /// Reads and judges a topology in JSON.
+    /// Reads and checks a topology in JSON.
     ///
     /// # Errors
-    /// Every mistake; of what is said with its path, of the form with its line.
+    /// Lists all problems: those of the values with their paths, those of the syntax with their lines.
     pub fn from_json(text: &str) -> Result<Self, Problems> {
         Self::from_value(serde_json::from_str(text).map_err(|error| single(&error.to_string()))?)
     }
 
-    /// The topology in TOML, as [`Self::from_toml`] reads it.
+    /// Returns the topology in TOML, as [`Self::from_toml`] reads it.
     ///
     /// # Panics
     /// Never: every topology has a TOML form.
@@ -54,7 +54,7 @@ impl Topology {
         toml::to_string(self).expect("a topology has no value that TOML lacks")
     }
 
-    /// The topology in JSON, as [`Self::from_json`] reads it.
+    /// Returns the topology in JSON, as [`Self::from_json`] reads it.
     ///
     /// # Panics
     /// Never: every topology has a JSON form.
@@ -62,10 +62,10 @@ impl Topology {
         serde_json::to_string_pretty(self).expect("a topology has no key that JSON lacks")
     }
 
-    /// The JSON schema of both forms, for editors. Needs the feature `schema`.
+    /// Returns the JSON schema of both forms, for editors.
     ///
     /// # Panics
-    /// Never: the schema is made of plain JSON.
+    /// Never: a schema is plain JSON.
     #[cfg(feature = "schema")]
     pub fn json_schema() -> String {
         serde_json::to_string_pretty(&schemars::schema_for!(Self)).expect("a schema is JSON")
@@ -77,25 +77,24 @@ impl Topology {
     }
 }
 
-/// Reads plain data. Takes out what cannot be read, noting it, until the rest can; so every mistake is met.
+/// Reads plain data and finds all problems: a value that cannot be read is noted and removed, until the rest can be read.
 pub(crate) fn read_value<T: DeserializeOwned>(mut value: Value) -> Result<T, Problems> {
     let mut problems = Problems::default();
-    let mut taken = Vec::new();
+    let mut removed = Vec::new();
     for _ in 0..MISTAKES_MAX {
         match serde_path_to_error::deserialize::<_, T>(value.clone()) {
-            // What was taken out is missing from what was read.
-            Ok(read) if taken.is_empty() => return Ok(read),
+            Ok(read) if removed.is_empty() => return Ok(read),
             Ok(_) => break,
             Err(error) => {
                 let path: Vec<String> = error.path().iter().map(step).collect();
                 let message = error.into_inner().to_string();
                 let path = with_unknown_key(path, &message);
-                let place = original(&taken, &path);
-                if !follows_from(&taken, &place, &message) {
+                let place = original(&removed, &path);
+                if !follows_from(&removed, &place, &message) {
                     problems.add(place.join("."), &message);
                 }
                 let Some((depth, from_list)) = remove(&mut value, &path) else { break };
-                taken.push(Taken { path: place[..depth].to_vec(), from_list });
+                removed.push(Removed { path: place[..depth].to_vec(), from_list });
             }
         }
     }
@@ -109,28 +108,28 @@ fn step(segment: &serde_path_to_error::Segment) -> String {
     }
 }
 
-/// Something that was taken out, where it stood as the text was written.
-struct Taken {
+/// A value that was removed, with its path in the original text.
+struct Removed {
     path: Vec<String>,
-    /// Whether what follows it in its list has moved up.
+    /// Whether it was an item of a list, so that the later items have moved.
     from_list: bool,
 }
 
-/// A field that is missing because it was taken out is no mistake of its own.
-fn follows_from(taken: &[Taken], path: &[String], message: &str) -> bool {
+/// Whether a problem is only that a removed field is missing.
+fn follows_from(removed: &[Removed], path: &[String], message: &str) -> bool {
     let field = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')).map(|(field, _)| field);
     field.is_some_and(|field| {
-        taken.iter().any(|t| t.path.split_last().is_some_and(|(last, parent)| last == field && parent == path))
+        removed.iter().any(|r| r.path.split_last().is_some_and(|(last, parent)| last == field && parent == path))
     })
 }
 
-/// The path in the text as it was written: every list item taken out before has moved the later ones up.
-fn original(taken: &[Taken], path: &[String]) -> Vec<String> {
+/// Returns the path in the original text: each removed item of a list has moved the later ones.
+fn original(removed: &[Removed], path: &[String]) -> Vec<String> {
     let mut original: Vec<String> = Vec::new();
     for segment in path {
-        let moved = taken
+        let moved = removed
             .iter()
-            .filter(|t| t.from_list && t.path.split_last().is_some_and(|(_, parent)| parent == original.as_slice()));
+            .filter(|r| r.from_list && r.path.split_last().is_some_and(|(_, parent)| parent == original.as_slice()));
         let moved = moved.count();
         original.push(match segment.parse::<usize>() {
             Ok(index) if moved > 0 => (index + moved).to_string(),
@@ -146,7 +145,7 @@ fn single(message: &str) -> Problems {
     problems
 }
 
-/// An unknown key is reported at its table; this says which key it was.
+/// Adds the name of an unknown key to the path: serde reports it at its table.
 fn with_unknown_key(mut path: Vec<String>, message: &str) -> Vec<String> {
     let key = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')).map(|(key, _)| key);
     if let Some(key) = key
@@ -157,8 +156,8 @@ fn with_unknown_key(mut path: Vec<String>, message: &str) -> Vec<String> {
     path
 }
 
-/// Removes what stands at `path`, or the nearest thing around it that can be removed, and says
-/// how deep it was and whether in a list.
+/// Removes the value at `path`, or the nearest value around it. Returns the length of the removed value's path, and whether
+/// the value was in a list.
 fn remove(value: &mut Value, path: &[String]) -> Option<(usize, bool)> {
     let (last, parents) = path.split_last()?;
     let parent = parents.iter().try_fold(&mut *value, |value, key| match value {
@@ -180,7 +179,7 @@ fn remove(value: &mut Value, path: &[String]) -> Option<(usize, bool)> {
     }
 }
 
-/// The offset in the text of every value, by its path.
+/// Notes the offset of each value in the text, by its path.
 fn note_places(table: &DeTable<'_>, path: &str, places: &mut BTreeMap<String, usize>) {
     for (key, value) in table {
         let path = join(path, key.get_ref());
@@ -189,7 +188,7 @@ fn note_places(table: &DeTable<'_>, path: &str, places: &mut BTreeMap<String, us
     }
 }
 
-/// What is judged calls the role `workers`, also where the text says `nodes`.
+/// Notes the places below `role.nodes` also below `role.workers`, which problems name.
 fn note_role_alias(places: &mut BTreeMap<String, usize>) {
     let aliased: Vec<(String, usize)> = places
         .iter()
@@ -221,7 +220,7 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// The offset of `place`, or of the nearest thing around it that the text has.
+/// Returns the offset of `place`, or of the nearest value around it that the text has.
 fn nearest(places: &BTreeMap<String, usize>, place: &str) -> Option<usize> {
     let mut place = place;
     loop {
@@ -232,7 +231,7 @@ fn nearest(places: &BTreeMap<String, usize>, place: &str) -> Option<usize> {
     }
 }
 
-/// Line and column of a byte offset, both counted from one.
+/// Returns the line and column of a byte offset, both counted from one.
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;

@@ -1,5 +1,5 @@
-//! The topology with every default filled in: who exists, on which nets, with which routes. Judges nothing; a topology
-//! with mistakes resolves to something, and `check` says what is wrong with it.
+//! The topology with all defaults filled in: which nodes exist, on which nets, with which routes. A topology with problems is
+//! resolved too; `check` finds the problems in the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,29 +8,29 @@ use serde::{Deserialize, Serialize};
 use super::model::{Destination, Hop, NetKind, NodeSelector, NodeSpec, RoleSpec, Topology};
 use crate::name::{NetId, NodeId, Role};
 
-/// A node with everything that its role and its own specification say.
+/// A node with the settings of its role and its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Node {
     /// Its number.
     pub id: NodeId,
-    /// Its nets, in the order that makes eth0, eth1….
+    /// Its nets, in the order of eth0, eth1….
     pub nets: Vec<NetId>,
     /// Memory in MiB.
     pub memory: u32,
     /// Virtual processors.
     pub cpus: u8,
-    /// Words added to the kernel's command line.
+    /// Args added to the kernel's command line.
     pub kernel_args: String,
     /// Whether it forwards packets.
     pub forward: bool,
-    /// Groups of nets that it joins with a bridge of its own.
+    /// Groups of nets that it connects with a bridge.
     pub bridges: Vec<Vec<NetId>>,
-    /// TCP ports that the host shall reach, besides telnet and ssh.
+    /// TCP ports that the host can reach, besides telnet and ssh.
     pub expose: Vec<u16>,
     /// Its routes.
     pub routes: Vec<NodeRoute>,
-    /// Nets whose traffic takes on this node's address when it leaves by eth0.
+    /// Nets whose traffic gets this node's address when it leaves eth0.
     pub masquerade: Vec<NetId>,
 }
 
@@ -41,24 +41,24 @@ impl Node {
     }
 }
 
-/// A route of one node, with its hops found.
+/// A route of one node, with its next hops as nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NodeRoute {
-    /// Where it leads.
+    /// The destination.
     pub to: Destination,
-    /// The neighbours: net and node. More than one is multipath.
+    /// The next hops: net and node. Several hops make a multipath route.
     pub via: Vec<(NetId, NodeId)>,
 }
 
 impl Topology {
-    /// Every node, by number, with all defaults filled in.
+    /// Returns all nodes, by number, with all defaults filled in.
     pub fn nodes(&self) -> Vec<Node> {
         let on: BTreeMap<NodeId, Vec<NetId>> = self.members().map(|id| (id, self.nets_of(id))).collect();
         on.keys().map(|id| self.node(*id, &on)).collect()
     }
 
-    /// Makes a node one of its role's, if it is none yet.
+    /// Adds a node to its role, if it is not there yet.
     pub fn add_node(&mut self, id: NodeId) {
         let mut ids = self.role_members(id.role());
         if !ids.contains(&id) {
@@ -70,13 +70,13 @@ impl Topology {
         }
     }
 
-    /// Every net that somebody is on or that is specified, with its kind and the MTU asked for.
+    /// Returns all nets that a node is on or that have settings.
     pub fn net_ids(&self) -> BTreeSet<NetId> {
         let used = self.members().flat_map(|id| self.nets_of(id));
         used.chain(self.nets.keys().copied()).collect()
     }
 
-    /// What a net is for.
+    /// Returns the purpose of a net.
     pub fn kind(&self, net: NetId) -> NetKind {
         self.nets.get(&net).and_then(|spec| spec.kind).unwrap_or(NetKind::usual(net))
     }
@@ -97,10 +97,10 @@ impl Topology {
         }
     }
 
-    /// A role's specification over the original xcluster's defaults.
+    /// Returns the settings of a role with all defaults filled in.
     pub fn full_role(&self, role: Role) -> RoleSpec {
         let spec = self.role(role).clone();
-        let (count, nets): (u8, &[u8]) = match role {
+        let (count, nets): (u16, &[u8]) = match role {
             Role::Workers => (4, &[0, 1]),
             Role::Routers => (2, &[0, 1, 2]),
             Role::Testers => (0, &[0, 2]),
@@ -160,7 +160,7 @@ fn covers(who: NodeSelector, id: NodeId) -> bool {
     }
 }
 
-/// The neighbours that a hop means for `id`: both must be on the hop's net, and nobody is its own neighbour.
+/// Returns the nodes that a hop means for `id`: those on the hop's net, if `id` is on it too, without `id` itself.
 fn neighbours(hop: Hop, id: NodeId, on: &BTreeMap<NodeId, Vec<NetId>>) -> Vec<(NetId, NodeId)> {
     if !on[&id].contains(&hop.net) {
         return Vec::new();

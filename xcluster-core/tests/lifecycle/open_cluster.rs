@@ -14,11 +14,11 @@ use super::ownership_marks::MarkingBackend;
 use super::remote::Served;
 use super::{Host, has, node};
 
-async fn states(cluster: &Cluster) -> Result<Vec<(u8, NodeState)>, TestFailure> {
+async fn states(cluster: &Cluster) -> Result<Vec<(u16, NodeState)>, TestFailure> {
     Ok(cluster.status().await?.nodes.iter().map(|node| (node.id.number(), node.state)).collect())
 }
 
-async fn are(cluster: &Cluster, expected: &[(u8, NodeState)]) -> Result<(), TestFailure> {
+async fn are(cluster: &Cluster, expected: &[(u16, NodeState)]) -> Result<(), TestFailure> {
     let states = states(cluster).await?;
     ensure(states == expected, || format!("{states:?}"))
 }
@@ -152,7 +152,9 @@ pub(crate) async fn a_nodes_mistakes_are_reported_at_once_and_change_nothing() -
     let cluster = Cluster::open(host.cluster()).await?;
     let (plan, before) = (cluster.plan(), host.look());
     let said = said(cluster.boot(NodeBoot::new(node(5)).nets([1, 1]).memory(1).cpus(0)).await)?;
-    for part in ["net 0 comes first", "a net is there twice", "1 MiB is too little", "at least one processor"] {
+    for part in
+        ["net 0 must be first", "a net is listed twice", "1 MiB of memory is too little", "at least one processor"]
+    {
         has(&said, part)?;
     }
     has(&self::said(cluster.boot(300).await)?, "there is no node 300")?;

@@ -24,17 +24,17 @@ pub(crate) struct LyingBackend {
 
 #[derive(Debug, Clone)]
 struct End {
-    group: u8,
+    group: u16,
     socket: Arc<UnixDatagram>,
 }
 
 impl LyingBackend {
     /// All of the first nets are one. The last net joins nobody.
-    fn group(port: &Port) -> u8 {
+    fn group(port: &Port) -> u16 {
         match port.net.id.number() {
             0..=2 => 0,
-            23 => 100 + port.nic + port.node.number(),
-            net => net,
+            23 => 100 + u16::from(port.nic) + port.node.number(),
+            net => net.into(),
         }
     }
 

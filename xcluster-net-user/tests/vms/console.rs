@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use xcluster_core::guest::kernel_args::READY_LINE;
+use xcluster_core::image::kernel_args::READY_LINE;
 use xcluster_core::{Cluster, Console};
 
 use crate::harness::run;

@@ -6,8 +6,8 @@ use std::process::Command;
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use xcluster_core::Cluster;
-use xcluster_core::guest::kernel_args::READY_LINE;
-use xcluster_core::guest::{Image, standard_image};
+use xcluster_core::image::kernel_args::READY_LINE;
+use xcluster_core::image::{Image, standard_image};
 use xcluster_core::plan::{GuestSource, Readiness};
 
 use crate::harness::{builder, expectations, need, scenario};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tokio::task::LocalSet;
-use xcluster_core::guest::{self, Image};
+use xcluster_core::image::{self, Image};
 use xcluster_core::plan::Accel;
 use xcluster_core::qemu::accel::{self, Sample};
 use xcluster_core::qemu::command::Accelerator;
@@ -52,7 +52,7 @@ pub(super) fn guest(image: Option<&Image>) -> Check {
     if let Some(image) = image {
         return Check::good(WHAT, format!("built: {}", image.kernel.display()));
     }
-    let missing: Vec<&str> = guest::BUILD_PROGRAMS.iter().copied().filter(|name| is_missing(name)).collect();
+    let missing: Vec<&str> = image::BUILD_PROGRAMS.iter().copied().filter(|name| is_missing(name)).collect();
     if missing.is_empty() {
         Check::good(WHAT, "not built yet; the first start builds it from packages")
     } else {

@@ -1,5 +1,5 @@
-//! One channel as the host accounts for it: what the guest may send, what it was sent, how long it may keep silent.
-//! A guest is not trusted: whatever it says is checked here or in the driver before anybody sees it.
+//! The host's state of one channel: the credits in both directions, and the deadline for the guest's answer. A guest is not
+//! trusted: its messages are checked here or in the driver before they are passed on.
 
 use std::io;
 use std::sync::Arc;
@@ -8,56 +8,56 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use super::protocol::{self, End, FromGuest, ToGuest, WINDOW};
 use crate::guest::exec::command_stream::{Report, StreamRequest};
 use crate::guest::exec::{ExecError, Status, printable};
+use crate::guest::protocol::{self, End, FromGuest, ToGuest, WINDOW};
 
-/// How long after a command's own deadline its end may be reported: a guest under TCG on a loaded host is slow, and its
-/// clock stands still while it is paused.
+/// How long after a command's timeout its end may be reported. A guest under TCG on a loaded host is slow, and its clock stops
+/// while it is paused.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long a copy may stand still while the guest is the one to move.
+/// How long a copy may make no progress while the host waits for the guest.
 const STALL: Duration = Duration::from_secs(60);
 
-/// A grant is sent when it has come to this, so that not every chunk makes a frame.
+/// Credits are returned to the guest once they reach this number, so that not every chunk causes a frame.
 const GRANT: u32 = WINDOW / 4;
 
-/// The longest reason of a guest that is passed on.
+/// The maximum length of a reason from a guest that is passed on, in bytes.
 const LONGEST_TEXT: usize = 1024;
 
 /// How long to wait for the guest.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum AnswerDeadline {
-    /// Until the command's deadline, which the guest enforces, and a little longer; for ever without one.
+    /// Until [`GRACE`] after the command's timeout, which the guest enforces; forever without a timeout.
     Command(Option<Duration>),
-    /// As long as it moves.
+    /// As long as the copy makes progress.
     Copy,
 }
 
-/// The driver's end of a lane.
+/// The driver's end of a command stream.
 #[derive(Debug)]
 pub(super) struct Channel {
     reports: mpsc::UnboundedSender<Result<Report, ExecError>>,
     credits: Arc<Semaphore>,
-    /// Whether it is a file to read: only that may be opened, and once.
+    /// Whether the guest may report that the file was opened: once, and only for a file to read.
     opens: bool,
-    /// Credits' worth of data that the user has not consumed.
+    /// Credits of data that the user has not consumed.
     unconsumed: u32,
-    /// Consumed, but not yet granted anew.
+    /// Credits of data that the user has consumed, and that are not yet returned to the guest.
     consumed: u32,
-    /// Credits' worth of input that the guest has not consumed.
+    /// Credits of input that the guest has not consumed.
     unacknowledged: u32,
-    /// Whether the guest was told that the input has ended.
+    /// Whether the end of the input was sent to the guest.
     eof: bool,
     answer_deadline: AnswerDeadline,
     expires: Option<Instant>,
 }
 
-/// The other end of a channel: what it hears, and credits for what it sends.
+/// The user's end of a channel: its reports, and the credits for its input.
 pub(super) type UserEnd = (mpsc::UnboundedReceiver<Result<Report, ExecError>>, Arc<Semaphore>);
 
 impl Channel {
-    /// A channel that begins with this message, and its other end.
+    /// Makes a channel that begins with this message, and its other end.
     pub(super) fn new(opening: &ToGuest, answer_deadline: AnswerDeadline) -> (Self, UserEnd) {
         let (reports, received) = mpsc::unbounded_channel();
         let credits = Arc::new(Semaphore::new(WINDOW as usize));
@@ -75,7 +75,7 @@ impl Channel {
         (channel, (received, credits))
     }
 
-    /// Takes what the guest says; whether it was the last word, or what is wrong with it.
+    /// Handles a message of the guest. Returns whether it was the last one, or what is wrong with it.
     pub(super) fn hear(&mut self, message: FromGuest) -> Result<bool, &'static str> {
         if matches!(self.answer_deadline, AnswerDeadline::Copy) {
             self.expires = self.answer_deadline.deadline();
@@ -84,32 +84,32 @@ impl Channel {
             FromGuest::Data { stream, bytes } => {
                 let cost = protocol::cost(bytes.len());
                 if self.unconsumed + self.consumed + cost > WINDOW {
-                    return Err("more data than it was granted");
+                    return Err("more data than it had credits for");
                 }
                 self.unconsumed += cost;
                 self.report(Ok(Report::Data(stream, bytes)));
             }
             FromGuest::Credit(credit) => {
                 let left = self.unacknowledged.checked_sub(credit);
-                self.unacknowledged = left.ok_or("credit for data that it was not sent")?;
+                self.unacknowledged = left.ok_or("credits for data that was not sent to it")?;
                 self.credits.add_permits(credit as usize);
             }
             FromGuest::InputClosed => self.credits.close(),
             FromGuest::Opened { mode, .. } => {
                 if !std::mem::take(&mut self.opens) {
-                    return Err("of a file that was not asked for");
+                    return Err("the mode of a file that was not requested");
                 }
                 self.report(Ok(Report::Opened { mode }));
             }
             FromGuest::Ended(end) => return Ok(self.report(Ok(Report::Ended(status(end))))),
             FromGuest::Complete { total } => return Ok(self.report(Ok(Report::Complete { total }))),
             FromGuest::Failed { errno, text } => return Ok(self.report(Err(refusal(errno, &text)))),
-            FromGuest::Hello(_) => return Err("a greeting in the middle of a conversation"),
+            FromGuest::Hello(_) => return Err("a hello in the channel of a command"),
         }
         Ok(false)
     }
 
-    /// Takes what the user's end orders; what the guest must be told of it.
+    /// Handles a request of the user's end. Returns the message to send to the guest, if any.
     pub(super) fn apply(&mut self, request: StreamRequest) -> Option<ToGuest> {
         Some(match request {
             StreamRequest::Consumed(cost) => {
@@ -133,13 +133,13 @@ impl Channel {
         })
     }
 
-    /// When the guest should have said something.
+    /// When the guest's answer is overdue.
     pub(super) fn expires(&self) -> Option<Instant> {
         self.expires
     }
 
-    /// Whether the guest is overdue. It is not as long as it may be waiting for us: for room to send what it has, or for
-    /// the rest of a file.
+    /// Returns how long the host has waited, if the guest's answer is overdue. It is not overdue while the guest may be waiting
+    /// for the host: for credits, or for the rest of a file.
     pub(super) fn is_overdue(&mut self, now: Instant) -> Option<Duration> {
         self.expires.filter(|expires| *expires <= now)?;
         let waited = self.answer_deadline.grace();
@@ -150,14 +150,14 @@ impl Channel {
         Some(waited)
     }
 
-    /// Ends it with an error.
+    /// Ends the channel with an error.
     pub(super) fn fail(self, error: ExecError) {
         self.report(Err(error));
     }
 
-    /// Says true, for those reports that are the last one.
+    /// Sends a report. Returns true, for the callers that send the last one.
     fn report(&self, report: Result<Report, ExecError>) -> bool {
-        // Nobody listening means that a cancellation is on its way.
+        // If the user's end is dropped, a cancellation will follow.
         let _ = self.reports.send(report);
         true
     }

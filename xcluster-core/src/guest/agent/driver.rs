@@ -1,5 +1,5 @@
-//! The task that owns the descriptor: everything between frames and channels. It waits for bytes, requests and deadlines,
-//! and never for a user: what the guest may send is bounded by credits.
+//! The task that owns the descriptor and passes messages between the guest and the channels. It waits for bytes, requests and
+//! deadlines, and never for a user: credits limit what the guest may send.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -13,33 +13,33 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Ready;
 use super::channel::Channel;
-use super::protocol::{self, Decoder, FromGuest, Hello, MAGIC, ToGuest, VERSION};
 use crate::guest::exec::command_stream::StreamRequest;
 use crate::guest::exec::{ExecError, printable};
+use crate::guest::protocol::{self, Decoder, FromGuest, Hello, MAGIC, ToGuest, VERSION};
 
-/// Above this many bytes that the guest has not taken, no more requests are.
+/// While more than this many bytes wait for the guest, no requests are accepted.
 const OUTBOX: usize = 256 * 1024;
 
-/// What the end of the stream means: QEMU holds the other end as long as it lives.
+/// The meaning of the end of the stream: QEMU holds the other end while it runs.
 const GONE: &str = "its VM has ended";
 
-/// What the handles ask for.
+/// A request of a handle.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// Begin a channel with this frame.
+    /// Open a channel with this frame.
     Open { id: u32, frame: Vec<u8>, channel: Channel },
-    /// Pass something on.
+    /// A request of the user's end of a channel.
     Stream(u32, StreamRequest),
 }
 
-/// How far the guest is.
+/// The state of the guest.
 #[derive(Debug)]
 pub(super) enum State {
-    /// It has not said anything yet.
+    /// The guest has not answered yet.
     Booting,
-    /// Its agent serves.
+    /// The agent runs.
     Ready(Ready),
-    /// It is lost, for this reason.
+    /// The connection is lost, for this reason.
     Ended(String),
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Driver {
     channels: HashMap<u32, Channel>,
     newest: u32,
     session: u64,
-    /// Whether the guest has answered our last greeting.
+    /// Whether the guest has answered the last hello.
     greeted: bool,
 }
 
@@ -72,24 +72,24 @@ impl Driver {
             outbox: Vec::new(),
             channels: HashMap::new(),
             newest: 0,
-            // Unlike that of another host, when the guest is a clone of one that was spoken to before.
+            // Random: the guest may be a clone of a guest that has another host's session.
             session: RandomState::new().hash_one("session") >> 1,
             greeted: false,
         }
     }
 
-    /// Talks until the guest is gone or makes no sense, or nobody has a handle any more.
+    /// Runs until the guest is gone or sends malformed messages, or until the last handle is dropped.
     pub(super) async fn run(mut self) {
         self.greet();
         let reason = loop {
-            match self.turn().await {
+            match self.step().await {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(reason) => break reason,
             }
         };
-        tracing::debug!(%reason, "a guest's agent is lost");
-        // First the state, so that who hears of the loss and asks again hears the same.
+        tracing::debug!(%reason, "lost the connection to a guest's agent");
+        // The state is set first: a user who sees the loss and tries again must get the same reason.
         self.state.send_replace(State::Ended(reason.clone()));
         self.requests.close();
         while let Ok(request) = self.requests.try_recv() {
@@ -100,7 +100,7 @@ impl Driver {
         self.fail_all(&reason);
     }
 
-    async fn turn(&mut self) -> Result<bool, String> {
+    async fn step(&mut self) -> Result<bool, String> {
         let (idle, full) = (self.outbox.is_empty(), self.outbox.len() > OUTBOX);
         let interest = if idle { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
         let deadline = self.channels.values().filter_map(Channel::expires).min();
@@ -127,7 +127,7 @@ impl Driver {
         match self.stream.try_write(&self.outbox) {
             Ok(count) => drop(self.outbox.drain(..count)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // What the guest said before it ended is still to be read; the end of that is the end.
+            // Messages that the guest sent before it ended must still be read.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.outbox.clear(),
             Err(error) => return Err(lost(&error)),
         }
@@ -161,27 +161,27 @@ impl Driver {
                 Ok(true) => drop(self.channels.remove(&id)),
                 Err(problem) => return Err(format!("its agent sent {problem}")),
             },
-            // What was under way when the channel was closed.
+            // The message was sent before the channel was closed.
             None if id <= self.newest && id > 0 => {}
-            None => return Err("its agent speaks of a command that was never given".into()),
+            None => return Err("its agent sent a message about a command that does not exist".into()),
         }
         Ok(())
     }
 
-    /// The agent is there: for the first time, or once more after it was lost to the guest.
+    /// Handles a hello: the agent has answered, or has been restarted.
     fn meet(&mut self, hello: Hello) -> Result<(), String> {
         if hello.version != VERSION {
-            return Err(format!("its agent speaks version {} and this library {VERSION}", hello.version));
+            return Err(format!("its agent has protocol version {}, this library has {VERSION}", hello.version));
         }
         if hello.session == self.session {
             self.greeted = true;
             self.state.send_replace(State::Ready(ready(hello)));
         } else if hello.session == 0 && self.greeted {
-            // It may come in any number, and answers must not pile up.
+            // A hostile guest may send any number of these, and the answers must not use up memory.
             if self.outbox.len() > OUTBOX {
-                return Err("its agent starts again and again".into());
+                return Err("its agent restarts again and again".into());
             }
-            self.fail_all("its agent has started again");
+            self.fail_all("its agent was restarted");
             self.session += 1;
             self.greet();
         }
@@ -214,7 +214,7 @@ impl Driver {
         }
     }
 
-    /// Gives up what the guest should have finished.
+    /// Fails the channels whose answer is overdue.
     fn expire(&mut self) {
         let now = Instant::now();
         let overdue = |(id, channel): (&u32, &mut Channel)| Some((*id, channel.is_overdue(now)?));
@@ -237,7 +237,7 @@ impl Driver {
 fn lost(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionReset => GONE.into(),
-        _ => format!("its channel broke: {error}"),
+        _ => format!("its channel failed: {error}"),
     }
 }
 

@@ -1,11 +1,8 @@
-//! Our own guest's agent: its program, and the host's end of its channel. What runs in the guest is `agent/main.rs` of this
-//! package; which chardev and which boot it comes with is the business of `qemu` and of the guest's image.
+//! The host's side of our own agent, and its program. The source of the program is `agent/main.rs` of this package.
 
 mod channel;
 mod copy;
 mod driver;
-#[path = "../../../agent/protocol/mod.rs"]
-pub(crate) mod protocol;
 #[cfg(test)]
 mod tests;
 
@@ -14,31 +11,42 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
 use self::channel::{AnswerDeadline, Channel};
 use self::driver::{Driver, Request, State};
-use self::protocol::{Exec, HEADER, MAX_BODY, ToGuest};
 use super::exec::command_stream::{CommandStream, RequestSender};
 use super::exec::{Command, ExecError, Execution, Stdin, StdinWriter};
+use super::protocol::{self, Exec, HEADER, MAX_BODY, ToGuest};
 
-/// The agent's program, statically linked for the machine this library is built for.
+/// The agent's program, statically linked, for the architecture of this library.
 pub(crate) static BINARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/xcluster-agent"));
 
-/// What a guest says of itself when its agent is up.
+/// What a guest reports when its agent has started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ready {
-    /// The guest's own name.
+    /// The guest's host name.
     pub(crate) hostname: String,
-    /// From the guest's boot to the start of its agent, by the guest's clock, if it can tell.
+    /// The time from the guest's boot to the start of its agent, by the guest's clock; `None` with qemu-ga.
     pub(crate) uptime: Option<Duration>,
-    /// Init scripts that failed; none where nobody counts them.
+    /// Init scripts that failed; empty with qemu-ga.
     pub(crate) failed: Vec<String>,
 }
 
-/// The host's end. It may be cloned and moved between threads; the channel is closed with the last clone and the last of
-/// the executions.
+/// A file that was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Copied {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its permission bits, on both sides.
+    pub mode: u32,
+}
+
+/// The host's end of the channel. It can be cloned and moved between threads. The channel is closed when the last clone and the
+/// last execution are dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Agent {
     requests: mpsc::UnboundedSender<Request>,
@@ -47,7 +55,7 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Begins to talk over the other end of QEMU's chardev, in a task of the current runtime.
+    /// Starts a task of the current runtime that talks to the agent over the other end of QEMU's chardev.
     pub(crate) fn new(stream: UnixStream) -> Self {
         let (requests, received) = mpsc::unbounded_channel();
         let (publish, state) = watch::channel(State::Booting);
@@ -55,7 +63,7 @@ impl Agent {
         Self { requests, state, newest: Arc::new(AtomicU32::new(0)) }
     }
 
-    /// Waits for the agent's word. The deadline is the caller's, who knows what the accelerator bears.
+    /// Waits until the agent says that the guest is ready. The caller sets the deadline, which depends on the accelerator.
     pub(crate) async fn ready(&self) -> Result<Ready, ExecError> {
         let mut state = self.state.clone();
         let state = state.wait_for(|state| !matches!(state, State::Booting)).await;
@@ -66,7 +74,7 @@ impl Agent {
         }
     }
 
-    /// Starts a command. Must be called within a runtime, like [`Agent::new`]; the execution needs none.
+    /// Starts a command. Must be called in a runtime, like [`Agent::new`]; the execution needs none.
     pub(crate) fn exec(&self, command: &Command) -> Result<Execution, ExecError> {
         let exec = Exec {
             argv: command.argv.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
@@ -82,7 +90,7 @@ impl Agent {
             Stdin::Bytes(bytes) => {
                 if let Some(input) = command_stream.take_input() {
                     let (mut stdin, bytes) = (StdinWriter::new(input), bytes.clone());
-                    // A command that does not want all of its input is no error.
+                    // It is not an error if a command does not read all of its input.
                     tokio::spawn(async move { stdin.write_all(&bytes).await });
                 }
             }
@@ -111,10 +119,10 @@ impl Agent {
 }
 
 fn abandoned() -> ExecError {
-    ExecError::Lost { reason: "its cluster has ended".into() }
+    ExecError::Lost { reason: "the cluster has ended".into() }
 }
 
-/// At least one, since the guest takes zero for no limit.
+/// Returns at least 1, because 0 means no timeout for the guest.
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }

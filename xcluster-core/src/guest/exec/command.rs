@@ -1,4 +1,4 @@
-//! What is to be run in a guest.
+//! A command to run in a guest.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How long a command may run if nothing else is said: long for a test step, short for a test suite that would hang.
+/// How long a command may run by default: long enough for a step of a test, short enough for a test suite that hangs.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How much output [`Execution::output`](super::Execution::output) collects if nothing else is said, in bytes: 1 GiB.
+/// How much output [`Execution::output`](super::Execution::output) collects by default, in bytes: 1 GiB.
 pub const DEFAULT_MAX_OUTPUT: u64 = 1 << 30;
 
 /// A command to run in a guest, built like [`std::process::Command`].
@@ -41,12 +41,12 @@ pub(crate) enum Stdin {
     Null,
     /// These bytes.
     Bytes(Vec<u8>),
-    /// Whatever is written while it runs.
+    /// The bytes that are written while the command runs.
     Streamed,
 }
 
 impl Command {
-    /// A program, looked up in the guest's `PATH`, without arguments.
+    /// A program without arguments. It is looked up in the guest's `PATH`.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             argv: vec![program.as_ref().to_owned()],
@@ -77,50 +77,50 @@ impl Command {
         self
     }
 
-    /// Sets a variable; the others are those of the guest's agent.
+    /// Sets an environment variable. The others are those of the guest's agent.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
-    /// Runs it in this directory of the guest instead of `/`.
+    /// Sets the working directory in the guest; `/` otherwise.
     #[must_use]
     pub fn current_dir(mut self, directory: impl AsRef<OsStr>) -> Self {
         self.cwd = Some(directory.as_ref().to_owned());
         self
     }
 
-    /// Gives it these bytes as standard input, which is empty otherwise.
+    /// Sets the standard input; it is empty otherwise.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Stdin::Bytes(bytes.into());
         self
     }
 
-    /// Leaves standard input open for [`Execution::take_stdin`](super::Execution::take_stdin).
+    /// Keeps standard input open for [`Execution::take_stdin`](super::Execution::take_stdin).
     #[must_use]
     pub fn stream_stdin(mut self) -> Self {
         self.stdin = Stdin::Streamed;
         self
     }
 
-    /// Kills it and all that it started in its session after this time; [`DEFAULT_TIMEOUT`] otherwise.
+    /// Kills the command and all processes of its session after this time; [`DEFAULT_TIMEOUT`] otherwise.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Lets it run until it ends by itself or is killed.
+    /// Lets the command run without a timeout.
     #[must_use]
     pub fn no_timeout(mut self) -> Self {
         self.timeout = None;
         self
     }
 
-    /// Kills it when it has written more than so many bytes to standard output and standard error together while they are
-    /// being collected; [`DEFAULT_MAX_OUTPUT`] otherwise. Output that is streamed is not limited.
+    /// Limits the bytes of standard output and standard error together that are collected; [`DEFAULT_MAX_OUTPUT`] otherwise.
+    /// A command that writes more is killed. Streamed output is not limited.
     #[must_use]
     pub fn max_output(mut self, bytes: u64) -> Self {
         self.max_output = bytes;
@@ -146,7 +146,7 @@ impl From<&String> for Command {
     }
 }
 
-/// As a person would type it, for messages; not for a shell to read.
+/// The command as one would type it. For messages; the quoting is not exact enough for a shell.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [sh, c, line] = self.argv.as_slice()

@@ -1,5 +1,5 @@
-//! The way between one command (or copy) and the agent that serves it, as messages. It needs no runtime on the user's
-//! side: what takes time and descriptors is at the agent's end.
+//! The messages between one command (or copy) and the task that talks to the agent. The user's side needs no runtime: the
+//! task has the descriptors and the timers.
 
 use std::fmt;
 use std::io;
@@ -8,46 +8,46 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{ExecError, Status};
-use crate::guest::agent::protocol::{self, Stream};
+use crate::guest::protocol::{self, Stream};
 
-/// What the agent's side reports. Errors and the two kinds of end are the last one.
+/// A report of the agent's side. `Ended`, `Complete` or an error is the last report.
 #[derive(Debug)]
 pub(crate) enum Report {
     /// Output, or content of a file.
     Data(Stream, Vec<u8>),
-    /// The file to read exists.
+    /// The file to read was opened.
     Opened {
         /// Its permission bits.
         mode: u32,
     },
     /// The command has ended.
     Ended(Status),
-    /// The file is whole.
+    /// The file is complete.
     Complete {
         /// Its length.
         total: u64,
     },
 }
 
-/// What the user's side orders.
+/// A request of the user's side.
 #[derive(Debug)]
 pub(crate) enum StreamRequest {
-    /// So many credits' worth of data is off our hands.
+    /// Data with this many credits was consumed.
     Consumed(u32),
     /// Input, or content of a file.
     Data(Vec<u8>),
     /// The end of input.
     Eof {
-        /// How many bytes it was.
+        /// The total number of bytes.
         total: u64,
     },
     /// A signal to the command.
     Signal(i32),
-    /// Nobody is interested any more.
+    /// The user has dropped the command.
     Cancel,
 }
 
-/// Where orders go. They are dropped when the agent is gone, which the reports will tell.
+/// Sends requests to the agent's side. When the agent is gone, requests are dropped; a report says so.
 #[derive(Clone)]
 pub(crate) struct RequestSender(Arc<dyn Fn(StreamRequest) + Send + Sync>);
 
@@ -63,11 +63,11 @@ impl RequestSender {
 
 impl fmt::Debug for RequestSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Orders")
+        f.write_str("RequestSender")
     }
 }
 
-/// The user's end. Dropped before the last report, it cancels.
+/// The user's end. Dropping it before the last report cancels the command.
 #[derive(Debug)]
 pub(crate) struct CommandStream {
     requests: RequestSender,
@@ -77,7 +77,8 @@ pub(crate) struct CommandStream {
 }
 
 impl CommandStream {
-    /// `credits` are what input may be sent; the agent's side adds to them, and closes them when input is useless.
+    /// `credits` limit the input that may be sent. The agent's side adds credits, and closes them when the command takes no
+    /// more input.
     pub(crate) fn new(
         requests: RequestSender,
         reports: mpsc::UnboundedReceiver<Result<Report, ExecError>>,
@@ -87,13 +88,13 @@ impl CommandStream {
         Self { requests, reports, input, finished: false }
     }
 
-    /// The next report; none after the last one. Nothing is lost if the future is dropped.
+    /// Returns the next report; `None` after the last one. Nothing is lost if the future is dropped.
     pub(crate) async fn next(&mut self) -> Result<Option<Report>, ExecError> {
         if self.finished {
             return Ok(None);
         }
         let report = self.reports.recv().await;
-        let report = report.unwrap_or_else(|| Err(ExecError::Lost { reason: "its cluster has ended".into() }));
+        let report = report.unwrap_or_else(|| Err(ExecError::Lost { reason: "the cluster has ended".into() }));
         match &report {
             Ok(Report::Data(_, bytes)) => self.requests.send(StreamRequest::Consumed(protocol::cost(bytes.len()))),
             Ok(Report::Opened { .. }) => {}
@@ -102,7 +103,7 @@ impl CommandStream {
         report.map(Some)
     }
 
-    /// What can be sent to the guest, once.
+    /// Returns the input at the first call.
     pub(crate) fn take_input(&mut self) -> Option<Input> {
         self.input.take()
     }
@@ -120,7 +121,7 @@ impl Drop for CommandStream {
     }
 }
 
-/// Data for the guest. Its end must be said: dropped before that, it was cut short.
+/// Data for the guest. Only [`Input::finish`] completes it: data that is dropped before that counts as incomplete.
 #[derive(Debug)]
 pub(crate) struct Input {
     requests: RequestSender,
@@ -129,7 +130,7 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Sends all of it, waiting while the guest does not take it; a broken pipe if it takes no more.
+    /// Sends all bytes. Waits while the guest does not take them; a broken pipe if it takes no more.
     pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         for chunk in bytes.chunks(protocol::CHUNK) {
             let credits = self.credits.acquire_many(protocol::cost(chunk.len())).await;
@@ -140,14 +141,14 @@ impl Input {
         Ok(())
     }
 
-    /// Says that this was all, and how much it was.
+    /// Marks the end of the data and returns the number of bytes.
     pub(crate) fn finish(&self) -> u64 {
         self.requests.send(StreamRequest::Eof { total: self.total });
         self.total
     }
 }
 
-/// Standard input of a running command. Dropping it is the end of the input.
+/// Standard input of a running command. Dropping it closes the input.
 #[derive(Debug)]
 pub struct StdinWriter(Input);
 
@@ -156,8 +157,10 @@ impl StdinWriter {
         Self(input)
     }
 
-    /// Writes all of it, waiting while the command does not read. The error is a broken pipe: the command has closed its
-    /// input or has ended.
+    /// Writes all bytes. Waits while the command does not read.
+    ///
+    /// # Errors
+    /// A broken pipe: the command has closed its input or has ended.
     pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all(bytes).await
     }

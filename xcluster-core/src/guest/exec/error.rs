@@ -1,4 +1,4 @@
-//! Why a command or a copy in a guest gave no result, or not the wanted one.
+//! Errors of commands and copies in a guest.
 
 use std::io;
 use std::time::Duration;
@@ -6,74 +6,77 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Status;
+use crate::error_chain;
 
 /// Why a command in a guest, or a copy to or from it, failed.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum ExecError {
     /// The guest refused: no such program, no such file, no space.
     #[error("{what}")]
     Refused {
-        /// What could not be done there.
+        /// What could not be done in the guest.
         what: String,
         /// The guest's reason.
         #[source]
         source: io::Error,
     },
-    /// The command ran and ended badly.
+    /// The command ran and was not successful.
     #[error("`{command}` {status}{}", after_colon(.tail))]
     Unsuccessful {
-        /// What was run.
+        /// The command.
         command: String,
         /// How it ended.
         status: Status,
-        /// The end of its standard error, or of its standard output if it said nothing there.
+        /// The end of its standard error, or of its standard output if standard error is empty. At most 1 KiB.
         tail: String,
     },
-    /// The way to the guest is gone: its VM or its agent has ended.
-    #[error("the guest cannot be reached any more: {reason}")]
+    /// The connection to the guest is lost: its VM or its agent has ended.
+    #[error("lost the connection to the guest: {reason}")]
     Lost {
-        /// What was seen.
+        /// Why.
         reason: String,
     },
-    /// The guest's agent does not report what is overdue.
-    #[error("the guest's agent said nothing for {waited:?} after the deadline")]
+    /// The guest's agent did not answer in time.
+    #[error("the guest's agent did not answer within {waited:?} after the deadline")]
     Unresponsive {
-        /// How long it was given beyond the deadline.
+        /// How long the host waited after the deadline.
         waited: Duration,
     },
-    /// More output than is collected; the command was killed.
-    #[error("more than {limit} bytes of output")]
+    /// The command wrote more output than is collected, and was killed.
+    #[error("`{command}` wrote more than {limit} bytes of output")]
     TooMuchOutput {
-        /// The limit.
+        /// The command.
+        command: String,
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// Arguments and environment do not fit one message to the agent.
-    #[error("a command of {bytes} bytes with its environment, where {limit} are possible")]
+    /// The arguments and the environment are too long for one message to the agent.
+    #[error("the command is too long: {bytes} bytes with its environment, and at most {limit} are possible")]
     TooLong {
-        /// Their length.
+        /// Their length, in bytes.
         bytes: usize,
-        /// What fits.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// The agent of this guest cannot do that.
     #[error("{agent} cannot {what}")]
     Unsupported {
-        /// Which agent.
+        /// The agent.
         agent: &'static str,
         /// What it cannot do.
         what: &'static str,
     },
-    /// A file did not arrive whole.
+    /// A file was not copied completely.
     #[error("{what}")]
     Incomplete {
         /// What is missing.
         what: String,
     },
-    /// The side outside the guest failed: a file to copy, a writer for output.
-    #[error("{what}")]
-    Local {
-        /// What could not be done here.
+    /// An operation on the host failed, not one in the guest: on a file to copy, or on a writer for output.
+    #[error("{what} on the host")]
+    Host {
+        /// What could not be done on the host.
         what: String,
         /// The reason.
         #[source]
@@ -81,6 +84,22 @@ pub enum ExecError {
     },
 }
 
+error_chain::readable_debug!(ExecError);
+
 fn after_colon(tail: &str) -> String {
     if tail.is_empty() { String::new() } else { format!(": {tail}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_that_gives_up_prints_the_command_the_end_of_its_output_or_the_host() {
+        let (command, status, tail) = ("ip link add".to_owned(), Status::Code(2), "no such device".to_owned());
+        let error = ExecError::Unsuccessful { command, status, tail };
+        assert_eq!(format!("{error:?}"), "`ip link add` exited with code 2: no such device");
+        let error = ExecError::Host { what: "cannot read `/no/such`".into(), source: io::ErrorKind::NotFound.into() };
+        assert_eq!(format!("{error:?}"), "cannot read `/no/such` on the host\n  caused by: entity not found");
+    }
 }

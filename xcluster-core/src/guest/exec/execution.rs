@@ -1,14 +1,14 @@
-//! A command that runs.
+//! A running command.
 
 use std::io::{self, Write};
 
 use super::command_stream::{CommandStream, Report};
 use super::{Command, ExecError, Output, Status, StdinWriter};
-use crate::guest::agent::protocol::Stream;
+use crate::guest::protocol::Stream;
 
 const SIGKILL: i32 = 9;
 
-/// What happens while a command runs.
+/// An event of a running command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -16,14 +16,14 @@ pub enum Event {
     Stdout(Vec<u8>),
     /// It wrote to standard error.
     Stderr(Vec<u8>),
-    /// It has ended, and all its output was seen.
+    /// It has ended, and all its output was reported.
     Exited(Status),
 }
 
-/// A command that runs in a guest. Dropping it kills the command.
+/// A command that runs in a guest. Dropping the value kills the command.
 ///
-/// The guest keeps at most 256 KiB of output under way: a command whose output nobody reads waits, like one that writes
-/// into a full pipe, and other commands go on. The handle needs no runtime of its own and can be moved between threads.
+/// At most 256 KiB of output are buffered. A command whose output is not read then waits, as with a full pipe; other commands
+/// are not affected. The value needs no runtime and can be moved between threads.
 #[derive(Debug)]
 pub struct Execution {
     command_stream: CommandStream,
@@ -36,42 +36,50 @@ impl Execution {
         Self { command_stream, command: command.to_string(), max_output: command.max_output }
     }
 
-    /// The next event; none after [`Event::Exited`]. Nothing is lost if the future is dropped.
+    /// Returns the next event; `None` after [`Event::Exited`]. Nothing is lost if the future is dropped.
+    ///
+    /// # Errors
+    /// The guest cannot run the command, or the connection to it is lost.
     pub async fn next(&mut self) -> Result<Option<Event>, ExecError> {
         Ok(match self.command_stream.next().await? {
             Some(Report::Data(Stream::Stdout, bytes)) => Some(Event::Stdout(bytes)),
             Some(Report::Data(Stream::Stderr, bytes)) => Some(Event::Stderr(bytes)),
             Some(Report::Ended(status)) => Some(Event::Exited(status)),
             Some(Report::Opened { .. } | Report::Complete { .. }) => {
-                return Err(ExecError::Lost { reason: "its agent answered a command as if it were a file".into() });
+                return Err(ExecError::Lost { reason: "its agent sent the answer for a file to a command".into() });
             }
             None => None,
         })
     }
 
-    /// The command's input, once, if it was made with [`Command::stream_stdin`].
+    /// Returns the command's input at the first call, if the command was made with [`Command::stream_stdin`].
     pub fn take_stdin(&mut self) -> Option<StdinWriter> {
         self.command_stream.take_input().map(StdinWriter::new)
     }
 
-    /// Sends a signal to the command's process group: 2 to let `tcpdump` finish its file.
+    /// Sends a signal to the command's process group. Signal 2 lets `tcpdump` finish its file.
     pub fn signal(&self, number: i32) {
         self.command_stream.signal(number);
     }
 
-    /// Kills the command and all of its session at once. What it wrote before and its status still come.
+    /// Kills the command and all processes of its session. Its earlier output and its status are still reported.
     pub fn kill(&self) {
         self.signal(SIGKILL);
     }
 
-    /// Waits for the end and collects the output, up to the limit of [`Command::max_output`]. Input that was not taken is
-    /// closed.
+    /// Waits for the end and collects the output, up to the limit of [`Command::max_output`]. Closes the input if it was not
+    /// taken.
+    ///
+    /// # Errors
+    /// The guest cannot run the command, the connection to it is lost, or there is too much output. A command that was not
+    /// successful is not an error here; see [`Output::ok`].
     pub async fn output(self) -> Result<Output, ExecError> {
         let (command, limit) = (self.command.clone(), self.max_output);
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let mut room = limit;
         let status = self.each(|is_stderr, bytes| {
-            room = room.checked_sub(bytes.len() as u64).ok_or(ExecError::TooMuchOutput { limit })?;
+            let too_much = || ExecError::TooMuchOutput { command: command.clone(), limit };
+            room = room.checked_sub(bytes.len() as u64).ok_or_else(too_much)?;
             if is_stderr {
                 stderr.extend_from_slice(bytes)
             } else {
@@ -83,9 +91,12 @@ impl Execution {
         Ok(Output { command, status, stdout, stderr })
     }
 
-    /// Waits for the end and passes the output on as it comes, of any size. The command is killed if a writer fails.
+    /// Waits for the end and writes the output as it arrives, of any size. The command is killed if a writer fails.
+    ///
+    /// # Errors
+    /// The guest cannot run the command, the connection to it is lost, or a writer fails.
     pub async fn copy_output(self, mut stdout: impl Write, mut stderr: impl Write) -> Result<Status, ExecError> {
-        let local = |source: io::Error| ExecError::Local { what: "cannot pass on the command's output".into(), source };
+        let local = |source: io::Error| ExecError::Host { what: "cannot write the command's output".into(), source };
         let status = self.each(|is_stderr, bytes| {
             if is_stderr { stderr.write_all(bytes) } else { stdout.write_all(bytes) }.map_err(local)
         });
@@ -101,8 +112,8 @@ impl Execution {
                 Some(Event::Stdout(bytes)) => sink(false, &bytes)?,
                 Some(Event::Stderr(bytes)) => sink(true, &bytes)?,
                 Some(Event::Exited(status)) => return Ok(status),
-                // Only after `Exited` was taken by somebody else.
-                None => return Err(ExecError::Lost { reason: "the command's end was reported already".into() }),
+                // `next` has returned `Exited` before.
+                None => return Err(ExecError::Lost { reason: "the command's end was already reported".into() }),
             }
         }
     }
@@ -118,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn executions_and_their_futures_can_go_to_other_threads() {
+    fn executions_and_their_futures_can_be_sent_to_other_threads() {
         let _ = is_send::<Option<(Execution, StdinWriter, Command)>>(None);
         let _ = |mut execution: Execution| is_send(async move { execution.next().await });
         let _ = |execution: Execution| is_send(execution.output());

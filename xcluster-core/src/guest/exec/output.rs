@@ -1,4 +1,4 @@
-//! All that a command gave, collected.
+//! The collected result of a command.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,15 @@ use serde::{Serialize, Serializer};
 
 use super::{ExecError, Status};
 
-/// How much of a failed command's output its error shows, in bytes.
+/// How much of the end of a failed command's output its error shows, in bytes.
 const TAIL: usize = 1024;
 
-/// A command's result with its whole output. Serialised, the output is text, with U+FFFD for what is not UTF-8.
+/// A command's result with its whole output. It is serialised with the output as text, with U+FFFD in place of bytes that are
+/// not UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Output {
-    /// What was run, for messages.
+    /// The command, for messages.
     pub command: String,
     /// How it ended.
     pub status: Status,
@@ -25,17 +27,21 @@ pub struct Output {
 }
 
 impl Output {
-    /// The same if the command succeeded, else an error that shows the end of what it said.
+    /// Returns the output if the command was successful.
+    ///
+    /// # Errors
+    /// The command was not successful; the error shows the end of its output.
     pub fn ok(self) -> Result<Self, ExecError> {
         if self.status.success() {
             return Ok(self);
         }
-        let said = if self.stderr.trim_ascii().is_empty() { &self.stdout } else { &self.stderr };
-        let tail = tail(said);
+        let shown = if self.stderr.trim_ascii().is_empty() { &self.stdout } else { &self.stderr };
+        let tail = tail(shown);
         Err(ExecError::Unsuccessful { command: self.command, status: self.status, tail })
     }
 
-    /// Standard output as text without the white space around it; U+FFFD stands for what is not UTF-8.
+    /// Returns standard output as text without leading and trailing white space, with U+FFFD in place of bytes that are not
+    /// UTF-8.
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.stdout.trim_ascii())
     }
@@ -46,7 +52,7 @@ fn tail(bytes: &[u8]) -> String {
     printable(&bytes[bytes.len().saturating_sub(TAIL)..])
 }
 
-/// Text from a guest that may go to somebody's terminal: without what would steer it.
+/// Returns text from a guest without control characters, which could change the state of a user's terminal.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
@@ -65,13 +71,13 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_shows_the_end_of_what_the_command_said() {
+    fn a_failure_shows_the_end_of_the_output() {
         let long = format!("{}\x1b[2Jno route\n", "noise ".repeat(1000));
         let error = output(Status::Code(2), "some", &long).ok().unwrap_err().to_string();
         assert!(error.starts_with("`x` exited with code 2: "), "{error}");
         assert!(error.ends_with("[2Jno route") && !error.contains('\x1b') && error.len() < 1200, "{error}");
         let error = output(Status::TimedOut, "half done\n", " ").ok().unwrap_err().to_string();
-        assert_eq!(error, "`x` was killed at its deadline: half done");
+        assert_eq!(error, "`x` timed out and was killed: half done");
     }
 
     #[test]

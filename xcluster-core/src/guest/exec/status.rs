@@ -12,7 +12,7 @@ pub enum Status {
     Code(i32),
     /// It was ended by this signal.
     Signal(i32),
-    /// It ran past its deadline, so it and what it had started were killed.
+    /// It timed out: it and all processes of its session were killed.
     TimedOut,
 }
 
@@ -22,7 +22,7 @@ impl Status {
         self == Self::Code(0)
     }
 
-    /// The code that a shell would report: 128 + N for signal N, 124 for a deadline as timeout(1) has it.
+    /// The code that a shell would report: 128 + N for signal N, and 124 for a timeout, as with timeout(1).
     pub fn code(self) -> i32 {
         match self {
             Self::Code(code) => code,
@@ -37,7 +37,7 @@ impl fmt::Display for Status {
         match self {
             Self::Code(code) => write!(f, "exited with code {code}"),
             Self::Signal(signal) => write!(f, "was ended by signal {signal}"),
-            Self::TimedOut => f.write_str("was killed at its deadline"),
+            Self::TimedOut => f.write_str("timed out and was killed"),
         }
     }
 }

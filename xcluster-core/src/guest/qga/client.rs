@@ -1,4 +1,4 @@
-//! One question after the other. After an answer that did not come, both sides first agree where they are.
+//! The connection to qemu-ga: one request after the other. After a missing answer both sides first synchronise.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::guest::exec::{ExecError, printable};
 use crate::qemu::json_lines::{LineError, LineReader, LineWriter, json_lines};
 
-/// Two streams of 16 MiB in base64, and what is around them.
+/// The longest line that is read: two streams of 16 MiB in base64, and the JSON around them.
 const LONGEST_LINE: usize = 48 << 20;
 
 /// The connection.
@@ -20,7 +20,7 @@ const LONGEST_LINE: usize = 48 << 20;
 pub(super) struct Client {
     reader: LineReader,
     writer: LineWriter,
-    /// Whether the next thing to be read answers the next question.
+    /// Whether the next line to be read is the answer to the next request.
     in_step: bool,
 }
 
@@ -30,21 +30,21 @@ impl Client {
         Self { reader, writer, in_step: false }
     }
 
-    /// Makes the next question begin with an agreement.
+    /// Makes the next request synchronise first.
     pub(super) fn doubt(&mut self) {
         self.in_step = false;
     }
 
-    /// Has the agent forget what it may have read half of, and reads what it still had to say.
+    /// Makes the agent forget a partly read request, and discards answers to earlier requests.
     pub(super) async fn synchronise(&mut self) -> Result<(), ExecError> {
-        // QEMU 7 takes 63 bits; a number that no earlier attempt had tells its late answers from this one's.
+        // A random number, so that answers to earlier attempts are recognised. QEMU 7 accepts 63 bits.
         let id = RandomState::new().hash_one(0) >> 12;
         let question = json!({ "execute": "guest-sync-delimited", "arguments": { "id": id } });
         self.writer.send_anew(&question).await.map_err(lost)?;
         loop {
             match self.reader.next().await {
                 Ok(answer) if answer["return"] == id => break,
-                // A leftover, whole or not.
+                // An earlier answer, or a part of one.
                 Ok(_) | Err(LineError::NotJson { .. }) => {}
                 Err(error) => return Err(lost(error)),
             }
@@ -53,13 +53,13 @@ impl Client {
         Ok(())
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request and waits for the answer.
     pub(super) async fn call(&mut self, command: &str, arguments: Value, within: Duration) -> Result<Value, ExecError> {
         let asked = async {
             if !self.in_step {
                 self.synchronise().await?;
             }
-            // In case this future is dropped.
+            // If this future is dropped before the answer, the next request must synchronise.
             self.in_step = false;
             let mut question = json!({ "execute": command });
             if !arguments.is_null() {
@@ -78,7 +78,7 @@ impl Client {
 }
 
 fn refusal(command: &str, error: &Value) -> ExecError {
-    let reason = error["desc"].as_str().unwrap_or("it does not say why");
+    let reason = error["desc"].as_str().unwrap_or("it gave no reason");
     let source = std::io::Error::other(printable(reason.as_bytes()));
     ExecError::Refused { what: format!("qemu-ga refused `{command}`"), source }
 }
@@ -86,17 +86,17 @@ fn refusal(command: &str, error: &Value) -> ExecError {
 fn lost(error: LineError) -> ExecError {
     let reason = match error {
         LineError::Closed => "its VM has ended".into(),
-        error => format!("qemu-ga's channel broke: {error}"),
+        error => format!("the channel of qemu-ga failed: {error}"),
     };
     ExecError::Lost { reason }
 }
 
-/// Bytes as the agent takes them.
+/// Encodes bytes for the agent.
 pub(super) fn encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// Bytes as the agent gives them; none of them if there is nothing.
+/// Decodes bytes of the agent. A missing value is an empty list.
 pub(super) fn decode(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::Null => Some(Vec::new()),

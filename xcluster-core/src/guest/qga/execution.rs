@@ -1,4 +1,4 @@
-//! One command from its start to its result, by asking again and again.
+//! The task that runs one command: it starts the command and polls until the command has ended.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::decode;
 use super::{MOST_OUTPUT, Pauses, Qga, nonsense};
-use crate::guest::agent::protocol::{CHUNK, Stream};
 use crate::guest::exec::command_stream::{Report, StreamRequest};
 use crate::guest::exec::{Command, ExecError, Status, Stdin};
+use crate::guest::protocol::{CHUNK, Stream};
 
-/// What runs the command: in its directory, with its environment, and in a session of its own so that it can be killed with
-/// what it started. As it is a child of the agent and leads no group, `setsid` does not fork and the number stays.
+/// Runs the command in its directory, with its environment, and in a new session, so that it can be killed with its children.
+/// The shell is not the leader of a process group, so `setsid` does not fork and the pid stays the same.
 const SCRIPT: &str = r#"cd "$1" || exit 126
 shift
 if command -v setsid >/dev/null; then exec setsid env "$@"; fi
 exec env "$@""#;
 
-/// What signals its session's group, or just itself.
+/// Sends a signal to the process group of the session, or to the command alone.
 const KILL: &str = r#"kill -"$2" "-$1" 2>/dev/null || kill -"$2" "$1""#;
 
 const SIGKILL: i32 = 9;
 
-/// How long a killed command may take to disappear.
+/// How long a killed command may take to end.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The task behind an execution.
@@ -46,11 +46,11 @@ impl QgaExecution {
         Self { qga, command, reports, requests }
     }
 
-    /// Reports the result, unless nobody waits for it any more.
+    /// Runs the command and reports the result.
     pub(super) async fn run(mut self) {
         let result = self.follow().await;
         let reports = match result {
-            Ok(Some((status, ended))) => reports(status, &ended),
+            Ok(Some((status, ended))) => reports(&self.command, status, &ended),
             Ok(None) => Vec::new(),
             Err(error) => vec![Err(error)],
         };
@@ -59,7 +59,7 @@ impl QgaExecution {
         }
     }
 
-    /// The command's end with what the agent says of it; none if it was cancelled.
+    /// Returns the command's status and the agent's last answer; `None` if the command was cancelled.
     async fn follow(&mut self) -> Result<Option<(Status, Value)>, ExecError> {
         let deadline = self.command.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let input = match &self.command.stdin {
@@ -68,7 +68,7 @@ impl QgaExecution {
         };
         let pid = self.qga.start(&argv(&self.command), input).await?;
         let mut pauses = Pauses::new();
-        // When the agent is given up, once the deadline has passed.
+        // When to stop waiting for the agent; set once the deadline has passed.
         let mut overdue = None;
         loop {
             let ended = self.qga.call("guest-exec-status", json!({ "pid": pid })).await?;
@@ -119,9 +119,9 @@ fn status(ended: &Value) -> Result<Status, ExecError> {
     status.ok_or_else(|| nonsense("guest-exec-status"))
 }
 
-fn reports(status: Status, ended: &Value) -> Vec<Result<Report, ExecError>> {
+fn reports(command: &Command, status: Status, ended: &Value) -> Vec<Result<Report, ExecError>> {
     if ended["out-truncated"] == true || ended["err-truncated"] == true {
-        return vec![Err(ExecError::TooMuchOutput { limit: MOST_OUTPUT })];
+        return vec![Err(ExecError::TooMuchOutput { command: command.to_string(), limit: MOST_OUTPUT })];
     }
     let (Some(stdout), Some(stderr)) = (decode(&ended["out-data"]), decode(&ended["err-data"])) else {
         return vec![Err(nonsense("guest-exec-status"))];

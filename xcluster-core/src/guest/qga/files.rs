@@ -1,24 +1,24 @@
-//! Files in and out, piece by piece.
+//! Copies files in pieces.
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::client::{decode, encode};
 use super::{Qga, nonsense};
-use crate::guest::copy::Copied;
+use crate::guest::agent::Copied;
 use crate::guest::exec::{Command, ExecError, Output};
 
-/// How much of a file travels in one message.
+/// How much of a file is in one message, in bytes.
 const PIECE: usize = 256 * 1024;
 
-/// What puts a complete file in its place, following a link.
+/// Moves a complete file to its target, and follows a link.
 const PLACE: &str = r#"to=$(readlink -f "$3" 2>/dev/null || echo "$3")
 if [ -e "$to" ] && [ ! -f "$to" ]; then echo "not a regular file" >&2; rm -f "$2"; exit 1; fi
 chmod "$1" "$2" && mv -f "$2" "$to" || { rm -f "$2"; exit 1; }"#;
 
 impl Qga {
-    /// Writes a file of the guest: beside its place first, so that it is there whole or not at all. What is interrupted
-    /// leaves a `.part` behind, as this agent does not notice.
+    /// Writes a file of the guest, completely or not at all: first a `.part` beside the target, which is then renamed. An
+    /// interrupted copy leaves the `.part` behind, because qemu-ga does not notice the interruption.
     pub(crate) async fn put(
         &self,
         source: &mut (impl AsyncRead + Unpin),
@@ -33,7 +33,7 @@ impl Qga {
         let bytes = match written.and_then(|bytes| closed.map(|_| bytes)) {
             Ok(bytes) => bytes,
             Err(error) => {
-                // The first error is the one to tell.
+                // Only the first error is reported.
                 let _ = self.output(Command::new("rm").args(["-f", &part])).await;
                 return Err(error);
             }
@@ -69,14 +69,14 @@ impl Qga {
         let (mut buffer, mut total) = (vec![0; PIECE], 0);
         loop {
             let read = source.read(&mut buffer).await;
-            let count = read.map_err(|source| local("cannot read what is to be copied", source))?;
+            let count = read.map_err(|source| of_host("cannot read the file to copy", source))?;
             if count == 0 {
                 break;
             }
             let piece = json!({ "handle": file, "buf-b64": encode(&buffer[..count]) });
             let written = self.call("guest-file-write", piece).await?;
             if written["count"] != count {
-                let what = format!("{} of {count} bytes were written at {total}", written["count"]);
+                let what = format!("only {} of {count} bytes were written at offset {total}", written["count"]);
                 return Err(ExecError::Incomplete { what });
             }
             total += count as u64;
@@ -90,7 +90,7 @@ impl Qga {
         loop {
             let read = self.call("guest-file-read", json!({ "handle": file, "count": PIECE })).await?;
             let piece = decode(&read["buf-b64"]).ok_or_else(|| nonsense("guest-file-read"))?;
-            sink.write_all(&piece).await.map_err(|source| local("cannot write the copy", source))?;
+            sink.write_all(&piece).await.map_err(|source| of_host("cannot write the copy", source))?;
             total += piece.len() as u64;
             if read["eof"] == true {
                 break;
@@ -99,7 +99,7 @@ impl Qga {
                 return Err(nonsense("guest-file-read"));
             }
         }
-        sink.flush().await.map_err(|source| local("cannot write the copy", source))?;
+        sink.flush().await.map_err(|source| of_host("cannot write the copy", source))?;
         Ok(total)
     }
 
@@ -108,6 +108,6 @@ impl Qga {
     }
 }
 
-fn local(what: &str, source: std::io::Error) -> ExecError {
-    ExecError::Local { what: what.into(), source }
+fn of_host(what: &str, source: std::io::Error) -> ExecError {
+    ExecError::Host { what: what.into(), source }
 }

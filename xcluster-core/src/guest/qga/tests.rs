@@ -23,7 +23,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(120), future).await.expect("this should have happened long ago")
 }
 
-/// The guest's end, at the test's command.
+/// The guest's end, controlled by the test.
 struct Fake {
     reader: LineReader,
     writer: LineWriter,
@@ -53,7 +53,7 @@ impl Fake {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guest_is_asked_until_it_answers_and_late_answers_are_kept_apart() {
+async fn a_guest_is_polled_until_it_answers_and_late_answers_are_discarded() {
     let (qga, mut fake) = Fake::pair();
     let guest = async {
         let (_, first) = fake.hear().await;
@@ -69,7 +69,7 @@ async fn a_guest_is_asked_until_it_answers_and_late_answers_are_kept_apart() {
 }
 
 #[tokio::test]
-async fn an_interrupted_question_does_not_shift_the_answers() {
+async fn an_interrupted_request_does_not_shift_the_answers() {
     let (qga, mut fake) = Fake::pair();
     let asked = tokio::spawn({
         let qga = qga.clone();
@@ -90,7 +90,7 @@ async fn an_interrupted_question_does_not_shift_the_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_guest_hits_the_deadline_of_a_question() {
+async fn a_request_to_a_silent_guest_times_out() {
     let (qga, mut fake) = Fake::pair();
     let output = qga.exec(&"true".into()).unwrap().output();
     let (output, ()) = tokio::join!(output, fake.agree());
@@ -98,18 +98,18 @@ async fn a_silent_guest_hits_the_deadline_of_a_question() {
 }
 
 #[tokio::test]
-async fn a_vm_that_ends_fails_what_is_pending() {
+async fn pending_requests_fail_when_the_vm_ends() {
     let (qga, mut fake) = Fake::pair();
     let end = async {
         fake.agree().await;
         drop(fake);
     };
     let (output, ()) = tokio::join!(qga.exec(&"true".into()).unwrap().output(), end);
-    assert_eq!(output.unwrap_err().to_string(), "the guest cannot be reached any more: its VM has ended");
+    assert_eq!(output.unwrap_err().to_string(), "lost the connection to the guest: its VM has ended");
 }
 
 #[tokio::test]
-async fn output_that_the_agent_cut_is_an_error() {
+async fn output_that_the_agent_truncated_is_an_error() {
     let (qga, mut fake) = Fake::pair();
     let guest = async {
         fake.agree().await;
@@ -119,11 +119,11 @@ async fn output_that_the_agent_cut_is_an_error() {
         fake.answer(json!({ "exited": true, "exitcode": 0, "out-data": encode(b"x"), "out-truncated": true })).await;
     };
     let (output, ()) = tokio::join!(qga.exec(&"yes".into()).unwrap().output(), guest);
-    assert!(matches!(output.unwrap_err(), ExecError::TooMuchOutput { limit: MOST_OUTPUT }));
+    assert!(matches!(output.unwrap_err(), ExecError::TooMuchOutput { limit: MOST_OUTPUT, .. }));
 }
 
 #[tokio::test]
-async fn what_the_agent_refuses_is_reported_with_its_text() {
+async fn a_refusal_is_reported_with_the_agents_text() {
     let (qga, mut fake) = Fake::pair();
     let guest = async {
         fake.agree().await;
@@ -148,7 +148,7 @@ async fn input_cannot_be_streamed() {
     assert_eq!(error.to_string(), "qemu-ga cannot stream input");
 }
 
-/// qemu-ga as a process of this machine, or nothing where it is not installed.
+/// qemu-ga as a process on this host.
 struct Real {
     agent: AnyAgent,
     process: Child,
@@ -159,7 +159,7 @@ impl Real {
     async fn start() -> Option<Self> {
         let state = tempfile::tempdir().unwrap();
         let path = state.path().join("socket");
-        // It takes a listening socket as systemd would pass it, so nothing has to wait for the path to appear.
+        // The socket is passed as systemd does it, so the test need not wait for the path to appear.
         let listener = UnixListener::bind(&path).unwrap();
         let mut process = Process::new("sh");
         process.args(["-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec qemu-ga -m unix-listen -t \"$0\" -f \"$0/pid\""]);
@@ -208,7 +208,7 @@ async fn the_real_agent_runs_commands() {
 }
 
 #[tokio::test]
-async fn the_real_agent_kills_at_the_deadline_what_a_command_started() {
+async fn the_real_agent_kills_a_command_and_its_children_at_the_deadline() {
     let Some(real) = Real::start().await else { return };
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("fifo");
@@ -217,7 +217,7 @@ async fn the_real_agent_kills_at_the_deadline_what_a_command_started() {
     let command = Command::from(script).timeout(Duration::from_secs(1));
     let (output, closed) = tokio::join!(real.run(command), real.run(Command::new("cat").arg(&fifo)));
     assert_eq!(output.status, Status::TimedOut);
-    // The reader sees the end when the last of those that hold the other end is dead.
+    // The reader ends when the last process that holds the other end is dead.
     assert!(closed.status.success());
 }
 

@@ -1,4 +1,4 @@
-//! The connection: one task that owns the socket, handles that ask it.
+//! The connection to a monitor: one task owns the socket, and handles send requests to it.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -12,16 +12,16 @@ use tokio::time::timeout;
 use super::{QmpError, Version};
 use crate::qemu::json_lines::{LineReader, LineWriter, json_lines};
 
-/// The longest line that is read. Descriptions of whole machines are some 100 KiB.
+/// The longest line that is read, in bytes. The description of a whole machine has some 100 KiB.
 const LONGEST_LINE: usize = 8 << 20;
 
-/// How many events wait for a slow reader before it misses the oldest ones.
+/// How many events are kept for a slow reader before it misses the oldest ones.
 const EVENTS: usize = 256;
 
-/// How long a command may take. QEMU answers in milliseconds, but its main loop may be starved by many VMs on few cores.
+/// The deadline for a command. QEMU answers in milliseconds, but many VMs on few cores can slow its main loop.
 pub(super) const WITHIN: Duration = Duration::from_secs(30);
 
-/// A monitor. Clones are the same connection, which closes with the last of them.
+/// A connection to a monitor. Clones share it; it closes when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Qmp {
     requests: mpsc::UnboundedSender<Request>,
@@ -29,20 +29,20 @@ pub struct Qmp {
     version: Version,
 }
 
-/// What has happened to the VM, in QEMU's words.
+/// An event of QEMU.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// `SHUTDOWN`, `GUEST_PANICKED`, `STOP`…: whatever this QEMU knows.
+    /// QEMU's name for it: `SHUTDOWN`, `GUEST_PANICKED`, `STOP`….
     pub name: String,
-    /// What QEMU says about it; null if nothing.
+    /// QEMU's data about it; null if there are none.
     pub data: Value,
 }
 
-/// Events from some moment on.
+/// A stream of events.
 #[derive(Debug)]
 pub struct Events(broadcast::Receiver<Event>);
 
-/// A command on its way.
+/// A command to send.
 #[derive(Debug)]
 struct Request {
     command: String,
@@ -51,7 +51,7 @@ struct Request {
     answer: oneshot::Sender<Result<Value, QmpError>>,
 }
 
-/// The socket's owner.
+/// The task that owns the socket.
 #[derive(Debug)]
 struct Monitor {
     writer: LineWriter,
@@ -62,7 +62,10 @@ struct Monitor {
 }
 
 impl Qmp {
-    /// Greets a QEMU over the other end of its monitor's chardev. The events are those from the beginning.
+    /// Connects to a QEMU over the other end of its monitor's chardev. The events begin with QEMU's first one.
+    ///
+    /// # Errors
+    /// QEMU has ended, does not answer within `within`, or does not speak QMP.
     pub async fn connect(stream: UnixStream, within: Duration) -> Result<(Self, Events), QmpError> {
         let (mut reader, mut writer) = json_lines(stream, LONGEST_LINE);
         let greeted = timeout(within, greet(&mut reader, &mut writer)).await;
@@ -75,24 +78,30 @@ impl Qmp {
         Ok((Self { requests, events: weak, version }, Events(first)))
     }
 
-    /// What QEMU said it was.
+    /// QEMU's version.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// Events from now on.
+    /// Returns a stream of the events from now on.
     pub fn events(&self) -> Events {
         let events = self.events.upgrade();
-        // A closed one for a QEMU that has ended.
+        // The stream is closed if QEMU has ended.
         Events(events.map_or_else(|| broadcast::channel(1).1, |events| events.subscribe()))
     }
 
-    /// Gives a command and waits for its answer, half a minute at most. Arguments are an object, or null for none.
+    /// Sends a command and waits for its answer, 30 s at most. `arguments` is an object, or null.
+    ///
+    /// # Errors
+    /// QEMU refused the command, has ended, or did not answer in time.
     pub async fn execute(&self, command: &str, arguments: Value) -> Result<Value, QmpError> {
         self.execute_within(command, arguments, None, WITHIN).await
     }
 
-    /// The same with a time of its own, and with a descriptor if there is one to send along.
+    /// Like [`Self::execute`] with another deadline, and optionally with a descriptor.
+    ///
+    /// # Errors
+    /// QEMU refused the command, has ended, or did not answer in time.
     pub async fn execute_within(
         &self,
         command: &str,
@@ -111,7 +120,7 @@ impl Qmp {
 }
 
 impl Events {
-    /// The next event; none when QEMU has ended. Nothing is lost if the future is dropped.
+    /// Returns the next event; `None` when QEMU has ended. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             match self.0.recv().await {
@@ -124,7 +133,7 @@ impl Events {
         }
     }
 
-    /// Waits for an event of this name; none when QEMU ended without it.
+    /// Waits for an event with this name; `None` when QEMU ended without it.
     pub async fn wait_for(&mut self, name: &str) -> Option<Event> {
         loop {
             let event = self.next().await?;
@@ -136,7 +145,7 @@ impl Events {
 }
 
 impl Monitor {
-    /// Ends with QEMU, or with the last handle. Whoever still waits then hears that it is closed.
+    /// Runs until QEMU ends or the last handle is dropped. Pending commands then fail.
     async fn run(mut self, mut reader: LineReader) {
         loop {
             let done = tokio::select! {
@@ -173,18 +182,19 @@ impl Monitor {
         Ok(())
     }
 
-    /// An answer goes to who asked, an event to everybody; what is neither is noted and no reason to hang up.
+    /// Passes an answer to the handle that waits for it, and an event to all readers. Other messages are only logged: newer
+    /// versions of QEMU may send them.
     fn hear(&mut self, mut message: Value) {
         if let Some(name) = message["event"].as_str() {
             let event = Event { name: name.into(), data: message["data"].take() };
-            tracing::trace!(?event, "QEMU says");
-            // Nobody listening is fine.
+            tracing::trace!(?event, "event of QEMU");
+            // An error means that there is no reader.
             let _ = self.events.send(event);
             return;
         }
         let pending = message["id"].as_u64().and_then(|id| self.pending.remove(&id));
         let Some((command, answer)) = pending else {
-            tracing::warn!(%message, "QEMU says what nobody asked for");
+            tracing::warn!(%message, "unexpected message of QEMU");
             return;
         };
         let error = &message["error"];
@@ -194,7 +204,7 @@ impl Monitor {
             let text = |key: &str| error[key].as_str().unwrap_or("?").to_owned();
             Err(QmpError::Refused { command, class: text("class"), reason: text("desc") })
         };
-        // Who asked may have given up.
+        // An error means that the caller was cancelled.
         let _ = answer.send(result);
     }
 }

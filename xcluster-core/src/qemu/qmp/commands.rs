@@ -1,4 +1,4 @@
-//! The commands that are used often enough to have types.
+//! Typed functions for common commands.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -20,12 +20,12 @@ pub struct Version {
     pub micro: u32,
 }
 
-/// What the VM is doing.
+/// The state of the VM.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct RunState {
     /// Whether its processors run.
     pub running: bool,
-    /// QEMU's word: `running`, `paused`, `prelaunch`, `shutdown`, `guest-panicked`…
+    /// QEMU's name for the state: `running`, `paused`, `prelaunch`, `shutdown`, `guest-panicked`….
     pub status: String,
 }
 
@@ -36,12 +36,12 @@ impl fmt::Display for Version {
 }
 
 impl Qmp {
-    /// Whether the VM runs, and why not.
+    /// Returns the state of the VM.
     pub async fn query_status(&self) -> Result<RunState, QmpError> {
         self.ask("query-status").await
     }
 
-    /// Asks QEMU once more what it is; [`Qmp::version`] knows it from the greeting.
+    /// Asks for QEMU's version. [`Qmp::version`] has it without a request.
     pub async fn query_version(&self) -> Result<Version, QmpError> {
         #[derive(Deserialize)]
         struct Answer {
@@ -50,22 +50,22 @@ impl Qmp {
         self.ask::<Answer>("query-version").await.map(|answer| answer.qemu)
     }
 
-    /// Presses the VM's power button; whether the guest cares is its business.
+    /// Presses the VM's power button. The guest may ignore it.
     pub async fn system_powerdown(&self) -> Result<(), QmpError> {
         self.tell("system_powerdown", Value::Null).await
     }
 
-    /// Stops the VM's processors.
+    /// Pauses the VM's processors.
     pub async fn stop(&self) -> Result<(), QmpError> {
         self.tell("stop", Value::Null).await
     }
 
-    /// Lets them run again.
+    /// Resumes the VM's processors.
     pub async fn cont(&self) -> Result<(), QmpError> {
         self.tell("cont", Value::Null).await
     }
 
-    /// Ends QEMU. That it is gone before it has answered is a success.
+    /// Ends QEMU. It is a success if QEMU ends before it has answered.
     pub async fn quit(&self) -> Result<(), QmpError> {
         match self.tell("quit", Value::Null).await {
             Err(QmpError::Closed) => Ok(()),
@@ -73,12 +73,12 @@ impl Qmp {
         }
     }
 
-    /// Gives QEMU a descriptor, which `fd=NAME` then refers to.
+    /// Sends a descriptor to QEMU, which args can then name as `fd=NAME`.
     pub async fn getfd(&self, name: &str, fd: OwnedFd) -> Result<(), QmpError> {
         self.execute_within("getfd", json!({ "fdname": name }), Some(fd), super::client::WITHIN).await.map(drop)
     }
 
-    /// Plugs a device, given as an object with its `driver` and properties.
+    /// Adds a device: an object with its `driver` and properties.
     pub async fn device_add(&self, device: Value) -> Result<(), QmpError> {
         self.tell("device_add", device).await
     }

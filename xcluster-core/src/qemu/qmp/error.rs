@@ -1,13 +1,14 @@
-//! Why QEMU did not do what it was told.
+//! Errors of monitor commands.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::error_chain;
 use crate::qemu::json_lines::LineError;
 
 /// Why a monitor command failed.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum QmpError {
     /// QEMU refused.
@@ -15,7 +16,7 @@ pub enum QmpError {
     Refused {
         /// The command.
         command: String,
-        /// QEMU's word for the kind of error.
+        /// QEMU's name for the kind of error.
         class: String,
         /// QEMU's explanation.
         reason: String,
@@ -23,27 +24,29 @@ pub enum QmpError {
     /// QEMU did not answer in time.
     #[error("QEMU did not answer `{command}` within {within:?}")]
     Silent {
-        /// The command, or what was awaited.
+        /// The command.
         command: String,
-        /// How long it had.
+        /// How long the host has waited.
         within: Duration,
     },
     /// QEMU has ended.
     #[error("QEMU's monitor is closed")]
     Closed,
-    /// What it says is no QMP.
-    #[error("QEMU's monitor makes no sense")]
+    /// The connection failed, or QEMU sent something that is not QMP.
+    #[error("cannot read or write QEMU's monitor")]
     Line(#[source] LineError),
-    /// What it says is not what the command answers.
-    #[error("QEMU's answer to `{command}` is not understood")]
+    /// The answer does not have the form that the command defines.
+    #[error("QEMU's answer to `{command}` is malformed")]
     Answer {
         /// The command.
         command: String,
-        /// What is wrong with it.
+        /// The error of the parser.
         #[source]
         source: serde_json::Error,
     },
 }
+
+error_chain::readable_debug!(QmpError);
 
 impl From<LineError> for QmpError {
     fn from(error: LineError) -> Self {

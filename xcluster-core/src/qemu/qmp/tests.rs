@@ -1,4 +1,4 @@
-//! The client against a fake monitor, and against a real QEMU that runs no guest.
+//! Tests of the client with a fake monitor, and with a real QEMU that runs no guest.
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use crate::qemu::json_lines::{LineReader, LineWriter, json_lines};
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// QEMU's end, at the test's command.
+/// QEMU's end, controlled by the test.
 struct Fake {
     reader: LineReader,
     writer: LineWriter,
@@ -48,7 +48,7 @@ impl Fake {
 }
 
 #[tokio::test]
-async fn answers_go_to_who_asked_in_any_order() {
+async fn answers_in_any_order_go_to_the_right_caller() {
     let (qmp, _events, mut fake) = Fake::ready().await;
     let answer = async {
         let (one, two) = (fake.hear().await, fake.hear().await);
@@ -61,7 +61,7 @@ async fn answers_go_to_who_asked_in_any_order() {
 }
 
 #[tokio::test]
-async fn unknown_events_and_stray_answers_are_no_reason_to_hang_up() {
+async fn unknown_events_and_stray_answers_do_not_end_the_connection() {
     let (qmp, mut events, mut fake) = Fake::ready().await;
     fake.say(json!({"event": "FROM_THE_FUTURE", "data": {"x": 1}, "timestamp": {"seconds": 1, "microseconds": 2}}))
         .await;
@@ -81,14 +81,14 @@ async fn unknown_events_and_stray_answers_are_no_reason_to_hang_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_qemu_that_never_greets_hits_the_deadline() {
+async fn connecting_to_a_qemu_without_a_greeting_times_out() {
     let (here, _there) = UnixStream::pair().unwrap();
     let error = Qmp::connect(here, Duration::from_secs(5)).await.unwrap_err();
     assert_eq!(error.to_string(), "QEMU did not answer `qmp_capabilities` within 5s");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_without_an_answer_hits_the_deadline_and_the_next_one_works() {
+async fn a_command_without_an_answer_times_out_and_the_next_one_works() {
     let (qmp, _events, mut fake) = Fake::ready().await;
     let error = qmp.execute("stop", Value::Null).await.unwrap_err();
     assert!(matches!(error, QmpError::Silent { .. }));
@@ -103,7 +103,7 @@ async fn a_command_without_an_answer_hits_the_deadline_and_the_next_one_works() 
 }
 
 #[tokio::test]
-async fn a_qemu_that_ends_fails_what_is_pending_and_ends_the_events() {
+async fn pending_commands_fail_and_the_events_end_when_qemu_ends() {
     let (qmp, mut events, mut fake) = Fake::ready().await;
     let gone = async {
         fake.hear().await;
@@ -118,15 +118,15 @@ async fn a_qemu_that_ends_fails_what_is_pending_and_ends_the_events() {
 }
 
 #[tokio::test]
-async fn what_is_not_qmp_is_refused() {
+async fn other_text_than_qmp_is_refused() {
     let (here, there) = UnixStream::pair().unwrap();
     let (_reader, mut writer) = json_lines(there, 1000);
     writer.send(&json!({"hello": "world"})).await.unwrap();
     let error = Qmp::connect(here, SOON).await.unwrap_err();
-    assert_eq!(error.to_string(), "QEMU's answer to `its greeting` is not understood");
+    assert_eq!(error.to_string(), "QEMU's answer to `its greeting` is malformed");
 }
 
-/// A machine without processor, or nothing where there is no QEMU.
+/// A QEMU without a guest; `None` if QEMU is not installed.
 fn qemu() -> Option<(UnixStream, Child)> {
     let (host, monitor) = std::os::unix::net::UnixStream::pair().unwrap();
     host.set_nonblocking(true).unwrap();
@@ -151,7 +151,7 @@ async fn a_real_qemu_answers_takes_a_descriptor_and_quits() {
     assert_eq!(qmp.query_version().await.unwrap(), qmp.version());
     assert_eq!(qmp.query_status().await.unwrap().status, "prelaunch");
 
-    // What QEMU was given it really holds: a byte written there through its chardev arrives here.
+    // QEMU really has the descriptor: a byte that is written to its chardev arrives here.
     let (mut here, there) = std::os::unix::net::UnixStream::pair().unwrap();
     qmp.getfd("passed", there.into()).await.unwrap();
     let backend =

@@ -3,6 +3,7 @@
 use super::fixture::{Fixture, addresses};
 use super::nets::silent;
 use super::node;
+use crate::addr::Addressing;
 
 /// The topology's order of nets is the guest's order of NICs.
 pub(super) async fn each_has_its_addresses(fixture: &Fixture<'_>) {
@@ -11,7 +12,7 @@ pub(super) async fn each_has_its_addresses(fixture: &Fixture<'_>) {
         for nic in fixture.nics(number) {
             let mine = |line: &&str| line.split_whitespace().next() == Some(nic.name.as_str());
             let lines: Vec<&str> = shown.lines().filter(mine).collect();
-            for expected in [nic.mac.to_string(), nic.ipv4.clone()] {
+            for expected in [nic.mac.to_string(), format!("{}/{}", nic.ipv4, Addressing::IPV4_LEN)] {
                 assert!(lines.iter().any(|line| line.contains(&expected)), "{expected} is not in {lines:?}");
             }
         }

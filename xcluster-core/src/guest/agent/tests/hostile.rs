@@ -1,4 +1,4 @@
-//! Tests of the host's end, against a fake agent in this process: late, lying, or gone.
+//! Tests of the host's end against a fake agent that is late, hostile or gone.
 
 use std::time::Duration;
 
@@ -7,25 +7,23 @@ use tokio::net::UnixStream;
 
 use super::soon;
 use crate::guest::agent::Agent;
-use crate::guest::agent::protocol::{
-    CHUNK, Decoder, End, FromGuest, Hello, Stream, ToGuest, VERSION, WINDOW, cost, encode,
-};
 use crate::guest::exec::{Command, Event, ExecError, Status};
+use crate::guest::protocol::{CHUNK, Decoder, End, FromGuest, Hello, Stream, ToGuest, VERSION, WINDOW, cost, encode};
 
-/// The guest's end, at the test's command.
+/// The guest's end, controlled by the test.
 struct Fake {
     stream: UnixStream,
     decoder: Decoder,
 }
 
 impl Fake {
-    /// A host's end and a guest that has not said anything yet.
+    /// A host's end, and a guest that has not sent anything.
     fn pair() -> (Agent, Self) {
         let (host, stream) = UnixStream::pair().unwrap();
         (Agent::new(host), Self { stream, decoder: Decoder::default() })
     }
 
-    /// The same, and they know each other.
+    /// The same, after the exchange of hellos.
     async fn ready() -> (Agent, Self) {
         let (agent, mut fake) = Self::pair();
         fake.greet().await;
@@ -82,7 +80,7 @@ fn reason(error: ExecError) -> String {
 }
 
 #[tokio::test]
-async fn readiness_tells_who_and_what_failed() {
+async fn readiness_reports_the_host_name_and_failed_scripts() {
     let (agent, mut fake) = Fake::pair();
     fake.greet().await;
     let ready = soon(agent.ready()).await.unwrap();
@@ -92,7 +90,7 @@ async fn readiness_tells_who_and_what_failed() {
 }
 
 #[tokio::test]
-async fn a_vm_that_ends_fails_what_is_pending_at_once() {
+async fn pending_commands_fail_at_once_when_the_vm_ends() {
     let (agent, mut fake) = Fake::ready().await;
     let execution = agent.exec(&"sleep 1000".into()).unwrap();
     fake.hear().await;
@@ -104,14 +102,14 @@ async fn a_vm_that_ends_fails_what_is_pending_at_once() {
 }
 
 #[tokio::test]
-async fn a_vm_that_ends_before_it_is_ready_says_so_at_once() {
+async fn waiting_for_readiness_fails_at_once_when_the_vm_ends() {
     let (agent, fake) = Fake::pair();
     drop(fake);
     assert_eq!(reason(soon(agent.ready()).await.unwrap_err()), "its VM has ended");
 }
 
 #[tokio::test]
-async fn garbage_ends_the_channel_with_its_reason() {
+async fn garbage_ends_the_connection_with_a_reason() {
     let (agent, mut fake) = Fake::ready().await;
     let execution = agent.exec(&"true".into()).unwrap();
     fake.stream.write_all(b"login: root\r\nPassword: ").await.unwrap();
@@ -124,20 +122,20 @@ async fn another_version_is_refused_with_both_numbers() {
     let (agent, mut fake) = Fake::pair();
     fake.say(0, FromGuest::Hello(Hello { version: 99, ..Hello::default() })).await;
     let said = reason(soon(agent.ready()).await.unwrap_err());
-    assert_eq!(said, format!("its agent speaks version 99 and this library {VERSION}"));
+    assert_eq!(said, format!("its agent has protocol version 99, this library has {VERSION}"));
 }
 
-/// Starts a command, says these frames in its channel, and shows what the host makes of them.
+/// Starts a command, sends these frames in its channel, and returns the host's reaction.
 async fn answer(frames: Vec<FromGuest>) -> String {
     let (agent, mut fake) = Fake::ready().await;
     let mut execution = agent.exec(&"true".into()).unwrap();
     let (channel, _) = fake.hear().await;
     let mut bytes = Vec::new();
     frames.iter().for_each(|frame| encode(channel, frame, &mut bytes));
-    // The host may close the channel in the middle of it.
+    // The host may close the connection while the frames are written.
     let _ = soon(fake.stream.write_all(&bytes)).await;
     soon(async {
-        // Nothing is consumed before the host had to decide.
+        // Nothing is consumed before the host has handled all frames.
         let error = loop {
             if let Err(error) = agent.exec(&"true".into()) {
                 break error;
@@ -151,36 +149,39 @@ async fn answer(frames: Vec<FromGuest>) -> String {
 }
 
 #[tokio::test]
-async fn more_than_was_granted_is_not_buffered() {
+async fn data_without_credits_is_not_buffered() {
     let window = (0..WINDOW / cost(CHUNK) + 1).map(|_| data(CHUNK)).collect();
-    assert_eq!(answer(window).await, "its agent sent more data than it was granted");
+    assert_eq!(answer(window).await, "its agent sent more data than it had credits for");
     let empty = (0..WINDOW / cost(0) + 1).map(|_| data(0)).collect();
-    assert_eq!(answer(empty).await, "its agent sent more data than it was granted");
+    assert_eq!(answer(empty).await, "its agent sent more data than it had credits for");
 }
 
 #[tokio::test]
-async fn credit_for_nothing_is_refused() {
-    assert_eq!(answer(vec![FromGuest::Credit(u32::MAX)]).await, "its agent sent credit for data that it was not sent");
+async fn credits_for_data_that_was_not_sent_are_refused() {
+    assert_eq!(
+        answer(vec![FromGuest::Credit(u32::MAX)]).await,
+        "its agent sent credits for data that was not sent to it"
+    );
 }
 
 #[tokio::test]
 async fn a_command_cannot_be_answered_as_a_file() {
     let opened = FromGuest::Opened { mode: 0, size: 0 };
-    assert_eq!(answer(vec![opened]).await, "its agent sent of a file that was not asked for");
+    assert_eq!(answer(vec![opened]).await, "its agent sent the mode of a file that was not requested");
 }
 
 #[tokio::test]
-async fn a_command_that_was_never_given_ends_the_channel() {
+async fn a_message_about_an_unknown_command_ends_the_connection() {
     let (agent, mut fake) = Fake::ready().await;
     let execution = agent.exec(&"true".into()).unwrap();
     let (channel, _) = fake.hear().await;
     fake.say(channel + 1, FromGuest::Ended(End::Code(0))).await;
     let said = reason(soon(execution.output()).await.unwrap_err());
-    assert_eq!(said, "its agent speaks of a command that was never given");
+    assert_eq!(said, "its agent sent a message about a command that does not exist");
 }
 
 #[tokio::test]
-async fn what_was_under_way_when_a_command_was_dropped_is_ignored() {
+async fn late_messages_of_a_dropped_command_are_ignored() {
     let (agent, mut fake) = Fake::ready().await;
     let dropped = agent.exec(&"yes".into()).unwrap();
     let (channel, _) = fake.hear().await;
@@ -195,12 +196,12 @@ async fn what_was_under_way_when_a_command_was_dropped_is_ignored() {
 }
 
 #[tokio::test]
-async fn an_agent_that_starts_again_loses_what_was_running_and_serves_on() {
+async fn a_restarted_agent_loses_running_commands_and_accepts_new_ones() {
     let (agent, mut fake) = Fake::ready().await;
     let lost = agent.exec(&"sleep 1000".into()).unwrap();
     fake.hear().await;
     fake.say(0, hello(0)).await;
-    assert_eq!(reason(soon(lost.output()).await.unwrap_err()), "its agent has started again");
+    assert_eq!(reason(soon(lost.output()).await.unwrap_err()), "its agent was restarted");
     fake.greet().await;
     let next = agent.exec(&"true".into()).unwrap();
     let (channel, _) = fake.hear().await;
@@ -209,11 +210,11 @@ async fn an_agent_that_starts_again_loses_what_was_running_and_serves_on() {
 }
 
 #[tokio::test]
-async fn greetings_without_end_do_not_pile_up_answers() {
+async fn endless_hellos_do_not_use_up_memory() {
     let (agent, mut fake) = Fake::ready().await;
     let mut session = 0;
     let mut bytes = Vec::new();
-    // It answers every session at once, guessing its number, and never reads.
+    // It answers each session at once with a guessed number, and never reads.
     encode(0, &hello(0), &mut bytes);
     fake.stream.write_all(&bytes).await.unwrap();
     session = fake.greet().await.max(session);
@@ -234,23 +235,23 @@ async fn greetings_without_end_do_not_pile_up_answers() {
             tokio::task::yield_now().await;
         }
     });
-    assert_eq!(said.await, "its agent starts again and again");
+    assert_eq!(said.await, "its agent restarts again and again");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_is_never_reported_is_given_up_after_a_grace() {
+async fn a_command_whose_end_is_never_reported_times_out_on_the_host() {
     let (agent, mut fake) = Fake::ready().await;
     let execution = agent.exec(&Command::from("sleep 1").timeout(Duration::from_secs(5))).unwrap();
     let (channel, _) = fake.hear().await;
     let begun = tokio::time::Instant::now();
     let error = execution.output().await.unwrap_err();
-    assert_eq!(error.to_string(), "the guest's agent said nothing for 10s after the deadline");
+    assert_eq!(error.to_string(), "the guest's agent did not answer within 10s after the deadline");
     assert_eq!(begun.elapsed().as_secs(), 15);
     assert_eq!(fake.hear().await, (channel, ToGuest::Cancel));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_who_reads_slowly_is_not_the_guests_fault() {
+async fn a_guest_does_not_time_out_while_the_user_reads_slowly() {
     let (agent, mut fake) = Fake::ready().await;
     let mut execution = agent.exec(&Command::from("yes").timeout(Duration::from_secs(5))).unwrap();
     let (channel, _) = fake.hear().await;
@@ -263,7 +264,7 @@ async fn a_user_who_reads_slowly_is_not_the_guests_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_stands_still_is_given_up() {
+async fn a_copy_without_progress_times_out() {
     let (agent, mut fake) = Fake::ready().await;
     let get = tokio::spawn(async move { agent.get(b"/x", &mut Vec::new()).await });
     assert!(matches!(fake.hear().await, (_, ToGuest::Get { .. })));
@@ -271,25 +272,25 @@ async fn a_copy_that_stands_still_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_command_too_long_for_a_frame_is_refused_here() {
+async fn a_command_that_is_too_long_for_a_frame_is_refused_by_the_host() {
     let (agent, _fake) = Fake::ready().await;
     let error = agent.exec(&Command::new("echo").arg("x".repeat(300_000))).unwrap_err();
     assert!(matches!(error, ExecError::TooLong { limit: 262_144, .. }));
 }
 
 #[tokio::test]
-async fn collected_output_is_bounded_and_the_command_killed() {
+async fn a_command_with_too_much_collected_output_is_killed() {
     let (agent, mut fake) = Fake::ready().await;
     let execution = agent.exec(&Command::from("yes").max_output(1000)).unwrap();
     let (channel, _) = fake.hear().await;
     fake.say(channel, data(1001)).await;
     let error = soon(execution.output()).await.unwrap_err();
-    assert_eq!(error.to_string(), "more than 1000 bytes of output");
+    assert_eq!(error.to_string(), "`yes` wrote more than 1000 bytes of output");
     assert_eq!(fake.hear().await, (channel, ToGuest::Cancel));
 }
 
 #[tokio::test]
-async fn a_put_that_is_dropped_half_way_is_never_complete() {
+async fn a_copy_that_is_dropped_is_never_complete() {
     let (agent, mut fake) = Fake::ready().await;
     let (mut source, reader) = tokio::io::duplex(64);
     let copier = agent.clone();

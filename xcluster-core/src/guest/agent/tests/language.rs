@@ -1,10 +1,10 @@
-//! Tests of frames.
+//! Tests of the protocol's frames.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::guest::agent::protocol::codec::Message;
-use crate::guest::agent::protocol::{
+use crate::guest::protocol::codec::Message;
+use crate::guest::protocol::{
     CHUNK, Decoder, End, Exec, FromGuest, HEADER, Hello, MAGIC, MAX_BODY, Stream, ToGuest, encode,
 };
 
@@ -45,7 +45,7 @@ fn from_guest() -> impl Strategy<Value = FromGuest> {
     ]
 }
 
-/// Decodes what was pushed in pieces of this size.
+/// Decodes bytes that arrive in pieces of this size.
 fn decode<M: Message>(bytes: &[u8], piece: usize) -> Vec<(u32, M)> {
     let (mut decoder, mut messages) = (Decoder::default(), Vec::new());
     for piece in bytes.chunks(piece) {
@@ -59,7 +59,7 @@ fn decode<M: Message>(bytes: &[u8], piece: usize) -> Vec<(u32, M)> {
 
 proptest! {
     #[test]
-    fn what_the_host_says_is_understood_however_it_is_cut(
+    fn messages_of_the_host_are_decoded_from_pieces_of_any_size(
         messages in vec((any::<u32>(), to_guest()), 1..8), piece in 1..700_usize,
     ) {
         let mut bytes = Vec::new();
@@ -68,7 +68,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_agent_says_is_understood_however_it_is_cut(
+    fn messages_of_the_agent_are_decoded_from_pieces_of_any_size(
         messages in vec((any::<u32>(), from_guest()), 1..8), piece in 1..700_usize,
     ) {
         let mut bytes = Vec::new();
@@ -77,11 +77,11 @@ proptest! {
     }
 
     #[test]
-    fn garbage_ends_in_an_error_or_in_waiting_and_not_in_a_panic(garbage in vec(any::<u8>(), 0..2000), kind in any::<u8>()) {
+    fn garbage_causes_an_error_or_waiting_and_never_a_panic(garbage in vec(any::<u8>(), 0..2000), kind in any::<u8>()) {
         let mut decoder = Decoder::default();
         decoder.push(&garbage);
         while let Ok(Some(_)) = decoder.next::<FromGuest>() {}
-        // The same as bodies of frames that are otherwise in order.
+        // The same garbage as the body of a valid frame.
         let mut frame = (garbage.len() as u32).to_le_bytes().to_vec();
         frame.extend([1, 0, 0, 0, kind]);
         frame.extend(&garbage);
@@ -104,8 +104,8 @@ proptest! {
 }
 
 #[test]
-fn a_list_is_no_longer_than_its_bytes() {
-    // A hello whose list of failed scripts announces four thousand million entries.
+fn a_list_is_not_longer_than_its_bytes() {
+    // A hello whose list of failed scripts claims to have four thousand million entries.
     let mut frame = vec![0; HEADER + 4 + 8 + 8 + 4];
     frame.extend([0xff; 4]);
     let length = (frame.len() - HEADER) as u32;
@@ -117,7 +117,7 @@ fn a_list_is_no_longer_than_its_bytes() {
 }
 
 #[test]
-fn a_frame_too_long_is_refused_by_its_header() {
+fn a_frame_that_is_too_long_is_refused_by_its_header() {
     let mut decoder = Decoder::default();
     decoder.push(&(MAX_BODY as u32 + 1).to_le_bytes());
     decoder.push(&[1, 0, 0, 0, 130]);
@@ -126,7 +126,7 @@ fn a_frame_too_long_is_refused_by_its_header() {
 }
 
 #[test]
-fn a_full_chunk_fits_what_linux_hands_to_a_port_at_once() {
+fn a_full_chunk_fits_into_one_buffer_of_a_virtio_port() {
     let mut frame = Vec::new();
     encode(1, &FromGuest::Data { stream: Stream::Stdout, bytes: vec![0; CHUNK] }, &mut frame);
     assert_eq!(frame.len(), 32 * 1024);

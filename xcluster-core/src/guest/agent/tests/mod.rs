@@ -1,4 +1,4 @@
-//! The agent's channel: its language, the host's end against fakes that lie, and both ends for real.
+//! Tests of the agent's channel: the protocol, the host's end against a hostile guest, and the host's end with the real agent.
 
 mod hostile;
 mod language;
@@ -8,7 +8,7 @@ mod program_sessions;
 
 use std::time::Duration;
 
-/// Fails a test that would hang, long after anything it waits for.
+/// Fails a test that hangs.
 async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(120), future).await.expect("this should have happened long ago")
+    tokio::time::timeout(Duration::from_secs(120), future).await.expect("timed out after 120 s")
 }

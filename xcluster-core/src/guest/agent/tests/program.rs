@@ -1,4 +1,4 @@
-//! Tests of commands, with the real program: it runs on this machine, on a socket instead of a virtio port.
+//! Tests of commands with the real agent, which runs on this host, on a socket instead of a virtio port.
 
 use std::fs;
 use std::io;
@@ -14,10 +14,10 @@ use super::soon;
 use crate::guest::agent::Agent;
 use crate::guest::exec::{Command, Event, ExecError, Output, Status};
 
-/// Where the build script leaves it.
+/// The program that the build script has made.
 pub(super) const PATH: &str = concat!(env!("OUT_DIR"), "/xcluster-agent");
 
-/// The agent as a process of this machine.
+/// The agent as a process on this host.
 pub(super) struct Program {
     pub(super) agent: Agent,
     process: Child,
@@ -28,7 +28,7 @@ impl Program {
         Self::start_by(Process::new(PATH)).await
     }
 
-    /// The same, by what runs it in the end.
+    /// The same, started by another program.
     pub(super) async fn start_by(program: Process) -> Self {
         let (host, process) = spawn(program);
         let agent = Agent::new(host);
@@ -40,7 +40,7 @@ impl Program {
         soon(self.agent.exec(&command.into()).unwrap().output()).await.unwrap()
     }
 
-    /// The most memory that it ever used, in KiB.
+    /// The maximum memory that it has used, in KiB.
     fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -55,7 +55,7 @@ impl Drop for Program {
     }
 }
 
-/// Starts the agent, by what runs it in the end.
+/// Starts the agent with a program that executes it.
 pub(super) fn spawn(mut program: Process) -> (UnixStream, Child) {
     program.args(["--fd", "3"]);
     let (host, guest) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -64,7 +64,7 @@ pub(super) fn spawn(mut program: Process) -> (UnixStream, Child) {
     (UnixStream::from_std(host).unwrap(), program.spawn().unwrap())
 }
 
-/// A place where one command can wait for another.
+/// A FIFO with which one command can wait for another.
 pub(super) fn fifo() -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("fifo");
@@ -72,13 +72,13 @@ pub(super) fn fifo() -> (tempfile::TempDir, String) {
     (dir, path.to_str().unwrap().to_owned())
 }
 
-/// Whether a process with this number runs (and is not just waiting to be reaped).
+/// Whether a process with this pid runs and is not a zombie.
 fn is_alive(pid: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z"))
 }
 
 #[tokio::test]
-async fn the_agent_tells_who_it_is() {
+async fn the_agent_reports_its_host_name() {
     let program = Program::start().await;
     let ready = soon(program.agent.ready()).await.unwrap();
     assert_eq!(ready.hostname, fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim());
@@ -86,7 +86,7 @@ async fn the_agent_tells_who_it_is() {
 }
 
 #[tokio::test]
-async fn both_outputs_and_the_code_come_back() {
+async fn both_outputs_and_the_exit_code_are_returned() {
     let program = Program::start().await;
     let output = program.run("echo out; echo err >&2; exit 3").await;
     assert_eq!((output.text().as_ref(), output.stderr.as_slice()), ("out", b"err\n".as_slice()));
@@ -96,7 +96,7 @@ async fn both_outputs_and_the_code_come_back() {
 }
 
 #[tokio::test]
-async fn environment_directory_and_args_arrive_as_given() {
+async fn environment_directory_and_args_are_passed_unchanged() {
     let program = Program::start().await;
     let command =
         Command::new("sh").args(["-c", "printf '%s|' \"$A\" \"$PWD\" \"$@\"", "sh", "two words", "", "ünï\n"]);
@@ -105,7 +105,7 @@ async fn environment_directory_and_args_arrive_as_given() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_run_is_an_error_with_the_guests_reason() {
+async fn a_command_that_cannot_run_is_an_error_with_the_guests_reason() {
     let program = Program::start().await;
     let fail = async |command: Command| match soon(program.agent.exec(&command).unwrap().output()).await {
         Err(ExecError::Refused { what, source }) => (what, source.kind()),
@@ -120,7 +120,7 @@ async fn what_cannot_be_run_is_an_error_with_the_guests_reason() {
 }
 
 #[tokio::test]
-async fn input_of_any_size_goes_through() {
+async fn input_of_any_size_is_passed() {
     let program = Program::start().await;
     let input: Vec<u8> = (0..10_000_000_u32).map(|n| (n % 251) as u8).collect();
     let output = program.run(Command::new("cat").stdin(input.clone())).await;
@@ -129,7 +129,7 @@ async fn input_of_any_size_goes_through() {
 }
 
 #[tokio::test]
-async fn input_can_be_a_conversation() {
+async fn input_can_depend_on_output() {
     let program = Program::start().await;
     let mut execution = program.agent.exec(&Command::new("cat").stream_stdin()).unwrap();
     let mut stdin = execution.take_stdin().unwrap();
@@ -142,7 +142,7 @@ async fn input_can_be_a_conversation() {
 }
 
 #[tokio::test]
-async fn writing_to_a_command_that_reads_no_more_is_a_broken_pipe() {
+async fn writing_to_a_command_that_has_closed_its_input_is_a_broken_pipe() {
     let program = Program::start().await;
     let command = Command::from("exec <&-; echo closed; sleep 1000").stream_stdin();
     let mut execution = program.agent.exec(&command).unwrap();
@@ -156,9 +156,9 @@ async fn writing_to_a_command_that_reads_no_more_is_a_broken_pipe() {
         }
     };
     assert_eq!(soon(endless).await, io::ErrorKind::BrokenPipe);
-    // Input that a command does not want is not its failure.
+    // A command that does not read its input is successful.
     assert!(program.run(Command::new("true").stdin(vec![0; 1_000_000])).await.status.success());
-    // Before the agent is killed, which leaves what it has started.
+    // Wait for the command: the agent is killed next, and would leave the command behind.
     execution.kill();
     assert_eq!(soon(execution.next()).await.unwrap(), Some(Event::Exited(Status::Signal(9))));
 }
@@ -186,7 +186,7 @@ async fn three_hundred_megabytes_pass_with_little_memory() {
 }
 
 #[tokio::test]
-async fn a_command_is_killed_with_all_it_started_at_the_deadline() {
+async fn a_command_is_killed_with_its_children_at_the_deadline() {
     let program = Program::start().await;
     // A child, a grandchild in the background, and one in a process group of its own.
     let script = "sleep 1001 & echo $!; sh -c 'sleep 1002 & echo $!; wait' & timeout 1003 sleep 1003 & echo $!; wait";
@@ -213,20 +213,20 @@ async fn a_daemon_survives_the_command_that_started_it() {
 }
 
 #[tokio::test]
-async fn a_daemon_may_go_on_writing_where_nobody_reads() {
+async fn a_daemon_can_go_on_writing_after_the_end_of_its_command() {
     let program = Program::start().await;
     let (_dir, fifo) = fifo();
-    // More than a pipe holds, so that it would block or be killed if the pipe were left or closed.
+    // More than fits into a pipe: the daemon would block if nobody read it, and be killed if the pipe were closed.
     let script = format!("(sleep 1; head -c 1000000 /dev/zero; echo done > {fifo}) & echo started");
     assert_eq!(program.run(script).await.text(), "started");
     assert_eq!(program.run(Command::new("cat").arg(&fifo)).await.text(), "done");
 }
 
 #[tokio::test]
-async fn nothing_that_the_command_itself_wrote_is_lost_when_a_daemon_holds_the_pipe() {
+async fn the_commands_own_output_is_complete_when_a_daemon_holds_the_pipe() {
     let program = Program::start().await;
     let mut execution = program.agent.exec(&"sleep 1000 & echo $!; head -c 60000 /dev/zero; echo end".into()).unwrap();
-    // Nothing is consumed until the leader has long ended.
+    // Nothing is read until the command itself has ended.
     program.run("sleep 1").await;
     let mut bytes = Vec::new();
     while let Some(event) = soon(execution.next()).await.unwrap() {
@@ -240,14 +240,14 @@ async fn nothing_that_the_command_itself_wrote_is_lost_when_a_daemon_holds_the_p
 }
 
 #[tokio::test]
-async fn dropping_an_execution_kills_the_command_with_what_it_started() {
+async fn dropping_an_execution_kills_the_command_with_its_children() {
     let program = Program::start().await;
     let (_dir, fifo) = fifo();
     let mut execution = program.agent.exec(&format!("exec 9>{fifo}; sleep 1000 & echo up; sleep 1000").into()).unwrap();
     let closed = program.agent.exec(&Command::new("cat").arg(&fifo)).unwrap();
     assert_eq!(soon(execution.next()).await.unwrap(), Some(Event::Stdout("up\n".into())));
     drop(execution);
-    // The reader sees the end when the last of the three that hold the other end is dead.
+    // The reader ends when the last of the three processes that hold the other end is dead.
     assert!(soon(closed.output()).await.unwrap().status.success());
 }
 
@@ -272,7 +272,7 @@ async fn a_signal_lets_a_command_finish_its_work() {
 }
 
 #[tokio::test]
-async fn a_killed_command_still_reports() {
+async fn a_killed_command_still_reports_its_output_and_status() {
     let program = Program::start().await;
     let mut execution = program.agent.exec(&"echo up; sleep 1000".into()).unwrap();
     assert_eq!(soon(execution.next()).await.unwrap(), Some(Event::Stdout("up\n".into())));
@@ -294,7 +294,7 @@ async fn twenty_commands_run_at_once() {
 }
 
 #[tokio::test]
-async fn a_reader_that_does_not_read_holds_up_nobody_else() {
+async fn a_command_whose_output_is_not_read_does_not_block_others() {
     let program = Program::start().await;
     let mut slow: Vec<_> = (0..5).map(|_| program.agent.exec(&"yes".into()).unwrap()).collect();
     for execution in &mut slow {
@@ -306,12 +306,12 @@ async fn a_reader_that_does_not_read_holds_up_nobody_else() {
 }
 
 #[tokio::test]
-async fn the_program_ends_with_its_socket_and_takes_commands_along() {
+async fn the_agent_ends_with_its_socket_and_kills_its_commands() {
     let mut program = Program::start().await;
     let mut execution = program.agent.exec(&"echo $$; sleep 1000".into()).unwrap();
     let Some(Event::Stdout(pid)) = soon(execution.next()).await.unwrap() else { panic!("no output") };
     let (unused, _) = UnixStream::pair().unwrap();
-    // The last handles close the channel.
+    // Dropping the last handles closes the channel.
     program.agent = Agent::new(unused);
     drop(execution);
     let mut process = Process::new("true").spawn().unwrap();

@@ -1,4 +1,4 @@
-//! Tests of copies, with the real program and the host's side of them.
+//! Tests of copies with the real agent and the host's side.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -28,7 +28,7 @@ fn refusal(error: ExecError) -> (String, io::ErrorKind) {
 }
 
 #[tokio::test]
-async fn a_file_goes_in_and_out_unchanged() {
+async fn a_file_is_copied_in_and_out_unchanged() {
     let (_program, agent) = agent().await;
     let (here, guest) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let source = here.path().join("source");
@@ -52,7 +52,7 @@ async fn a_file_goes_in_and_out_unchanged() {
 }
 
 #[tokio::test]
-async fn what_the_kernel_makes_up_can_be_read() {
+async fn a_file_of_proc_can_be_read() {
     let (_program, agent) = agent().await;
     let mut text = Vec::new();
     soon(agent.get(b"/proc/version", &mut text)).await.unwrap();
@@ -60,7 +60,7 @@ async fn what_the_kernel_makes_up_can_be_read() {
 }
 
 #[tokio::test]
-async fn a_link_is_followed_and_the_old_file_stays_until_the_new_one_is_whole() {
+async fn a_link_is_followed_and_the_old_file_stays_until_the_new_one_is_complete() {
     let (_program, agent) = agent().await;
     let guest = tempfile::tempdir().unwrap();
     let (file, link) = (guest.path().join("file"), guest.path().join("link"));
@@ -84,8 +84,8 @@ async fn a_link_is_followed_and_the_old_file_stays_until_the_new_one_is_whole() 
         }
     }
     let error = soon(agent.put(&mut Broken(100), path, 0o644)).await.unwrap_err();
-    assert_eq!(error.to_string(), "cannot read what is to be copied");
-    // Orders are obeyed one after the other, so this comes after the part was removed.
+    assert_eq!(error.to_string(), "cannot read the file to copy on the host");
+    // The agent handles requests in order, so the `.part` is removed before this command runs.
     soon(agent.put(&mut b"new".as_slice(), path, 0o600)).await.unwrap();
     assert_eq!(fs::read_to_string(&file).unwrap(), "new");
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
@@ -93,7 +93,7 @@ async fn a_link_is_followed_and_the_old_file_stays_until_the_new_one_is_whole() 
 }
 
 #[tokio::test]
-async fn refusals_carry_the_guests_reason() {
+async fn a_refusal_has_the_guests_reason() {
     let (_program, agent) = agent().await;
     let put =
         async |path: &str| refusal(soon(agent.put(&mut b"x".as_slice(), path.as_bytes(), 0o644)).await.unwrap_err());
@@ -124,10 +124,10 @@ async fn a_full_disk_is_reported_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_not_here_cannot_be_copied_in() {
+async fn a_missing_file_of_the_host_is_an_error_that_names_the_host() {
     let (_program, agent) = agent().await;
     let error = soon(agent.copy_in("/no/such".as_ref(), "/tmp/x".as_ref())).await.unwrap_err();
-    assert_eq!(error.to_string(), "cannot read `/no/such`");
+    assert_eq!(error.to_string(), "cannot read `/no/such` on the host");
     let error = soon(agent.copy_out("/etc/hostname".as_ref(), "/no/such/place".as_ref())).await.unwrap_err();
-    assert_eq!(error.to_string(), "cannot write `/no/such/place`");
+    assert_eq!(error.to_string(), "cannot write `/no/such/place` on the host");
 }

@@ -1,4 +1,4 @@
-//! Tests of sessions, with the real program and a host that a test plays byte by byte.
+//! Tests of sessions with the real agent and a host that the test controls byte by byte.
 
 use std::process::{Child, Command as Process, Stdio};
 
@@ -8,9 +8,9 @@ use tokio::net::unix::pipe;
 
 use super::program::{PATH, fifo, spawn};
 use super::soon;
-use crate::guest::agent::protocol::{Decoder, End, Exec, FromGuest, HEADER, MAGIC, Stream, ToGuest, VERSION, encode};
+use crate::guest::protocol::{Decoder, End, Exec, FromGuest, HEADER, MAGIC, Stream, ToGuest, VERSION, encode};
 
-/// A host without manners.
+/// A host that may violate the protocol.
 struct Host {
     stream: UnixStream,
     decoder: Decoder,
@@ -20,7 +20,7 @@ struct Host {
 impl Host {
     fn start() -> Self {
         let mut program = Process::new(PATH);
-        // It complains, with reason.
+        // The agent writes warnings, which the test causes on purpose.
         program.stderr(Stdio::null());
         let (stream, process) = spawn(program);
         Self { stream, decoder: Decoder::default(), process }
@@ -77,7 +77,7 @@ impl Drop for Host {
 }
 
 #[tokio::test]
-async fn an_agent_that_starts_says_that_it_knows_of_no_session() {
+async fn an_agent_starts_without_a_session_and_says_so() {
     let mut host = Host::start();
     host.expect_hello(0).await;
     host.begin(7).await;
@@ -85,7 +85,7 @@ async fn an_agent_that_starts_says_that_it_knows_of_no_session() {
 }
 
 #[tokio::test]
-async fn a_new_host_in_the_middle_begins_a_new_session_without_the_old_ones_commands() {
+async fn a_new_host_begins_a_new_session_and_the_old_commands_are_killed() {
     let mut host = Host::start();
     host.expect_hello(0).await;
     host.begin(1).await;
@@ -95,7 +95,7 @@ async fn a_new_host_in_the_middle_begins_a_new_session_without_the_old_ones_comm
     host.exec(5, &format!("exec 9>{path}; echo up; sleep 1000")).await;
     assert_eq!(host.hear().await, (5, stdout("up\n")));
     host.begin(2).await;
-    // No word of the old command, and its number may be used again.
+    // The old command is not reported any more, and its number can be used again.
     host.expect_hello(2).await;
     host.exec(5, "echo new").await;
     assert_eq!(host.hear().await, (5, stdout("new\n")));
@@ -104,12 +104,12 @@ async fn a_new_host_in_the_middle_begins_a_new_session_without_the_old_ones_comm
 }
 
 #[tokio::test]
-async fn garbage_costs_the_session_and_not_the_agent() {
+async fn garbage_ends_the_session_and_not_the_agent() {
     let mut host = Host::start();
     host.expect_hello(0).await;
     host.begin(1).await;
     host.expect_hello(1).await;
-    // A frame of an impossible length, and a megabyte of whatever.
+    // A frame with an impossible length, and a megabyte of garbage.
     host.write(&[0xee; HEADER]).await;
     host.expect_hello(0).await;
     let garbage: Vec<u8> = (0..1_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -122,13 +122,13 @@ async fn garbage_costs_the_session_and_not_the_agent() {
 }
 
 #[tokio::test]
-async fn frames_of_every_wrong_kind_are_survived() {
+async fn the_agent_survives_frames_of_all_wrong_kinds() {
     let mut host = Host::start();
     host.expect_hello(0).await;
     for kind in 0..=255_u8 {
         host.begin(1).await;
         host.expect_hello(1).await;
-        // A body of zeros is right for some kinds, and then it is about a channel that does not exist.
+        // For some kinds a body of zeros is valid; then the frame is about a channel that does not exist.
         let mut frame = vec![4, 0, 0, 0, 9, 0, 0, 0, kind];
         frame.extend([0; 4]);
         host.write(&frame).await;
