@@ -12,6 +12,7 @@ pub mod net;
 pub mod plan;
 pub mod qemu;
 pub mod remote;
+pub mod test_run;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod topology;

@@ -16,6 +16,7 @@ const MODULES: &[&[&str]] = &[
     &["external"],
     &["cluster"],
     &["blocking", "remote"],
+    &["test_run"],
     &["testing"],
 ];
 

@@ -47,3 +47,10 @@ impl<E: std::error::Error> From<E> for TestFailure {
         Self(one_line(&error))
     }
 }
+
+/// For tests whose error is a box.
+impl From<TestFailure> for Box<dyn std::error::Error> {
+    fn from(failure: TestFailure) -> Self {
+        failure.0.into()
+    }
+}

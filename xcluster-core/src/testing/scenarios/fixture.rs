@@ -72,14 +72,14 @@ impl<'a> Fixture<'a> {
         let server = self.cluster.node(number).expect("the scenario has this node").spawn(server).await;
         // Nothing tells when it listens. The command's own deadline ends the wait.
         self.run(number, format!("until netstat -ltn | grep -q :{port}; do usleep 50000; done")).await;
-        server.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)))
+        server.unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     /// Has a node watch its NICs; ready when it does.
     pub(super) async fn capture(&self, number: u16, arguments: &str) -> Capture {
         let command = format!("tcpdump -n -l {arguments}");
         let capture = self.cluster.node(number).expect("the scenario has this node").spawn(command).await;
-        let execution = capture.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
+        let execution = capture.unwrap_or_else(|error| panic!("{error:?}"));
         let mut capture = Capture { execution, said: String::new() };
         capture.wait_for("listening on").await;
         capture

@@ -10,7 +10,6 @@ use tokio::net::TcpStream;
 
 use crate::cluster::Node;
 use crate::host::{Namespace, Netns};
-use crate::testing::cluster_harness;
 use crate::testing::host::{Host, HostEcho};
 
 use super::fixture::Fixture;
@@ -30,7 +29,7 @@ pub(super) async fn the_host_logs_in(fixture: &Fixture<'_>) {
 }
 
 async fn connect(node: &Node, port: u16) -> TcpStream {
-    let stream = node.connect(port).await.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
+    let stream = node.connect(port).await.unwrap_or_else(|error| panic!("{error:?}"));
     stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)).expect("a connection can be waited for")
 }
 
@@ -68,8 +67,7 @@ pub(super) async fn nodes_reach_it(fixture: &Fixture<'_>) {
 
 /// The namespace that the cluster's networks are in, if it is not ours.
 async fn namespace(fixture: &Fixture<'_>) -> Option<Arc<Namespace>> {
-    let inside =
-        fixture.cluster.inside().await.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)))?;
+    let inside = fixture.cluster.inside().await.unwrap_or_else(|error| panic!("{error:?}"))?;
     let (user, net) = inside.descriptors();
     let file = |descriptor: BorrowedFd<'_>| PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()));
     let namespace = Namespace::from_files(Netns::Private, user.map(file).as_deref(), &file(net));

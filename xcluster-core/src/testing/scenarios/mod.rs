@@ -174,7 +174,7 @@ async fn everyday(subject: &Subject, judge: impl Fn(cluster_harness::Report)) {
             );
         };
         let (other, traces, ready) = neighbours.await.expect("the other cluster is begun");
-        ready.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
+        ready.unwrap_or_else(|error| panic!("{error:?}"));
         let fixture = Fixture::new(cluster, Some(&other), subject.backend());
         let report = check_expectations(&fixture, Scenario::Everyday).await;
         other.stop().await.expect("nothing keeps the other cluster from being stopped");

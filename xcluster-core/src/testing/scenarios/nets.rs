@@ -83,14 +83,14 @@ pub(super) async fn clusters_do_not_meet(fixture: &Fixture<'_>) {
 /// Its ports are taken down with it and set up again, whose other ends have learnt where it was.
 pub(super) async fn a_node_comes_back(fixture: &Fixture<'_>) {
     let stopped = fixture.cluster.node(2).expect("the scenario has this node").stop().await;
-    stopped.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
+    stopped.unwrap_or_else(|error| panic!("{error:?}"));
     for nic in fixture.joined(1) {
         let [address, _] = addresses(&nic.port.net, node(2));
         let asked =
             cluster_harness::attempt(fixture.cluster, 1, format!("arping -c1 -w1 -I {} {address}", nic.name)).await;
         assert!(!asked.status.success(), "it answers though it is stopped: {}", asked.text());
     }
-    fixture.cluster.boot(2).await.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
+    fixture.cluster.boot(2).await.unwrap_or_else(|error| panic!("{error:?}"));
     nodes_reach_each_other(fixture).await;
     megabytes_arrive(fixture).await;
 }
