@@ -26,9 +26,11 @@ async fn two_vlans_are_joined_by_a_router_that_sees_their_tags() -> Result<()> {
                 ))
                 .await?
                 .ok()?;
-            node.exec(format!("ip address add 10.0.{vlan}.2/24 dev eth1 && ip route add 10.0.0.0/16 via 10.0.{vlan}.1"))
-                .await?
-                .ok()?;
+            node.exec(format!(
+                "ip address add 10.0.{vlan}.2/24 dev eth1 && ip route add 10.0.0.0/16 via 10.0.{vlan}.1"
+            ))
+            .await?
+            .ok()?;
         }
         assert!(answers(&first, "ping -c 1 -W 5 10.0.20.2").await?);
         Ok(())

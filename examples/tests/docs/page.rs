@@ -16,10 +16,7 @@ pub(crate) fn check(path: &str, make: impl Fn(&str) -> String) {
     }
     let different = page.lines().zip(made.lines()).position(|(is, should)| is != should);
     let line = different.unwrap_or_else(|| page.lines().count().min(made.lines().count())) + 1;
-    assert!(
-        page == made,
-        "{path} is out of date from line {line} on: run this test with {BLESS}=1 to write it"
-    );
+    assert!(page == made, "{path} is out of date from line {line} on: run this test with {BLESS}=1 to write it");
 }
 
 fn rewrite(page: &str, make: impl Fn(&str) -> String) -> String {

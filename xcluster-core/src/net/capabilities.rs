@@ -44,7 +44,7 @@ pub struct Capabilities {
     pub durable: bool,
     /// A port can be added to a VM that runs.
     ///
-    /// Shown by `ContractCase::WordsWhileItRuns`, on a QEMU that runs.
+    /// Shown by `ContractCase::ArgsWhileItRuns`, on a QEMU that runs.
     pub hotplug: bool,
     /// The cluster's network namespace is needed: [`BackendContext::namespace`](super::BackendContext::namespace).
     ///
