@@ -40,7 +40,7 @@ pub struct Capabilities {
     pub offloads: bool,
     /// What is created outlives the process that created it, and can be removed by another from the request alone.
     ///
-    /// Shown by `ContractCase::UndoByAnother`.
+    /// Shown by `ContractCase::TeardownByAnother`.
     pub durable: bool,
     /// A port can be added to a VM that runs.
     ///

@@ -64,7 +64,7 @@ pub(super) struct Evidence {
     nodes: Vec<NodeEvidence>,
     events: TimedEvents,
     took: Duration,
-    /// How the test ended, in words.
+    /// How the test ended, as text.
     pub(super) outcome: String,
 }
 

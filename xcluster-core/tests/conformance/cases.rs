@@ -24,7 +24,7 @@ pub(crate) enum Breach {
     NoHost,
     HearsThough,
     LosesSome,
-    JoinsNobody,
+    JoinsNoPorts,
     CalledASwitch,
     TooMuchMtu,
     OneClusterForAll,
@@ -84,7 +84,7 @@ pub(crate) const CASES: &[Case] = &[
     case(
         "a_durable_backend_that_needs_its_state_is_noticed",
         Breach::NeedsState,
-        &[ContractCase::UndoByAnother],
+        &[ContractCase::TeardownByAnother],
         "after the teardown by another process: file",
     ),
     case(
@@ -162,8 +162,8 @@ pub(crate) const CASES: &[Case] = &[
         "1500001 bytes by TCP to [1000::1:c0a8:",
     ),
     case(
-        "a_net_that_joins_nobody_is_noticed",
-        Breach::JoinsNobody,
+        "a_net_that_joins_no_ports_is_noticed",
+        Breach::JoinsNoPorts,
         &[
             ContractCase::NodesTogether,
             ContractCase::Echo,

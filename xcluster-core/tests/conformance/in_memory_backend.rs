@@ -74,7 +74,7 @@ impl InMemoryBackend {
         let (net, node) = (port.net.id.number(), port.node.number());
         let group = match self.breach {
             Breach::OneNetForAll => "239.0.0.1".to_owned(),
-            Breach::JoinsNobody => format!("239.1.{net}.{node}"),
+            Breach::JoinsNoPorts => format!("239.1.{net}.{node}"),
             _ => format!("239.0.0.{net}"),
         };
         let netdev = Netdev::new("socket", port).with("mcast", format!("{group}:{}", self.udp_port(context)?));

@@ -42,11 +42,11 @@ use remote::{
 };
 use test_run::{
     a_host_that_cannot_carry_the_backend_skips_a_test_or_fails_it, a_host_without_qemu_skips_a_test_or_fails_it,
-    a_link_among_artifacts_is_not_followed, a_pause_has_a_limit, a_paused_test_goes_on_when_told,
-    a_start_that_fails_leaves_its_evidence, a_stop_that_leaves_something_fails_the_test,
-    a_test_that_fails_leaves_its_evidence, a_test_that_panics_leaves_its_evidence, a_test_that_passes_leaves_nothing,
-    a_test_without_a_runtime_is_the_same, artifacts_of_a_test_that_passes_are_kept_on_demand,
-    waiting_for_a_boot_slot_is_reported_apart,
+    a_link_among_artifacts_is_not_followed, a_pause_ends_at_ctrl_c, a_pause_has_a_limit,
+    a_paused_test_goes_on_when_told, a_start_that_fails_leaves_its_evidence,
+    a_stop_that_leaves_something_fails_the_test, a_test_that_fails_leaves_its_evidence,
+    a_test_that_panics_leaves_its_evidence, a_test_that_passes_leaves_nothing, a_test_without_a_runtime_is_the_same,
+    artifacts_of_a_test_that_passes_are_kept_on_demand, waiting_for_a_boot_slot_is_reported_apart,
 };
 
 xcluster_core::harness![
@@ -100,6 +100,7 @@ xcluster_core::harness![
     a_stop_that_leaves_something_fails_the_test,
     a_paused_test_goes_on_when_told,
     a_pause_has_a_limit,
+    a_pause_ends_at_ctrl_c,
     waiting_for_a_boot_slot_is_reported_apart,
     a_test_without_a_runtime_is_the_same,
 ];

@@ -6,9 +6,14 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 use xcluster_core::plan::{Options, Readiness, Step};
 use xcluster_core::test_run::{Keep, TestRun};
 use xcluster_core::testing::{Behaviour, TestFailure, ensure};
@@ -213,12 +218,34 @@ pub(crate) async fn a_paused_test_goes_on_when_told() -> Result<(), TestFailure>
     host.is_as(&before)
 }
 
+/// Where the next test runs in another process, the limit of its pause, in seconds.
+const LIMIT: &str = "LIFECYCLE_PAUSE";
+
 pub(crate) async fn a_pause_has_a_limit() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let begun = Instant::now();
-    let run = test_run(&host)?.pause(Some(Duration::from_secs(1)));
+    let limit = std::env::var(LIMIT).unwrap_or_default().parse().unwrap_or(1);
+    let run = test_run(&host)?.pause(Some(Duration::from_secs(limit)));
     failed(run.run(host.cluster(), async |_| Err("no".into())).await)?;
     ensure(begun.elapsed() > Duration::from_secs(1), || format!("it took {:?}", begun.elapsed()))
+}
+
+/// In another process, whose other tests do not pause.
+pub(crate) async fn a_pause_ends_at_ctrl_c() -> Result<(), TestFailure> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--exact", "a_pause_has_a_limit"]).env(LIMIT, "3600");
+    let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let stderr = process.stderr.take().ok_or_else(|| TestFailure::new("no standard error"))?;
+    let mut lines = BufReader::new(stderr).lines();
+    while !lines.next_line().await?.ok_or_else(|| TestFailure::new("it ended before"))?.starts_with("PAUSED") {}
+    // That test takes a second at least.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let pid = process.id().ok_or_else(|| TestFailure::new("it ended before"))?;
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGINT)?;
+    // Its pipe must not fill up.
+    while lines.next_line().await?.is_some() {}
+    let status = process.wait().await?;
+    ensure(status.success(), || status.to_string())
 }
 
 pub(crate) async fn waiting_for_a_boot_slot_is_reported_apart() -> Result<(), TestFailure> {

@@ -12,7 +12,7 @@ pub enum ContractCase {
     /// Number 2, whole.
     TeardownOfAbsent,
     /// Number 3, whole.
-    UndoByAnother,
+    TeardownByAnother,
     /// Number 4, if each cluster has its own network namespace or objects.
     BesideAnotherCluster,
     /// Number 4, if all clusters share a network namespace.
@@ -53,7 +53,7 @@ impl ContractCase {
         Self::RepeatedSetup,
         Self::AddedPorts,
         Self::TeardownOfAbsent,
-        Self::UndoByAnother,
+        Self::TeardownByAnother,
         Self::BesideAnotherCluster,
         Self::WhereAnotherClusterIs,
         Self::WithForeignObject,
@@ -86,7 +86,7 @@ impl ContractCase {
     /// foreign objects are possible: the [`Subject`](super::Subject) does.
     pub fn is_promised_by(self, promise: &Capabilities) -> bool {
         match self {
-            Self::UndoByAnother => promise.durable,
+            Self::TeardownByAnother => promise.durable,
             Self::ArgsWhileItRuns => promise.hotplug,
             Self::HostAccess => promise.host_access,
             Self::NodesApart => promise.vm_to_vm == VmToVm::None,
@@ -102,7 +102,7 @@ impl ContractCase {
             Self::RepeatedSetup => (1, ""),
             Self::AddedPorts => (1, "after nodes were added"),
             Self::TeardownOfAbsent => (2, ""),
-            Self::UndoByAnother => (3, ""),
+            Self::TeardownByAnother => (3, ""),
             Self::BesideAnotherCluster => (4, "beside another cluster"),
             Self::WhereAnotherClusterIs => (4, "where another cluster is"),
             Self::WithForeignObject => (4, "with a foreign object of that name"),

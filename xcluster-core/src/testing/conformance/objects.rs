@@ -7,8 +7,8 @@ use crate::testing::leftovers::Snapshot;
 use crate::testing::{TestFailure, ensure};
 
 pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
-    if subject.promises(|promise| ContractCase::UndoByAnother.is_promised_by(promise)) {
-        trials.push(Trial::new(subject, ContractCase::UndoByAnother, undo_by_another));
+    if subject.promises(|promise| ContractCase::TeardownByAnother.is_promised_by(promise)) {
+        trials.push(Trial::new(subject, ContractCase::TeardownByAnother, teardown_by_another));
     }
     if subject.netns_mode.is_shared() {
         trials.push(Trial::new(subject, ContractCase::WhereAnotherClusterIs, where_another_cluster_is));
@@ -22,7 +22,7 @@ pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
 }
 
 /// The owner died. Another process tears its cluster down: it has the requests, and not the backend state.
-async fn undo_by_another(subject: Subject) -> Result<(), TestFailure> {
+async fn teardown_by_another(subject: Subject) -> Result<(), TestFailure> {
     let nets = subject.nets.iter().filter(|net| subject.capabilities(net).durable).cloned();
     let mut fixture = Fixture::on(&subject, "inherited", nets.collect())?;
     let watch = fixture.watch(&subject);

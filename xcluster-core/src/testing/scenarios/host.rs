@@ -54,11 +54,12 @@ pub(super) async fn nodes_reach_it(fixture: &Fixture<'_>) {
     let namespace = namespace(fixture).await;
     let echo = HostEcho::start(Host { namespace: namespace.as_ref() }).unwrap_or_else(|failed| panic!("{failed}"));
     for number in [1, 3] {
-        let sent = fixture.run(number, "head -c 1048577 /dev/urandom >/tmp/told; sha256sum </tmp/told").await;
+        let sent =
+            fixture.run(number, "head -c 1048577 /dev/urandom >/tmp/sent-to-host; sha256sum </tmp/sent-to-host").await;
         for nic in fixture.with_host(number) {
             let host: [IpAddr; 2] = [nic.port.net.host_ipv4().into(), nic.port.net.host_ipv6().into()];
             for address in host {
-                let ask = format!("nc {address} {} </tmp/told | sha256sum", echo.tcp);
+                let ask = format!("nc {address} {} </tmp/sent-to-host | sha256sum", echo.tcp);
                 assert_eq!(fixture.run(number, ask).await, sent, "node {number} to {address}");
             }
         }
