@@ -277,11 +277,11 @@ impl Started {
         let outcome = match (outcome, stopped) {
             (outcome, Ok(())) => outcome,
             (Outcome::Passed, Err(error)) => {
-                evidence.outcome = format!("passed, but its cluster was not stopped: {error:?}");
+                evidence.outcome = format!("passed, but the stop of its cluster failed: {error:?}");
                 Outcome::Failed(error.into())
             }
             (outcome, Err(error)) => {
-                evidence.outcome += &format!("\nits cluster was not stopped: {error:?}");
+                evidence.outcome += &format!("\nthe stop of its cluster failed as well: {error:?}");
                 outcome
             }
         };

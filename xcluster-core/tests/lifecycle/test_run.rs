@@ -189,7 +189,7 @@ pub(crate) async fn a_stop_that_leaves_something_fails_the_test() -> Result<(), 
         Ok(fs::create_dir(&mark)?)
     });
     has(&failed(run.await)?, "net1-vm-002")?;
-    has(&read(&host, "result.txt")?, "passed, but its cluster was not stopped: ")
+    has(&read(&host, "result.txt")?, "passed, but the stop of its cluster failed: ")
 }
 
 pub(crate) async fn a_paused_test_goes_on_when_told() -> Result<(), TestFailure> {
