@@ -1,4 +1,4 @@
-# What people type. The work is done by cargo and by the scripts.
+# The commands for people. Cargo and the scripts do the work.
 
 PREFIX ?= /usr/local
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -7,7 +7,7 @@ XCLUSTER := $(BIN)/xcluster
 
 .PHONY: help start stop build test lint bench install
 
-help: ## Say what there is
+help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
 
 start: ## Install what is missing, build, and start the default cluster
@@ -29,7 +29,7 @@ test: ## Install what is missing, and run all checks and tests
 lint: ## Check spelling, and licences of dependencies, with the tools that are installed
 	@scripts/lint
 
-bench: ## Take the figures of docs/performance.md again
+bench: ## Measure the figures of docs/performance.md again
 	@scripts/set-up start
 	cargo build --release --locked --package xcluster-cli --package xcluster-benches
 	@for bench in boot exec idle plan namespace taps throughput; do $(BIN)/$$bench || exit 1; done

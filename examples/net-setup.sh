@@ -1,11 +1,11 @@
 #!/bin/sh
-# A net-setup script: `net-setup.sh NODE NET` is called for each NIC of a node before it boots, and prints the args of QEMU's
-# command line for it. What it says on standard error is for people; any code but 0 keeps the node from starting.
+# A net-setup script: xcluster calls `net-setup.sh NODE NET` for each NIC of a node before the node boots. The script prints QEMU's
+# args for the NIC. Standard error is for people; an exit code other than 0 fails the boot.
 #
 #     xcluster start --net-setup examples/net-setup.sh --netns private
 #
-# It makes a tap for each NIC on a bridge for each net, with the host on it as .250. That takes no root where it runs in the
-# cluster's network namespace, and what it makes goes with that.
+# It makes a bridge for each net, on which the host is .250, and a tap for each NIC. In the cluster's network namespace that needs
+# no root, and the bridges and taps end with the namespace.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 node=$1
@@ -13,7 +13,7 @@ net=$2
 bridge=xcbr$net
 tap=xcbr${net}_t$node
 
-# Scripts of other nodes run at the same time: one of them makes the bridge, and it is finished when it gets its name.
+# Scripts of other nodes run at the same time, and one of them makes the bridge. A bridge gets its name when it is complete.
 if ! ip link show "$bridge" >/dev/null 2>&1; then
 	new=xcnew${net}_$node
 	ip link add "$new" type bridge
@@ -27,11 +27,11 @@ if ! ip link show "$bridge" >/dev/null 2>&1; then
 	fi
 fi
 
-# As large as the net is said to be, which the cluster tells in `__mtu`.
+# The cluster passes the net's MTU in `__mtu`.
 ip tuntap add "$tap" mode tap
 ip link set "$tap" mtu "$__mtu" master "$bridge" up
 
-# The guest takes its number from the address of its first NIC, and each MTU from the NIC. The tap goes when the node goes.
+# The guest reads its number from the address of its first NIC, and each MTU from the NIC.
 mac=$(printf '00:00:00:01:%02x:%02x' "$net" "$node")
 echo "-netdev tap,id=net$net,ifname=$tap,script=no,downscript=no"
 echo "-device virtio-net-pci,netdev=net$net,mac=$mac,host_mtu=$__mtu,romfile="

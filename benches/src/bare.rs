@@ -1,5 +1,5 @@
-//! The same guest in a QEMU that was started by hand: the library's own words for it, less its monitor and its agent, with
-//! the console on standard output and QEMU's own choice of threads. Ready is what its console says.
+//! The same guest in a QEMU that is started by hand: with the args of the library, but without monitor and agent, with the
+//! console on standard output, and with QEMU's default threads. It is ready when its console says so.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use xcluster_core::image::kernel_args::READY_LINE;
 
-/// How long a guest may take: as long as the library gives it in software.
+/// How long a guest may take: as long as the library gives an emulated one.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A QEMU to be started by hand.
@@ -23,11 +23,11 @@ const DEADLINE: Duration = Duration::from_secs(120);
 pub struct Bare {
     program: PathBuf,
     args: Vec<String>,
-    /// A copy of what the library hands over as a descriptor.
+    /// A copy of the file that the library passes as a descriptor.
     _initramfs: Arc<TempPath>,
 }
 
-/// A guest that runs. Dropping it kills it.
+/// A running guest. Dropping it kills it.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -39,13 +39,14 @@ impl Bare {
     /// The same as a QEMU that the library runs.
     ///
     /// # Errors
-    /// It is gone, or its args are not those that the library writes.
+    /// That QEMU has ended, or its args are not as the library writes them.
     pub fn like(pid: u32) -> Result<Self> {
         let program = std::fs::read_link(format!("/proc/{pid}/exe"))?;
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline"))?;
         let mut args: Vec<String> = line.trim_end_matches('\0').split('\0').skip(1).map(str::to_owned).collect();
-        let initrd = args.iter().position(|arg| arg == "-initrd").context("a QEMU without an initramfs")? + 1;
-        let number = args[initrd].strip_prefix("/proc/self/fd/").context("the initramfs is no descriptor")?;
+        let initrd = args.iter().position(|arg| arg == "-initrd").context("this QEMU has no initramfs")? + 1;
+        let number =
+            args[initrd].strip_prefix("/proc/self/fd/").context("the initramfs is not passed as a descriptor")?;
         let copy = tempfile::NamedTempFile::new()?.into_temp_path();
         std::fs::copy(format!("/proc/{pid}/fd/{number}"), &copy)?;
         args[initrd] = copy.display().to_string();
@@ -55,12 +56,12 @@ impl Bare {
     /// Starts it and waits until its console says that it is ready.
     ///
     /// # Errors
-    /// It does not get there.
+    /// QEMU cannot be started, or the guest is not ready in time.
     pub async fn boot(&self) -> Result<Running> {
         let mut command = Command::new(&self.program);
         command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
-        let console = child.stdout.take().context("the console is no pipe")?;
+        let console = child.stdout.take().context("the console is not a pipe")?;
         let mut lines = BufReader::new(console).lines();
         let ready = async {
             while let Some(line) = lines.next_line().await? {
@@ -70,7 +71,7 @@ impl Bare {
             }
             bail!("QEMU has ended")
         };
-        timeout(DEADLINE, ready).await.context("the guest does not get ready")??;
+        timeout(DEADLINE, ready).await.context("timed out waiting for the guest")??;
         Ok(Running { child, _console: lines })
     }
 }
@@ -82,17 +83,17 @@ impl Running {
     }
 }
 
-/// Starts all of them, so many at once, and waits until the last is ready.
+/// Starts all guests, at most `at_once` at the same time, and waits until all are ready.
 ///
 /// # Errors
-/// One of them does not get there.
+/// A guest cannot be started, or is not ready in time.
 pub async fn boot_all(guests: &[Bare], at_once: usize) -> Result<(Vec<Running>, Vec<u32>)> {
-    let turns = Arc::new(Semaphore::new(at_once));
+    let slots = Arc::new(Semaphore::new(at_once));
     let mut boots = JoinSet::new();
     for guest in guests {
-        let (guest, turns) = (guest.clone(), turns.clone());
+        let (guest, slots) = (guest.clone(), slots.clone());
         boots.spawn(async move {
-            let _turn = turns.acquire_owned().await?;
+            let _slot = slots.acquire_owned().await?;
             guest.boot().await
         });
     }
@@ -104,8 +105,8 @@ pub async fn boot_all(guests: &[Bare], at_once: usize) -> Result<(Vec<Running>, 
     Ok((running, pids))
 }
 
-/// The args without the library's own channels and its care for old QEMUs, and without forwards: their ports may be taken
-/// by now.
+/// The args without the library's channels, without its settings for old QEMUs, and without forwards: their ports may be in use by
+/// now.
 fn by_hand(args: Vec<String>) -> Vec<String> {
     let mut kept = Vec::new();
     let mut args = args.into_iter().peekable();
@@ -114,7 +115,7 @@ fn by_hand(args: Vec<String>) -> Vec<String> {
         match (option.as_str(), value) {
             ("-chardev" | "-mon", _) => {}
             ("-device", Some(device)) if device.starts_with("virtio-serial") || device.starts_with("virtserial") => {}
-            // Where processors are emulated, one types this and gets a thread for each of them.
+            // The default for emulated processors: a thread for each.
             ("-accel", Some(accel)) if accel.starts_with("tcg") => kept.extend([option, "tcg".to_owned()]),
             ("-serial", _) => kept.extend([option, "stdio".to_owned()]),
             ("-netdev", Some(netdev)) => {

@@ -1,4 +1,4 @@
-//! The clusters that are measured, and how long and how hard they start.
+//! The clusters that are measured, and the time and CPU time that their starts take.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use xcluster_net_user::UserBackend;
 
 use crate::process;
 
-/// A cluster of this many machines: the default topology's four nodes and two routers if there are six, else nodes only.
+/// A cluster with this number of nodes: the four workers and two routers of the default topology if it is six, else workers only.
 pub fn builder(machines: u16) -> Builder {
     let builder = Cluster::builder().backend(UserBackend::default());
     match machines {
@@ -17,22 +17,22 @@ pub fn builder(machines: u16) -> Builder {
     }
 }
 
-/// What a start took.
+/// The costs of a start.
 #[derive(Debug, Clone, Copy)]
 pub struct Boot {
-    /// From the order to the last machine's being ready, in seconds.
+    /// From the call until the last node is ready, in seconds.
     pub wall: f64,
     /// The CPU seconds of all QEMUs until then.
     pub cpu: f64,
-    /// The CPU seconds of whoever started them.
+    /// The CPU seconds of the owner until then.
     pub owner: f64,
 }
 
 impl Boot {
-    /// Measures a start; `start` gives what keeps the QEMUs alive, and their process ids.
+    /// Measures a start; `start` returns a value that keeps the QEMUs alive, and their process ids.
     ///
     /// # Errors
-    /// It failed.
+    /// The start failed.
     pub async fn measure<T>(start: impl AsyncFnOnce() -> Result<(T, Vec<u32>)>) -> Result<(T, Self)> {
         let owner = process::cpu_seconds(std::process::id())?;
         let begun = Instant::now();
@@ -44,10 +44,10 @@ impl Boot {
     }
 }
 
-/// Starts a cluster and gives it with the process ids of its QEMUs.
+/// Starts a cluster, and returns it with the process ids of its QEMUs.
 ///
 /// # Errors
-/// It does not start.
+/// The start failed.
 pub async fn start(builder: Builder) -> Result<(Cluster, Vec<u32>)> {
     let cluster = Cluster::start(builder).await?;
     let status = cluster.status().await?;

@@ -1,4 +1,4 @@
-//! Bridges and taps as one makes them by hand: lines for ip(8), and who carries them out. Measures nothing.
+//! Bridges and taps that are made by hand: lines for ip(8), and functions that run them.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -7,17 +7,17 @@ use anyhow::{Context, Result, ensure};
 use xcluster_core::host::Namespace;
 use xcluster_core::net::{Net, Port};
 
-/// What a net's bridge is called.
+/// The name of a net's bridge.
 pub fn bridge_name(net: &Net) -> String {
     format!("xcbr{}", net.id)
 }
 
-/// What a port's tap is called.
+/// The name of a port's tap.
 pub fn tap_name(port: &Port) -> String {
     format!("{}_t{}", bridge_name(&port.net), port.node.number())
 }
 
-/// Makes a bridge like one of xcluster's. One with other properties would be a slower or a faster one.
+/// Makes a bridge with the properties that xcluster sets. With others it would be slower or faster.
 pub fn bridge(net: &Net) -> Vec<String> {
     let (name, mac) = (bridge_name(net), net.addressing.host_mac(net.id));
     let properties = "forward_delay 0 stp_state 0 mcast_snooping 0 group_fwd_mask 0x4000";
@@ -29,7 +29,7 @@ pub fn bridge(net: &Net) -> Vec<String> {
     ]
 }
 
-/// Makes a tap for a QEMU that comes later, as scripts do it: a line for each thing.
+/// Makes a tap for a QEMU that is started later, as scripts do it: a line for each property.
 pub fn tap(port: &Port) -> Vec<String> {
     let (name, bridge) = (tap_name(port), bridge_name(&port.net));
     vec![
@@ -54,30 +54,30 @@ pub fn removal(name: &str) -> String {
     format!("link del dev {name}")
 }
 
-/// Has one `ip` do everything. `options` go before the lines: `-n NETNS`.
+/// Runs all lines in one `ip`. `options` go before them: `-n NETNS`.
 ///
 /// # Errors
-/// A line fails; those after it are not tried.
+/// A line fails; those after it are not run.
 pub fn batch(options: &[&str], lines: &[String], namespace: &Namespace) -> Result<()> {
     let mut command = Command::new("ip");
     command.args(options).args(["-batch", "-"]);
     feed(command, &lines.join("\n"), namespace)
 }
 
-/// Has a shell start an `ip` for each line.
+/// Runs a shell that starts an `ip` for each line.
 ///
 /// # Errors
-/// A line fails; those after it are not tried.
+/// A line fails; those after it are not run.
 pub fn one_by_one(lines: &[String], namespace: &Namespace) -> Result<()> {
     let mut command = Command::new("sh");
     command.arg("-e");
     feed(command, &lines.iter().map(|line| format!("ip {line}\n")).collect::<String>(), namespace)
 }
 
-/// How many links there are.
+/// The number of links.
 ///
 /// # Errors
-/// `ip` does not say.
+/// `ip` cannot be run.
 pub fn count_links(namespace: &Namespace) -> Result<usize> {
     let mut command = Command::new("ip");
     command.args(["-o", "link"]);

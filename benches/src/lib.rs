@@ -1,12 +1,11 @@
-//! What the bench programs share. Measures nothing by itself; the figures and how to get them again are in
-//! `docs/performance.md`.
+//! Code that the bench programs share. The figures, and how to measure them again, are in `docs/performance.md`.
 //!
-//! * `rounds`: things measured in turn, so that a busy machine is as unkind to both.
-//! * [`Report`]: medians and ratios as a table, or everything as JSON.
-//! * `bare`: the same guest in a QEMU started by hand, which is what the library is compared with.
-//! * `process`: what a process takes: CPU time and memory.
-//! * `ip`: bridges and taps as one makes them by hand.
-//! * `root_taps`: a backend that has them made by hand, as root.
+//! * `rounds`: measures alternately, so that other work on the machine slows all methods down alike.
+//! * [`Report`]: medians and ratios as a table, or all samples as JSON.
+//! * `bare`: the same guest in a QEMU that is started by hand, to compare the library with.
+//! * `process`: the CPU time and memory of a process.
+//! * `ip`: bridges and taps that are made by hand.
+//! * `root_taps`: a backend that makes them by hand, as root.
 //! * `cluster`: the clusters that are measured.
 
 pub mod bare;

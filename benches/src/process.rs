@@ -1,33 +1,33 @@
-//! What a process takes, as the kernel counts it. Starts none.
+//! The CPU time and memory of a process, as the kernel counts them.
 
 use anyhow::{Context, Result};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-/// The CPU time of a process with all its threads, in seconds: what one core would need for it.
+/// The CPU time of a process with all its threads, in seconds of one core.
 ///
 /// # Errors
-/// There is no such process any more.
+/// The process has ended.
 pub fn cpu_seconds(pid: u32) -> Result<f64> {
     let clock = clock_getcpuclockid(Pid::from_raw(pid.try_into()?));
-    let time = clock.and_then(clock_gettime).with_context(|| format!("the CPU time of process {pid}"))?;
+    let time = clock.and_then(clock_gettime).with_context(|| format!("cannot read the CPU time of process {pid}"))?;
     Ok(std::time::Duration::from(time).as_secs_f64())
 }
 
 /// The memory of a process, in MiB.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
-    /// What it has in memory, with what it shares.
+    /// All of its pages, those that it shares included.
     pub rss: f64,
-    /// The same, with each shared page divided by those who share it.
+    /// The same, with each shared page divided by the number of processes that share it.
     pub pss: f64,
 }
 
 impl Memory {
-    /// That of a process.
+    /// Reads the memory of a process.
     ///
     /// # Errors
-    /// There is no such process any more, or it is somebody else's.
+    /// The process has ended, or belongs to another user.
     pub fn of(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/smaps_rollup");
         let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;

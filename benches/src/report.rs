@@ -1,4 +1,4 @@
-//! Samples and what is said of them. Says nothing of how they were taken.
+//! Samples, and their medians and ratios as a table or as JSON.
 
 use std::io::Write;
 use std::process::Command;
@@ -7,7 +7,7 @@ use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-/// With fewer samples than this a 99th percentile is only the highest one.
+/// With fewer samples than this, the 99th percentile is the highest sample.
 const ENOUGH_FOR_P99: usize = 100;
 
 /// Everything that a bench has measured.
@@ -18,41 +18,41 @@ pub struct Report {
     rows: Vec<Row>,
 }
 
-/// What it was measured on.
+/// The machine that it was measured on.
 #[derive(Debug, Serialize)]
 struct Machine {
     cores: usize,
     kernel: String,
     qemu: String,
-    /// The load average of the last minute as the bench began: above zero, somebody else was at work.
+    /// The load average of the last minute when the bench began: above zero, the machine had other work.
     load: String,
 }
 
-/// Samples of one thing, in the order in which they were taken.
+/// The samples of one quantity, in the order in which they were measured.
 #[derive(Debug, Serialize)]
 struct Row {
     what: String,
     unit: &'static str,
     samples: Vec<f64>,
     median: f64,
-    /// The median of the ratios of each sample to the one that was taken in turn with it, of the row before.
+    /// The median of the ratios of each sample to the sample of the same round in the row before.
     ratio: Option<f64>,
 }
 
 impl Report {
-    /// An empty one.
+    /// A report without rows.
     pub fn new(bench: &'static str) -> Self {
         Self { bench, machine: Machine::this(), rows: Vec::new() }
     }
 
-    /// Adds samples of something.
+    /// Adds a row of samples.
     pub fn row(&mut self, what: impl Into<String>, unit: &'static str, samples: impl IntoIterator<Item = f64>) {
         let samples: Vec<f64> = samples.into_iter().collect();
         let median = percentile(&samples, 50);
         self.rows.push(Row { what: what.into(), unit, samples, median, ratio: None });
     }
 
-    /// Adds samples of the same of somebody else and of us, taken in turn: two rows, the second with the ratio.
+    /// Adds samples of another method and of ours that were measured alternately: two rows, the second with the ratio.
     pub fn pair(&mut self, unit: &'static str, theirs: (&str, Vec<f64>), ours: (&str, Vec<f64>)) {
         let ratios: Vec<f64> = ours.1.iter().zip(&theirs.1).map(|(ours, theirs)| ours / theirs).collect();
         self.row(theirs.0, unit, theirs.1);
@@ -62,18 +62,18 @@ impl Report {
         }
     }
 
-    /// Adds the ratios of samples of ours to samples of somebody else that were taken in turn with them, as a row.
+    /// Adds a row with the ratios of our samples to those of another method in the same rounds.
     pub fn ratio(&mut self, what: impl Into<String>, ours: &[f64], theirs: &[f64]) {
         self.row(what, "ratio", ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs));
     }
 
-    /// Writes it to standard output: a table, or with `--json` everything.
+    /// Writes it to standard output: a table, or with `--json` all samples.
     ///
     /// # Errors
-    /// Nobody reads it.
+    /// Standard output cannot be written.
     pub fn print(&self) -> Result<()> {
         let mut out = std::io::stdout().lock();
-        if std::env::args().any(|word| word == "--json") {
+        if std::env::args().any(|arg| arg == "--json") {
             serde_json::to_writer_pretty(&mut out, self)?;
             writeln!(out)?;
         } else {
@@ -119,7 +119,7 @@ impl Machine {
     }
 }
 
-/// The smallest sample that at least so many percent are not above; not a number without any.
+/// The smallest sample that at least this percentage of the samples does not exceed; not a number if there are none.
 pub fn percentile(samples: &[f64], percent: usize) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -135,7 +135,7 @@ fn figure(value: f64) -> String {
         below_hundred if below_hundred < 100.0 => 1,
         _ => 0,
     };
-    // What a call of microseconds takes is not written as nothing.
+    // A call of microseconds is not written as 0.
     if value != 0.0 && value.abs() < 0.1 { format!("{value:.4}") } else { format!("{value:.digits$}") }
 }
 
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_ratio_is_that_of_pairs() {
-        // The machine became twice as slow on the way; the ratio does not see that.
+        // The machine became twice as slow meanwhile, which does not change the ratio.
         let mut report = Report::new("test");
         report.pair("s", ("theirs", vec![1.0, 1.0, 2.0]), ("ours", vec![1.1, 1.1, 2.2]));
         assert!((report.rows[1].ratio.unwrap() - 1.1).abs() < 1e-9);

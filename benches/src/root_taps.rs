@@ -1,5 +1,5 @@
-//! A backend as people do without one: root types `ip` and names the taps to QEMU, in a network namespace with a name.
-//! For comparison only: who is killed leaves the namespace behind.
+//! A backend that does what people do by hand: root runs `ip` in a named network namespace, and QEMU gets the taps by name.
+//! For comparison only: a process that is killed leaves the namespace behind.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -18,10 +18,10 @@ pub struct RootTaps {
 }
 
 impl RootTaps {
-    /// With a namespace that is this process's own: one at a time.
+    /// Makes a namespace that is named after this process: there can be one at a time.
     ///
     /// # Errors
-    /// This process is not root's.
+    /// The process does not run as root.
     pub fn new() -> Result<Self> {
         let netns = format!("xcluster-bench-{}", std::process::id());
         ip::batch(&[], &[format!("netns add {netns}")], &Namespace::here())?;
@@ -63,7 +63,7 @@ impl NetBackend for RootTaps {
     async fn setup(&self, _: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
         self.inside(&ip::tap(port))?;
         let netdev = Netdev::new("tap", port).with("ifname", ip::tap_name(port));
-        // Else it looks for scripts of the host that give taps to bridges.
+        // Otherwise QEMU runs the host's scripts that add taps to bridges.
         let netdev = netdev.with("script", "no").with("downscript", "no");
         let kvm = KvmArgs::nic(&netdev, &Nic::virtio(port)).in_netns(format!("/run/netns/{}", self.netns));
         Ok(PortConfig::new(kvm, HostAccess::None))

@@ -1,9 +1,9 @@
-//! Things measured in turn. Says nothing of what is measured.
+//! Alternating measurements.
 
 use anyhow::{Context, Result};
 
-/// Measures two things in turn, `rounds` times each. Who begins changes from round to round: the second of a pair finds
-/// warmer caches, and perhaps another load on the machine.
+/// Measures two methods alternately, `rounds` times each. The first one changes from round to round: the second finds warmer
+/// caches, and perhaps another load on the machine.
 ///
 /// # Errors
 /// A measurement failed.
@@ -25,8 +25,8 @@ pub async fn in_turn<A, B>(
     Ok(pairs)
 }
 
-/// The same of any number of ways to do a thing: each is measured once a round, and another one begins each time. Returns
-/// the samples in the order of the ways.
+/// The same for any number of methods: each is measured once in a round, and each round begins with another one. Returns the
+/// samples in the order of the methods.
 ///
 /// # Errors
 /// A measurement failed.
@@ -45,10 +45,10 @@ pub async fn in_rotation<W: Copy, T>(
     Ok(samples)
 }
 
-/// How many rounds to measure: what `--rounds N` says, else `usual`.
+/// How many rounds to measure: the value of `--rounds N`, else `usual`.
 ///
 /// # Errors
-/// It says something else.
+/// The value is not a number.
 pub fn rounds_asked(usual: usize) -> Result<usize> {
     let mut args = std::env::args().skip_while(|arg| arg != "--rounds").skip(1);
     match args.next() {

@@ -1,4 +1,4 @@
-//! Many flows through two routers at once (ECMP), and one of the routers is killed in between; in IPv4 and IPv6.
+//! Many flows through two routers at once (ECMP), one of which is killed meanwhile; in IPv4 and IPv6.
 //!
 //! ```text
 //!             ┌── vm-201 ──┐
@@ -6,11 +6,11 @@
 //!       net 2 └── vm-202 ──┘ net 1
 //! ```
 //!
-//! What it shows:
-//! * the default topology spreads flows by addresses *and* ports, so both routers carry some of many flows between two hosts;
-//! * a router that dies takes the flows that were its own with it, but only until its neighbours have noticed;
-//! * from then on every flow goes over the other one, which static ECMP does not do by itself: IPv4 would go on to send
-//!   half of the flows into the void without `fib_multipath_use_neigh`, which the generated configuration sets.
+//! The test shows:
+//! * The default topology spreads flows by addresses *and* ports. So each router carries some of the flows between two hosts.
+//! * Flows over a router that dies are lost until its neighbours have noticed.
+//! * From then on the other router carries all flows. Static ECMP does not do that by itself: IPv4 goes on sending half of the
+//!   flows to the dead router unless `fib_multipath_use_neigh` is set, which the generated configuration does.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -23,18 +23,18 @@ use xcluster_net_user::UserBackend;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Connections per round, each to a port of its own. That all of them take the same router by chance happens once in two
-/// thousand million rounds.
+/// Connections per round, each to another port. All of them take the same router by chance once in two thousand million
+/// rounds.
 ///
-/// The ports must be those of the server: an IPv6 client chooses the route before its own port.
+/// The server's port must differ, not the client's: an IPv6 client chooses the route before its own port.
 const PORTS: RangeInclusive<u16> = 8001..=8032;
 
-/// How soon a dead neighbour is given up, for both IP versions. It is the sum of
+/// Sets how soon Linux gives a dead neighbour up, for both IP versions. The time is the sum of
 /// * at most 1.5 × 2 s in which a neighbour that answered counts as reachable,
-/// * 1 s in which whoever speaks to it waits for a sign of life,
-/// * three questions of 1 s each.
+/// * 1 s in which a sender waits for traffic from it,
+/// * three probes of 1 s each.
 ///
-/// Those are 7 s; Linux's own values, 30 s, 5 s and 3 × 1 s, make it 53 s.
+/// That makes 7 s. Linux's defaults, 30 s, 5 s and 3 × 1 s, make 53 s.
 const NEIGHBOURS: &str = "for neighbours in /proc/sys/net/ipv[46]/neigh/eth1; do
     echo 2000 >$neighbours/base_reachable_time_ms
     echo 1    >$neighbours/delay_first_probe_time
@@ -42,10 +42,11 @@ const NEIGHBOURS: &str = "for neighbours in /proc/sys/net/ipv[46]/neigh/eth1; do
     echo 1000 >$neighbours/retrans_time_ms
 done";
 
-/// The 7 s of [`NEIGHBOURS`], with room for a host that is busy emulating.
+/// How long the neighbours may take to notice a dead router: the 7 s of [`NEIGHBOURS`], and much more for a host that is busy
+/// emulating.
 const NOTICED: Duration = Duration::from_secs(60);
 
-/// Counts the connections that a router forwards, by their first packets.
+/// nftables rules that count the connections that a router forwards, by their first packets.
 const COUNTERS: &str = "table inet flows {
     counter ipv4 {}
     counter ipv6 {}
@@ -76,7 +77,7 @@ async fn flows_leave_a_dead_router_for_the_other_one() -> Result<()> {
     };
     let targets = on_net(NetId::CLUSTER, &server);
 
-    // Both routers are alive, and both carry.
+    // Both routers are alive, and both carry flows.
     for target in targets {
         assert_eq!(connect(&client, target).await?, PORTS.len(), "to {target}");
         let carried = [carried(&routers[0], target).await?, carried(&routers[1], target).await?];
@@ -84,7 +85,7 @@ async fn flows_leave_a_dead_router_for_the_other_one() -> Result<()> {
         assert!(carried.iter().all(|flows| *flows > 0), "to {target}: {carried:?}");
     }
 
-    // One dies as if its plug were pulled. Nobody is told: its neighbours notice since they go on to speak to it.
+    // One router dies without a message to anybody. Its neighbours notice, since they go on sending to it.
     let mut events = cluster.events();
     let noticed = [
         Watch::begin(&client, on_net(NetId::EXTERNAL, &routers[0])).await?,
@@ -100,7 +101,7 @@ async fn flows_leave_a_dead_router_for_the_other_one() -> Result<()> {
     eprintln!("the dead router is given up after {:.1?}", died.elapsed());
     drop(traffic);
 
-    // Every flow takes the other one, and none is lost.
+    // Every flow takes the other router, and none is lost.
     for target in targets {
         carried(&routers[1], target).await?;
         assert_eq!(connect(&client, target).await?, PORTS.len(), "to {target} with one router");
@@ -109,18 +110,18 @@ async fn flows_leave_a_dead_router_for_the_other_one() -> Result<()> {
     Ok(())
 }
 
-/// Fetches a page from every port, over a connection of its own each, and says how often it arrived.
+/// Fetches a page from every port, each over a new connection, and returns how many pages arrived.
 ///
-/// Each port has three tries. Linux asks a dead IPv6 neighbour again from time to time, and while it waits for an answer
-/// takes the path for alive: what begins in that moment is lost. A path that stays dead would swallow all three, since
-/// the port decides the path.
+/// Each port has three tries. Linux probes a dead IPv6 neighbour again from time to time, and uses the path while it waits for
+/// an answer: a connection that begins then is lost. On a path that stays dead all three tries fail, since the port decides
+/// the path.
 async fn connect(client: &Node, target: IpAddr) -> Result<usize> {
     let tries = format!("for try in 1 2 3; do {} && break; done", fetch_one(target, 10));
     let fetched = client.exec(on_ports(&tries)).await?;
     Ok(fetched.text().lines().filter(|line| *line == "hello").count())
 }
 
-/// Goes on fetching from all targets, whether anything arrives or not.
+/// A shell script that fetches from all targets for ever, whether pages arrive or not.
 fn talk(targets: [IpAddr; 2]) -> String {
     let each = targets.map(|target| format!("while :; do\n{}\ndone >/dev/null 2>&1 &", fetch(target, 1)));
     format!("{}\n{}\nwait", each[0], each[1])
@@ -130,7 +131,7 @@ fn fetch(target: IpAddr, seconds: u8) -> String {
     on_ports(&fetch_one(target, seconds))
 }
 
-/// From the port that the shell variable holds.
+/// A line of shell that fetches a page from port `$port`.
 fn fetch_one(target: IpAddr, seconds: u8) -> String {
     let host = if target.is_ipv6() { format!("[{target}]") } else { target.to_string() };
     format!("timeout {seconds} wget -q -O - http://{host}:$port/")
@@ -141,7 +142,7 @@ fn on_ports(line: &str) -> String {
     format!("for port in $(seq {} {}); do {line}; done", PORTS.start(), PORTS.end())
 }
 
-/// How many connections of the target's IP version the router has forwarded since it was last asked.
+/// How many connections of the target's IP version the router has forwarded since the last call.
 async fn carried(router: &Node, target: IpAddr) -> Result<usize> {
     let version = if target.is_ipv4() { "ipv4" } else { "ipv6" };
     let counter = router.exec(format!("nft reset counter inet flows {version}")).await?.ok()?;
@@ -149,7 +150,7 @@ async fn carried(router: &Node, target: IpAddr) -> Result<usize> {
     Ok(packets.ok_or("nft shows no counter")??)
 }
 
-/// Hears from a node's kernel what becomes of its neighbours.
+/// Waits until a node's kernel has given its neighbours up.
 struct Watch {
     monitor: Execution,
     neighbours: Vec<String>,
@@ -161,7 +162,7 @@ impl Watch {
         Ok(Self { monitor, neighbours: neighbours.map(|address| format!("{address} ")).into() })
     }
 
-    /// Waits until the node has given up all of them.
+    /// Waits until the node has given all of them up.
     async fn given_up(mut self) -> Result<()> {
         let mut text = String::new();
         while !self.neighbours.is_empty() {

@@ -1,4 +1,4 @@
-//! What happens to a cluster, while it happens: every step of the plan as it begins and ends, and a node that dies.
+//! The events of a cluster: the begin and end of every step of the plan, and a node that dies.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use xcluster_core::{Cluster, Event, NodeState};
 use xcluster_net_user::UserBackend;
 
 #[tokio::test]
-async fn every_step_and_every_death_is_an_event() -> Result<(), Box<dyn std::error::Error>> {
+async fn every_step_and_the_end_of_a_node_are_events() -> Result<(), Box<dyn std::error::Error>> {
     let builder = Cluster::builder().backend(UserBackend::default()).nodes(2).routers(0);
-    // `begin` comes back at once: the nodes start meanwhile. `ready` waits for them.
+    // `begin` returns at once, while the nodes start. `ready` waits for them.
     let cluster = Cluster::begin(&builder)?;
     let mut events = cluster.events();
     let mut took = BTreeMap::new();
     loop {
-        match events.next().await.ok_or("the start has ended without a word")? {
+        match events.next().await.ok_or("the events ended before the cluster was ready")? {
             Event::Begin { step } => eprintln!("going to {step}"),
             Event::Done { step, millis } => {
                 eprintln!("done: {step}, {millis} ms");
@@ -27,14 +27,14 @@ async fn every_step_and_every_death_is_an_event() -> Result<(), Box<dyn std::err
         }
     }
     cluster.ready().await?;
-    // The plan knew all of them before anything was touched.
+    // The plan had all these steps before the start.
     let planned: Vec<Step> = cluster.plan().steps();
     assert!(planned.iter().all(|step| took.contains_key(step)) && planned.len() == took.len(), "{took:?}");
 
-    // A node that dies is an event too. Everything else goes on.
+    // The end of a node is an event, too. The other nodes go on.
     cluster.node(2)?.qmp("quit", serde_json::Value::Null).await?;
     let died = loop {
-        if let Event::Exited { node, reason } = events.next().await.ok_or("nothing was said")? {
+        if let Event::Exited { node, reason } = events.next().await.ok_or("the events ended without it")? {
             eprintln!("{node}: {reason}");
             break node;
         }

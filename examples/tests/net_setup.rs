@@ -1,5 +1,5 @@
-//! [`net-setup.sh`](../net-setup.sh), a script of the kind that the original xcluster calls, put to what every backend is put to:
-//! the contract, and the scenarios with real VMs.
+//! [`net-setup.sh`](../net-setup.sh), a net-setup script as the original xcluster calls one, in the tests of every backend: the
+//! conformance suite, and the scenarios with real VMs.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,14 +16,14 @@ fn main() -> ExitCode {
     harness::main(contract().into_iter().chain(vms()).collect())
 }
 
-/// What nobody can find out about a script is said by its author: here that the host is on every net.
+/// The author of a script states what it promises: this one gives the host access to every net.
 fn script() -> ScriptBackend {
     let promise = ScriptNet::new(true, VmToVm::Switch, ScriptNet::MTU_MAX);
     let config = ScriptConfig::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("net-setup.sh")).in_namespace(true);
     ScriptBackend::new(config.promising_internal(promise).promising_others(promise))
 }
 
-/// All of it but one part: the bridges stay, and go with the cluster's namespace.
+/// All contract cases but one: the script leaves its bridges, which go with the cluster's namespace.
 fn contract() -> Vec<Test> {
     let subject = conformance::Subject::new(|| Arc::new(script()) as Arc<dyn NetBackend>);
     let trials =

@@ -1,5 +1,5 @@
-//! A cluster on [a backend of one's own](../my-switch/src/lib.rs), which is told something by the topology. The host is not on
-//! its nets, so the internal one, for logins, is carried by another backend.
+//! A cluster on [a backend of one's own](../my-switch/src/lib.rs), with settings in the topology. The backend gives the host no
+//! access to its nets, so another backend carries the internal net, which logins need.
 
 use my_switch::SwitchBackend;
 use xcluster_core::Cluster;
@@ -8,7 +8,7 @@ use xcluster_net_user::UserBackend;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Room for few frames, to see what becomes of TCP where some are lost.
+/// A short queue loses frames, so that TCP must send some again.
 const TOPOLOGY: &str = "
     [net.0]
     backend = 'user'
@@ -24,7 +24,7 @@ const TOPOLOGY: &str = "
 ";
 
 #[tokio::test]
-async fn a_switch_of_ones_own_carries_megabytes() -> Result<()> {
+async fn the_switch_carries_megabytes() -> Result<()> {
     let builder = Cluster::builder().backend(SwitchBackend::default()).backend(UserBackend::default());
     let cluster = Cluster::start(builder.topology(Topology::from_toml(TOPOLOGY)?)).await?;
     let (first, second) = (cluster.node(1)?, cluster.node(2)?);
@@ -48,7 +48,7 @@ async fn a_switch_of_ones_own_carries_megabytes() -> Result<()> {
 fn a_setting_that_the_switch_does_not_take_is_reported_with_its_place() -> Result<()> {
     let topology = Topology::from_toml("[backend.switch]\nqueue = 0\nspeed = 9")?;
     let planned = Cluster::builder().backend(SwitchBackend::default()).topology(topology).plan();
-    let said = planned.err().ok_or("it is taken")?.to_string();
+    let said = planned.err().ok_or("the settings were accepted")?.to_string();
     assert!(said.contains("backend.switch.queue") && said.contains("backend.switch.speed"), "{said}");
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! A QEMU of one's own on the networks of a cluster: every word of its command line is the caller's, but for those of its
-//! NICs, which the cluster wires.
+//! A QEMU of one's own on the networks of a cluster. The caller chooses its args, except those of its NICs, whose ports the
+//! cluster sets up.
 //!
-//! What it shows:
-//! * [`Cluster::wire`] wires a NIC for a node that the cluster does not run, and adds both to the plan;
-//! * [`Machine`] has the words of a QEMU as the library would choose them, to be changed at will;
+//! The test shows:
+//! * [`Cluster::wire`] sets up a port for a node that the cluster does not run, and adds both to the plan;
+//! * [`Machine`] has the args that the library would choose, and each can be changed;
 //! * [`Process`] is a QEMU that dies with the thread that started it, so that nothing is left if the test is killed.
 //!
-//! One rung below this one there is no cluster either: a backend is asked by its own trait,
+//! Without a cluster, a program calls a backend by its trait,
 //! [`NetBackend`](xcluster_core::net::NetBackend), with a [`BackendContext`](xcluster_core::net::BackendContext) of the caller's.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ use xcluster_net_user::UserBackend;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Far more than a guest takes that is emulated on a busy host.
+/// How long a guest may take to boot. An emulated one on a busy host needs much less.
 const BOOT: Duration = Duration::from_secs(300);
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn own_process() -> Result<()> {
     let (console, theirs) = UnixStream::pair()?;
     let (_monitor, monitor) = UnixStream::pair()?;
     let place = qemu_netns_of(&nics);
-    // A backend may answer with descriptors, as bridges do; this one answers with words alone.
+    // The args of some backends, such as bridges, refer to descriptors; those of this one do not.
     let mut descriptors = descriptors(&nics)?;
     descriptors.insert(CONSOLE.to_owned(), theirs.into());
     descriptors.insert(MONITOR.to_owned(), monitor.into());
@@ -56,20 +56,20 @@ async fn own_process() -> Result<()> {
     let mut console = BufReader::new(tokio::net::UnixStream::from_std(console)?);
     timeout(BOOT, shows(&mut console, "xcluster: ready")).await??;
 
-    // Only its internal net is configured: nobody has given it an overlay. Its console is a shell.
+    // Without an overlay the guest configures only its internal net. Its console is a shell.
     console.write_all(b"ip addr add 192.168.1.9/24 dev eth1 && ip link set eth1 up && echo ok=$?\n").await?;
     timeout(BOOT, shows(&mut console, "ok=0")).await??;
     cluster.node(1)?.exec("ping -c1 -W20 192.168.1.9").await?.ok()?;
 
     qemu.kill().await;
     cluster.unwire(9, NetId::CLUSTER).await?;
-    // And now the cluster runs it itself.
+    // Now the cluster runs the node itself.
     cluster.boot(9).await?;
     cluster.stop().await?;
     Ok(())
 }
 
-/// What QEMU is told: as a cluster would, with another machine type.
+/// The args that a cluster would use, with another machine type.
 fn machine(nics: Vec<KvmArgs>) -> Result<Machine> {
     let image = standard_image(&|_| {})?;
     Ok(Machine {

@@ -1,17 +1,17 @@
-//! A start in an order and with arguments of one's own: the router first, then nodes that differ, one of which is stopped and
-//! booted again on another net.
+//! Nodes that are booted one by one, in an order and with settings of the caller's: the router first, then nodes that differ
+//! from the plan. One of them is stopped and booted again on another net.
 //!
 //! ```text
-//!                                 ┌── vm-010, which is in no topology: net 7, a kernel argument of its own
+//!                                 ┌── vm-010, which is not in the topology: net 7, another kernel argument
 //! vm-221 ── net 2 ── vm-201 ── net 1
-//!                                 └── vm-001: more memory; later on net 7, too
+//!                                 └── vm-001: more memory; later also on net 7
 //! ```
 //!
-//! What it shows:
-//! * [`Cluster::open`] does everything but the nodes;
-//! * [`Cluster::boot`] boots a node as it is planned, or with what a [`NodeBoot`] says, and makes nets that are not there yet;
-//! * several nodes boot at once if the caller asks for them at once;
-//! * [`Node::stop`](xcluster_core::Node::stop) ends one node, and the others go on.
+//! The test shows:
+//! * [`Cluster::open`] prepares a cluster without booting a node;
+//! * [`Cluster::boot`] boots a node as planned, or with the changes of a [`NodeBoot`], and creates nets that do not exist yet;
+//! * nodes whose boots are awaited together boot at the same time;
+//! * [`Node::stop`](xcluster_core::Node::stop) stops one node, and the others go on.
 
 use xcluster_core::name::NodeId;
 use xcluster_core::plan::NodeBoot;
@@ -21,11 +21,11 @@ use xcluster_net_user::UserBackend;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 #[tokio::test]
-async fn nodes_start_in_an_order_and_with_arguments_of_ones_own() -> Result<()> {
+async fn nodes_boot_in_the_callers_order_with_the_callers_settings() -> Result<()> {
     let builder = Cluster::builder().backend(UserBackend::default()).nodes(1).routers(1).testers(1);
     let cluster = Cluster::open(builder).await?;
 
-    // Whatever else the router needs is done before anybody sends a packet through it.
+    // The router is configured before a node can send packets through it.
     let router = cluster.boot(201).await?;
     router.exec("sysctl -w net.ipv4.ip_default_ttl=33").await?.ok()?;
 
@@ -42,7 +42,7 @@ async fn nodes_start_in_an_order_and_with_arguments_of_ones_own() -> Result<()> 
     tester.exec("ping -c1 -W10 192.168.1.10").await?.ok()?;
     let node = cluster.boot(NodeBoot::new(node.id()).nets([0, 1, 7])).await?;
     node.exec("ping -c1 -W10 192.168.7.10").await?.ok()?;
-    // Who boots now knows those by name who came after the start.
+    // A node knows all nodes by name that the plan has when it boots.
     node.exec("grep -qw vm-010 /etc/hosts").await?.ok()?;
 
     cluster.stop().await?;

@@ -1,4 +1,4 @@
-//! What clusters of real VMs show on [the switch in C](../plugin-c/switch.c), loaded as a plugin.
+//! The scenarios with real VMs on [the switch in C](../plugin-c/switch.c), loaded as a plugin.
 
 use xcluster_core::Cluster;
 use xcluster_core::testing::scenarios::Subject;

@@ -167,6 +167,18 @@ impl Cluster {
     }
 }
 
+impl From<cluster::Cluster> for Cluster {
+    fn from(cluster: cluster::Cluster) -> Self {
+        Self(cluster)
+    }
+}
+
+impl From<Cluster> for cluster::Cluster {
+    fn from(cluster: Cluster) -> Self {
+        cluster.0
+    }
+}
+
 /// A node of a running cluster; see [`cluster::Node`].
 #[derive(Debug, Clone)]
 pub struct Node(cluster::Node);
@@ -228,6 +240,14 @@ impl Node {
     /// The node has not been started.
     pub fn console_text(&self) -> Result<String, Error> {
         block_on(self.0.console_text())
+    }
+
+    /// What the node's QEMU has written to standard error, at most its last 8 KiB.
+    ///
+    /// # Errors
+    /// The node has not been started.
+    pub fn qemu_messages(&self) -> Result<String, Error> {
+        block_on(self.0.qemu_messages())
     }
 
     /// Where this host finds a TCP port of the node, if a backend gives it access.

@@ -16,6 +16,7 @@ pub mod netlink;
 pub mod plan;
 pub mod qemu;
 pub mod remote;
+pub mod test_run;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod topology;

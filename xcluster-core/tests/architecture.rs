@@ -26,6 +26,7 @@ const MODULES: &[&[&str]] = &[
     &["external"],
     &["cluster"],
     &["blocking", "remote"],
+    &["test_run"],
     &["testing"],
 ];
 

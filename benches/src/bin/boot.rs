@@ -1,4 +1,4 @@
-//! How long a start takes, and how much of a core, against QEMUs started by hand with the same guest: one machine, and six.
+//! The time and CPU time of a start with one node and with six, against QEMUs that are started by hand with the same guest.
 
 use anyhow::{Context, Result};
 use xcluster_benches::bare::{self, Bare};
@@ -17,7 +17,7 @@ async fn main() -> Result<()> {
 }
 
 async fn compare(machines: u16, rounds: usize, report: &mut Report) -> Result<()> {
-    // Not measured: the first start may build the guest, and it shows the args for those by hand.
+    // Not measured: the first start may build the guest. Its args are used for the QEMUs that are started by hand.
     let (warm, pids) = cluster::start(cluster::builder(machines)).await?;
     let guests = pids.into_iter().map(Bare::like).collect::<Result<Vec<_>>>()?;
     let accelerator = warm.status().await?.accel.context("no accelerator")?.accelerator;

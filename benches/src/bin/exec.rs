@@ -1,5 +1,5 @@
-//! How long a command in a node takes, and how fast its output comes, against ssh to the same node: a connection for each
-//! command, as one types it, and one connection for all of them, as one sets it up when that is too slow.
+//! The time of a command in a node and the rate of its output, against ssh to the same node: with a connection for each command,
+//! and with one connection for all of them.
 
 use std::process::Stdio;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use tokio::process::Command;
 use xcluster_benches::{Report, cluster, rounds_asked};
 use xcluster_core::Node;
 
-/// What is sent to see how fast output comes.
+/// The output whose rate is measured, in MiB.
 const OUTPUT_MIB: usize = 32;
 
 #[tokio::main]
@@ -30,7 +30,7 @@ async fn main() -> Result<()> {
 async fn round_trips(rounds: usize, node: &Node, ssh: &Ssh, report: &mut Report) -> Result<()> {
     let (mut fresh, mut kept, mut ours) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
-        // A connection of its own costs a key exchange in an emulated guest; ten of them tell enough.
+        // A connection for each command costs a key exchange in an emulated guest: ten rounds are enough.
         if round < 10 {
             fresh.push(millis(async || ssh.run(&["-S", "none"], "true").await).await?.1);
         }
@@ -45,7 +45,7 @@ async fn round_trips(rounds: usize, node: &Node, ssh: &Ssh, report: &mut Report)
 async fn output(rounds: usize, node: &Node, ssh: &Ssh, report: &mut Report) -> Result<()> {
     let line = format!("head -c {OUTPUT_MIB}m /dev/zero");
     let rate = |millis: f64| OUTPUT_MIB as f64 / millis * 1000.0;
-    // What it costs the guest to move the same bytes through a pipe, and nowhere else.
+    // For comparison: the guest moves the same bytes through a pipe only.
     let within = format!("{line} | cat >/dev/null");
     let (mut pipe, mut theirs, mut ours) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
@@ -67,18 +67,18 @@ async fn millis<T>(work: impl AsyncFnOnce() -> Result<T>) -> Result<(T, f64)> {
     Ok((result, begun.elapsed().as_secs_f64() * 1000.0))
 }
 
-/// The ssh of this host, told to ask nothing and to remember nothing.
+/// The ssh of this host, without questions, and without the settings and files of its user.
 struct Ssh {
     port: String,
-    /// Where the connection that is kept has its socket.
+    /// The folder with the socket of the connection that is kept.
     folder: TempDir,
 }
 
 impl Ssh {
     async fn new(node: &Node) -> Result<Self> {
-        let address = node.address(22).await?.context("the host has no way to the node's ssh server")?;
+        let address = node.address(22).await?.context("the host has no access to the node's ssh server")?;
         let ssh = Self { port: address.port().to_string(), folder: tempfile::tempdir()? };
-        // The first connection makes the server's key.
+        // At the first connection, the server makes its key.
         ssh.run(&["-S", "none"], "true").await?;
         ssh.run(&["-o", "ControlMaster=auto", "-o", "ControlPersist=yes"], "true").await?;
         Ok(ssh)

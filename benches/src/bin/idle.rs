@@ -1,5 +1,5 @@
-//! What idle nodes take: memory and CPU time of their owner, and of their QEMUs. The owner is a process of its own, this
-//! program once more with `--own N`, so that the measuring is not measured.
+//! The memory and CPU time of idle nodes: of their owner, and of their QEMUs. The owner is another process, this program with
+//! `--own N`, so that the costs of measuring are not measured.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use xcluster_benches::cluster;
 use xcluster_benches::process::{Memory, cpu_seconds};
 use xcluster_benches::{Report, rounds_asked};
 
-/// How long a guest is left alone before it is measured: what its services do after they are up is over then.
+/// How long to wait before the measurement: until then, the guest's services have finished their start.
 const SETTLE: Duration = Duration::from_secs(10);
 /// How long it is measured.
 const WATCH: Duration = Duration::from_secs(20);
@@ -25,7 +25,7 @@ async fn main() -> Result<()> {
     }
 }
 
-/// Owns a cluster until standard input ends. Says the process ids of its QEMUs.
+/// Owns a cluster until standard input ends. Prints the process ids of its QEMUs.
 async fn own(machines: u16) -> Result<()> {
     let (cluster, pids) = cluster::start(cluster::builder(machines)).await?;
     let mut line = serde_json::to_string(&pids)?;
@@ -36,13 +36,13 @@ async fn own(machines: u16) -> Result<()> {
     Ok(cluster.stop().await?)
 }
 
-/// What a cluster takes while nothing happens.
+/// The costs of an idle cluster.
 #[derive(Debug, Clone, Copy)]
 struct Idle {
     owner: Memory,
     /// Thousandths of a core.
     owner_cpu: f64,
-    /// Of one of the QEMUs, on average.
+    /// The average of the QEMUs.
     qemu: Memory,
     /// Thousandths of a core.
     qemu_cpu: f64,
@@ -78,7 +78,7 @@ async fn idle(machines: u16) -> Result<Idle> {
     let mut child = command.kill_on_drop(true).spawn()?;
     let owner = child.id().context("the owner has ended")?;
     let (input, output) = child.stdin.take().zip(child.stdout.take()).context("the owner has no pipes")?;
-    let line = BufReader::new(output).lines().next_line().await?.context("the owner starts no cluster")?;
+    let line = BufReader::new(output).lines().next_line().await?.context("the owner ended without a cluster")?;
     let qemus: Vec<u32> = serde_json::from_str(&line)?;
     tokio::time::sleep(SETTLE).await;
     let all = || -> Result<(f64, f64)> {

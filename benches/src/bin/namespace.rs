@@ -1,8 +1,6 @@
-//! How long a network namespace takes from its start to its end, with nothing in it and with a bridge, against what one
-//! would type for that.
+//! The time to make and end a network namespace, empty and with a bridge, against commands that do the same.
 //!
-//! The end is when its last descriptor is closed or its last process is gone; the kernel frees it some time after that,
-//! whoever made it.
+//! It ends when its last descriptor is closed or its last process has ended; in each case, the kernel frees it some time later.
 
 use std::process::Command;
 use std::time::Instant;
@@ -16,7 +14,7 @@ use xcluster_core::name::{ClusterName, NetId};
 use xcluster_core::net::{BackendContext, Net, NetBackend};
 use xcluster_net_bridge::BridgeBackend;
 
-/// How it is done.
+/// How the namespace is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
     Xcluster,
@@ -60,7 +58,7 @@ impl Method {
 
     /// From its start to its end, in milliseconds.
     async fn take(self, bridge: bool) -> Result<f64> {
-        // What every cluster has.
+        // Every cluster has these.
         let (name, dir, host_locks, store) =
             (ClusterName::new("namespace")?, TempDir::new()?, HostLocks::new(), Store::new());
         let begun = Instant::now();
@@ -70,7 +68,7 @@ impl Method {
                 let namespace = Namespace::private()?;
                 make_bridge(&BackendContext::new(&name, dir.path(), &host_locks, &store).in_namespace(&namespace))
                     .await?;
-                // With the store go the ways into the namespace, with the host locks the last sockets in it.
+                // The store has the backend's sockets in the namespace, and the host locks have the last ones.
                 drop((store, host_locks, namespace));
             }
             (Self::Unshare, false) => run("unshare -Urn true")?,

@@ -1,5 +1,5 @@
-//! What is done without starting anything: a plan of 200 nodes as a call, and the command-line tool as a process, against
-//! the shortest process there is. The tool is the one next to this program.
+//! Work without a start: the plan of 200 nodes as a call, and the command `xcluster` as a process, against the shortest process,
+//! `true`. The command is the one beside this program.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -50,6 +50,6 @@ fn run(command: &mut Command) -> Result<f64> {
 
 fn tool() -> Result<PathBuf> {
     let tool = std::env::current_exe()?.with_file_name("xcluster");
-    ensure!(tool.exists(), "there is no `{}`: `cargo build --release -p xcluster-cli` makes it", tool.display());
+    ensure!(tool.exists(), "`{}` does not exist: `cargo build --release -p xcluster-cli` builds it", tool.display());
     tool.canonicalize().context("the tool")
 }

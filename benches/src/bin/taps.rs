@@ -1,5 +1,5 @@
-//! How long the bridges and taps of a large cluster take, from no namespace to the last tap, against the same made by `ip`
-//! in a namespace of the same kind: all by one process, and four processes for each tap.
+//! The time to make the namespace, bridges and taps of a large cluster, and to remove them, against `ip` in a namespace of the same
+//! kind: one process for all, and four processes for each tap.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ const NODES: u16 = 200;
 /// The nets that each of them is on.
 const NETS: [u8; 2] = [0, 1];
 
-/// How it is done.
+/// How the taps are made.
 #[derive(Debug, Clone, Copy)]
 enum Method {
     Xcluster,
@@ -30,14 +30,14 @@ enum Method {
     Script,
 }
 
-/// What it took, in milliseconds.
+/// Times in milliseconds.
 #[derive(Debug, Clone, Copy)]
 struct Timing {
     made: f64,
     removed: f64,
 }
 
-/// Like a cluster's own thread: one, with a runtime.
+/// One thread with a runtime, like a cluster's thread.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let rounds = rounds_asked(9)?;
@@ -87,17 +87,17 @@ impl Workload {
                 let config = BridgeConfig::default().with_vhost(Vhost::Off);
                 self.by_xcluster(&BridgeBackend::new(config), 0).await
             }
-            // Its datapath has a link, too.
+            // Its datapath is one more link.
             Method::Ovs => self.by_xcluster(&OvsBackend::default(), 1).await,
             Method::Batch => self.by_ip(ip::tap_in_short, |lines, namespace| ip::batch(&[], lines, namespace)),
             Method::Script => self.by_ip(ip::tap, ip::one_by_one),
         }
     }
 
-    /// The calls of a cluster, in its order: nets one after the other, nodes side by side, the NICs of a node in order. The
-    /// backend makes so many links of its own.
+    /// Calls the backend as a cluster does: nets one after the other, nodes at the same time, the NICs of a node in order. Besides
+    /// bridges and taps, the backend makes `own_links` links.
     async fn by_xcluster(&self, backend: &dyn NetBackend, own_links: usize) -> Result<Timing> {
-        // What every cluster has.
+        // Every cluster has these.
         let (name, dir, host_locks, store) =
             (ClusterName::new("taps")?, TempDir::new()?, HostLocks::new(), Store::new());
         let begun = Instant::now();
@@ -146,7 +146,7 @@ impl Workload {
 
     fn check(&self, namespace: &Namespace, own_links: usize) -> Result<()> {
         let (links, workload) = (ip::count_links(namespace)?, 1 + self.nets.len() + self.ports.len() + own_links);
-        ensure!(links == workload, "there are {links} links instead of {workload}");
+        ensure!(links == workload, "{links} links instead of {workload}");
         Ok(())
     }
 }

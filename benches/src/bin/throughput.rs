@@ -1,5 +1,5 @@
-//! TCP from one node to another over xcluster's own bridge and taps, against an Open vSwitch of the cluster's own, against a bridge
-//! and taps that root made by hand, and against the multicast socket that serves where there are no taps. The same guest each time, booted anew.
+//! TCP from one node to another over xcluster's bridge and taps, against an Open vSwitch of the cluster, against a bridge and taps that
+//! root makes by hand, and against the multicast socket of the backend `user`. Each measurement boots the same guest anew.
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
@@ -14,9 +14,9 @@ use xcluster_net_bridge::BridgeBackend;
 use xcluster_net_ovs::OvsBackend;
 use xcluster_net_user::UserBackend;
 
-/// The net that they talk over: no host is on it.
+/// The net between the nodes. The host is not on it.
 const NET: NetId = NetId::new(1);
-/// How long they talk, in seconds: TCP finds its pace in a small part of that.
+/// How long to send, in seconds: TCP reaches its rate in a small part of that.
 const SECONDS: u8 = 10;
 
 /// What carries the frames.
@@ -28,13 +28,13 @@ enum Method {
     Multicast,
 }
 
-/// What came over.
+/// What was measured.
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     mbit_per_s: f64,
     retransmits: f64,
-    /// For each second of CPU of the two QEMUs, which emulate both guests: what else the machine does changes it less. That of
-    /// a switch in user space is not in it.
+    /// For each second of CPU time of the two QEMUs: other work of the machine changes it less. A switch in user space is not
+    /// included.
     mbit_per_cpu_s: f64,
 }
 
@@ -98,7 +98,7 @@ impl Method {
 
 async fn rate(cluster: &Cluster, qemus: &[u32]) -> Result<Rate> {
     let (client, server) = (cluster.node(1)?, cluster.node(2)?);
-    // The guest unpacks it at its first use.
+    // The guest unpacks iperf3 at its first use.
     client.exec("iperf3 --version").await?.ok()?;
     let serving = serve(&server).await?;
     let to = Port::new(server.id(), Net::new(NET), 1).ipv4();
@@ -116,7 +116,7 @@ async fn rate(cluster: &Cluster, qemus: &[u32]) -> Result<Rate> {
     })
 }
 
-/// A server for one client, that listens.
+/// Starts a server for one client, and waits until it listens.
 async fn serve(node: &Node) -> Result<Execution> {
     let mut serving = node.spawn("iperf3 --server --one-off --forceflush").await?;
     let mut said = Vec::new();

@@ -1,4 +1,4 @@
-//! The contract of network backends, kept by the switch.
+//! The conformance suite of network backends on the switch.
 
 use std::process::ExitCode;
 use std::sync::Arc;

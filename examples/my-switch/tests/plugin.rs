@@ -1,4 +1,4 @@
-//! The same for a plugin, in one test target: the contract, and a cluster of real VMs.
+//! The tests of the plugin, in one test target: the conformance suite, and a cluster of real VMs.
 
 use std::env;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use xcluster_core::testing::scenarios::Scenario;
 use xcluster_core::testing::{conformance, harness, scenarios};
 
 fn main() -> ExitCode {
-    // A plugin has threads: it is loaded where they may be.
+    // A plugin starts threads: `main_with` loads it when they are allowed.
     harness::main_with(tests)
 }
 
@@ -27,10 +27,10 @@ fn tests() -> Vec<harness::Test> {
     contract.chain([vms]).collect()
 }
 
-/// The library that `PLUGIN` names, whatever language it was written in; else the one that cargo has built beside this test.
+/// The library that `PLUGIN` names, in any language; else the one that cargo has built beside this test.
 fn plugin() -> PluginBackend {
-    let test = env::current_exe().expect("a test knows where it is");
-    let folder = test.ancestors().nth(2).expect("a test is in a folder of the target's");
+    let test = env::current_exe().expect("the path of the test program is known");
+    let folder = test.ancestors().nth(2).expect("the test program is in the target folder");
     let ours = || folder.join("examples/libxcluster_net_switch.so");
     let library = env::var_os("PLUGIN").map_or_else(ours, PathBuf::from);
     PluginBackend::load(PluginConfig::new(library)).unwrap_or_else(|error| panic!("{error}"))

@@ -1,4 +1,4 @@
-//! What clusters of real VMs show on the switch.
+//! The scenarios with real VMs on the switch.
 
 use my_switch::SwitchBackend;
 use xcluster_core::Cluster;

@@ -1,4 +1,4 @@
-//! The contract of network backends, kept by this plugin as a host loads it.
+//! The conformance suite of network backends on this plugin, loaded as a host loads it.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,20 +10,21 @@ use xcluster_core::testing::{TestFailure, ensure, harness};
 use xcluster_core::topology::NetKind;
 
 fn main() -> ExitCode {
-    // A plugin has threads: it is loaded where they may be.
+    // A plugin starts threads: `main_with` loads it when they are allowed.
     harness::main_with(tests)
 }
 
 fn tests() -> Vec<harness::Test> {
     let subject = Subject::new(|| Arc::new(plugin()) as Arc<dyn NetBackend>);
     let contract = trials(&subject).into_iter().map(Trial::into_test);
-    let own = [harness::test("settings_reach_it_and_mistakes_are_told", settings_reach_it_and_mistakes_are_reported)];
+    let own =
+        [harness::test("settings_reach_it_and_mistakes_are_reported", settings_reach_it_and_mistakes_are_reported)];
     contract.chain(own).collect()
 }
 
 /// The library that cargo has built for this test.
 fn plugin() -> PluginBackend {
-    let program = std::env::current_exe().expect("a test knows where it is");
+    let program = std::env::current_exe().expect("the path of the test program is known");
     let library = program.with_file_name("libxcluster_net_repeater.so");
     PluginBackend::load(PluginConfig::new(&library)).unwrap_or_else(|error| panic!("{error}"))
 }

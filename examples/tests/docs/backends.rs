@@ -1,4 +1,5 @@
-//! `docs/backends.md`: what each backend promises, and what shows it. The backends say the former, the suites the latter.
+//! The tables of `docs/backends.md`: what each backend promises, which the backends know, and which tests prove it, which the
+//! suites know.
 
 use std::sync::Arc;
 
@@ -19,9 +20,9 @@ use crate::page;
 struct Column {
     name: &'static str,
     backend: Arc<dyn NetBackend>,
-    /// What has to be root, which no backend says of itself: each one's tests run as an ordinary user.
+    /// Whether it needs root. No backend tells: the tests of all run as an ordinary user.
     root: &'static str,
-    /// The part of the contract that is not tried on it, with what holds instead.
+    /// The contract case that is not tested on it, and what holds instead.
     left_out: Option<(ContractCase, &'static str)>,
 }
 
@@ -31,7 +32,7 @@ impl Column {
     }
 }
 
-/// One for each backend, and for each way to use one that promises something of its own.
+/// One for each backend, and one more for each configuration with other promises.
 fn columns() -> Vec<Column> {
     let everywhere = ScriptNet::new(true, VmToVm::Switch, ScriptNet::MTU_MAX);
     let taps = ScriptConfig::new("net-setup").in_namespace(true);
@@ -56,7 +57,7 @@ fn the_tables_of_backends_are_true() {
         "promises" => promises(),
         "trials" => trials(),
         "scenarios" => scenarios(),
-        other => panic!("nobody makes `{other}`"),
+        other => panic!("no table is called `{other}`"),
     });
 }
 
@@ -82,7 +83,7 @@ fn promises() -> String {
     table("", rows)
 }
 
-/// A row for each part of the contract that follows from what is promised.
+/// A row for each contract case that follows from the capabilities.
 fn trials() -> String {
     let by_subject = [ContractCase::WhereAnotherClusterIs, ContractCase::WithForeignObject];
     let rows = ContractCase::ALL.into_iter().filter(|contract_case| !by_subject.contains(contract_case)).map(
@@ -100,7 +101,7 @@ fn trials() -> String {
             (format!("{}. {}", contract_case.number(), text.trim_end_matches(" on net")), cells.collect())
         },
     );
-    table("Trial", rows.collect())
+    table("Contract case", rows.collect())
 }
 
 fn scenarios() -> String {
@@ -109,10 +110,10 @@ fn scenarios() -> String {
             columns().iter().map(|column| mark(column, |promise| expectation.is_promised_by(promise))).collect();
         (expectation.text().to_owned(), cells)
     });
-    table("Claim", rows.into())
+    table("Expectation", rows.into())
 }
 
-/// On which nets something is tried.
+/// On which nets something is tested.
 fn mark(column: &Column, is_promised: impl Fn(&Capabilities) -> bool) -> String {
     let tried = [NetKind::Internal, NetKind::Cluster].map(|kind| is_promised(&column.backend.capabilities(kind)));
     match tried {
@@ -124,7 +125,7 @@ fn mark(column: &Column, is_promised: impl Fn(&Capabilities) -> bool) -> String 
     .to_owned()
 }
 
-/// What holds for all nets or, where that differs, for the internal one and the others.
+/// A fact about all nets or, if they differ, about the internal one and the others.
 fn by_kind(column: &Column, fact: impl Fn(&Capabilities) -> String) -> String {
     let [internal, other] = [NetKind::Internal, NetKind::Cluster].map(|kind| fact(&column.backend.capabilities(kind)));
     if internal == other { internal } else { format!("internal: {internal}, others: {other}") }

@@ -1,10 +1,10 @@
-//! `docs/writing-a-backend.md`: every file that its reader makes is one of this repository, which is built and tested.
+//! `docs/writing-a-backend.md`: every file that its reader writes is a file of this repository, which is built and tested.
 
 use crate::{page, read};
 
-/// Where the part of a manifest begins that is of no use elsewhere.
+/// Where the part of a manifest begins that only this repository needs.
 const OURS: &str = "\n# Of this repository.\n";
-/// Where the part begins that is added once there is a plugin.
+/// Where the part begins that a plugin adds.
 const LATER: &str = "\n# As a plugin.\n";
 
 #[test]
@@ -20,17 +20,17 @@ fn the_files_of_the_guide_are_those_that_are_tested() {
     });
 }
 
-/// A file as it is in a folder beside this repository, or what is added to it later.
+/// A file as it is in a folder beside this repository, or the part that is added to it later.
 fn as_elsewhere(path: &str, later: bool) -> String {
     let text = read(path);
     let text = text.split_once(OURS).map_or(text.as_str(), |(theirs, _)| theirs);
     let (first, second) = text.split_once(LATER).unwrap_or((text, ""));
     let text = if later { second } else { first };
-    // What its reader types is on the page.
+    // The paths as the reader's folder has them.
     text.replace("../../", "../xcluster/").replace("examples/net-setup.sh", "./net-setup.sh")
 }
 
-/// What the reader types is the only thing that stands on the page alone.
+/// The page has no other code but the commands that the reader types.
 #[test]
 fn nothing_else_is_code() {
     let page = read("docs/writing-a-backend.md");
@@ -40,7 +40,7 @@ fn nothing_else_is_code() {
         made = line.starts_with("<!-- begin ") || made && !line.starts_with("<!-- end");
         if line.starts_with("```") {
             open = !open;
-            assert!(made || !open || line == "```sh", "line {number}: a block that no file is compared with");
+            assert!(made || !open || line == "```sh", "line {number}: a code block that is not compared with a file");
         }
     }
 }

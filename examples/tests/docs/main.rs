@@ -1,4 +1,4 @@
-//! Pages of `docs/` that say what code says as well: they are compared with it, and written anew on demand.
+//! Pages of `docs/` with parts that are made from code: the test compares them, or writes them on demand.
 
 mod backends;
 mod guide;

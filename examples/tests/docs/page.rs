@@ -1,13 +1,13 @@
-//! A page with parts that are made: each stands between `<!-- begin NAME -->` and `<!-- end -->`. What they say is for others.
+//! A page with generated parts: each is between `<!-- begin NAME -->` and `<!-- end -->`.
 
 use std::fs;
 
 use crate::{at, read};
 
-/// Set to have the pages written instead of compared.
+/// If this variable is set, the pages are written instead of compared.
 const BLESS: &str = "XCLUSTER_BLESS";
 
-/// Compares the parts of a page with what `make` gives for their names, and panics where they differ.
+/// Compares the generated parts of a page with what `make` returns for their names. Panics if they differ.
 pub(crate) fn check(path: &str, make: impl Fn(&str) -> String) {
     let page = read(path);
     let made = rewrite(&page, make);
@@ -16,10 +16,7 @@ pub(crate) fn check(path: &str, make: impl Fn(&str) -> String) {
     }
     let different = page.lines().zip(made.lines()).position(|(is, should)| is != should);
     let line = different.unwrap_or_else(|| page.lines().count().min(made.lines().count())) + 1;
-    assert!(
-        page == made,
-        "{path} is not what it should be from line {line} on: run this test with {BLESS}=1 to write it"
-    );
+    assert!(page == made, "{path} is out of date from line {line} on: run this test with {BLESS}=1 to write it");
 }
 
 fn rewrite(page: &str, make: impl Fn(&str) -> String) -> String {

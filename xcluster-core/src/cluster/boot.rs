@@ -38,12 +38,13 @@ impl Turns {
         Self { boots, own: Semaphore::new(boots), line: Mutex::default() }
     }
 
-    /// Waits for a turn, which lasts until what it gives is dropped.
-    async fn take(&self, patience: Duration) -> Result<(SemaphorePermit<'_>, HostLock), HostLockError> {
+    /// Waits for a turn, which lasts until what it gives is dropped. Also says how long other clusters made it wait.
+    async fn take(&self, patience: Duration) -> Result<(SemaphorePermit<'_>, HostLock, Duration), HostLockError> {
         let own = self.own.acquire().await.expect("the semaphore is never closed");
+        let begun = Instant::now();
         let _line = self.line.lock().await;
         let place = HostLock::take_one_of(&format!("boot/{}", Uid::effective()), self.boots, patience).await?;
-        Ok((own, place))
+        Ok((own, place, begun.elapsed()))
     }
 }
 
@@ -60,7 +61,8 @@ pub(super) async fn boot(state: Rc<State>, node: Rc<NodeCell>) -> Result<(), Fai
     let before = u32::try_from(state.nodes.borrow().len()).unwrap_or(u32::MAX).saturating_add(4);
     let patience = prepared.deadline.saturating_mul(before);
     let failed = |cause: Cause| Failed { step: Step::Boot { node: id }, cause, node: Some(node.clone()) };
-    let _turn = turns.take(patience).await.map_err(|error| failed(Cause::HostLock(error)))?;
+    let (_own, _place, waited) = turns.take(patience).await.map_err(|error| failed(Cause::HostLock(error)))?;
+    state.events.note(Event::BootSlot { node: id, waited_millis: waited.as_millis().try_into().unwrap_or(u64::MAX) });
     step(&state, Step::Boot { node: id }, run(&state, prepared, &node, nics)).await
 }
 

@@ -37,6 +37,13 @@ pub enum Event {
         /// What.
         text: String,
     },
+    /// A node has got its boot slot and boots next.
+    BootSlot {
+        /// Which.
+        node: NodeId,
+        /// How long it waited for boots of other clusters to end, in milliseconds.
+        waited_millis: u64,
+    },
     /// The cluster is open, and every node that was to be started with it is ready.
     Ready,
     /// A node has ended by itself. The others go on.

@@ -114,6 +114,20 @@ impl Node {
         text.await
     }
 
+    /// What the node's QEMU has written to standard error, at most its last 8 KiB. Also of a node that has ended.
+    ///
+    /// # Errors
+    /// The node has not been started.
+    pub async fn qemu_messages(&self) -> Result<String, Error> {
+        let id = self.id;
+        let text = self.shared.call(async move |state| {
+            let node = state.node(id)?;
+            let machine = node.machine.borrow().clone().ok_or_else(|| node.not_ready())?;
+            Ok(machine.stderr())
+        });
+        text.await
+    }
+
     /// Where anybody on this host finds a TCP port of the node, if there is such a place: telnet is 23, ssh 22. Without one,
     /// [`connect`](Self::connect) may still have a way.
     ///

@@ -56,11 +56,11 @@ pub struct Capabilities {
     pub offloads: bool,
     /// What is created outlives the process that created it. Another process can remove it from the request alone.
     ///
-    /// Shown by `ContractCase::UndoByAnother`.
+    /// Shown by `ContractCase::TeardownByAnother`.
     pub durable: bool,
     /// A port can be added to a running VM.
     ///
-    /// Shown by `ContractCase::WordsWhileItRuns`, on a running QEMU.
+    /// Shown by `ContractCase::ArgsWhileItRuns`, on a QEMU that runs.
     pub hotplug: bool,
     /// The backend needs the cluster's network namespace: [`BackendContext::namespace`](super::BackendContext::namespace).
     ///

@@ -1,5 +1,5 @@
-//! A program that behaves like QEMU, or as badly as a test wants: for tests of what a cluster does about it. The program
-//! is a binary of this package, `fake-qemu`; here it is told what to do, and what it was told is read.
+//! A program that behaves like QEMU, or badly on demand, for tests of how a cluster reacts. The program is a binary of this
+//! package, `fake-qemu`; tests control it through files in its folder.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -11,46 +11,46 @@ use tempfile::TempDir;
 
 use crate::name::NodeId;
 
-/// The file that says how a node's QEMU behaves; before the point is the node's name.
+/// The suffix of the file with the behaviour of a node's QEMU. Before it is the node's name.
 const BEHAVIOUR: &str = "behaviour";
-/// The file with the args that a node's QEMU was started with, one on a line.
+/// The suffix of the file with the args that a node's QEMU was started with, one on a line.
 const ARGS: &str = "args";
-/// The file with a byte for each start of a node's QEMU.
+/// The suffix of the file with a byte for each start of a node's QEMU.
 const STARTS: &str = "starts";
 
 /// How a QEMU behaves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Behaviour {
-    /// As it should: the monitor answers, the console says [`Behaviour::UP`], the agent is there. Ours runs its commands
-    /// on this host; of qemu-ga there is no more than that it is there.
+    /// Well: the monitor answers, the console shows [`Behaviour::UP`], the agent answers. Our own agent runs its commands on
+    /// this host; qemu-ga only answers that it is there.
     #[default]
     Boot,
-    /// It says something on standard error and ends.
+    /// It writes to standard error and exits.
     Die {
-        /// What it says.
+        /// The text.
         stderr: String,
-        /// With which code.
+        /// The exit code.
         code: u8,
-        /// Milliseconds for which it behaves as it should; none if it does not even greet.
+        /// For how many milliseconds it behaves well before; none if its monitor does not even greet.
         after: Option<u64>,
     },
-    /// It greets, and a signal ends it, as one of the kernel or somebody's `kill` would.
+    /// It greets, and a signal ends it, as the kernel or `kill` would.
     Killed {
         /// The signal's number.
         signal: i32,
-        /// How many of its starts end so. Later ones go as they should.
+        /// How many of its starts end so. Later ones go well.
         times: usize,
     },
     /// Its monitor does not greet.
     Mute,
-    /// It greets, and that was all.
+    /// It greets, and then does nothing.
     Hang,
-    /// It talks nonsense on its monitor.
+    /// Its monitor sends nonsense.
     Babble,
 }
 
 impl Behaviour {
-    /// What a guest that is up says on its console.
+    /// What a guest that is up shows on its console.
     pub const UP: &str = "the fake guest is up";
 }
 
@@ -64,22 +64,22 @@ impl FakeQemu {
     /// `program` is the binary: `env!("CARGO_BIN_EXE_fake-qemu")` in a test of this package.
     ///
     /// # Errors
-    /// There is no folder to be had for it.
+    /// Its folder cannot be made.
     pub fn new(program: impl AsRef<Path>) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("xcluster-fake-qemu-").tempdir()?;
         symlink(program, folder.path().join("qemu"))?;
         Ok(Self { folder })
     }
 
-    /// What is to be run in place of QEMU. The program finds its folder by the name that it is run by.
+    /// The program to run in place of QEMU. It finds its folder by its own path.
     pub fn program(&self) -> PathBuf {
         self.folder.path().join("qemu")
     }
 
-    /// From its next start on, this node's QEMU behaves so.
+    /// Sets the behaviour of a node's QEMU from its next start on.
     ///
     /// # Errors
-    /// It cannot be written down.
+    /// The file cannot be written.
     pub fn behave(&self, node: NodeId, behaviour: &Behaviour) -> io::Result<()> {
         std::fs::write(file(self.folder.path(), &node.to_string(), BEHAVIOUR), serde_json::to_vec(behaviour)?)
     }
@@ -96,14 +96,14 @@ impl FakeQemu {
     }
 }
 
-/// For the program itself: how the QEMU of this name shall behave.
+/// For the program itself: the behaviour of the QEMU of this name.
 #[doc(hidden)]
 pub fn behaviour(folder: &Path, name: &str) -> Behaviour {
     let text = std::fs::read(file(folder, name, BEHAVIOUR)).ok();
     text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
-/// For the program itself: remembers the args that it was started with, and that it was started.
+/// For the program itself: records a start and its args.
 #[doc(hidden)]
 pub fn record(folder: &Path, name: &str, args: &[String]) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).open(file(folder, name, STARTS))?.write_all(b".")?;

@@ -1,5 +1,5 @@
-//! A `main` for tests that touch the network: each has a network namespace, a runtime and a deadline of its own, so that
-//! all of them may use the same numbers at the same time. Says nothing of what is tested.
+//! A `main` for tests that touch the network: each test has its own thread, network namespace, runtime and deadline, so that all
+//! of them can use the same numbers at the same time.
 //!
 //! For a test target with `harness = false`:
 //!
@@ -13,8 +13,8 @@
 //! }
 //! ```
 //!
-//! Where namespaces cannot be had without privilege, the tests are ignored, which is said; with `CI` in the environment
-//! they fail.
+//! On a host that gives no namespaces to ordinary users, the tests are ignored or fail:
+//! [`test_run::skip`](crate::test_run::skip) decides.
 
 use std::fmt;
 use std::future::Future;
@@ -25,6 +25,7 @@ use libtest_mimic::{Arguments, Trial};
 use tokio::task::LocalSet;
 
 use super::{TestFailure, netns};
+use crate::test_run::skip;
 
 /// A `main` for tests that are functions of a test target: [`testing::harness`](crate::testing::harness).
 #[macro_export]
@@ -38,7 +39,7 @@ macro_rules! harness {
     };
 }
 
-/// How long a test may take. It is far more than any needs, also on a host that is busy with other tests.
+/// How long a test may take. No test needs nearly as long, also on a host that is busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A test with a name.
@@ -53,7 +54,7 @@ impl fmt::Debug for Test {
     }
 }
 
-/// A test that is done when the future is.
+/// A test that runs a future.
 pub fn test<F>(name: impl Into<String>, test: impl FnOnce() -> F + Send + 'static) -> Test
 where
     F: Future<Output = Result<(), TestFailure>>,
@@ -61,36 +62,35 @@ where
     Test { name: name.into(), run: Box::new(move || run(test)) }
 }
 
-/// Runs tests as cargo and nextest want it: they choose by the usual arguments.
+/// Runs those tests that the arguments select. The arguments are the usual ones of cargo and nextest.
 pub fn main(tests: Vec<Test>) -> ExitCode {
     main_with(|| tests)
 }
 
-/// The same for tests that are not known before something has been done that may begin threads, such as loading a plugin.
+/// The same for tests that are known only after a step that may start threads, such as loading a plugin.
 pub fn main_with(tests: impl FnOnce() -> Vec<Test>) -> ExitCode {
-    // Before anything else: this process must not have a second thread yet.
+    // First of all: this process must not have a second thread yet.
     let allowed = netns::allow();
     let arguments = Arguments::from_args();
-    let ignored = match &allowed {
-        Err(error) if std::env::var_os("CI").is_none() => {
-            note(&format!("tests are ignored: this host gives no network namespaces to this user: {error}"));
-            true
-        }
-        _ => false,
-    };
-    let trials =
-        tests().into_iter().map(|Test { name, run }| Trial::test(name, move || Ok(run()?)).with_ignored_flag(ignored));
+    // Tests that must not be skipped run, and fail for the same reason.
+    let ignored = allowed.is_err_and(|error| {
+        skip("all tests of this program", format!("this host gives no network namespaces to this user: {error}"))
+            .is_ok()
+    });
+    let trials = tests().into_iter().map(|Test { name, run }| {
+        let thread = std::thread::Builder::new().name(name.clone());
+        let on_a_thread = move || match thread.spawn(run)?.join() {
+            Ok(outcome) => Ok(outcome?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        Trial::test(name, on_a_thread).with_ignored_flag(ignored)
+    });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
-}
-
-#[expect(clippy::print_stderr, reason = "a skip is loud, and this is a test's `main`")]
-fn note(text: &str) {
-    eprintln!("{text}");
 }
 
 fn run<F: Future<Output = Result<(), TestFailure>>>(test: impl FnOnce() -> F) -> Result<(), TestFailure> {
     netns::enter_fresh().map_err(|error| TestFailure::from(error).during("cannot enter a network namespace"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let late = |_| TestFailure::new(format!("it took longer than {} s", DEADLINE.as_secs()));
+    let late = |_| TestFailure::new(format!("timed out after {} s", DEADLINE.as_secs()));
     LocalSet::new().block_on(&runtime, async { tokio::time::timeout(DEADLINE, test()).await.map_err(late)? })
 }

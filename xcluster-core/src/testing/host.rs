@@ -1,4 +1,4 @@
-//! The host's end of traffic: it asks nodes, and answers them. What the answers must be is not its business.
+//! The host's end of traffic: it sends requests to nodes, and echoes theirs.
 
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
@@ -18,14 +18,14 @@ use crate::testing::TestFailure;
 /// How many connections of a node may wait to be served.
 const BACKLOG: u32 = 16;
 
-/// The host as one cluster sees it: at the ends of its networks, which may be in a namespace.
+/// The host as a cluster's nodes see it. Its end of their networks may be in a namespace.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Host<'a> {
     pub(super) namespace: Option<&'a Arc<Namespace>>,
 }
 
 impl Host<'_> {
-    /// Asks a node's echo at one of its ports.
+    /// Sends a question to the echo on one of a node's TCP ports, and returns the answer.
     pub(super) async fn ask(
         &self,
         access: &HostAccess,
@@ -43,7 +43,7 @@ impl Host<'_> {
             tokio::try_join!(send, read.read_to_end(&mut answer))?;
             Ok(answer)
         };
-        timeout(deadline, asked).await.map_err(|_| TestFailure::new("no complete answer in time"))?
+        timeout(deadline, asked).await.map_err(|_| TestFailure::new("timed out waiting for a complete answer"))?
     }
 
     async fn connect(&self, access: &HostAccess, port: u16) -> Result<TcpStream, TestFailure> {
@@ -68,7 +68,7 @@ impl Host<'_> {
     }
 }
 
-/// What a node reaches on the host: an echo on all addresses, so also where the net has the host.
+/// An echo server on all addresses of the host, for nodes.
 pub(super) struct HostEcho {
     pub(super) tcp: u16,
     pub(super) udp: u16,
@@ -82,7 +82,7 @@ impl HostEcho {
         let serve_tcp = async move {
             while let Ok((mut connection, _)) = tcp.accept().await {
                 let (mut read, mut write) = connection.split();
-                // The other end compares what comes back; a connection that breaks shows there.
+                // The other end notices a broken connection: it compares what comes back.
                 let _ = tokio::io::copy(&mut read, &mut write).await;
             }
         };

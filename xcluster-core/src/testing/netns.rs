@@ -1,4 +1,4 @@
-//! Network namespaces for tests, without privilege. Nothing of them has a name, so nothing of them stays.
+//! Network namespaces for tests, without privilege. They have no names, so the kernel removes them with their last user.
 
 use std::fs;
 use std::io;
@@ -10,8 +10,8 @@ use nix::unistd::{getgid, getuid};
 
 /// Allows the threads of this process to have network namespaces of their own.
 ///
-/// To be called before the process has a second thread: only then may it enter a user namespace, in which it is the one
-/// who may do that. The privileged need none.
+/// To be called before the process has a second thread: only then may it enter a user namespace, which gives it that right. A
+/// privileged process needs none.
 pub(super) fn allow() -> io::Result<()> {
     if unshare(CloneFlags::CLONE_NEWNET).is_ok() {
         return Ok(());
@@ -21,12 +21,12 @@ pub(super) fn allow() -> io::Result<()> {
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
     fs::write("/proc/self/gid_map", format!("{group} {group} 1"))?;
-    // Some hosts let anybody make a user namespace and then allow nothing in it.
+    // Some hosts let every user make a user namespace, and then allow nothing in it.
     raise_loopback()
 }
 
-/// Puts the calling thread into a network namespace of its own, with nothing but loopback. What the thread starts,
-/// threads and processes, is in it as well.
+/// Moves the calling thread into a new network namespace, which has only loopback. Threads and processes that it starts are in
+/// it, too.
 pub(super) fn enter_fresh() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET)?;
     raise_loopback()
@@ -61,7 +61,7 @@ fn raise_loopback() -> io::Result<()> {
     message.extend(RTM_NEWLINK.to_ne_bytes());
     message.extend(REQUEST_AND_ACK.to_ne_bytes());
     message.extend([0; 8]);
-    // struct ifinfomsg: family and type are any, then index, flags, and which flags are meant.
+    // struct ifinfomsg: family and type are any, then index, flags, and the mask of flags to change.
     message.extend([0; 4]);
     message.extend(LOOPBACK.to_ne_bytes());
     message.extend(IFF_UP.to_ne_bytes());

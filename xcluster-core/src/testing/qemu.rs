@@ -1,4 +1,4 @@
-//! A QEMU for the suites: no guest in it, but the network args of a backend and a monitor. Knows nothing of clusters.
+//! A QEMU for the suites, with the network args of a backend and a monitor, and without a guest.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -15,11 +15,11 @@ use crate::qemu::process::{Launch, Process, find_program, qemu_netns_of};
 use crate::qemu::qmp::Qmp;
 
 const PROGRAM: &str = "qemu-system-x86_64";
-/// The args of every machine here.
+/// The args of every QEMU here.
 const COMMON: &str = "-accel tcg -nodefaults -no-user-config -display none \
                       -chardev socket,id=monitor,fd=@monitor@ -mon chardev=monitor,mode=control";
-/// How long QEMU may take to start, or to say why it does not, on a busy host.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long QEMU may take to start, or to report why it cannot, on a busy host.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A QEMU without a guest. Dropping it kills it.
 #[derive(Debug)]
@@ -29,15 +29,15 @@ pub(super) struct Qemu {
 }
 
 impl Qemu {
-    /// Starts it with these network args and waits until it has taken them all, which its monitor's greeting says.
-    /// `machine` are args that come before them, and `descriptors` what the args refer to besides.
+    /// Starts it with these network args, and waits for the monitor's greeting, which comes once QEMU has accepted them all.
+    /// `machine` has the args before them, and `descriptors` the descriptors that no NIC has.
     pub(super) async fn start(
         machine: &[&str],
         nics: &[&KvmArgs],
         mut descriptors: BTreeMap<String, OwnedFd>,
     ) -> Result<Self, TestFailure> {
         let program =
-            find_program(PROGRAM.as_ref()).ok_or_else(|| TestFailure::new(format!("there is no {PROGRAM}")))?;
+            find_program(PROGRAM.as_ref()).ok_or_else(|| TestFailure::new(format!("`{PROGRAM}` is not installed")))?;
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         descriptors.insert("monitor".to_owned(), theirs.into());
@@ -50,13 +50,13 @@ impl Qemu {
         }
         let place = qemu_netns_of(nics.iter().copied());
         let mut process = Process::start(Launch { program, args, descriptors, place })?;
-        match Qmp::connect(UnixStream::from_std(ours)?, PATIENCE).await {
+        match Qmp::connect(UnixStream::from_std(ours)?, DEADLINE).await {
             Ok((monitor, _)) => Ok(Self { process, monitor }),
             Err(error) => Err(why_it_ended(&mut process).await.unwrap_or_else(|| error.into())),
         }
     }
 
-    /// Plugs a NIC into it, as one would into a VM that runs.
+    /// Hotplugs a NIC.
     pub(super) async fn plug(&self, nic: &KvmArgs) -> Result<(), TestFailure> {
         for (name, descriptor) in nic.descriptors() {
             self.monitor.getfd(name, descriptor.try_clone()?).await?;
@@ -65,7 +65,7 @@ impl Qemu {
             if nic.descriptors().is_empty() {
                 self.type_in(&format!("netdev_add {netdev}")).await?;
             } else {
-                // The monitor for people does not know what was sent to the other one.
+                // The human monitor does not know descriptors that were sent to this one.
                 self.monitor.execute("netdev_add", properties(netdev)).await?;
             }
         }
@@ -75,8 +75,7 @@ impl Qemu {
         Ok(())
     }
 
-    /// Types a line into the monitor for people, which takes the same words as the command line, and says nothing when
-    /// all is well.
+    /// Runs a line in the human monitor, which takes the same values as the command line, and prints nothing on success.
     async fn type_in(&self, line: &str) -> Result<(), TestFailure> {
         let said = self.monitor.execute("human-monitor-command", json!({ "command-line": line })).await?;
         match said.as_str().map(str::trim) {
@@ -91,8 +90,7 @@ impl Qemu {
     }
 }
 
-/// A netdev as the monitor for programs takes it. A descriptor that was sent is known by its name, where an inherited one has
-/// a number.
+/// A netdev as QMP takes it. A descriptor that was sent has a name, where an inherited one has a number.
 fn properties(netdev: &str) -> Value {
     let (kind, properties) = netdev.split_once(',').unwrap_or((netdev, ""));
     let pairs = properties.split(',').filter_map(|property| property.split_once('='));
@@ -108,9 +106,9 @@ fn typed(value: &str) -> Value {
     }
 }
 
-/// What QEMU said last, if it has ended.
+/// QEMU's messages, if it has ended.
 async fn why_it_ended(process: &mut Process) -> Option<TestFailure> {
     let stderr = process.stderr();
-    timeout(PATIENCE, process.wait()).await.ok()?.ok()?;
+    timeout(DEADLINE, process.wait()).await.ok()?.ok()?;
     Some(TestFailure::new(format!("QEMU ended: {}", stderr.text())))
 }

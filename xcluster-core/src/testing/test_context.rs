@@ -1,4 +1,4 @@
-//! What the cluster lends to a backend, owned by a test instead. Calls no backend.
+//! A backend context that a test owns instead of a cluster.
 
 use std::io;
 use std::path::Path;
@@ -12,40 +12,41 @@ use crate::net::BackendContext;
 
 use super::TestFailure;
 
-/// A cluster's name, folder, host locks, store and network namespace without the cluster. Dropping it is the end of the cluster.
+/// The name, folder, host locks, store and network namespace of a cluster, without the cluster. Dropping it frees them, as the
+/// end of the cluster would.
 #[derive(Debug)]
 pub struct TestContext {
     name: ClusterName,
     dir: TempDir,
     host_locks: HostLocks,
-    // A backend may have remembered what it uses the namespace by: that goes first.
+    // Dropped before the namespace, since backend state may use it.
     store: Store,
     namespace: Option<Arc<Namespace>>,
 }
 
 impl TestContext {
-    /// A test context for a cluster of this name, which must be one ([`ClusterName::new`]). It has no network namespace.
+    /// A test context without a network namespace, for a cluster of this name, which must be valid ([`ClusterName::new`]).
     ///
     /// # Errors
-    /// The name is none, or no folder can be made.
+    /// The name is not valid, or the folder cannot be made.
     pub fn new(name: &str) -> io::Result<Self> {
         Self::within(&std::env::temp_dir(), name)
     }
 
-    /// The same with its folder in this one: where the test context may end without a farewell, it goes with that.
+    /// The same with its folder inside of this one. A test that may be killed chooses one that is removed anyway.
     ///
     /// # Errors
-    /// Those.
+    /// As [`new`](Self::new).
     pub fn within(folder: &Path, name: &str) -> io::Result<Self> {
         let name = ClusterName::new(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let dir = tempfile::Builder::new().prefix("xcluster-stage-").tempdir_in(folder)?;
+        let dir = tempfile::Builder::new().prefix("xcluster-test-context-").tempdir_in(folder)?;
         Ok(Self { name, dir, host_locks: HostLocks::new(), store: Store::new(), namespace: None })
     }
 
     /// The same for a cluster in a network namespace.
     ///
     /// # Errors
-    /// Those, or the namespace cannot be had.
+    /// As [`new`](Self::new), or the namespace cannot be made or opened.
     pub fn in_netns(name: &str, netns: &Netns) -> Result<Self, TestFailure> {
         Ok(Self::new(name)?.in_namespace(Namespace::open(netns)?))
     }
@@ -62,7 +63,7 @@ impl TestContext {
         self.namespace.as_ref()
     }
 
-    /// What is lent for a call.
+    /// The backend context, for one call.
     pub fn context(&self) -> BackendContext<'_> {
         let context = BackendContext::new(&self.name, self.dir.path(), &self.host_locks, &self.store);
         match &self.namespace {

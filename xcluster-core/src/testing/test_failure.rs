@@ -1,10 +1,10 @@
-//! Why a test did not pass, for people. Knows of no kinds: nobody treats one failure differently from another.
+//! Why a test failed, as text. It has no kinds, since no caller treats failures differently.
 
 use std::fmt;
 
 use crate::error_chain::one_line;
 
-/// Why a trial or a test did not pass.
+/// Why a trial or a test failed.
 pub struct TestFailure(String);
 
 impl TestFailure {
@@ -13,14 +13,14 @@ impl TestFailure {
         Self(text.into())
     }
 
-    /// The same, with what was being done before it.
+    /// The same, with a text before it that says what the test was doing.
     #[must_use]
     pub fn during(self, what: impl fmt::Display) -> Self {
         Self(format!("{what}: {}", self.0))
     }
 }
 
-/// Fails with a text unless something holds.
+/// Fails with a text unless a condition holds.
 ///
 /// # Errors
 /// It does not hold.
@@ -34,16 +34,23 @@ impl fmt::Display for TestFailure {
     }
 }
 
-/// As it is displayed: this is what `unwrap` shows.
+/// As it is displayed: `unwrap` shows this.
 impl fmt::Debug for TestFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// The whole chain of an error. (`TestFailure` is for that reason no error itself.)
+/// The text of an error and its causes. (This is why `TestFailure` cannot implement `Error` itself.)
 impl<E: std::error::Error> From<E> for TestFailure {
     fn from(error: E) -> Self {
         Self(one_line(&error))
+    }
+}
+
+/// For tests whose error is a box.
+impl From<TestFailure> for Box<dyn std::error::Error> {
+    fn from(failure: TestFailure) -> Self {
+        failure.0.into()
     }
 }

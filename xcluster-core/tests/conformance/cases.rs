@@ -1,23 +1,23 @@
-//! The breaches, each with what it fails and why. Runs nothing.
+//! The breaches, each with the contract cases that fail on it and why.
 
 use xcluster_core::testing::conformance::ContractCase;
 
-/// The place where the contract is breached.
+/// The one way in which a backend breaches the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Breach {
     None,
-    OtherWords,
+    OtherArgs,
     Duplicates,
     ForgetsTheFirst,
     AbsentIsAnError,
-    NeedsMemory,
+    NeedsState,
     TouchesOthers,
-    TakesItAsWell,
+    TakesUsedNet,
     Overwrites,
     OneAtATime,
     LeavesDebris,
     LeavesWhatIsTooMuch,
-    UnknownWord,
+    UnknownArg,
     NoDevice,
     ColdDevice,
     Forgets,
@@ -25,7 +25,7 @@ pub(crate) enum Breach {
     HearsThough,
     LosesSome,
     LosesAFrame,
-    JoinsNobody,
+    JoinsNoPorts,
     CalledASwitch,
     TooMuchMtu,
     OneClusterForAll,
@@ -36,24 +36,24 @@ pub(crate) enum Breach {
     Lossy,
 }
 
-/// Where the nets of a cluster are.
+/// Whether clusters share a network namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Each cluster has a place of its own.
+    /// Each cluster has its own.
     Own,
-    /// All of a host have one, so that a net has one cluster at a time.
+    /// All clusters share one, so that a net belongs to one cluster at a time.
     Shared,
 }
 
 /// A breach of the contract.
 pub(crate) struct Case {
-    /// That it is noticed.
+    /// The name of the test that the breach is noticed.
     pub(crate) test: &'static str,
     pub(crate) place: Place,
     pub(crate) breach: Breach,
-    /// The parts that fail.
+    /// The contract cases that fail.
     pub(crate) fails: &'static [ContractCase],
-    /// Words of why the first of them does.
+    /// A part of the first one's failure.
     pub(crate) reason: &'static str,
 }
 
@@ -63,8 +63,8 @@ const fn case(test: &'static str, breach: Breach, fails: &'static [ContractCase]
 
 pub(crate) const CASES: &[Case] = &[
     case(
-        "a_repeated_setup_that_answers_other_args_is_noticed",
-        Breach::OtherWords,
+        "a_repeated_setup_that_returns_other_args_is_noticed",
+        Breach::OtherArgs,
         &[ContractCase::RepeatedSetup],
         "vm-001 on net 1: first `-netdev",
     ),
@@ -75,10 +75,10 @@ pub(crate) const CASES: &[Case] = &[
         "is new",
     ),
     case(
-        "a_preflight_that_forgets_what_was_before_is_noticed",
+        "a_preflight_that_forgets_earlier_ports_is_noticed",
         Breach::ForgetsTheFirst,
         &[ContractCase::AddedPorts],
-        "asked again after that: nobody has asked for this port",
+        "in a repeated call after that: unknown port",
     ),
     case(
         "a_teardown_that_fails_on_what_is_absent_is_noticed",
@@ -87,26 +87,26 @@ pub(crate) const CASES: &[Case] = &[
         "a second time: cannot remove",
     ),
     case(
-        "a_durable_backend_that_needs_its_memory_is_noticed",
-        Breach::NeedsMemory,
-        &[ContractCase::UndoByAnother],
-        "after another process has undone everything: file",
+        "a_durable_backend_that_needs_its_state_is_noticed",
+        Breach::NeedsState,
+        &[ContractCase::TeardownByAnother],
+        "after the teardown by another process: file",
     ),
     case(
-        "a_backend_that_touches_what_others_own_is_noticed",
+        "a_backend_that_removes_objects_of_others_is_noticed",
         Breach::TouchesOthers,
         &[ContractCase::BesideAnotherCluster],
-        "another cluster came and went: file",
+        "after another cluster has started and ended: file",
     ),
     Case {
-        test: "two_clusters_in_one_place_are_noticed",
+        test: "two_clusters_on_one_net_are_noticed",
         place: Place::Shared,
-        breach: Breach::TakesItAsWell,
+        breach: Breach::TakesUsedNet,
         fails: &[ContractCase::WhereAnotherClusterIs],
-        reason: "where another cluster is, it should say so, and says: nothing at all",
+        reason: "expected `InUse` for the nets of another cluster, got: no error",
     },
     case(
-        "a_backend_that_takes_a_strangers_place_is_noticed",
+        "a_backend_that_overwrites_a_foreign_object_is_noticed",
         Breach::Overwrites,
         &[ContractCase::WithForeignObject],
         "is not as it was",
@@ -131,20 +131,20 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case(
         "args_that_qemu_does_not_know_are_noticed",
-        Breach::UnknownWord,
-        &[ContractCase::WordsAtTheStart, ContractCase::WordsWhileItRuns],
+        Breach::UnknownArg,
+        &[ContractCase::ArgsAtTheStart, ContractCase::ArgsWhileItRuns],
         "QEMU ended: ",
     ),
     case(
         "a_nic_that_is_missing_is_noticed",
         Breach::NoDevice,
-        &[ContractCase::WordsAtTheStart],
+        &[ContractCase::ArgsAtTheStart],
         "vm-201 on net 1: `-netdev",
     ),
     case(
         "a_nic_that_cannot_be_plugged_is_noticed",
         Breach::ColdDevice,
-        &[ContractCase::WordsWhileItRuns],
+        &[ContractCase::ArgsWhileItRuns],
         "does not support hotplugging",
     ),
     case("a_net_that_leaves_something_is_noticed", Breach::Forgets, &[ContractCase::AsBefore], "is new"),
@@ -152,7 +152,7 @@ pub(crate) const CASES: &[Case] = &[
         "a_host_that_cannot_be_reached_is_noticed",
         Breach::NoHost,
         &[ContractCase::HostAccess],
-        "the host asks port 23: port 23 has no address",
+        "from the host to port 23: port 23 has no address",
     ),
     case(
         "nodes_that_hear_each_other_are_noticed",
@@ -161,14 +161,14 @@ pub(crate) const CASES: &[Case] = &[
         "a node hears another one",
     ),
     case(
-        "a_net_that_loses_what_it_does_not_know_is_noticed",
+        "a_net_that_loses_some_frames_is_noticed",
         Breach::LosesSome,
         &[ContractCase::NodesTogether],
         "1500001 bytes by TCP to [1000::1:c0a8:",
     ),
     case(
-        "a_net_that_joins_nobody_is_noticed",
-        Breach::JoinsNobody,
+        "a_net_that_joins_no_ports_is_noticed",
+        Breach::JoinsNoPorts,
         &[
             ContractCase::NodesTogether,
             ContractCase::Echo,
@@ -183,7 +183,7 @@ pub(crate) const CASES: &[Case] = &[
         "a_hub_that_is_called_a_switch_is_noticed",
         Breach::CalledASwitch,
         &[ContractCase::Echo],
-        "it is said to be no hub",
+        "the net is promised to be no hub",
     ),
     case(
         "a_net_that_loses_a_frame_is_noticed",

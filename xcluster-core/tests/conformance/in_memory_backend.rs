@@ -1,5 +1,5 @@
-//! A backend whose objects on the host are files in a folder, with an owner mark in each: like bridges, but nobody needs
-//! privilege to make them. It keeps the contract, unless it is told to breach it in one place.
+//! A backend whose objects on the host are files in a folder, each with an ownership mark: like bridges, but without privilege. It
+//! keeps the contract, or breaches it in one way.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,9 +20,9 @@ use xcluster_core::topology::NetKind;
 use crate::cases::{Breach, Place};
 use crate::segment::{Loss, Segment};
 
-/// What the file of an object of ours says.
-const MARK: &str = "made by the paper backend";
-/// What UDP carries, without an Ethernet header.
+/// The ownership mark: the content of the backend's files.
+const MARK: &str = "made by the in-memory backend";
+/// The most that fits a UDP datagram, less an Ethernet header.
 const MTU: u16 = 65507 - 14;
 
 /// The backend.
@@ -32,7 +32,7 @@ pub(crate) struct InMemoryBackend {
     place: Place,
     breach: Breach,
     busy: AtomicBool,
-    /// How often a net was created: for those breaches that show at the second time only.
+    /// How often a net was created: some breaches begin with the second time.
     created: AtomicU32,
     torn_down: Mutex<BTreeSet<String>>,
 }
@@ -56,17 +56,17 @@ impl InMemoryBackend {
         self.host.join(format!("{}-{}", net_name(context.cluster, &port.net), port.node))
     }
 
-    /// The UDP port of the cluster's groups: chosen once, and locked.
+    /// The UDP port of the cluster's multicast groups: chosen once, and locked.
     fn udp_port(&self, context: &BackendContext<'_>) -> Result<u16, NetError> {
         if self.breaches(Breach::OneClusterForAll) {
             return Ok(30000);
         }
-        if let Some(port) = context.store.find::<u16>("paper") {
+        if let Some(port) = context.store.find::<u16>("memory") {
             return Ok(*port);
         }
-        let port = (30000..31000).find(|port| context.host_locks.take_all([format!("paper/{port}")]).is_ok());
+        let port = (30000..31000).find(|port| context.host_locks.take_all([format!("memory/{port}")]).is_ok());
         let port = port.ok_or_else(|| NetError::unsupported("all ports are locked"))?;
-        context.store.put("paper", port);
+        context.store.put("memory", port);
         Ok(port)
     }
 
@@ -87,7 +87,7 @@ impl InMemoryBackend {
         let (net, node) = (port.net.id.number(), port.node.number());
         let group = match self.breach {
             Breach::OneNetForAll => "239.0.0.1".to_owned(),
-            Breach::JoinsNobody => format!("239.1.{net}.{node}"),
+            Breach::JoinsNoPorts => format!("239.1.{net}.{node}"),
             _ => format!("239.0.0.{net}"),
         };
         let netdev = Netdev::new("socket", port).with("mcast", format!("{group}:{}", self.udp_port(context)?));
@@ -97,8 +97,8 @@ impl InMemoryBackend {
     fn nic(&self, port: &Port) -> Nic {
         let nic = Nic::virtio(port);
         match self.breach {
-            Breach::OtherWords if self.created.load(Ordering::Relaxed) > 2 => nic.with("tx", "timer"),
-            Breach::UnknownWord => nic.with("speed_of_light", "on"),
+            Breach::OtherArgs if self.created.load(Ordering::Relaxed) > 2 => nic.with("tx", "timer"),
+            Breach::UnknownArg => nic.with("speed_of_light", "on"),
             _ => nic,
         }
     }
@@ -106,7 +106,7 @@ impl InMemoryBackend {
     fn args(&self, context: &BackendContext<'_>, port: &Port) -> Result<KvmArgs, NetError> {
         let netdev = self.netdev(context, port)?;
         let usual = KvmArgs::nic(&netdev, &self.nic(port));
-        // Among many ports, one that is not like the others.
+        // Some breaches concern only the router's ports.
         let is_router = port.node.number() > 200;
         match self.breach {
             Breach::NoDevice if is_router => Ok(KvmArgs::from_args(["-netdev".to_owned(), netdev.to_string()])),
@@ -121,23 +121,23 @@ impl InMemoryBackend {
         }
     }
 
-    /// What a net of this number is locked by where it has one place.
+    /// The host locks of nets that clusters share.
     fn lock_names<'a>(&self, nets: impl IntoIterator<Item = &'a Net>) -> Vec<String> {
         let nets = nets.into_iter().filter(|_| self.place == Place::Shared);
-        nets.map(|net| format!("paper/net/{}", net.id)).collect()
+        nets.map(|net| format!("memory/net/{}", net.id)).collect()
     }
 
-    async fn segment(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
-        let asked = context.store.find::<Vec<Port>>("paper ports");
+    async fn make_port(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
+        let asked = context.store.find::<Vec<Port>>("memory ports");
         if self.breaches(Breach::ForgetsTheFirst) && asked.is_some_and(|asked| !asked.contains(port)) {
-            return Err(NetError::Refused("nobody has asked for this port".to_owned()));
+            return Err(NetError::Refused("unknown port".to_owned()));
         }
         let file = self.port_file(context, port);
         if !self.net_file(context, &port.net).exists() {
             if self.breaches(Breach::LeavesDebris) {
                 write(&file.with_extension("half"))?;
             }
-            return Err(NetError::Refused("there is no such net".to_owned()));
+            return Err(NetError::Refused("no such net".to_owned()));
         }
         if port.net.mtu > self.capabilities(port.net.kind).mtu_max {
             if self.breaches(Breach::LeavesWhatIsTooMuch) {
@@ -145,7 +145,7 @@ impl InMemoryBackend {
             }
             return Err(NetError::Refused(format!("MTU {} is too much", port.net.mtu)));
         }
-        // Other nodes have their turn here, as they do where a backend waits for the kernel.
+        // Ports of other nodes are set up meanwhile, as when a backend waits for the kernel.
         tokio::task::yield_now().await;
         if self.breaches(Breach::Duplicates) && file.exists() {
             write(&file.with_extension("duplicate"))?;
@@ -161,7 +161,7 @@ impl InMemoryBackend {
 #[async_trait]
 impl NetBackend for InMemoryBackend {
     fn name(&self) -> &str {
-        "paper"
+        "memory"
     }
 
     fn capabilities(&self, _: NetKind) -> Capabilities {
@@ -172,7 +172,7 @@ impl NetBackend for InMemoryBackend {
             _ => (VmToVm::Hub, MTU),
         };
         let mut capabilities = Capabilities::joining(vm_to_vm, mtu);
-        // What is forgotten is not there to be undone by another either: that is not the point of this breach.
+        // Another process could not undo what this breach forgets: without the promise, only `AsBefore` fails.
         capabilities.durable = !self.breaches(Breach::Forgets);
         capabilities.hotplug = true;
         capabilities.max_ports = self.breaches(Breach::PointToPoint).then_some(2);
@@ -182,9 +182,9 @@ impl NetBackend for InMemoryBackend {
     }
 
     async fn preflight(&self, context: &BackendContext<'_>, nets: &[Net], ports: &[Port]) -> Result<(), NetError> {
-        context.store.put("paper ports", ports.to_vec());
+        context.store.put("memory ports", ports.to_vec());
         if let Err(error) = context.host_locks.take_all(self.lock_names(nets))
-            && !self.breaches(Breach::TakesItAsWell)
+            && !self.breaches(Breach::TakesUsedNet)
         {
             return Err(NetError::InUse { what: error.to_string(), by: "another cluster".to_owned() });
         }
@@ -205,20 +205,20 @@ impl NetBackend for InMemoryBackend {
             return Err(NetError::Refused("busy".to_owned()));
         }
         self.check_limit(context, port)?;
-        let port_config = self.segment(context, port).await;
+        let made = self.make_port(context, port).await;
         self.busy.store(false, Ordering::Relaxed);
-        port_config?;
+        made?;
         Ok(PortConfig::new(self.args(context, port)?, HostAccess::None))
     }
 
     async fn teardown(&self, context: &BackendContext<'_>, port: &Port) -> Result<(), NetError> {
         let file = self.port_file(context, port);
         let name = file.display().to_string();
-        if self.breaches(Breach::NeedsMemory) && context.store.find::<()>(&name).is_none() {
+        if self.breaches(Breach::NeedsState) && context.store.find::<()>(&name).is_none() {
             return Ok(());
         }
         if self.breaches(Breach::AbsentIsAnError) {
-            let first = self.torn_down.lock().expect("nobody panics").insert(name.clone());
+            let first = self.torn_down.lock().expect("no thread panics with the lock held").insert(name.clone());
             if !first && !file.exists() {
                 return Err(NetError::io(format!("remove {name}"), io::Error::from(io::ErrorKind::NotFound)));
             }
@@ -244,20 +244,20 @@ impl NetBackend for InMemoryBackend {
     }
 }
 
-/// A port on the wire of its net.
+/// A port of a [`Segment`], which loses frames.
 fn lossy(context: &BackendContext<'_>, port: &Port, nic: &Nic, loss: Loss) -> Result<KvmArgs, NetError> {
-    let (segment, end) = (format!("wire {}", port.net.id), format!("end{}", port.net.id));
+    let (segment, end) = (format!("segment {}", port.net.id), format!("end{}", port.net.id));
     if context.store.find::<Arc<Segment>>(&segment).is_none() {
         context.store.put(&segment, Arc::new(Segment::new(loss)));
     }
     let segment =
-        context.store.find::<Arc<Segment>>(&segment).ok_or_else(|| NetError::unsupported("nothing is remembered"))?;
+        context.store.find::<Arc<Segment>>(&segment).ok_or_else(|| NetError::unsupported("the store is empty"))?;
     let descriptor = segment.plug().map_err(|error| NetError::io("make a socket", error))?;
     let netdev = Netdev::new("socket", port).with("fd", format!("@{end}@"));
     Ok(KvmArgs::nic(&netdev, nic).with_descriptor(end, descriptor))
 }
 
-/// Somebody who has a file of that name for reasons of his own.
+/// Files that are foreign to the backend, with its names.
 #[derive(Debug)]
 pub(crate) struct ForeignFiles(PathBuf);
 

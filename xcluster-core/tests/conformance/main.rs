@@ -1,4 +1,4 @@
-//! The conformance suite itself: it passes a backend that keeps the contract, and each contract case fails on a faulty one.
+//! Tests of the conformance suite: a backend that keeps the contract passes, and each contract case fails on a faulty one.
 
 mod cases;
 mod in_memory_backend;
@@ -22,20 +22,25 @@ use in_memory_backend::{ForeignFiles, InMemoryBackend};
 fn main() -> ExitCode {
     let keeps = [
         harness::test("a_backend_that_keeps_the_contract_passes", || keeps_the_contract(Place::Own, Breach::None)),
-        harness::test("one_whose_clusters_share_a_place_passes_as_well", || {
+        harness::test("a_backend_whose_clusters_share_a_namespace_passes", || {
             keeps_the_contract(Place::Shared, Breach::None)
         }),
-        harness::test("one_that_promises_two_ports_is_never_asked_for_a_third", || {
+        harness::test("a_backend_that_promises_two_ports_is_never_asked_for_a_third", || {
             keeps_the_contract(Place::Own, Breach::PointToPoint)
         }),
-        harness::test("one_that_says_that_it_loses_frames_passes", || keeps_the_contract(Place::Own, Breach::Lossy)),
-        harness::test("every_part_has_a_breach_that_fails_it_alone", every_contract_case_fails_on_a_faulty_backend),
+        harness::test("a_backend_that_promises_to_lose_frames_passes", || {
+            keeps_the_contract(Place::Own, Breach::Lossy)
+        }),
+        harness::test(
+            "every_contract_case_fails_alone_on_a_faulty_backend",
+            every_contract_case_fails_on_a_faulty_backend,
+        ),
     ];
     let breaches = CASES.iter().map(|case| harness::test(case.test, || is_noticed(case)));
     harness::main(keeps.into_iter().chain(breaches).collect())
 }
 
-/// Puts the in-memory backend with one breach to the trials of these numbers, each on a host where nothing has been yet.
+/// Runs the trials of these numbers on the in-memory backend with one breach. Each trial has a new folder for its host.
 async fn report(place: Place, breach: Breach, numbers: &[u8]) -> Result<Report, TestFailure> {
     let mut outcomes = Vec::new();
     for index in 0.. {
@@ -53,7 +58,7 @@ async fn report(place: Place, breach: Breach, numbers: &[u8]) -> Result<Report, 
 }
 
 fn subject(host: &Path, place: Place, breach: Breach) -> Subject {
-    // Where nothing will answer, half a minute for each question would be long.
+    // A faulty backend may never answer, and half a minute for each question would be long.
     let keeps = matches!(breach, Breach::None | Breach::PointToPoint | Breach::Lossy);
     let timeout = Duration::from_secs(if keeps { 30 } else { 3 });
     let shared = host.to_owned();
@@ -71,29 +76,29 @@ const ALL: [u8; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 async fn keeps_the_contract(place: Place, breach: Breach) -> Result<(), TestFailure> {
     let report = report(place, breach, &ALL).await?;
     let tried: BTreeSet<u8> = report.0.iter().map(|outcome| outcome.number).collect();
-    ensure(tried == BTreeSet::from(ALL), || format!("only {tried:?} were tried"))?;
+    ensure(tried == BTreeSet::from(ALL), || format!("only {tried:?} were tested"))?;
     report.into_result()
 }
 
-/// A breach fails its parts and no other, and the first of them for its reason.
+/// A breach makes its contract cases fail and no other, and the first of them for its reason.
 async fn is_noticed(case: &Case) -> Result<(), TestFailure> {
     let numbers = if case.fails[0].number() < 7 { &WITHOUT_QEMU[..] } else { &ALL };
     let report = report(case.place, case.breach, numbers).await?;
     let failed: BTreeSet<ContractCase> = report.failed().map(|outcome| outcome.contract_case).collect();
     let expected: BTreeSet<ContractCase> = case.fails.iter().copied().collect();
-    ensure(failed == expected, || format!("{expected:?} should have failed and nothing else:\n{report}"))?;
+    ensure(failed == expected, || format!("expected failures of {expected:?} only, got:\n{report}"))?;
     for outcome in report.failed().filter(|outcome| outcome.contract_case == case.fails[0]) {
         let said = outcome.failure.as_ref().map(ToString::to_string).unwrap_or_default();
-        ensure(said.contains(case.reason), || format!("it should have said `{}`: {said}", case.reason))?;
+        ensure(said.contains(case.reason), || format!("expected `{}`, got: {said}", case.reason))?;
     }
     Ok(())
 }
 
-/// That each case fails what it says is a test of its own.
+/// Other tests prove that each case of the table makes its contract cases fail.
 async fn every_contract_case_fails_on_a_faulty_backend() -> Result<(), TestFailure> {
     let alone: BTreeSet<ContractCase> =
         CASES.iter().filter_map(|case| <[ContractCase; 1]>::try_from(case.fails).ok()).flatten().collect();
-    let blunt: Vec<ContractCase> =
+    let unproven: Vec<ContractCase> =
         ContractCase::ALL.into_iter().filter(|contract_case| !alone.contains(contract_case)).collect();
-    ensure(blunt.is_empty(), || format!("nothing shows that these bite: {blunt:?}"))
+    ensure(unproven.is_empty(), || format!("no breach fails one of these alone: {unproven:?}"))
 }

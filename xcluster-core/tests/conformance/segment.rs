@@ -1,4 +1,4 @@
-//! A hub that loses what it is told to lose: for breaches that no netdev of QEMU has. Everything else it carries.
+//! A hub that loses TCP over IPv6 and carries everything else: a breach that no netdev of QEMU has.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -31,7 +31,7 @@ impl Segment {
         Self { loss, broadcasts: AtomicUsize::new(0), ports: Mutex::default() }
     }
 
-    /// One more port. A frame is a datagram.
+    /// Adds a port, and returns QEMU's end of it. A frame is a datagram.
     pub(crate) fn plug(self: &Arc<Self>) -> io::Result<OwnedFd> {
         let (ours, theirs) = StdUnixDatagram::pair()?;
         ours.set_nonblocking(true)?;
@@ -63,7 +63,7 @@ impl Segment {
         }
         let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for port in ports {
-            // Nobody may be at the other end, or be reading.
+            // The other end may be closed, or its queue full.
             let _ = port.try_send(frame);
         }
     }

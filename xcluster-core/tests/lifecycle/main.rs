@@ -5,6 +5,7 @@ mod open_cluster;
 mod ownership_marks;
 mod port_setup;
 mod remote;
+mod test_run;
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -38,6 +39,14 @@ use remote::{
     a_cluster_without_a_namespace_has_no_way_into_it, a_connection_to_a_cluster_of_another_process_outlives_its_owner,
     a_port_that_nobody_listens_on_is_told_by_the_owner,
     a_program_runs_in_the_namespace_of_a_cluster_of_another_process,
+};
+use test_run::{
+    a_host_that_cannot_carry_the_backend_skips_a_test_or_fails_it, a_host_without_qemu_skips_a_test_or_fails_it,
+    a_link_among_artifacts_is_not_followed, a_pause_ends_at_ctrl_c, a_pause_has_a_limit,
+    a_paused_test_goes_on_when_told, a_start_that_fails_leaves_its_evidence,
+    a_stop_that_leaves_something_fails_the_test, a_test_that_fails_leaves_its_evidence,
+    a_test_that_panics_leaves_its_evidence, a_test_that_passes_leaves_nothing, a_test_without_a_runtime_is_the_same,
+    artifacts_of_a_test_that_passes_are_kept_on_demand, waiting_for_a_boot_slot_is_reported_apart,
 };
 
 xcluster_core::harness![
@@ -80,6 +89,20 @@ xcluster_core::harness![
     a_nodes_ports_are_set_up_for_one_qemu_at_a_time,
     a_setup_that_fails_leaves_nothing,
     another_process_has_ports_set_up,
+    a_test_that_fails_leaves_its_evidence,
+    a_test_that_panics_leaves_its_evidence,
+    a_start_that_fails_leaves_its_evidence,
+    a_test_that_passes_leaves_nothing,
+    artifacts_of_a_test_that_passes_are_kept_on_demand,
+    a_link_among_artifacts_is_not_followed,
+    a_host_without_qemu_skips_a_test_or_fails_it,
+    a_host_that_cannot_carry_the_backend_skips_a_test_or_fails_it,
+    a_stop_that_leaves_something_fails_the_test,
+    a_paused_test_goes_on_when_told,
+    a_pause_has_a_limit,
+    a_pause_ends_at_ctrl_c,
+    waiting_for_a_boot_slot_is_reported_apart,
+    a_test_without_a_runtime_is_the_same,
 ];
 
 /// A host with fake QEMUs, and a folder for everything that a cluster leaves there.

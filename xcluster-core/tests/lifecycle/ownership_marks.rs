@@ -19,11 +19,12 @@ pub(crate) struct MarkingBackend {
     namespace: bool,
     /// The net that it cannot make.
     refused: Option<u8>,
+    usable: bool,
 }
 
 impl MarkingBackend {
     pub(crate) fn in_folder(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), access: HostAccess::None, namespace: false, refused: None }
+        Self { folder: folder.to_owned(), access: HostAccess::None, namespace: false, refused: None, usable: true }
     }
 
     /// The host reaches the nodes so.
@@ -39,6 +40,11 @@ impl MarkingBackend {
     /// This net cannot be made.
     pub(crate) fn refusing(self, net: u8) -> Self {
         Self { refused: Some(net), ..self }
+    }
+
+    /// This host cannot carry it.
+    pub(crate) fn unusable(self) -> Self {
+        Self { usable: false, ..self }
     }
 
     fn net(&self, net: &Net) -> PathBuf {
@@ -60,6 +66,10 @@ impl NetBackend for MarkingBackend {
         let mut capabilities = Capabilities::joining(VmToVm::Switch, u16::MAX);
         capabilities.needs_namespace = self.namespace;
         capabilities
+    }
+
+    fn usable(&self) -> Result<(), NetError> {
+        if self.usable { Ok(()) } else { Err(NetError::unsupported("no marks here")) }
     }
 
     async fn preflight(&self, _: &BackendContext<'_>, _: &[Net], _: &[Port]) -> Result<(), NetError> {

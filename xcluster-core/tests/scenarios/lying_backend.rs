@@ -1,5 +1,5 @@
-//! A backend that promises everything and keeps nothing: every expectation that the scenarios make fails on it, for its own reason.
-//! It shows that they can.
+//! A backend that promises everything and keeps nothing. Every expectation of the scenarios fails on it, each for its own reason,
+//! which proves that it can fail.
 
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram as StdUnixDatagram;
@@ -16,9 +16,9 @@ use xcluster_core::topology::NetKind;
 /// The lying backend. Its clones are one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LyingBackend {
-    /// Every port of every net and every cluster.
+    /// The ports of all nets and all clusters.
     ports: Arc<Mutex<Vec<End>>>,
-    /// Ports that were taken down once.
+    /// Ports that were torn down.
     torn: Arc<Mutex<Vec<Port>>>,
 }
 
@@ -29,7 +29,7 @@ struct End {
 }
 
 impl LyingBackend {
-    /// All of the first nets are one. The last net joins nobody.
+    /// Ports of one group hear each other. The first three nets are one group; on the last net each port is alone.
     fn group(port: &Port) -> u16 {
         match port.net.id.number() {
             0..=2 => 0,
@@ -60,13 +60,13 @@ impl LyingBackend {
         change(frame);
         let ends = lock(&self.ports).clone();
         for end in ends.iter().filter(|end| end.group == from.group && !Arc::ptr_eq(&end.socket, &from.socket)) {
-            // Nobody may be at the other end, or be reading.
+            // The other end may be closed, or its queue full.
             let _ = end.socket.try_send(frame);
         }
     }
 }
 
-/// Pings: all that are large, and of IPv6 those that are for net 2.
+/// Whether a frame is dropped: large pings, and IPv6 pings to net 2.
 fn is_lost(frame: &[u8]) -> bool {
     let is_ping_v6 =
         frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(20) == Some(&58) && frame.get(54) == Some(&128);
@@ -74,7 +74,7 @@ fn is_lost(frame: &[u8]) -> bool {
     (is_icmp || is_ping_v6) && frame.len() > 3000 || is_ping_v6 && frame.get(52) == Some(&2)
 }
 
-/// Two words of what TCP carries over IPv4 change places, which no checksum notices.
+/// Swaps two 16-bit values of large TCP segments over IPv4, which no checksum notices.
 fn change(frame: &mut [u8]) {
     if frame.len() > 1000 && frame.get(12..14) == Some(&[8, 0]) && frame.get(23) == Some(&6) {
         let (first, rest) = frame[200..].split_at_mut(2);
@@ -105,17 +105,17 @@ impl NetBackend for LyingBackend {
 
     async fn setup(&self, _: &BackendContext<'_>, port: &Port) -> Result<PortConfig, NetError> {
         if lock(&self.torn).contains(port) {
-            return Err(NetError::Refused("once is enough".to_owned()));
+            return Err(NetError::Refused("the port was torn down before".to_owned()));
         }
         let theirs = self.plug(port).map_err(|error| NetError::io("make a pair of sockets", error))?;
         let name = format!("liar{}", port.net.id);
         let nic = Nic::virtio(port).to_string();
-        // The last NIC has an address of its own choice.
+        // The last NIC has a wrong address.
         let nic = if port.nic == 23 { nic.replace("mac=00:00:00:01:17", "mac=00:00:00:01:18") } else { nic };
         let args = ["-netdev".to_owned(), Netdev::new("socket", port).with("fd", format!("@{name}@")).to_string()];
         let args = args.into_iter().chain(["-device".to_owned(), nic]);
         let kvm = KvmArgs::from_args(args).with_descriptor(name, std::os::fd::OwnedFd::from(theirs));
-        // Nobody listens on port 1.
+        // No program listens on port 1.
         let host = SocketAddr::from(([127, 0, 0, 1], 1));
         let forwards = [22, 23, 7002].map(|port| Forward { port, host });
         Ok(PortConfig::new(kvm, HostAccess::Forwarded(forwards.into())))

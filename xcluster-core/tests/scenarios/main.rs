@@ -1,5 +1,5 @@
-//! The scenarios of every backend, with real VMs: that each expectation fails on a lying backend, and how they go on a script as users have them. It is in a network namespace of its own, since
-//! such a script has ports and groups of its own choice.
+//! The scenarios with real VMs: each expectation fails on a lying backend, and all hold on a net-setup script of a user. Each test
+//! has its own network namespace, since such a script does not lock its ports and groups.
 
 mod lying_backend;
 
@@ -25,24 +25,24 @@ fn main() -> ExitCode {
             scenarios::check(&userspace(), Scenario::Everyday).await;
             Ok(())
         }),
-        harness::test("every_claim_fails_on_a_backend_that_lies", every_expectation_fails_on_a_lying_backend),
+        harness::test("every_expectation_fails_on_a_lying_backend", every_expectation_fails_on_a_lying_backend),
     ])
 }
 
-/// What each expectation says when it does not hold.
+/// A part of the failure of each expectation.
 const REASONS: [(Expectation, &str); 12] = [
     (Expectation::NodesTogether, "node 1 does not reach these"),
     (Expectation::Megabytes, "to 192.168.0.2"),
-    (Expectation::NetsApart, "heard where it should not be"),
+    (Expectation::NetsApart, "heard on a wrong NIC"),
     (Expectation::WholeMtu, "ping -c1 -W3 -s 8972 192.168.1.2"),
     (Expectation::Offloads, "bit 0 of eth0 is not agreed"),
     (Expectation::HostLogsIn, "port 22"),
     (Expectation::HostMegabytes, "port 7002"),
     (Expectation::NodesReachTheHost, "node 1 to 192.168.0.250"),
-    (Expectation::ClustersApart, "of the other cluster these answer"),
-    (Expectation::Restart, "once is enough"),
+    (Expectation::ClustersApart, "these addresses of the other cluster answer"),
+    (Expectation::Restart, "the port was torn down before"),
     (Expectation::EveryNic, "00:00:00:01:17:01 is not in"),
-    (Expectation::EveryNetOfMany, "these do not answer"),
+    (Expectation::EveryNetOfMany, "these addresses do not answer"),
 ];
 
 async fn every_expectation_fails_on_a_lying_backend() -> Result<(), TestFailure> {
@@ -55,12 +55,14 @@ async fn every_expectation_fails_on_a_lying_backend() -> Result<(), TestFailure>
     for expectation in Expectation::ALL {
         let why = failed.iter().find(|(other, _)| *other == expectation).map(|(_, why)| why.as_str());
         let reason = REASONS.iter().find(|(other, _)| *other == expectation).map_or("", |(_, reason)| reason);
-        ensure(why.is_some_and(|why| why.contains(reason)), || format!("{expectation:?}, not `{reason}` but {why:?}"))?;
+        ensure(why.is_some_and(|why| why.contains(reason)), || {
+            format!("{expectation:?}: expected `{reason}`, got {why:?}")
+        })?;
     }
     Ok(())
 }
 
-/// Each cluster has groups of its own, as its user sees to; its nodes have ports by their numbers.
+/// A script whose user chooses other multicast groups for each cluster; its nodes have ports by their numbers.
 fn userspace() -> Subject {
     let ports = AtomicU16::new(27030);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/script/net-setup-userspace.sh");

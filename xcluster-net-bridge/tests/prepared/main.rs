@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
+use xcluster_core::test_run::skip;
 use xcluster_core::testing::TestFailure;
 
 use fixture::Fixture;
@@ -21,13 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 fn main() -> ExitCode {
     // Before anything else: this process must not have a second thread yet.
     let possible = fixture::become_root();
-    let ignored = match &possible {
-        Err(why) if std::env::var_os("CI").is_none() => {
-            eprintln!("tests are ignored: {why}");
-            true
-        }
-        _ => false,
-    };
+    // Tests that must not be skipped run, and fail for the same reason.
+    let ignored = possible.is_err_and(|why| skip("all tests of prepared namespaces", why).is_ok());
     let trials = [
         trial("a_host_is_afterwards_as_before", lifecycle::a_host_is_afterwards_as_before),
         trial("a_second_call_makes_only_what_is_missing", lifecycle::a_second_call_makes_only_what_is_missing),

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use xcluster_core::plan::Options;
 use xcluster_core::{Cluster, blocking};
 
-use crate::harness::{Traces, boots, builder, describe, failure};
+use crate::harness::{Traces, boots, builder, failure};
 
 /// Set for the process that is to own a cluster: the folder that the cluster's own is made in.
 const OWNER: &str = "XCLUSTER_TEST_OWNER";
@@ -69,7 +69,7 @@ async fn nothing_survives_an_owner_that_is_killed() {
 /// What the other process does: it starts a cluster, tells what it consists of, and waits to be killed.
 async fn own(base: &Path) {
     let started = Cluster::start(builder().folder(base).nodes(1).routers(1)).await;
-    let cluster = started.unwrap_or_else(|error| panic!("{}", describe(&error)));
+    let cluster = started.unwrap_or_else(|error| panic!("{error:?}"));
     let pids = cluster.status().await.unwrap().nodes.into_iter().filter_map(|node| node.pid);
     let describe: Vec<String> = pids.map(|pid| pid.to_string()).collect();
     eprintln!("{MARK}{}\t{}", cluster.folder().display(), describe.join(" "));

@@ -1,34 +1,34 @@
-//! What is tried: every part of the contract by name, and which promises it belongs to. Tries nothing.
+//! The contract cases by name: the part of the contract that each tests, and the capabilities that it depends on.
 
 use crate::net::{Capabilities, VmToVm};
 
-/// A part of the contract that has trials of its own.
+/// A part of the contract that is tested by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ContractCase {
-    /// Number 1, for all that a cluster has.
+    /// Number 1, for all nets and ports of a cluster.
     RepeatedSetup,
-    /// Number 1, where something was added meanwhile.
+    /// Number 1, for a cluster that was extended meanwhile.
     AddedPorts,
     /// Number 2, whole.
     TeardownOfAbsent,
     /// Number 3, whole.
-    UndoByAnother,
-    /// Number 4, where each cluster has a place of its own.
+    TeardownByAnother,
+    /// Number 4, if each cluster has its own network namespace or objects.
     BesideAnotherCluster,
-    /// Number 4, where all clusters have one place.
+    /// Number 4, if all clusters share a network namespace.
     WhereAnotherClusterIs,
-    /// Number 4, where a foreign object has the name.
+    /// Number 4, with a foreign object of the same name.
     WithForeignObject,
     /// Number 5, whole.
     SetupsAtOnce,
-    /// Number 6, where a setup comes too early.
+    /// Number 6, for a setup that comes too early.
     SetupTooEarly,
-    /// Number 6, where a setup asks for too much.
+    /// Number 6, for a setup with a larger MTU than the backend carries.
     SetupOfTooMuch,
     /// Number 7, on the command line.
-    WordsAtTheStart,
-    /// Number 7, by the monitor.
-    WordsWhileItRuns,
+    ArgsAtTheStart,
+    /// Number 7, over the monitor.
+    ArgsWhileItRuns,
     /// Number 8, whole.
     AsBefore,
     /// Number 9: [`Capabilities::host_access`].
@@ -37,13 +37,13 @@ pub enum ContractCase {
     NodesApart,
     /// Number 9: [`VmToVm::Hub`] and [`VmToVm::Switch`].
     NodesTogether,
-    /// Number 9: the difference of [`VmToVm::Hub`] and [`VmToVm::Switch`].
+    /// Number 9: the difference between [`VmToVm::Hub`] and [`VmToVm::Switch`].
     Echo,
     /// Number 9: that the net is not [`Capabilities::lossy`].
     EveryFrame,
     /// Number 9: [`Capabilities::mtu_max`].
     LargestMtu,
-    /// Number 9: nets of one number and two clusters.
+    /// Number 9: nets of the same number in two clusters.
     ClustersApart,
     /// Number 9: nets of one cluster.
     NetsApart,
@@ -55,15 +55,15 @@ impl ContractCase {
         Self::RepeatedSetup,
         Self::AddedPorts,
         Self::TeardownOfAbsent,
-        Self::UndoByAnother,
+        Self::TeardownByAnother,
         Self::BesideAnotherCluster,
         Self::WhereAnotherClusterIs,
         Self::WithForeignObject,
         Self::SetupsAtOnce,
         Self::SetupTooEarly,
         Self::SetupOfTooMuch,
-        Self::WordsAtTheStart,
-        Self::WordsWhileItRuns,
+        Self::ArgsAtTheStart,
+        Self::ArgsWhileItRuns,
         Self::AsBefore,
         Self::HostAccess,
         Self::NodesApart,
@@ -75,22 +75,22 @@ impl ContractCase {
         Self::NetsApart,
     ];
 
-    /// The number of the contract that it belongs to, from 1.
+    /// The number in the contract, from 1.
     pub const fn number(self) -> u8 {
         self.number_and_text().0
     }
 
-    /// Which part of its number it is; empty if it is the whole of it.
+    /// Which part of that number it tests; empty if it tests all of it.
     pub const fn text(self) -> &'static str {
         self.number_and_text().1
     }
 
-    /// Whether it is tried on a net for which this is promised. Where several clusters are, and whether a foreign object may be
-    /// there first, is no promise: those parts are for the [`Subject`](super::Subject) to say.
+    /// Whether it is tested on a net with these capabilities. No capability tells whether clusters share a namespace, and whether
+    /// foreign objects are possible: the [`Subject`](super::Subject) does.
     pub fn is_promised_by(self, promise: &Capabilities) -> bool {
         match self {
-            Self::UndoByAnother => promise.durable,
-            Self::WordsWhileItRuns => promise.hotplug,
+            Self::TeardownByAnother => promise.durable,
+            Self::ArgsWhileItRuns => promise.hotplug,
             Self::HostAccess => promise.host_access,
             Self::NodesApart => promise.vm_to_vm == VmToVm::None && promise.allows(2),
             Self::EveryFrame => promise.joins() && !promise.lossy,
@@ -106,15 +106,15 @@ impl ContractCase {
             Self::RepeatedSetup => (1, ""),
             Self::AddedPorts => (1, "after nodes were added"),
             Self::TeardownOfAbsent => (2, ""),
-            Self::UndoByAnother => (3, ""),
+            Self::TeardownByAnother => (3, ""),
             Self::BesideAnotherCluster => (4, "beside another cluster"),
             Self::WhereAnotherClusterIs => (4, "where another cluster is"),
             Self::WithForeignObject => (4, "with a foreign object of that name"),
             Self::SetupsAtOnce => (5, ""),
             Self::SetupTooEarly => (6, "without what comes before it"),
             Self::SetupOfTooMuch => (6, "with more MTU than is carried"),
-            Self::WordsAtTheStart => (7, "at its start"),
-            Self::WordsWhileItRuns => (7, "while it runs"),
+            Self::ArgsAtTheStart => (7, "at its start"),
+            Self::ArgsWhileItRuns => (7, "while it runs"),
             Self::AsBefore => (8, ""),
             Self::HostAccess => (9, "the host and nodes reach each other on net"),
             Self::NodesApart => (9, "nodes do not hear each other on net"),

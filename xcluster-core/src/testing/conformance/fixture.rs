@@ -1,4 +1,4 @@
-//! A cluster as far as a backend sees one: who is on which net, and the calls in their order. Judges nothing.
+//! A cluster as a backend sees it: its nets, its ports, and the calls in their order.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ const NODES: [u16; 3] = [1, 2, 201];
 /// Telnet and ssh of every node, and a port that has no number on the host.
 const EXPOSED: [u16; 3] = [23, 22, 4711];
 
-/// A backend, a cluster that it works for, and the ports of that cluster.
+/// A backend, and a cluster with its nets and ports.
 #[derive(Debug)]
 pub(super) struct Fixture {
     pub(super) test_context: TestContext,
@@ -24,7 +24,7 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    /// A cluster of this name on all nets. Each trial has a name of its own, so that one that fails does not spoil others.
+    /// A cluster of this name on all nets. Each trial uses another name, so that one that fails does not make others fail.
     pub(super) fn new(subject: &Subject, cluster: &str) -> Result<Self, TestFailure> {
         Self::on(subject, cluster, subject.nets.clone())
     }
@@ -35,13 +35,12 @@ impl Fixture {
         Ok(Self { test_context: test_context(subject, cluster)?, backend: subject.backend(), nets, ports })
     }
 
-    /// What the host has now, as far as backends have anything to do with it. In its namespace the cluster may be alone, so
-    /// that it is looked at as well.
+    /// What the host and the cluster's namespace have now, as far as a backend can change it.
     pub(super) fn look(&self, subject: &Subject) -> Snapshot {
         self.watch(subject).look()
     }
 
-    /// What to look at once the fixture is gone.
+    /// The same to look at later, when the fixture is dropped.
     pub(super) fn watch(&self, subject: &Subject) -> Watch {
         let watch = subject.folders.iter().fold(Watch::new(), Watch::folder);
         match self.test_context.namespace() {
@@ -55,7 +54,7 @@ impl Fixture {
         Host { namespace: self.test_context.namespace() }
     }
 
-    /// Everything that comes before the first setup.
+    /// Preflight, and the nets.
     pub(super) async fn create(&self) -> Result<(), NetError> {
         let context = self.test_context.context();
         self.backend.preflight(&context, &self.nets, &self.ports).await?;
@@ -65,13 +64,13 @@ impl Fixture {
         Ok(())
     }
 
-    /// That, and every setup.
+    /// Preflight, the nets, and every port.
     pub(super) async fn begin(&self) -> Result<Vec<PortConfig>, NetError> {
         self.create().await?;
         self.set_up().await
     }
 
-    /// Every setup, one after the other.
+    /// Every port, one after the other.
     pub(super) async fn set_up(&self) -> Result<Vec<PortConfig>, NetError> {
         let context = self.test_context.context();
         let mut port_configs = Vec::new();
@@ -81,7 +80,7 @@ impl Fixture {
         Ok(port_configs)
     }
 
-    /// The undoing of everything.
+    /// The teardown of everything.
     pub(super) async fn end(&self) -> Result<(), NetError> {
         let context = self.test_context.context();
         for port in &self.ports {
@@ -94,7 +93,7 @@ impl Fixture {
     }
 }
 
-/// A test context where the subject's clusters are.
+/// A test context in the network namespace that the subject's clusters use.
 pub(super) fn test_context(subject: &Subject, cluster: &str) -> Result<TestContext, TestFailure> {
     let test_context = TestContext::new(cluster)?;
     Ok(match subject.netns_mode.open()? {

@@ -1,4 +1,4 @@
-//! Trials of the calls and their answers: numbers 1, 2, 5 and 6.
+//! Trials of the calls and their results: numbers 1, 2, 5 and 6.
 
 use futures::future::try_join_all;
 
@@ -25,16 +25,16 @@ async fn repeated_setup(subject: Subject) -> Result<(), TestFailure> {
     let fixture = Fixture::new(&subject, "repeated")?;
     let first = fixture.begin().await?;
     let before = fixture.look(&subject);
-    // A cluster that is extended asks again for everything.
-    fixture.create().await.map_err(|error| TestFailure::from(error).during("asked again"))?;
-    let second = fixture.set_up().await.map_err(|error| TestFailure::from(error).during("asked again"))?;
+    // A cluster that is extended calls for everything again.
+    fixture.create().await.map_err(|error| TestFailure::from(error).during("in a repeated call"))?;
+    let second = fixture.set_up().await.map_err(|error| TestFailure::from(error).during("in a repeated call"))?;
     for ((port, first), second) in fixture.ports.iter().zip(&first).zip(&second) {
         same(port, first, second)?;
     }
     fixture.look(&subject).same_as(&before).map_err(|failed| failed.during("after the second setup"))
 }
 
-/// A cluster that gets another node and another net says in preflight what is new, and no more.
+/// For a cluster that gets another node and another net, preflight gets only what is new.
 async fn added_ports(subject: Subject) -> Result<(), TestFailure> {
     let mut fixture = Fixture::new(&subject, "added")?;
     let (all_nets, all_ports) = (fixture.nets.clone(), fixture.ports.clone());
@@ -54,7 +54,11 @@ async fn added_ports(subject: Subject) -> Result<(), TestFailure> {
     let context = fixture.test_context.context();
     for (port, port_config) in known {
         let again = fixture.backend.setup(&context, port).await;
-        same(port, port_config, &again.map_err(|error| TestFailure::from(error).during("asked again after that"))?)?;
+        same(
+            port,
+            port_config,
+            &again.map_err(|error| TestFailure::from(error).during("in a repeated call after that"))?,
+        )?;
     }
     (fixture.nets, fixture.ports) = (all_nets, all_ports);
     Ok(fixture.end().await?)
@@ -74,7 +78,7 @@ async fn teardown_of_what_is_absent(subject: Subject) -> Result<(), TestFailure>
     fixture.end().await.map_err(|error| TestFailure::from(error).during("a second time"))
 }
 
-/// Many nodes begin at once, and each gets a NIC of its own.
+/// The ports of many nodes are set up at once, and each node gets its own NIC.
 async fn setups_at_the_same_time(subject: Subject) -> Result<(), TestFailure> {
     let mut fixture = Fixture::new(&subject, "crowd")?;
     let nodes = (1..=20).map(NodeId::new).collect::<Result<Vec<_>, _>>()?;
@@ -90,7 +94,7 @@ async fn setups_at_the_same_time(subject: Subject) -> Result<(), TestFailure> {
     Ok(fixture.end().await?)
 }
 
-/// A setup that should fail, at whatever place it does. What it made until then goes with the usual undoing.
+/// A setup that should fail, in any call. The usual teardown removes what it made until then.
 async fn failed_setup(subject: Subject, spoil: impl Fn(&mut Net, u16), create: bool) -> Result<(), TestFailure> {
     let mut nets = subject.nets.clone();
     for net in &mut nets {
@@ -108,7 +112,7 @@ async fn failed_setup(subject: Subject, spoil: impl Fn(&mut Net, u16), create: b
     };
     let begun: Result<Vec<PortConfig>, NetError> = begun.await;
     let text = if begun.is_ok() { "a setup that should have failed" } else { "a failed setup" };
-    fixture.end().await.map_err(|error| TestFailure::from(error).during(format!("undoing {text}")))?;
+    fixture.end().await.map_err(|error| TestFailure::from(error).during(format!("teardown after {text}")))?;
     drop(fixture);
     watch.look().same_as(&before).map_err(|failed| failed.during(format!("after {text} and its teardown")))
 }

@@ -1,7 +1,7 @@
-//! The contract of [`NetBackend`], number by number, as trials that any backend can be put to. It starts no cluster and no
-//! guest; that takes QEMU, and no privilege.
+//! The conformance suite: the contract of [`NetBackend`], number by number, as trials for any backend. It starts neither
+//! clusters nor guests. It needs QEMU, and no privilege.
 //!
-//! A backend's own test is, in a target with `harness = false`:
+//! The test target of a backend, with `harness = false`:
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -17,7 +17,7 @@
 //! }
 //! ```
 //!
-//! Which trials there are follows from the backend's capabilities: what it does not promise is not tried.
+//! The backend's capabilities decide which trials there are: a promise that it does not make is not tested.
 
 mod contract_case;
 mod fixture;
@@ -45,7 +45,7 @@ use netns_mode::NetnsMode;
 
 pub use contract_case::ContractCase;
 
-/// The contract, in the words of [`NetBackend`]; the first is number 1.
+/// The contract, with the text of [`NetBackend`]; the first is number 1.
 pub const CONTRACT: [&str; 9] = [
     "A repeated setup answers the same args and access and makes nothing new.",
     "Teardown of what is absent succeeds.",
@@ -61,7 +61,7 @@ pub const CONTRACT: [&str; 9] = [
 /// How long a trial may take.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A backend that is put to the trials, and what is to be known about it.
+/// A backend to be tested, and what the trials must know about it.
 #[derive(Clone)]
 pub struct Subject {
     make: Arc<dyn Fn() -> Arc<dyn NetBackend> + Send + Sync>,
@@ -72,16 +72,16 @@ pub struct Subject {
     netns_mode: NetnsMode,
 }
 
-/// Puts objects into a backend's way that are not the cluster's.
+/// Makes objects that are foreign to a cluster, with the names that its backend uses.
 #[async_trait(?Send)]
 pub trait ForeignObjects: fmt::Debug + Send + Sync {
-    /// Makes an object that has the name of what the backend would make for this net of the context's cluster.
+    /// Makes an object with the name that the backend would use for this net of the context's cluster.
     ///
     /// # Errors
     /// It could not be made.
     async fn plant(&self, context: &BackendContext<'_>, net: &Net) -> Result<(), TestFailure>;
 
-    /// Whether it is as it was made; then removes it.
+    /// Removes the object, which must be unchanged.
     ///
     /// # Errors
     /// It was changed, or it is gone.
@@ -89,7 +89,7 @@ pub trait ForeignObjects: fmt::Debug + Send + Sync {
 }
 
 impl Subject {
-    /// A backend. `make` gives a new one at each call, as another process would have it.
+    /// A backend. `make` returns a new one at each call, as another process would have.
     pub fn new(make: impl Fn() -> Arc<dyn NetBackend> + Send + Sync + 'static) -> Self {
         Self {
             make: Arc::new(make),
@@ -101,38 +101,37 @@ impl Subject {
         }
     }
 
-    /// The same on these nets instead of the internal, the cluster and the external one.
+    /// Uses these nets instead of the internal, the cluster and the external one.
     #[must_use]
     pub fn on(mut self, nets: impl Into<Vec<Net>>) -> Self {
         self.nets = nets.into();
         self
     }
 
-    /// The same for a backend that leaves its mark in a folder of the host.
+    /// Also compares this folder of the host, in which the backend makes files.
     #[must_use]
     pub fn watching(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folders.push(folder.into());
         self
     }
 
-    /// The same for a backend whose objects have names that something foreign may have already.
+    /// Also tests foreign objects, for a backend whose objects have names that others can use.
     #[must_use]
     pub fn with_foreign_objects(mut self, foreign_objects: impl ForeignObjects + 'static) -> Self {
         self.foreign_objects = Some(Arc::new(foreign_objects));
         self
     }
 
-    /// The same with clusters in network namespaces: in one that each has alone ([`Netns::Private`]), in the one that the trial
-    /// is in ([`Netns::Here`]), or in one that they all open by its files, as those are that root prepared
-    /// ([`Netns::Named`]; the trial makes it, and the name is for show). In the latter two, a second cluster on the same nets
-    /// is to be refused.
+    /// Sets the network namespace of clusters: a private one for each ([`Netns::Private`]), the one that the trial is in
+    /// ([`Netns::Here`]), or one that all of them open by its files, like one that root prepared ([`Netns::Named`]; the trial
+    /// makes it, and the name does not matter). In the latter two, the backend must refuse a second cluster on the same nets.
     #[must_use]
     pub fn in_netns(mut self, netns: Netns) -> Self {
         self.netns_mode = NetnsMode::new(netns);
         self
     }
 
-    /// The same with other guests than those of [`Frames`].
+    /// Uses these guests instead of those of [`Frames`].
     #[must_use]
     pub fn with_traffic(mut self, traffic: impl Traffic + 'static) -> Self {
         self.traffic = Arc::new(traffic);
@@ -157,12 +156,12 @@ impl Subject {
         })
     }
 
-    /// Whether a capability is promised for one of the nets.
+    /// Whether the backend promises a capability for one of the nets.
     fn promises(&self, capability: impl Fn(&Capabilities) -> bool) -> bool {
         self.nets.iter().any(|net| capability(&self.capabilities(net)))
     }
 
-    /// The same for a trial of its own, which does not meet the others.
+    /// The same subject for one trial, which shares no namespace with others.
     fn apart(&self) -> Self {
         let needs_one = self.promises(|capabilities| capabilities.needs_namespace);
         let netns_mode = if needs_one { self.netns_mode.or_private() } else { self.netns_mode.anew() };
@@ -176,13 +175,13 @@ impl fmt::Debug for Subject {
     }
 }
 
-/// One number of the contract, or a part of one, to be tried on a backend.
+/// One contract case, to be tested on a backend, and on one net if it is about one.
 pub struct Trial {
     /// The number, from 1.
     pub number: u8,
-    /// Which part of it.
+    /// The contract case.
     pub contract_case: ContractCase,
-    /// The number's words in the contract and, where it has several trials, which part this is, and on which net.
+    /// The text of the number in the contract and, if it has several trials, which part this is, and on which net.
     pub name: String,
     run: Box<dyn FnOnce() -> LocalBoxFuture<'static, Result<(), TestFailure>> + Send>,
 }
@@ -202,19 +201,19 @@ impl Trial {
     /// Runs it, within a [`LocalSet`](tokio::task::LocalSet).
     ///
     /// # Errors
-    /// The backend does not keep this number, or it took longer than two minutes.
+    /// The backend breaks the contract, or the trial took longer than two minutes.
     pub async fn run(self) -> Result<(), TestFailure> {
-        let late = |_| TestFailure::new(format!("it took longer than {} s", DEADLINE.as_secs()));
+        let late = |_| TestFailure::new(format!("timed out after {} s", DEADLINE.as_secs()));
         tokio::time::timeout(DEADLINE, (self.run)()).await.map_err(late)?
     }
 
-    /// Runs it and tells how it went, within a [`LocalSet`](tokio::task::LocalSet).
+    /// Runs it and returns its outcome, within a [`LocalSet`](tokio::task::LocalSet).
     pub async fn outcome(self) -> Outcome {
         let (contract_case, name) = (self.contract_case, self.name.clone());
         Outcome { number: contract_case.number(), contract_case, name, failure: self.run().await.err() }
     }
 
-    /// The trial as a test of its own.
+    /// The trial as a test of the harness.
     pub fn into_test(self) -> harness::Test {
         harness::test(self.test_name(), || self.run())
     }
@@ -248,7 +247,7 @@ pub fn trials(subject: &Subject) -> Vec<Trial> {
     trials
 }
 
-/// Puts a backend to all trials, one after the other, within a [`LocalSet`](tokio::task::LocalSet).
+/// Runs all trials of a backend, one after the other, within a [`LocalSet`](tokio::task::LocalSet).
 pub async fn check(subject: &Subject) -> Report {
     let mut outcomes = Vec::new();
     for trial in trials(subject) {
@@ -257,18 +256,18 @@ pub async fn check(subject: &Subject) -> Report {
     Report(outcomes)
 }
 
-/// How the trials went.
+/// The outcomes of all trials.
 #[derive(Debug)]
 pub struct Report(pub Vec<Outcome>);
 
-/// How one trial went.
+/// The outcome of one trial.
 #[derive(Debug)]
 pub struct Outcome {
     /// The number in the contract.
     pub number: u8,
-    /// Which part of it.
+    /// The contract case.
     pub contract_case: ContractCase,
-    /// The words.
+    /// The name of the trial.
     pub name: String,
     /// Why it failed, if it did.
     pub failure: Option<TestFailure>,
@@ -280,12 +279,12 @@ impl Report {
         self.0.iter().filter(|outcome| outcome.failure.is_some())
     }
 
-    /// Passes if every trial did.
+    /// Succeeds if every trial did.
     ///
     /// # Errors
-    /// Every number that is not kept, and why.
+    /// The trials that failed, and why.
     pub fn into_result(self) -> Result<(), TestFailure> {
-        super::ensure(self.failed().next().is_none(), || format!("the contract is not kept:\n{self}"))
+        super::ensure(self.failed().next().is_none(), || format!("the backend breaks the contract:\n{self}"))
     }
 }
 
@@ -306,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_has_parts_in_its_order() {
+    fn every_number_has_contract_cases_in_its_order() {
         let numbers: Vec<u8> = ContractCase::ALL.iter().map(|contract_case| contract_case.number()).collect();
         assert!(numbers.is_sorted());
         assert!((1..).zip(CONTRACT).all(|(number, _)| numbers.contains(&number)), "{numbers:?}");

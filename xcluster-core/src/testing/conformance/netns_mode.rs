@@ -1,4 +1,4 @@
-//! Where the clusters of a subject are: in which network namespace, and whether they share it. Makes nothing in it.
+//! The network namespaces of a subject's clusters, and whether they share one.
 
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::testing::TestFailure;
 #[derive(Debug, Clone, Default)]
 pub(super) struct NetnsMode {
     wanted: Option<Netns>,
-    /// What holds one that is used by name.
+    /// The namespace of [`Netns::Named`], which the trial makes and keeps open.
     held: Arc<OnceLock<Namespace>>,
 }
 
@@ -20,22 +20,22 @@ impl NetnsMode {
         Self { wanted: Some(wanted), held: Arc::default() }
     }
 
-    /// The same for another trial, which is not to meet the others.
+    /// The same for another trial, which gets another namespace.
     pub(super) fn anew(&self) -> Self {
         Self { wanted: self.wanted.clone(), held: Arc::default() }
     }
 
-    /// The same, and where nothing is wanted a namespace for each cluster.
+    /// The same, or a private namespace for each cluster if no other was set.
     pub(super) fn or_private(&self) -> Self {
         Self::new(self.wanted.clone().unwrap_or(Netns::Private))
     }
 
-    /// Whether a second cluster would be where the first one is.
+    /// Whether a second cluster would be in the namespace of the first.
     pub(super) fn is_shared(&self) -> bool {
         matches!(self.wanted, Some(Netns::Here | Netns::Named(_)))
     }
 
-    /// The namespace for one more cluster, if clusters are to have one.
+    /// The namespace for one more cluster, if clusters have one.
     pub(super) fn open(&self) -> Result<Option<Namespace>, TestFailure> {
         match &self.wanted {
             None => Ok(None),
@@ -44,7 +44,7 @@ impl NetnsMode {
         }
     }
 
-    /// As root would have prepared it: held by somebody else, and opened by its files.
+    /// Opens the namespace by its files, like one that root prepared.
     fn by_its_files(&self, netns: &Netns) -> Result<Namespace, TestFailure> {
         if self.held.get().is_none() {
             // The trials of a subject run one after the other, each in its own netns mode.

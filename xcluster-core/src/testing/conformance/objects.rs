@@ -1,4 +1,4 @@
-//! Trials of what a backend makes on the host: numbers 3, 4 and 8.
+//! Trials of the objects that a backend makes on the host: numbers 3, 4 and 8.
 
 use super::fixture::{Fixture, test_context};
 use super::{ContractCase, Subject, Trial};
@@ -7,8 +7,8 @@ use crate::testing::leftovers::Snapshot;
 use crate::testing::{TestFailure, ensure};
 
 pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
-    if subject.promises(|promise| ContractCase::UndoByAnother.is_promised_by(promise)) {
-        trials.push(Trial::new(subject, ContractCase::UndoByAnother, undo_by_another));
+    if subject.promises(|promise| ContractCase::TeardownByAnother.is_promised_by(promise)) {
+        trials.push(Trial::new(subject, ContractCase::TeardownByAnother, teardown_by_another));
     }
     if subject.netns_mode.is_shared() {
         trials.push(Trial::new(subject, ContractCase::WhereAnotherClusterIs, where_another_cluster_is));
@@ -21,8 +21,8 @@ pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
     trials.push(Trial::new(subject, ContractCase::AsBefore, the_host_looks_as_before));
 }
 
-/// The owner died. Another process knows the request, and nothing of what the first one remembered.
-async fn undo_by_another(subject: Subject) -> Result<(), TestFailure> {
+/// The owner died. Another process tears its cluster down: it has the requests, and not the backend state.
+async fn teardown_by_another(subject: Subject) -> Result<(), TestFailure> {
     let nets = subject.nets.iter().filter(|net| subject.capabilities(net).durable).cloned();
     let mut fixture = Fixture::on(&subject, "inherited", nets.collect())?;
     let watch = fixture.watch(&subject);
@@ -32,10 +32,10 @@ async fn undo_by_another(subject: Subject) -> Result<(), TestFailure> {
     fixture.backend = subject.backend();
     fixture.end().await?;
     drop(fixture);
-    watch.look().same_as(&before).map_err(|failed| failed.during("after another process has undone everything"))
+    watch.look().same_as(&before).map_err(|failed| failed.during("after the teardown by another process"))
 }
 
-/// Two clusters do not notice each other, whatever becomes of one of them.
+/// A cluster that starts and ends does not change another one.
 async fn beside_another_cluster(subject: Subject) -> Result<(), TestFailure> {
     let other = Fixture::new(&subject, "bystander")?;
     let port_configs = other.begin().await?;
@@ -47,7 +47,8 @@ async fn beside_another_cluster(subject: Subject) -> Result<(), TestFailure> {
     unharmed(&subject, &other, &port_configs, &before).await
 }
 
-/// Where nets have one place, whoever comes second is told, and changes nothing. Once the first is gone, there is room.
+/// If clusters share a namespace, the backend refuses the second one, which changes nothing. When the first has ended, the second
+/// can start.
 async fn where_another_cluster_is(subject: Subject) -> Result<(), TestFailure> {
     let first = Fixture::new(&subject, "bystander")?;
     let port_configs = first.begin().await?;
@@ -56,28 +57,31 @@ async fn where_another_cluster_is(subject: Subject) -> Result<(), TestFailure> {
     let said = match second.begin().await {
         Err(NetError::InUse { .. }) => None,
         Err(other) => Some(TestFailure::from(other).to_string()),
-        Ok(_) => Some("nothing at all".to_owned()),
+        Ok(_) => Some("no error".to_owned()),
     };
     if let Some(said) = said {
-        return Err(TestFailure::new(format!("where another cluster is, it should say so, and says: {said}")));
+        return Err(TestFailure::new(format!("expected `InUse` for the nets of another cluster, got: {said}")));
     }
-    second.end().await.map_err(|error| TestFailure::from(error).during("undoing where another cluster is"))?;
+    second.end().await.map_err(|error| TestFailure::from(error).during("teardown beside the other cluster"))?;
     unharmed(&subject, &first, &port_configs, &before).await?;
-    second.begin().await.map_err(|error| TestFailure::from(error).during("after the other cluster"))?;
+    second
+        .begin()
+        .await
+        .map_err(|error| TestFailure::from(error).during("setup after the end of the other cluster"))?;
     Ok(second.end().await?)
 }
 
-/// A cluster is as it was before another one came and went; then it ends.
+/// Checks that a cluster is as it was before another one started and ended; then tears it down.
 async fn unharmed(
     subject: &Subject,
     fixture: &Fixture,
     port_configs: &[PortConfig],
     before: &Snapshot,
 ) -> Result<(), TestFailure> {
-    const WHEN: &str = "another cluster came and went";
+    const WHEN: &str = "after another cluster has started and ended";
     fixture.look(subject).same_as(before).map_err(|failed| failed.during(WHEN))?;
     let again = fixture.set_up().await.map_err(|error| TestFailure::from(error).during(WHEN))?;
-    ensure(port_configs == again, || format!("{WHEN}, and setup answers something else"))?;
+    ensure(port_configs == again, || format!("{WHEN}: a repeated setup returns something else"))?;
     Ok(fixture.end().await?)
 }
 
@@ -91,14 +95,17 @@ async fn with_a_foreign_object(subject: Subject) -> Result<(), TestFailure> {
         fixture
             .end()
             .await
-            .map_err(|error| TestFailure::from(error).during("undoing with a foreign object of that name"))?;
+            .map_err(|error| TestFailure::from(error).during("teardown with a foreign object of that name"))?;
         foreign_objects.remove_intact(&context, net).await?;
         let said = match begun {
             Err(NetError::Conflict { .. }) => continue,
             Err(other) => TestFailure::from(other).to_string(),
-            Ok(_) => "nothing at all".to_owned(),
+            Ok(_) => "no error".to_owned(),
         };
-        return Err(TestFailure::new(format!("net {}: instead of a conflict it says: {said}", net.id)));
+        return Err(TestFailure::new(format!(
+            "net {}: expected `Conflict` with the foreign object, got: {said}",
+            net.id
+        )));
     }
     Ok(())
 }

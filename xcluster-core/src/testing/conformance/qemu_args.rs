@@ -8,17 +8,17 @@ use crate::net::{KvmArgs, Port, PortConfig};
 use crate::testing::qemu::Qemu;
 use crate::testing::{TestFailure, ensure};
 
-/// A machine as a node has it. It does not run: its guest would only cost time.
+/// The machine type of a node. QEMU does not run the guest, which would only cost time.
 const MACHINE: [&str; 3] = ["-S", "-M", "pc"];
 
 pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
-    trials.push(Trial::new(subject, ContractCase::WordsAtTheStart, at_the_start));
-    if subject.promises(|promise| ContractCase::WordsWhileItRuns.is_promised_by(promise)) {
-        trials.push(Trial::new(subject, ContractCase::WordsWhileItRuns, while_it_runs));
+    trials.push(Trial::new(subject, ContractCase::ArgsAtTheStart, at_the_start));
+    if subject.promises(|promise| ContractCase::ArgsWhileItRuns.is_promised_by(promise)) {
+        trials.push(Trial::new(subject, ContractCase::ArgsWhileItRuns, while_it_runs));
     }
 }
 
-/// A node with all of its NICs.
+/// Each node with all of its NICs.
 async fn at_the_start(subject: Subject) -> Result<(), TestFailure> {
     let fixture = Fixture::new(&subject, "started")?;
     let port_configs = fixture.begin().await?;

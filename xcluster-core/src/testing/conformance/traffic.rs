@@ -1,4 +1,4 @@
-//! Trials of what is carried: number 9. Whose guests talk is the subject's choice.
+//! Trials of what a backend carries: number 9. The subject chooses the guests.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -10,16 +10,16 @@ use crate::testing::host::HostEcho;
 use crate::testing::traffic::{ECHO, Guest, Protocol};
 use crate::testing::{TestFailure, ensure};
 
-/// More than a megabyte, and no multiple of any buffer.
+/// How much TCP sends, in bytes: more than a megabyte, and no multiple of a buffer's size.
 const BULK: usize = 1_500_001;
-/// How long something is waited for that shall not, after something that took the same way has arrived.
+/// How long to wait for a frame that must not arrive, after another frame has arrived on the same path.
 const GRACE: Duration = Duration::from_millis(200);
 /// Frames that are sent once each, to see whether one gets lost.
 const SINGLE_FRAMES: usize = 20;
 /// Headers of UDP over IPv4 and over IPv6.
 const HEADERS: [usize; 2] = [20 + 8, 40 + 8];
 
-/// The parts that are tried on each net for itself.
+/// The contract cases that are tested on each net by itself.
 const ON_A_NET: [ContractCase; 7] = [
     ContractCase::HostAccess,
     ContractCase::NodesApart,
@@ -31,7 +31,7 @@ const ON_A_NET: [ContractCase; 7] = [
 ];
 
 pub(super) fn add(subject: &Subject, trials: &mut Vec<Trial>) {
-    // Where clusters share a place they are not on one net at the same time: number 4.
+    // Clusters that share a namespace cannot be on the same net at the same time: number 4.
     let possible =
         |contract_case: &ContractCase| *contract_case != ContractCase::ClustersApart || !subject.netns_mode.is_shared();
     for net in &subject.nets {
@@ -101,13 +101,13 @@ impl TrafficPorts {
         self.subject.traffic.guest(port_config, port).await
     }
 
-    /// Addresses of a node, of both IP versions.
+    /// The IPv4 and the IPv6 address of a node.
     fn addresses(&self, net: &Net, node: usize) -> Result<[IpAddr; 2], TestFailure> {
         let (port, _) = self.port(net, node)?;
         Ok([port.ipv4().into(), port.ipv6().into()])
     }
 
-    /// Once its guests are gone.
+    /// The teardown, after the guests were dropped.
     async fn end(self) -> Result<(), TestFailure> {
         Ok(self.fixture.end().await?)
     }
@@ -122,7 +122,7 @@ async fn vm_to_vm(subject: Subject, net: Net) -> Result<(), TestFailure> {
     traffic_ports.end().await
 }
 
-/// Datagrams that fill the MTU, a megabyte and more of them.
+/// More than a megabyte in datagrams that fill the MTU.
 async fn largest_mtu(subject: Subject, mut net: Net) -> Result<(), TestFailure> {
     net.mtu = subject.capabilities(&net).mtu_max;
     let traffic_ports = TrafficPorts::new(&subject, "large", vec![net.clone()]).await?;
@@ -139,7 +139,7 @@ async fn largest_mtu(subject: Subject, mut net: Net) -> Result<(), TestFailure> 
     traffic_ports.end().await
 }
 
-/// Bulk over TCP, and datagrams, small and filling the MTU, over both IP versions.
+/// Over both IP versions: a small datagram, one that fills the MTU, and a megabyte over TCP.
 async fn exchange(guest: &mut dyn Guest, to: [IpAddr; 2], mtu: u16, tcp: u16, udp: u16) -> Result<(), TestFailure> {
     for (ip, headers) in to.into_iter().zip(HEADERS) {
         let datagrams = SocketAddr::new(ip, udp);
@@ -161,19 +161,19 @@ async fn compare(
     compared.map_err(|failed| failed.during(format!("{} bytes by {protocol} to {to}", question.len())))
 }
 
-/// What was sent came back, byte by byte.
+/// Checks that the answer equals the question.
 fn same_content(question: &[u8], answer: &[u8]) -> Result<(), TestFailure> {
     ensure(question.len() == answer.len(), || format!("{} bytes came back of {}", answer.len(), question.len()))?;
     let different = question.iter().zip(answer).position(|(q, a)| q != a);
     ensure(different.is_none(), || format!("byte {} came back different", different.unwrap_or_default()))
 }
 
-/// Bytes that do not repeat where a buffer begins again.
+/// Bytes without a period that a buffer could have.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|index| ((index % 251) ^ (index / 251 % 256)) as u8).collect()
 }
 
-/// Whether a frame to everyone arrives. It is sent until it does: a bridge drops what comes while a port of it comes up.
+/// Whether a broadcast arrives. It is sent until it does: a bridge drops frames while one of its ports comes up.
 async fn heard(from: &mut dyn Guest, at: &mut dyn Guest, text: &str, within: Duration) -> Result<bool, TestFailure> {
     let deadline = Instant::now() + within;
     loop {
@@ -187,14 +187,12 @@ async fn heard(from: &mut dyn Guest, at: &mut dyn Guest, text: &str, within: Dur
     }
 }
 
-/// A hub echoes and a switch does not; either way, the others hear.
+/// A hub sends a frame back to its sender and a switch does not. The others hear it in both cases.
 async fn echo(subject: Subject, net: Net) -> Result<(), TestFailure> {
     let traffic_ports = TrafficPorts::new(&subject, "echoes", vec![net.clone()]).await?;
     let soon = subject.traffic.timeout();
     let (mut first, mut second) = (traffic_ports.guest(&net, 0).await?, traffic_ports.guest(&net, 1).await?);
-    ensure(heard(&mut *first, &mut *second, "to everyone", soon).await?, || {
-        "a frame to everyone does not arrive".to_owned()
-    })?;
+    ensure(heard(&mut *first, &mut *second, "to everyone", soon).await?, || "a broadcast does not arrive".to_owned())?;
     let promise = subject.capabilities(&net);
     let mut echoes = first.hears("to everyone", GRACE).await?;
     let deadline = Instant::now() + soon;
@@ -203,10 +201,10 @@ async fn echo(subject: Subject, net: Net) -> Result<(), TestFailure> {
         echoes = first.hears("to everyone", GRACE).await?;
     }
     match promise.vm_to_vm {
-        VmToVm::Hub => {
-            ensure(echoes, || "it is said to be a hub, and does not send a frame back to its sender".to_owned())?
-        }
-        _ => ensure(!echoes, || "it is said to be no hub, and sends a frame back to its sender".to_owned())?,
+        VmToVm::Hub => ensure(echoes, || {
+            "the net is promised to be a hub, and does not send a frame back to its sender".to_owned()
+        })?,
+        _ => ensure(!echoes, || "the net is promised to be no hub, and sends a frame back to its sender".to_owned())?,
     }
     drop((first, second));
     traffic_ports.end().await
@@ -242,7 +240,7 @@ async fn no_vm_to_vm(subject: Subject, net: Net) -> Result<(), TestFailure> {
     traffic_ports.end().await
 }
 
-/// A frame of one net is heard there, and on no other.
+/// A frame is heard on its net, and on no other.
 async fn two_nets(subject: Subject) -> Result<(), TestFailure> {
     let (nets, soon) = (joined(&subject), subject.traffic.timeout());
     let traffic_ports = TrafficPorts::new(&subject, "two-nets", nets.clone()).await?;
@@ -268,7 +266,7 @@ async fn two_clusters(subject: Subject, net: Net) -> Result<(), TestFailure> {
     let mut outsider = other.last_guest(&net).await?;
     let soon = subject.traffic.timeout();
     ensure(heard(&mut *speaker, &mut *neighbour, "among us", soon).await?, || {
-        "a frame to everyone does not arrive".to_owned()
+        "a broadcast does not arrive".to_owned()
     })?;
     ensure(!outsider.hears("among us", GRACE).await?, || "another cluster hears this one".to_owned())?;
     drop((speaker, neighbour, outsider));
@@ -285,13 +283,13 @@ async fn host_access(subject: Subject, net: Net) -> Result<(), TestFailure> {
         for number in &port.expose {
             let host = traffic_ports.fixture.host();
             let answer = host.ask(&port_config.access, *number, pattern(BULK), subject.traffic.timeout()).await;
-            let answer = answer.map_err(|failed| failed.during(format!("the host asks port {number}")))?;
+            let answer = answer.map_err(|failed| failed.during(format!("from the host to port {number}")))?;
             same_content(&pattern(BULK), &answer)?;
         }
         let host = HostEcho::start(traffic_ports.fixture.host())?;
         let to = [net.host_ipv4().into(), net.host_ipv6().into()];
         let asked = exchange(&mut *guest, to, net.mtu, host.tcp, host.udp).await;
-        asked.map_err(|failed| failed.during("a node asks the host"))?;
+        asked.map_err(|failed| failed.during("from a node to the host"))?;
     }
     traffic_ports.end().await
 }

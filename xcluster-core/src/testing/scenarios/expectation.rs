@@ -1,22 +1,22 @@
-//! The expectations by name: in which scenario each is checked, and which promise it belongs to.
+//! The expectations by name: the scenario in which each is checked, and the capabilities that it depends on.
 
 use crate::net::Capabilities;
 
 use super::fixture::Fixture;
 use super::{Scenario, frames, host, nets, nics};
 
-/// What is expected of a cluster of real VMs.
+/// An expectation about a cluster of real VMs. The comments say how it is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expectation {
     /// By ping, to every node on every net.
     NodesTogether,
     /// Over TCP, a checksum compared.
     Megabytes,
-    /// By frames to everybody: [`VmToVm::None`](crate::net::VmToVm::None) and the nets of one cluster.
+    /// By broadcasts: [`VmToVm::None`](crate::net::VmToVm::None) and the nets of one cluster.
     NetsApart,
-    /// By pings that fill it: [`Capabilities::mtu_max`].
+    /// By pings that fill the MTU: [`Capabilities::mtu_max`].
     WholeMtu,
-    /// By what the NIC says that its other end does: [`Capabilities::offloads`].
+    /// By the features that the NIC's driver and device agreed on: [`Capabilities::offloads`].
     Offloads,
     /// From the host to the nodes: [`Capabilities::host_access`].
     HostLogsIn,
@@ -24,13 +24,13 @@ pub enum Expectation {
     HostMegabytes,
     /// From the nodes to the host, over TCP, there and back, compared.
     NodesReachTheHost,
-    /// By questions of which only the other cluster knows the answer.
+    /// By ARP requests that only the other cluster could answer.
     ClustersApart,
     /// By ping and over TCP, after a node was stopped and booted again.
     Restart,
-    /// By the hardware and IP addresses of each.
+    /// By the hardware and IP addresses of each NIC.
     EveryNic,
-    /// By ping on each of them.
+    /// By ping on each net.
     EveryNetOfMany,
 }
 
@@ -77,7 +77,7 @@ impl Expectation {
         }
     }
 
-    /// Whether it is checked on a net for which this is promised.
+    /// Whether it is checked on a net with these capabilities.
     pub fn is_promised_by(self, promise: &Capabilities) -> bool {
         match self {
             Self::NetsApart | Self::ClustersApart | Self::Restart | Self::EveryNic => true,
@@ -87,7 +87,7 @@ impl Expectation {
         }
     }
 
-    /// Checks it. One that does not hold panics.
+    /// Checks it, and panics if it does not hold.
     pub(super) async fn check(self, fixture: &Fixture<'_>) {
         match self {
             Self::NodesTogether => nets::nodes_reach_each_other(fixture).await,

@@ -1,4 +1,4 @@
-//! The cluster of a scenario as its expectations see it: who is on which net, and what each net promises. Expects nothing.
+//! The cluster of a scenario as its expectations see it: the nets of each node, and the capabilities for each net.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::testing::cluster_harness;
 
 use super::node;
 
-/// A cluster that runs, perhaps another one beside it, and the backend of both.
+/// A running cluster, perhaps another one beside it, and the backend of both.
 pub(super) struct Fixture<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) other: Option<&'a Cluster>,
@@ -25,7 +25,7 @@ impl<'a> Fixture<'a> {
         Self { cluster, other, plan: cluster.plan(), backend }
     }
 
-    /// Whether this is promised for one of the nets.
+    /// Whether the backend promises this for one of the nets.
     pub(super) fn promises(&self, wanted: impl Fn(&Capabilities) -> bool) -> bool {
         self.plan.nets.iter().any(|planned| wanted(&self.promise(&planned.net)))
     }
@@ -34,7 +34,7 @@ impl<'a> Fixture<'a> {
         self.backend.capabilities(net.kind)
     }
 
-    /// Whether VMs hear each other on a net.
+    /// Whether a net joins its VMs.
     pub(super) fn joins(&self, net: &Net) -> bool {
         self.promise(net).joins()
     }
@@ -49,7 +49,7 @@ impl<'a> Fixture<'a> {
         self.nics(number).iter().filter(|nic| self.joins(&nic.port.net))
     }
 
-    /// The NICs of a node on nets that the host is on.
+    /// The NICs of a node on nets to which the host has access.
     pub(super) fn with_host(&self, number: u16) -> impl Iterator<Item = &PlannedNic> {
         self.nics(number).iter().filter(|nic| self.promise(&nic.port.net).host_access)
     }
@@ -61,52 +61,52 @@ impl<'a> Fixture<'a> {
         nodes.filter(|id| *id != nic.port.node)
     }
 
-    /// Runs a line of shell on a node, which must succeed.
+    /// Runs a command on a node, which must succeed, and returns its output.
     pub(super) async fn run(&self, number: u16, line: impl Into<Command>) -> String {
         cluster_harness::run(self.cluster, number, line).await
     }
 
-    /// Has a node run a program for whoever connects to a port, until this value is dropped.
+    /// Has a node run a program for each connection to a TCP port, until the result is dropped.
     pub(super) async fn serving(&self, number: u16, port: u16, program: &str) -> Execution {
         let server = format!("nc -ll -p {port} -e {program}");
         let server = self.cluster.node(number).expect("the scenario has this node").spawn(server).await;
-        // Nothing tells when it listens. The command's own deadline ends the wait.
+        // No event tells when it listens. The command's deadline ends the wait.
         self.run(number, format!("until netstat -ltn | grep -q :{port}; do usleep 50000; done")).await;
-        server.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)))
+        server.unwrap_or_else(|error| panic!("{error:?}"))
     }
 
-    /// Has a node watch its NICs; ready when it does.
+    /// Starts tcpdump on a node, and waits until it captures.
     pub(super) async fn capture(&self, number: u16, arguments: &str) -> Capture {
         let command = format!("tcpdump -n -l {arguments}");
         let capture = self.cluster.node(number).expect("the scenario has this node").spawn(command).await;
-        let execution = capture.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
+        let execution = capture.unwrap_or_else(|error| panic!("{error:?}"));
         let mut capture = Capture { execution, said: String::new() };
         capture.wait_for("listening on").await;
         capture
     }
 }
 
-/// A tcpdump that runs, and what it said so far.
+/// A running tcpdump, and its output so far.
 pub(super) struct Capture {
     execution: Execution,
     pub(super) said: String,
 }
 
 impl Capture {
-    /// Waits until it has said something that contains this. The deadline is the scenario's.
+    /// Waits until its output contains a text. The scenario's deadline ends the wait.
     pub(super) async fn wait_for(&mut self, text: &str) {
         while !self.said.contains(text) {
             match self.execution.next().await {
                 Ok(Some(exec::Event::Stdout(bytes) | exec::Event::Stderr(bytes))) => {
                     self.said.push_str(&String::from_utf8_lossy(&bytes));
                 }
-                other => panic!("tcpdump has ended without `{text}`: {other:?}\n{}", self.said),
+                other => panic!("tcpdump ended without `{text}`: {other:?}\n{}", self.said),
             }
         }
     }
 }
 
-/// Both addresses of a node on a net.
+/// The IPv4 and the IPv6 address of a node on a net.
 pub(super) fn addresses(net: &Net, node: NodeId) -> [IpAddr; 2] {
     [net.addressing.ipv4(net.id, node).into(), net.addressing.ipv6(net.id, node).into()]
 }

@@ -1,4 +1,4 @@
-//! Expectations about what a frame may be: as large as its net allows, and unfinished where the data path finishes it.
+//! Expectations about frames: they may fill the MTU, and their checksums and segments may be left to the data path.
 
 use crate::plan::PlannedNic;
 
@@ -8,14 +8,14 @@ use super::node;
 /// Headers of an echo request over IPv4 and over IPv6.
 const HEADERS: [u16; 2] = [20 + 8, 40 + 8];
 
-/// Two witnesses: nobody has taken a packet apart or put it together, and the one at the other end was as large as it should
-/// be. Linux lets nobody on the way take such a packet apart (`DF`).
+/// Checked in two ways: no node has fragmented or reassembled a packet, and the packet arrived with its whole size. Linux forbids
+/// others to fragment such a packet (`DF`).
 pub(super) async fn packets_that_fill_the_mtu_arrive(fixture: &Fixture<'_>) {
     let before = fragments(fixture).await;
     for nic in fixture.joined(1) {
         fill(fixture, nic).await;
     }
-    assert_eq!(fragments(fixture).await, before, "packets were taken apart");
+    assert_eq!(fragments(fixture).await, before, "packets were fragmented");
 }
 
 async fn fill(fixture: &Fixture<'_>, nic: &PlannedNic) {
@@ -27,19 +27,19 @@ async fn fill(fixture: &Fixture<'_>, nic: &PlannedNic) {
         fixture.run(1, format!("{ping} || {ping}")).await;
     }
     seen.wait_for(&format!("flags [DF], proto ICMP (1), length {mtu}")).await;
-    // What IPv6 calls the length is without its own header.
+    // The length of IPv6 does not include its header.
     seen.wait_for(&format!("length: {})", mtu - 40)).await;
 }
 
-/// How many fragments both nodes have made or put together, in both IP versions.
+/// How many fragments each node has sent or reassembled, in both IP versions.
 async fn fragments(fixture: &Fixture<'_>) -> [String; 2] {
     let count = "awk '/^Ip: [0-9]/ { n += $15 + $18 + $20 } /^Ip6(ReasmReqds|FragOKs|FragCreates)/ { n += $2 } \
                  END { print n }' /proc/net/snmp /proc/net/snmp6";
     [fixture.run(1, count).await, fixture.run(2, count).await]
 }
 
-/// `VIRTIO_NET_F_CSUM` and `VIRTIO_NET_F_HOST_TSO4` of the virtio specification, as the bits that device and driver have agreed
-/// on are shown by Linux.
+/// The bits of `VIRTIO_NET_F_CSUM` and `VIRTIO_NET_F_HOST_TSO4` (virtio specification) among the features that Linux shows as
+/// agreed on by device and driver.
 const FEATURES: [usize; 2] = [0, 11];
 
 pub(super) async fn much_is_left_to_the_data_path(fixture: &Fixture<'_>) {

@@ -10,17 +10,16 @@ use tokio::net::TcpStream;
 
 use crate::cluster::Node;
 use crate::host::{Namespace, Netns};
-use crate::testing::cluster_harness;
 use crate::testing::host::{Host, HostEcho};
 
 use super::fixture::Fixture;
 
-/// Where a node serves the host.
+/// The TCP port of a node that the host connects to.
 const PORT: u16 = 7002;
 
 pub(super) async fn the_host_logs_in(fixture: &Fixture<'_>) {
     for node in fixture.cluster.nodes() {
-        // Telnet begins with what it negotiates, a byte that is in no text.
+        // Telnet begins with its negotiation: a byte that no text has.
         for (port, greeting) in [(22, &b"SSH-"[..]), (23, &[0xff])] {
             let mut said = vec![0; greeting.len()];
             let read = connect(&node, port).await.read_exact(&mut said).await;
@@ -30,11 +29,11 @@ pub(super) async fn the_host_logs_in(fixture: &Fixture<'_>) {
 }
 
 async fn connect(node: &Node, port: u16) -> TcpStream {
-    let stream = node.connect(port).await.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
-    stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)).expect("a connection can be waited for")
+    let stream = node.connect(port).await.unwrap_or_else(|error| panic!("{error:?}"));
+    stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)).expect("tokio takes the connection")
 }
 
-/// There and back: the node answers with what it got.
+/// The node echoes what it gets.
 pub(super) async fn megabytes_come_back(fixture: &Fixture<'_>) {
     let sent: Vec<u8> = (0..4_194_305).map(|index: u32| (index ^ (index >> 8) ^ (index >> 16)) as u8).collect();
     let server = fixture.serving(2, PORT, "cat").await;
@@ -50,26 +49,26 @@ pub(super) async fn megabytes_come_back(fixture: &Fixture<'_>) {
     drop(server);
 }
 
-/// As node 250 of each net that it is on.
+/// The host is node 250 of each net that it has access to.
 pub(super) async fn nodes_reach_it(fixture: &Fixture<'_>) {
     let namespace = namespace(fixture).await;
     let echo = HostEcho::start(Host { namespace: namespace.as_ref() }).unwrap_or_else(|failed| panic!("{failed}"));
     for number in [1, 3] {
-        let sent = fixture.run(number, "head -c 1048577 /dev/urandom >/tmp/told; sha256sum </tmp/told").await;
+        let sent =
+            fixture.run(number, "head -c 1048577 /dev/urandom >/tmp/sent-to-host; sha256sum </tmp/sent-to-host").await;
         for nic in fixture.with_host(number) {
             let host: [IpAddr; 2] = [nic.port.net.host_ipv4().into(), nic.port.net.host_ipv6().into()];
             for address in host {
-                let ask = format!("nc {address} {} </tmp/told | sha256sum", echo.tcp);
+                let ask = format!("nc {address} {} </tmp/sent-to-host | sha256sum", echo.tcp);
                 assert_eq!(fixture.run(number, ask).await, sent, "node {number} to {address}");
             }
         }
     }
 }
 
-/// The namespace that the cluster's networks are in, if it is not ours.
+/// The namespace of the cluster's networks, if it is not the test's.
 async fn namespace(fixture: &Fixture<'_>) -> Option<Arc<Namespace>> {
-    let inside =
-        fixture.cluster.inside().await.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)))?;
+    let inside = fixture.cluster.inside().await.unwrap_or_else(|error| panic!("{error:?}"))?;
     let (user, net) = inside.descriptors();
     let file = |descriptor: BorrowedFd<'_>| PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()));
     let namespace = Namespace::from_files(Netns::Private, user.map(file).as_deref(), &file(net));

@@ -1,7 +1,7 @@
-//! What clusters of real VMs show, the same on every backend: reachability, content, isolation, the MTU, the host, many
-//! NICs. What is expected follows from the backend's capabilities; what a backend has besides is for its own tests to say.
+//! Expectations about clusters of real VMs, the same for every backend: reachability, content, isolation, the MTU, access of the
+//! host, many NICs. The backend's capabilities decide what is expected; its own tests check what else it can do.
 //!
-//! After [`conformance`](super::conformance), these are the other half of a backend's tests. A target of its own with
+//! After [`conformance`](super::conformance), these are the other half of a backend's tests. A test target with
 //!
 //! ```no_run
 //! use xcluster_core::Cluster;
@@ -16,9 +16,9 @@
 //! xcluster_core::scenarios!(subject);
 //! ```
 //!
-//! has a `#[test]` for each [`Scenario`]. Needed are QEMU and the standard guest, which is built when it is first used. Booting
-//! is what costs time, about three seconds of a core for each VM that is emulated, so each scenario is one cluster with many
-//! expectations. Every expectation is told as it is checked, with the time that it took.
+//! has a `#[test]` for each [`Scenario`]. It needs QEMU and the standard guest, which is built when it is first used. A boot takes
+//! about three seconds of a core for each emulated VM, so each scenario checks many expectations on one cluster. Each
+//! expectation is printed with its result and its time.
 
 mod expectation;
 mod fixture;
@@ -42,7 +42,7 @@ use fixture::Fixture;
 
 pub use expectation::Expectation;
 
-/// Tests for every scenario, on the [`Subject`] that a function gives: [`testing::scenarios`](crate::testing::scenarios).
+/// A test for each scenario, on the [`Subject`] that a function returns: [`testing::scenarios`](crate::testing::scenarios).
 #[macro_export]
 macro_rules! scenarios {
     ($subject:path) => {
@@ -56,32 +56,32 @@ macro_rules! scenarios {
     )+};
 }
 
-/// A cluster, and what is expected of it.
+/// A kind of cluster, with the expectations that are checked on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
-    /// Three nodes on three nets, with frames as large as they may be; and beside them a second cluster.
+    /// Three nodes on three nets with the largest MTU, and a second cluster at the same time.
     Everyday,
-    /// Two nodes with as many NICs as a topology may give them.
+    /// Two nodes with as many NICs as a topology allows.
     ManyNics,
 }
 
-/// What is put to the scenarios.
+/// A backend to be tested, and how to make clusters on it.
 #[derive(Clone)]
 pub struct Subject {
     make: Arc<dyn Fn() -> Builder + Send + Sync>,
     alone: bool,
 }
 
-/// The largest MTU of the cluster net. The external net has the largest that its backend promises.
+/// The MTU of the cluster net, unless the backend promises less. The external net has the largest that the backend promises.
 const JUMBO: u16 = 9000;
 
 impl Subject {
-    /// Clusters as this makes them: with the backend, and whatever it needs. The scenario sets who is on which net.
+    /// `make` returns a builder with the backend, and whatever it needs. The scenario sets the nodes and their nets.
     pub fn new(make: impl Fn() -> Builder + Send + Sync + 'static) -> Self {
         Self { make: Arc::new(make), alone: false }
     }
 
-    /// The same where there can be no second cluster at the same time.
+    /// Leaves out the second cluster, for a backend or a host that allows one cluster at a time.
     #[must_use]
     pub const fn alone(mut self) -> Self {
         self.alone = true;
@@ -93,12 +93,12 @@ impl Subject {
         backends.default_backend().expect("the cluster has a backend").clone()
     }
 
-    /// What the backend promises for a kind of net.
+    /// The capabilities for a kind of net.
     fn promise(&self, kind: NetKind) -> Capabilities {
         self.backend().capabilities(kind)
     }
 
-    /// A cluster with these nodes, each on its nets, and nobody else.
+    /// A cluster with only these nodes, each on its nets.
     fn cluster(&self, nodes: &[(u16, &[u8])]) -> Builder {
         let builder = (self.make)();
         let mut topology = builder.wanted().clone();
@@ -130,19 +130,20 @@ impl fmt::Debug for Subject {
     }
 }
 
-/// [`check`] for an ordinary `#[test]`.
+/// [`check`] for a plain `#[test]`.
 ///
 /// # Panics
-/// As that does.
+/// As [`check`].
 pub fn run(subject: &Subject, scenario: Scenario) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.unwrap_or_else(|error| panic!("there is no runtime: {error}"));
+    let runtime = runtime.unwrap_or_else(|error| panic!("cannot make a runtime: {error}"));
     runtime.block_on(check(subject, scenario));
 }
 
-/// Starts a scenario's cluster, checks every expectation that the backend's capabilities imply, and sees that nothing is left.
+/// Starts a scenario's cluster, checks every expectation that the backend's capabilities imply, and checks that nothing is left.
 ///
-/// Where the host cannot carry the backend at all nothing is tested, which is said; with `CI` in the environment it fails.
+/// On a host that cannot carry the backend, the scenario is skipped or fails: [`test_run::skip`](crate::test_run::skip)
+/// decides.
 ///
 /// # Panics
 /// The cluster does not start, or an expectation does not hold; the others are checked all the same.
@@ -152,7 +153,7 @@ pub async fn check(subject: &Subject, scenario: Scenario) {
     }
 }
 
-/// The expectations of a scenario that do not hold, and why: for those who want to see that one is noticed.
+/// The expectations of a scenario that do not hold, and why: for tests with a lying backend.
 ///
 /// # Panics
 /// The cluster does not start, or something is left of it.
@@ -163,7 +164,7 @@ pub async fn failures(subject: &Subject, scenario: Scenario) -> Vec<(Expectation
     failed.take().into_iter().filter_map(|(text, why)| Some((expectation(text)?, why))).collect()
 }
 
-/// Starts a scenario's cluster and has somebody judge what came of its expectations while it still runs.
+/// Starts a scenario's cluster, checks its expectations, and calls `judge` with the results while it still runs.
 async fn hold(subject: &Subject, scenario: Scenario, judge: impl Fn(cluster_harness::Report)) {
     match scenario {
         Scenario::Everyday => everyday(subject, judge).await,
@@ -182,11 +183,11 @@ async fn everyday(subject: &Subject, judge: impl Fn(cluster_harness::Report)) {
                 check_expectations(&Fixture::new(cluster, None, subject.backend()), Scenario::Everyday).await,
             );
         };
-        let (other, traces, ready) = neighbours.await.expect("the other cluster is begun");
-        ready.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
+        let (other, traces, ready) = neighbours.await.expect("the other cluster was begun");
+        ready.unwrap_or_else(|error| panic!("{error:?}"));
         let fixture = Fixture::new(cluster, Some(&other), subject.backend());
         let report = check_expectations(&fixture, Scenario::Everyday).await;
-        other.stop().await.expect("nothing keeps the other cluster from being stopped");
+        other.stop().await.expect("the other cluster can be stopped");
         traces.are_gone();
         judge(report);
     })
@@ -201,7 +202,7 @@ async fn many_nics(subject: &Subject, judge: impl Fn(cluster_harness::Report)) {
     .await;
 }
 
-/// Checks those expectations of a scenario that something of the cluster promises.
+/// Checks those expectations of a scenario that the backend promises for a net of the cluster.
 async fn check_expectations(fixture: &Fixture<'_>, scenario: Scenario) -> cluster_harness::Report {
     let mut report = cluster_harness::Report::default();
     for expectation in Expectation::ALL.into_iter().filter(|expectation| expectation.scenario() == scenario) {
@@ -214,5 +215,5 @@ async fn check_expectations(fixture: &Fixture<'_>, scenario: Scenario) -> cluste
 }
 
 fn node(number: u16) -> NodeId {
-    NodeId::new(number).expect("the scenarios have numbers of nodes")
+    NodeId::new(number).expect("the scenarios use valid numbers of nodes")
 }

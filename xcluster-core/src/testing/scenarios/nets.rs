@@ -1,4 +1,4 @@
-//! Expectations about nets: who reaches whom, and who hears nothing.
+//! Expectations about nets: which nodes reach each other, and which do not hear each other.
 
 use std::net::IpAddr;
 
@@ -7,9 +7,9 @@ use crate::testing::cluster_harness;
 use super::fixture::{Fixture, addresses};
 use super::node;
 
-/// Where a node serves the others.
+/// The TCP port of a node that other nodes connect to.
 const PORT: u16 = 7000;
-/// How often a question to everybody is put: the first may be lost while a port comes up.
+/// How many ARP requests are sent: the first may be lost while a port comes up.
 const PROBES: usize = 3;
 
 pub(super) async fn nodes_reach_each_other(fixture: &Fixture<'_>) {
@@ -22,16 +22,16 @@ pub(super) async fn nodes_reach_each_other(fixture: &Fixture<'_>) {
     }
 }
 
-/// Those of some addresses that do not answer a node's ping. All are asked at the same time, and again if need be: a hub may
-/// lose a frame where much is under way.
+/// The addresses that do not answer a node's ping. All get one at the same time, and two more if need be: a busy hub may lose
+/// frames.
 pub(super) async fn silent(fixture: &Fixture<'_>, from: u16, addresses: impl IntoIterator<Item = IpAddr>) -> String {
-    // Whoever is more hops away has a smaller TTL.
+    // A node behind a router would answer with a smaller TTL.
     let ping = |to| format!("(for _ in 1 2 3; do ping -c1 -W3 {to} | grep -q ttl=64 && exit; done; echo {to}) &");
     let pings: Vec<String> = addresses.into_iter().map(ping).collect();
     fixture.run(from, format!("{} wait", pings.join("\n"))).await
 }
 
-/// With all offloads that there are, so that nobody but the other guest would find a wrong checksum.
+/// All offloads are on, so only the other guest could notice a wrong checksum.
 pub(super) async fn megabytes_arrive(fixture: &Fixture<'_>) {
     let server = fixture.serving(2, PORT, "sha256sum").await;
     let sent = fixture.run(1, "head -c 4194305 /dev/urandom >/tmp/sent; sha256sum </tmp/sent").await;
@@ -43,28 +43,28 @@ pub(super) async fn megabytes_arrive(fixture: &Fixture<'_>) {
     drop(server);
 }
 
-/// Node 1 asks on each of its nets for an address that nobody has. Node 2 is on the same nets and says on which NIC it hears
-/// what.
+/// On each of its nets, node 1 asks by ARP for an address that no node has. Node 2 is on the same nets, and shows which request
+/// arrives on which NIC.
 pub(super) async fn nets_do_not_hear_each_other(fixture: &Fixture<'_>) {
     let mut heard = fixture.capture(2, "-i any arp").await;
     let question = |net: u8| format!("who-has 192.168.{net}.199 ");
     let nics = || fixture.nics(1).iter().map(|nic| (nic, nic.port.net.id.number()));
-    // They fail, since nobody answers.
+    // They fail, since no node answers.
     let ask = nics().map(|(nic, net)| format!("arping -c{PROBES} -w{PROBES} -I {} 192.168.{net}.199 &", nic.name));
     fixture.run(1, format!("{} wait", ask.collect::<Vec<_>>().join(" "))).await;
     for (_, net) in nics().filter(|(nic, _)| fixture.joins(&nic.port.net)) {
         heard.wait_for(&question(net)).await;
     }
     for line in heard.said.lines().filter(|line| line.contains(".199 ")) {
-        // Who sends on a hub hears itself; this is the other node.
+        // This is the other node: on a hub, the sender itself would hear the request as well.
         let right = nics().any(|(nic, net)| {
             fixture.joins(&nic.port.net) && line.contains(&question(net)) && line.contains(&format!(" {} ", nic.name))
         });
-        assert!(right, "heard where it should not be: {line}");
+        assert!(right, "heard on a wrong NIC: {line}");
     }
 }
 
-/// The same nets and addresses, and yet neither finds the other's nodes.
+/// The clusters have the same nets and addresses, and neither finds the other's nodes.
 pub(super) async fn clusters_do_not_meet(fixture: &Fixture<'_>) {
     let Some(other) = fixture.other else { return };
     for (cluster, from, absent) in [(fixture.cluster, 1, 4), (other, 4, 1)] {
@@ -73,24 +73,24 @@ pub(super) async fn clusters_do_not_meet(fixture: &Fixture<'_>) {
             format!("{{ arping -c1 -w1 -I {} {address} >/dev/null && echo {address}; }} &", nic.name)
         });
         let answered = cluster_harness::run(cluster, from, format!("{} wait", ask.collect::<Vec<_>>().join(" "))).await;
-        assert_eq!(answered, "", "of the other cluster these answer node {from}");
+        assert_eq!(answered, "", "these addresses of the other cluster answer node {from}");
     }
     let known = cluster_harness::run(other, 4, "ip neighbour").await;
     let ours = |number: u16| format!(" 00:00:00:01:01:{number:02x} ");
     assert!(![1, 2, 3].into_iter().any(|number| known.contains(&ours(number))), "{known}");
 }
 
-/// Its ports are taken down with it and set up again, whose other ends have learnt where it was.
+/// The stop tears its ports down, and the boot sets them up again. By then, other nodes and switches have learnt where it was.
 pub(super) async fn a_node_comes_back(fixture: &Fixture<'_>) {
     let stopped = fixture.cluster.node(2).expect("the scenario has this node").stop().await;
-    stopped.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
+    stopped.unwrap_or_else(|error| panic!("{error:?}"));
     for nic in fixture.joined(1) {
         let [address, _] = addresses(&nic.port.net, node(2));
         let asked =
             cluster_harness::attempt(fixture.cluster, 1, format!("arping -c1 -w1 -I {} {address}", nic.name)).await;
-        assert!(!asked.status.success(), "it answers though it is stopped: {}", asked.text());
+        assert!(!asked.status.success(), "the stopped node answers: {}", asked.text());
     }
-    fixture.cluster.boot(2).await.unwrap_or_else(|error| panic!("{}", cluster_harness::describe(&error)));
+    fixture.cluster.boot(2).await.unwrap_or_else(|error| panic!("{error:?}"));
     nodes_reach_each_other(fixture).await;
     megabytes_arrive(fixture).await;
 }

@@ -1,11 +1,11 @@
-//! Expectations about a node with as many NICs as a topology may give it.
+//! Expectations about a node with as many NICs as a topology allows.
 
 use super::fixture::{Fixture, addresses};
 use super::nets::silent;
 use super::node;
 use crate::addr::Addressing;
 
-/// The topology's order of nets is the guest's order of NICs.
+/// The order of nets in the topology is the order of NICs in the guest.
 pub(super) async fn each_has_its_addresses(fixture: &Fixture<'_>) {
     for number in [1, 2] {
         let shown = fixture.run(number, "ip -br link show; ip -br address show").await;
@@ -21,5 +21,5 @@ pub(super) async fn each_has_its_addresses(fixture: &Fixture<'_>) {
 
 pub(super) async fn each_net_joins(fixture: &Fixture<'_>) {
     let others = fixture.joined(1).flat_map(|nic| addresses(&nic.port.net, node(2)));
-    assert_eq!(silent(fixture, 1, others).await, "", "these do not answer");
+    assert_eq!(silent(fixture, 1, others).await, "", "these addresses do not answer");
 }

@@ -1,4 +1,4 @@
-//! Ethernet frames between a stream socket of QEMU and the IP stack. Knows nothing of what is in them.
+//! Ethernet frames between a stream socket of QEMU and the IP stack.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 /// The length of an Ethernet header: two addresses and a type.
 pub(super) const HEADER: usize = 14;
 
-/// How much is read at once, in bytes: some of the largest frames.
+/// How much is read at once, in bytes: several of the largest frames.
 const ROOM: usize = 256 * 1024;
 
 /// A NIC without hardware: queues of frames.
@@ -35,7 +35,7 @@ impl Device for Nic {
         Some(FrameSlot(&mut self.to_send))
     }
 
-    /// Every checksum is made and every one is checked: that is the default.
+    /// By default, the stack computes and checks every checksum.
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
@@ -80,8 +80,8 @@ impl FrameSocket {
         Self { socket, read: Vec::new(), to_write: Vec::new() }
     }
 
-    /// Sends what the queue has, and completes when something arrived or could be written. May be given up at any time.
-    pub(super) async fn turn(&mut self, to_send: &mut VecDeque<Vec<u8>>) -> io::Result<()> {
+    /// Sends the frames of the queue, and completes when something arrived or could be written. May be cancelled at any time.
+    pub(super) async fn exchange(&mut self, to_send: &mut VecDeque<Vec<u8>>) -> io::Result<()> {
         for frame in to_send.drain(..) {
             let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
             self.to_write.extend(length.to_be_bytes());

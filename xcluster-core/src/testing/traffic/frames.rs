@@ -1,8 +1,7 @@
-//! Guests without VMs: a QEMU has the netdev, and what comes out of it is a TCP/IP stack here. So frames take the way that
-//! they would take from a VM, in a tenth of a second and without booting anything.
+//! Guests without VMs: a QEMU has the netdev, and a TCP/IP stack in this process is behind it. So frames take the same path as
+//! those of a VM, in a tenth of a second and without a boot.
 //!
-//! QEMU joins the netdev by a hub of its own to a socket that we have the other end of. The NIC, which would need a guest
-//! that drives it, stays away.
+//! A hub in QEMU joins the netdev to a socket, whose other end is here. The NIC is left out: it would need a guest with a driver.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -22,19 +21,19 @@ use crate::net::{KvmArgs, Port, PortConfig};
 use crate::testing::TestFailure;
 use crate::testing::qemu::Qemu;
 
-/// The type of a frame that carries a text: one that IEEE keeps for experiments.
+/// The type of a frame with a text: one that IEEE reserves for experiments.
 const SHOUT: [u8; 2] = [0x88, 0xb5];
-/// Where nothing is due, this is soon enough to look again.
+/// When to run the stack again if it has nothing to do before.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Makes guests of frames. Must be used within a [`LocalSet`](tokio::task::LocalSet).
+/// Makes guests without VMs. Must be used within a [`LocalSet`](tokio::task::LocalSet).
 #[derive(Debug, Clone, Copy)]
 pub struct Frames {
     /// How long an answer may take.
     pub timeout: Duration,
 }
 
-/// Half a minute of patience: a megabyte takes a tenth of a second, but not on a host that is busy with other tests.
+/// Half a minute for an answer: a megabyte takes a tenth of a second, and much longer on a host that is busy with other tests.
 impl Default for Frames {
     fn default() -> Self {
         Self { timeout: Duration::from_secs(30) }
@@ -50,14 +49,14 @@ impl Traffic for Frames {
         let descriptors = BTreeMap::from([("peer".to_owned(), theirs.into())]);
         let qemu = Qemu::start(&["-M", "none"], &[&args], descriptors).await?;
         let frame_socket = FrameSocket::new(UnixStream::from_std(ours)?);
-        let (orders, received) = mpsc::unbounded_channel();
+        let (commands, received) = mpsc::unbounded_channel();
         let (publish, heard) = watch::channel(BTreeSet::new());
         let run = run(frame_socket, Stack::new(port), received, publish);
         let task = tokio::task::spawn_local(async move {
-            // An error means that QEMU has ended, which everybody who waits for an answer notices.
+            // An error means that QEMU has ended. Callers that wait for an answer notice.
             let _ = run.await;
         });
-        Ok(Box::new(FrameGuest { _qemu: qemu, task, orders, heard, mac: port.mac.0, timeout: self.timeout }))
+        Ok(Box::new(FrameGuest { _qemu: qemu, task, commands, heard, mac: port.mac.0, timeout: self.timeout }))
     }
 
     fn timeout(&self) -> Duration {
@@ -67,7 +66,7 @@ impl Traffic for Frames {
 
 /// The netdev without its NIC, joined to a peer on the descriptor `@peer@`.
 fn hub_args(kvm: &KvmArgs, port: &Port) -> Result<KvmArgs, TestFailure> {
-    let netdev = kvm.netdevs().next().ok_or_else(|| TestFailure::new("there is no netdev among the words"))?;
+    let netdev = kvm.netdevs().next().ok_or_else(|| TestFailure::new("no netdev among the args"))?;
     let hub = |id: &str, of: &str| format!("hubport,id={id},hubid=0,netdev={of}");
     let values =
         [netdev.to_owned(), "socket,id=peer,fd=@peer@".to_owned(), hub("hub0", &port.netdev()), hub("hub1", "peer")];
@@ -77,7 +76,7 @@ fn hub_args(kvm: &KvmArgs, port: &Port) -> Result<KvmArgs, TestFailure> {
     Ok(args.at(kvm.qemu_netns().clone()))
 }
 
-/// What a guest is told to do.
+/// A request to the task of a guest.
 enum GuestCommand {
     Ask { protocol: Protocol, to: SocketAddr, question: Vec<u8>, answer: oneshot::Sender<Vec<u8>> },
     Send(Vec<u8>),
@@ -86,7 +85,7 @@ enum GuestCommand {
 struct FrameGuest {
     _qemu: Qemu,
     task: JoinHandle<()>,
-    orders: mpsc::UnboundedSender<GuestCommand>,
+    commands: mpsc::UnboundedSender<GuestCommand>,
     heard: watch::Receiver<BTreeSet<String>>,
     mac: [u8; 6],
     timeout: Duration,
@@ -105,8 +104,8 @@ impl Drop for FrameGuest {
 }
 
 impl FrameGuest {
-    fn order(&self, order: GuestCommand) -> Result<(), TestFailure> {
-        self.orders.send(order).map_err(|_| gone())
+    fn send(&self, command: GuestCommand) -> Result<(), TestFailure> {
+        self.commands.send(command).map_err(|_| gone())
     }
 }
 
@@ -114,14 +113,15 @@ impl FrameGuest {
 impl Guest for FrameGuest {
     async fn ask(&mut self, protocol: Protocol, to: SocketAddr, question: &[u8]) -> Result<Vec<u8>, TestFailure> {
         let (answer, answered) = oneshot::channel();
-        self.order(GuestCommand::Ask { protocol, to, question: question.to_vec(), answer })?;
-        let late = |_| TestFailure::new(format!("no complete answer within {} s", self.timeout.as_secs()));
+        self.send(GuestCommand::Ask { protocol, to, question: question.to_vec(), answer })?;
+        let late =
+            |_| TestFailure::new(format!("timed out after {} s waiting for a complete answer", self.timeout.as_secs()));
         timeout(self.timeout, answered).await.map_err(late)?.map_err(|_| gone())
     }
 
     async fn shout(&mut self, text: &str) -> Result<(), TestFailure> {
         let frame = [&[0xff; 6], &self.mac[..], &SHOUT, text.as_bytes()].concat();
-        self.order(GuestCommand::Send(frame))
+        self.send(GuestCommand::Send(frame))
     }
 
     async fn hears(&mut self, text: &str, within: Duration) -> Result<bool, TestFailure> {
@@ -141,18 +141,18 @@ fn gone() -> TestFailure {
 async fn run(
     mut frame_socket: FrameSocket,
     mut stack: Stack,
-    mut orders: mpsc::UnboundedReceiver<GuestCommand>,
+    mut commands: mpsc::UnboundedReceiver<GuestCommand>,
     heard: watch::Sender<BTreeSet<String>>,
 ) -> std::io::Result<()> {
     let mut waiting: Option<oneshot::Sender<Vec<u8>>> = None;
     loop {
-        let due = stack.turn().unwrap_or(IDLE);
+        let due = stack.poll().unwrap_or(IDLE);
         if let Some(answer) = stack.answer() {
-            // Who asked may have given up.
+            // The caller may be cancelled.
             let _ = waiting.take().map(|waiting| waiting.send(answer));
         }
         tokio::select! {
-            order = orders.recv() => match order {
+            command = commands.recv() => match command {
                 Some(GuestCommand::Ask { protocol, to, question, answer }) => {
                     stack.ask(protocol, to, question);
                     waiting = Some(answer);
@@ -160,7 +160,7 @@ async fn run(
                 Some(GuestCommand::Send(frame)) => stack.nic.to_send.push_back(frame),
                 None => return Ok(()),
             },
-            turned = frame_socket.turn(&mut stack.nic.to_send) => turned?,
+            exchanged = frame_socket.exchange(&mut stack.nic.to_send) => exchanged?,
             () = sleep(due) => {}
         }
         while let Some(frame) = frame_socket.next() {
@@ -172,7 +172,7 @@ async fn run(
     }
 }
 
-/// The text that a frame carries, if it is one that carries a text. Short frames are padded with zeros.
+/// The text of a frame with the type of texts. Short frames are padded with zeros.
 fn shouted(frame: &[u8]) -> Option<String> {
     let (header, text) = frame.split_at_checked(HEADER)?;
     let text = header.ends_with(&SHOUT).then(|| String::from_utf8_lossy(text))?;

@@ -1,6 +1,6 @@
-//! Guests that talk over a port, for trials of what a backend carries. It measures nothing.
+//! Guests that talk over a port, for trials of what a backend carries.
 //!
-//! What a guest can do is few words, so that a real VM can be one as well; [`Frames`] makes guests without VMs.
+//! A guest can do so little that a real VM could be one as well; [`Frames`] makes guests without VMs.
 
 mod device;
 mod frames;
@@ -17,13 +17,13 @@ pub use frames::Frames;
 use super::TestFailure;
 use crate::net::{Port, PortConfig};
 
-/// The port at which every guest sends back what it gets, over TCP and over UDP (RFC 862).
+/// The port on which every guest echoes, over TCP and over UDP (RFC 862).
 pub const ECHO: u16 = 7;
 
 /// A protocol over IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// A connection, closed by the one who asks when everything is sent.
+    /// A connection, which its client closes when everything is sent.
     Tcp,
     /// One datagram each way, not fragmented.
     Udp,
@@ -38,38 +38,37 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// Who makes guests.
+/// Makes guests.
 #[async_trait(?Send)]
 pub trait Traffic: fmt::Debug + Send + Sync {
-    /// A guest with this NIC and the addresses of the port. It echoes on [`ECHO`], and over TCP on the ports that are
-    /// exposed.
+    /// Makes a guest with this NIC and the addresses of the port. It echoes on [`ECHO`], and over TCP on the exposed ports.
     ///
     /// # Errors
-    /// It does not run.
+    /// It cannot be started.
     async fn guest(&self, port_config: &PortConfig, port: &Port) -> Result<Box<dyn Guest>, TestFailure>;
 
-    /// How long what shall arrive may take.
+    /// How long an answer or a frame may take to arrive.
     fn timeout(&self) -> Duration;
 }
 
-/// Somebody who talks over a port. Dropping it ends it.
+/// A guest that talks over a port. Dropping it ends it.
 #[async_trait(?Send)]
 pub trait Guest: fmt::Debug {
-    /// Sends `question` and gives what comes back: all of it, in order.
+    /// Sends `question` and returns what comes back: all of it, in order.
     ///
     /// # Errors
-    /// No answer, or not so much of one, came in time.
+    /// The answer was not complete in time.
     async fn ask(&mut self, protocol: Protocol, to: SocketAddr, question: &[u8]) -> Result<Vec<u8>, TestFailure>;
 
-    /// Sends a frame to everyone that carries this text.
+    /// Broadcasts a frame with this text.
     ///
     /// # Errors
     /// It could not be sent.
     async fn shout(&mut self, text: &str) -> Result<(), TestFailure>;
 
-    /// Whether a frame that carries this text arrives, or has arrived, from anybody.
+    /// Whether a frame with this text has arrived, or arrives in time, from any guest.
     ///
     /// # Errors
-    /// The guest is gone.
+    /// The guest has ended.
     async fn hears(&mut self, text: &str, within: Duration) -> Result<bool, TestFailure>;
 }

@@ -1,5 +1,4 @@
-//! The TCP/IP stack of a guest without a VM: it echoes, and it asks one question at a time. Where its frames come from is
-//! not its business.
+//! The TCP/IP stack of a guest without a VM: it echoes, and it asks one question at a time.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -14,9 +13,9 @@ use super::{ECHO, Protocol};
 use crate::addr::Addressing;
 use crate::net::Port;
 
-/// The first port that questions are asked from (RFC 6335).
+/// The first source port of questions (RFC 6335).
 const FIRST_OWN_PORT: u16 = 49152;
-/// How long an answer to a datagram is waited for before it is sent again: hubs may lose it.
+/// When to send a datagram again that got no answer: a hub may have lost it.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How many datagrams a socket holds.
 const DATAGRAMS: usize = 8;
@@ -27,7 +26,7 @@ pub(super) struct Stack {
     interface: Interface,
     sockets: SocketSet<'static>,
     echo: SocketHandle,
-    /// The ports that are served, each with the socket that listens on it.
+    /// The TCP ports, each with the socket that listens on it.
     listening: Vec<(u16, SocketHandle)>,
     serving: Vec<SocketHandle>,
     asking: Option<PendingRequest>,
@@ -35,7 +34,7 @@ pub(super) struct Stack {
     begin: Instant,
 }
 
-/// A question and what came back so far.
+/// A question and what has come back so far.
 struct PendingRequest {
     protocol: Protocol,
     to: SocketAddr,
@@ -53,13 +52,13 @@ impl Stack {
         config.random_seed = port.mac.0.iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte));
         let mut interface = Interface::new(config, &mut nic, StackInstant::ZERO);
         interface.update_ip_addrs(|addresses| {
-            // There is room for two.
+            // The list has room for two.
             let _ = addresses.push(IpCidr::new(port.ipv4().into(), Addressing::IPV4_LEN));
             let _ = addresses.push(IpCidr::new(port.ipv6().into(), Addressing::IPV6_LEN));
         });
         let mut sockets = SocketSet::new(Vec::new());
         let mut echo = datagrams(nic.mtu);
-        // It fails for a port that is 0 or a socket that is bound.
+        // It fails only for port 0 or a bound socket.
         let _ = echo.bind(ECHO);
         let echo = sockets.add(echo);
         let mut stack = Self {
@@ -79,7 +78,7 @@ impl Stack {
         stack
     }
 
-    /// Asks; an earlier question is forgotten.
+    /// Asks a question, and drops an earlier one.
     pub(super) fn ask(&mut self, protocol: Protocol, to: SocketAddr, question: Vec<u8>) {
         if let Some(earlier) = self.asking.take() {
             self.sockets.remove(earlier.socket);
@@ -102,15 +101,15 @@ impl Stack {
         self.asking = Some(PendingRequest { protocol, to, socket, question, sent, sent_at, answer });
     }
 
-    /// The answer, once it is complete; then the question is over.
+    /// The answer, once it is complete. It is returned once.
     pub(super) fn answer(&mut self) -> Option<Vec<u8>> {
         let asking = self.asking.take_if(|asking| asking.answer.len() >= asking.question.len())?;
         self.sockets.remove(asking.socket);
         Some(asking.answer)
     }
 
-    /// Does what can be done now, and says when there will be more to do though nothing arrives.
-    pub(super) fn turn(&mut self) -> Option<Duration> {
+    /// Does what can be done now, and returns when to call it again if no frame arrives before.
+    pub(super) fn poll(&mut self) -> Option<Duration> {
         let now = StackInstant::from_micros_const(self.begin.elapsed().as_micros().try_into().unwrap_or(i64::MAX));
         self.interface.poll(now, &mut self.nic, &mut self.sockets);
         self.accept();
@@ -129,12 +128,12 @@ impl Stack {
 
     fn listen(&mut self, port: u16) {
         let mut socket = stream(self.nic.mtu);
-        // It fails for port 0 only, which nobody can connect to.
+        // It fails only for port 0, to which no client can connect.
         let _ = socket.listen(port);
         self.listening.push((port, self.sockets.add(socket)));
     }
 
-    /// A socket that somebody connected to serves, and another one listens in its place.
+    /// Moves sockets that a client has connected to from listening to serving, and opens others in their place.
     fn accept(&mut self) {
         let sockets = &self.sockets;
         let taken = |(_, handle): &mut (u16, SocketHandle)| !sockets.get::<tcp::Socket>(*handle).is_listening();
@@ -162,7 +161,7 @@ impl Stack {
         let socket = self.sockets.get_mut::<udp::Socket>(self.echo);
         while socket.can_send() {
             let Ok((question, from)) = socket.recv().map(|(bytes, from)| (bytes.to_vec(), from)) else { break };
-            // Who asks from port 0 gets no answer.
+            // A question from port 0 cannot be answered.
             let _ = socket.send_slice(&question, from);
         }
     }
@@ -190,7 +189,7 @@ impl PendingRequest {
 
     fn datagram(&mut self, socket: &mut udp::Socket<'_>) {
         if self.sent_at.is_none_or(|at| at.elapsed() >= AGAIN) {
-            // Too long for the MTU shows as no answer.
+            // A datagram that is too long for the MTU gets no answer.
             let _ = socket.send_slice(&self.question, self.to);
             self.sent_at = Some(Instant::now());
         }
@@ -210,15 +209,15 @@ fn echo_stream(socket: &mut tcp::Socket<'_>) {
         let bytes = socket.recv(take).unwrap_or_default();
         let _ = socket.send_slice(&bytes);
     }
-    // The other end has said all, and has been told all.
+    // The other end has sent everything, and got everything back.
     if socket.state() == tcp::State::CloseWait && socket.recv_queue() == 0 {
         socket.close();
     }
 }
 
-/// Room for a few segments of this MTU. What both ends may have under way at once, and a hub sends back to its sender as
-/// well, must fit what the kernel keeps for a socket that is not read just now, 208 KiB: this stack has no congestion
-/// control, and without losses needs none.
+/// A socket with buffers for a few segments of this MTU. All that both ends have in flight, which a hub also sends back to its
+/// sender, must fit the kernel's buffer for a socket, 208 KiB: this stack has no congestion control, and needs none
+/// without losses.
 fn stream(mtu: u16) -> tcp::Socket<'static> {
     let room = usize::from(mtu).saturating_mul(2).max(32 * 1024);
     tcp::Socket::new(tcp::SocketBuffer::new(vec![0; room]), tcp::SocketBuffer::new(vec![0; room]))
