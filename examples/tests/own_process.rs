@@ -2,7 +2,7 @@
 //! NICs, which the cluster wires.
 //!
 //! What it shows:
-//! * [`Cluster::wire`] wires a NIC for a node that the cluster does not run, and adds both to the plan;
+//! * [`Cluster::set_up_port`] wires a NIC for a node that the cluster does not run, and adds both to the plan;
 //! * [`Machine`] has the words of a QEMU as the library would choose them, to be changed at will;
 //! * [`Process`] is a QEMU that dies with the thread that started it, so that nothing is left if the test is killed.
 //!
@@ -39,7 +39,7 @@ async fn own_process() -> Result<()> {
     let cluster = Cluster::start(Cluster::builder().backend(UserBackend::default()).nodes(1).routers(0)).await?;
     let mut nics = Vec::new();
     for net in [NetId::INTERNAL, NetId::CLUSTER] {
-        nics.push(cluster.wire(9, net).await?.kvm);
+        nics.push(cluster.set_up_port(9, net).await?.kvm);
     }
     assert_eq!(cluster.node(9)?.status().await?.state, NodeState::Waiting);
 
@@ -62,7 +62,7 @@ async fn own_process() -> Result<()> {
     cluster.node(1)?.exec("ping -c1 -W20 192.168.1.9").await?.ok()?;
 
     qemu.kill().await;
-    cluster.unwire(9, NetId::CLUSTER).await?;
+    cluster.tear_down_port(9, NetId::CLUSTER).await?;
     // And now the cluster runs it itself.
     cluster.boot(9).await?;
     cluster.stop().await?;

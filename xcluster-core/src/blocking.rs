@@ -17,7 +17,7 @@ use std::sync::Arc;
 use futures::executor::block_on;
 
 use crate::cluster::{
-    self, Builder, ClusterStatus, Console, Error, Event, IntoNodeBoot, IntoNodeId, NodeStatus, WiredByName,
+    self, Builder, ClusterStatus, Console, Error, Event, IntoNodeBoot, IntoNodeId, NamedPort, NodeStatus,
 };
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
@@ -87,25 +87,25 @@ impl Cluster {
     /// Wires a NIC of a node for a QEMU that the caller starts in this process.
     ///
     /// # Errors
-    /// As [`cluster::Cluster::wire`].
-    pub fn wire(&self, node: impl IntoNodeId, net: NetId) -> Result<PortConfig, Error> {
-        block_on(self.0.wire(node, net))
+    /// As [`cluster::Cluster::set_up_port`].
+    pub fn set_up_port(&self, node: impl IntoNodeId, net: NetId) -> Result<PortConfig, Error> {
+        block_on(self.0.set_up_port(node, net))
     }
 
     /// The same for a QEMU that any process starts.
     ///
     /// # Errors
-    /// As [`cluster::Cluster::wire_by_name`].
-    pub fn wire_by_name(&self, node: impl IntoNodeId, net: NetId) -> Result<WiredByName, Error> {
-        block_on(self.0.wire_by_name(node, net))
+    /// As [`cluster::Cluster::set_up_named_port`].
+    pub fn set_up_named_port(&self, node: impl IntoNodeId, net: NetId) -> Result<NamedPort, Error> {
+        block_on(self.0.set_up_named_port(node, net))
     }
 
     /// Undoes the setup of a port, if there is one.
     ///
     /// # Errors
-    /// As [`cluster::Cluster::unwire`].
-    pub fn unwire(&self, node: impl IntoNodeId, net: NetId) -> Result<(), Error> {
-        block_on(self.0.unwire(node, net))
+    /// As [`cluster::Cluster::tear_down_port`].
+    pub fn tear_down_port(&self, node: impl IntoNodeId, net: NetId) -> Result<(), Error> {
+        block_on(self.0.tear_down_port(node, net))
     }
 
     /// The plan as it is now.

@@ -1,6 +1,6 @@
 //! The library's errors as failures of a command: exit code, what is known beyond the causes, and what to type next.
 
-use xcluster_core::cluster::{Cause, NodeFailure, Refusal, StartFailure};
+use xcluster_core::cluster::{Cause, NodeFailure, RemoteError, StartFailure};
 use xcluster_core::external::ScriptBackend;
 use xcluster_core::host::{FolderError, Netns};
 use xcluster_core::net::NetError;
@@ -59,9 +59,9 @@ fn of_start(exit: Exit, start: &StartFailure) -> Failure {
 }
 
 /// A node that another process was to boot.
-fn of_refusal(exit: Exit, refusal: &Refusal) -> Failure {
+fn of_refusal(exit: Exit, refusal: &RemoteError) -> Failure {
     let hint = refusal.remedy().map(|remedy| format!("`{remedy}`"));
-    let notes = refusal.last_words().into_iter().flat_map(|args| {
+    let notes = refusal.context().into_iter().flat_map(|args| {
         tails(&args.console, &args.stderr).chain([undone(0, &args.leftovers)]).collect::<Vec<String>>()
     });
     Failure { hint, notes: notes.collect(), ..Failure::from_error(exit, refusal) }

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::cluster::Shared;
 use super::console::Console;
 use super::error::Error;
-use super::handle::Shared;
+use super::runtime::requests;
 use super::status::NodeStatus;
-use super::{reach, single};
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
 use crate::name::NodeId;
@@ -52,11 +52,7 @@ impl Node {
     /// The node cannot be used, or the command could not be started.
     pub async fn spawn(&self, command: impl Into<Command>) -> Result<Execution, Error> {
         let (id, command) = (self.id, command.into());
-        let started = self.shared.call(async move |state| {
-            let agent = state.node(id)?.agent()?;
-            agent.exec(&command).map_err(|source| Error::Exec { node: id, source })
-        });
-        started.await
+        self.shared.call(async move |state| requests::spawn(state, id, command).await).await
     }
 
     /// Copies a file of this host to the node, with its permissions. A target that ends in `/` is a directory.
@@ -65,11 +61,7 @@ impl Node {
     /// The node cannot be used, or the file did not arrive; then nothing of it is there.
     pub async fn put(&self, local: impl AsRef<Path>, remote: impl AsRef<Path>) -> Result<Copied, Error> {
         let (id, local, remote) = (self.id, local.as_ref().to_owned(), remote.as_ref().to_owned());
-        let copied = self.shared.call(async move |state| {
-            let agent = state.node(id)?.agent()?;
-            agent.copy_in(&local, &remote).await.map_err(|source| Error::Exec { node: id, source })
-        });
-        copied.await
+        self.shared.call(async move |state| requests::put(state, id, local, remote).await).await
     }
 
     /// Copies a file of the node to this host, with its permissions. A target that is a directory gets it under its name.
@@ -78,11 +70,7 @@ impl Node {
     /// The node cannot be used, or the file did not arrive; then nothing of it is there.
     pub async fn get(&self, remote: impl AsRef<Path>, local: impl AsRef<Path>) -> Result<Copied, Error> {
         let (id, remote, local) = (self.id, remote.as_ref().to_owned(), local.as_ref().to_owned());
-        let copied = self.shared.call(async move |state| {
-            let agent = state.node(id)?.agent()?;
-            agent.copy_out(&remote, &local).await.map_err(|source| Error::Exec { node: id, source })
-        });
-        copied.await
+        self.shared.call(async move |state| requests::get(state, id, remote, local).await).await
     }
 
     /// Joins the node's serial console.
@@ -91,12 +79,7 @@ impl Node {
     /// The node has not been started.
     pub async fn console(&self) -> Result<Console, Error> {
         let id = self.id;
-        let joined = self.shared.call(async move |state| {
-            let node = state.node(id)?;
-            let machine = node.machine.borrow().clone().ok_or_else(|| node.not_ready())?;
-            Ok(machine.console().join())
-        });
-        joined.await
+        self.shared.call(async move |state| requests::console(state, id).await).await
     }
 
     /// What the console has shown, at most its last 256 KiB; more is in the log, `vm-001.console` in the cluster's folder.
@@ -106,12 +89,7 @@ impl Node {
     /// The node has not been started.
     pub async fn console_text(&self) -> Result<String, Error> {
         let id = self.id;
-        let text = self.shared.call(async move |state| {
-            let node = state.node(id)?;
-            let machine = node.machine.borrow().clone().ok_or_else(|| node.not_ready())?;
-            Ok(String::from_utf8_lossy(&machine.console().tail()).into_owned())
-        });
-        text.await
+        self.shared.call(async move |state| requests::console_text(state, id).await).await
     }
 
     /// Where anybody on this host finds a TCP port of the node, if there is such a place: telnet is 23, ssh 22. Without one,
@@ -121,7 +99,7 @@ impl Node {
     /// The cluster has ended.
     pub async fn address(&self, port: u16) -> Result<Option<SocketAddr>, Error> {
         let id = self.id;
-        self.shared.call(async move |state| Ok(state.node(id)?.address(port))).await
+        self.shared.call(async move |state| requests::address(state, id, port).await).await
     }
 
     /// Connects to a TCP port of the node, on whichever net the host reaches it: from this process, which may be in another
@@ -130,18 +108,8 @@ impl Node {
     /// # Errors
     /// The host has no access to that port, or nobody accepts there within ten seconds.
     pub async fn connect(&self, port: u16) -> Result<std::net::TcpStream, Error> {
-        let node = self.id;
-        let failed = move |source| Error::Connect { node, port, source };
-        let connected = self.shared.call(async move |state| {
-            let cell = state.node(node)?;
-            cell.running()?;
-            let connect = reach::connect(&state, &cell, port);
-            let stream = tokio::time::timeout(CONNECT, connect).await.map_err(|error| failed(error.into()))?;
-            stream.and_then(tokio::net::TcpStream::into_std).map_err(failed)
-        });
-        let stream = connected.await?;
-        stream.set_nonblocking(false).map_err(failed)?;
-        Ok(stream)
+        let id = self.id;
+        self.shared.call(async move |state| requests::connect(state, id, port).await).await
     }
 
     /// Gives the node's QEMU a command over its monitor (QMP) and waits for the answer, half a minute at most: `set_link`,
@@ -151,12 +119,7 @@ impl Node {
     /// The node does not run, or QEMU refused.
     pub async fn qmp(&self, command: &str, arguments: serde_json::Value) -> Result<serde_json::Value, Error> {
         let (id, command) = (self.id, command.to_owned());
-        let answered = self.shared.call(async move |state| {
-            let node = state.node(id)?;
-            let monitor = node.running()?.qmp().ok_or_else(|| node.not_ready())?;
-            monitor.execute(&command, arguments).await.map_err(|source| Error::Monitor { node: id, source })
-        });
-        answered.await
+        self.shared.call(async move |state| requests::qmp(state, id, command, arguments).await).await
     }
 
     /// Ends this node alone: its QEMU, booting or running, and what is wired for it. [`Cluster::boot`](super::Cluster::boot)
@@ -167,7 +130,7 @@ impl Node {
     pub async fn stop(&self) -> Result<(), Error> {
         let id = self.id;
         self.shared.ready().await?;
-        self.shared.call(async move |state| single::stop(state, id).await).await
+        self.shared.call(async move |state| requests::stop_node(state, id).await).await
     }
 
     /// How the node is.
@@ -176,9 +139,6 @@ impl Node {
     /// The cluster has ended.
     pub async fn status(&self) -> Result<NodeStatus, Error> {
         let id = self.id;
-        self.shared.call(async move |state| Ok(state.node(id)?.status())).await
+        self.shared.call(async move |state| requests::node_status(state, id).await).await
     }
 }
-
-/// How long a connection may take: it is to this host, or over one virtual wire.
-const CONNECT: std::time::Duration = std::time::Duration::from_secs(10);

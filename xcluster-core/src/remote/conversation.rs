@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::message::{Answer, Request, VERSION, Verb, receive, send};
 use super::{descriptors, execution};
-use crate::cluster::{Cluster, Console, Error, ErrorKind, Node, Refusal};
+use crate::cluster::{Cluster, Console, Error, ErrorKind, Node, RemoteError};
 use crate::guest::exec::Command;
 use crate::name::NodeId;
 use crate::plan::NodeBoot;
@@ -35,8 +35,8 @@ pub(super) async fn converse(
         Verb::Plan => reply(stream, Ok(&*cluster.plan())).await,
         Verb::Boot { boot } => boot_node(stream, cluster, boot).await,
         Verb::StopNode { node } => reply(stream, on(cluster, node, async |node| node.stop().await).await).await,
-        Verb::Wire { node, net } => reply(stream, cluster.wire_by_name(node, net).await).await,
-        Verb::Unwire { node, net } => reply(stream, cluster.unwire(node, net).await).await,
+        Verb::Wire { node, net } => reply(stream, cluster.set_up_named_port(node, net).await).await,
+        Verb::Unwire { node, net } => reply(stream, cluster.tear_down_port(node, net).await).await,
         Verb::Stop => {
             // The channel is only full when somebody else has asked already; the connection then closes at the end.
             let _ = stop.send(stream).await;
@@ -71,10 +71,10 @@ async fn reply<T: Serialize>(mut stream: UnixStream, result: Result<T, Error>) -
     send(&mut stream, &answer(result.as_ref())).await
 }
 
-fn another_language() -> Refusal {
+fn another_language() -> RemoteError {
     let version = env!("CARGO_PKG_VERSION");
     let text = format!("the cluster is owned by xcluster {version}, which speaks another language than you");
-    Refusal::new(ErrorKind::Other, vec![text])
+    RemoteError::new(ErrorKind::Other, vec![text])
 }
 
 async fn on<T>(cluster: &Cluster, node: NodeId, work: impl AsyncFnOnce(Node) -> Result<T, Error>) -> Result<T, Error> {

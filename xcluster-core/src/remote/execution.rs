@@ -10,7 +10,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::frame::{self, Frame, Reader};
-use crate::cluster::{ErrorKind, Refusal};
+use crate::cluster::{ErrorKind, RemoteError};
 use crate::guest::agent::protocol::{Stream, WINDOW, cost};
 use crate::guest::exec::command_stream::{CommandStream, Report, RequestSender, StreamRequest};
 use crate::guest::exec::{Command, Event, ExecError, Execution, StdinWriter};
@@ -59,7 +59,7 @@ fn told(event: Result<Option<Event>, ExecError>) -> io::Result<(Option<Frame>, b
         Ok(Some(Event::Stderr(bytes))) => (Some(Frame::Stderr(bytes)), false),
         Ok(Some(Event::Exited(status))) => (Some(Frame::Exited(serde_json::to_vec(&status)?)), true),
         Ok(None) => (None, true),
-        Err(error) => (Some(Frame::Failed(serde_json::to_vec(&Refusal::of(ErrorKind::Exec, &error))?)), true),
+        Err(error) => (Some(Frame::Failed(serde_json::to_vec(&RemoteError::of(ErrorKind::Exec, &error))?)), true),
     })
 }
 
@@ -163,7 +163,7 @@ fn garbled(error: impl std::fmt::Display) -> ExecError {
     ExecError::Lost { reason: format!("the cluster's owner cannot be understood: {error}") }
 }
 
-fn refused(refusal: Refusal) -> ExecError {
+fn refused(refusal: RemoteError) -> ExecError {
     let mut chain = refusal.into_chain().into_iter();
     let what = chain.next().unwrap_or_default();
     let causes: Vec<String> = chain.collect();

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::cluster::Refusal;
+use crate::cluster::RemoteError;
 use crate::guest::exec::Command;
 use crate::name::{NetId, NodeId};
 use crate::plan::NodeBoot;
@@ -83,7 +83,7 @@ pub(super) enum Way {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer<T> {
     Ok(T),
-    Error(Refusal),
+    Error(RemoteError),
 }
 
 /// Sends a message.

@@ -2,7 +2,7 @@
 
 use super::client::Remote;
 use super::message::Verb;
-use crate::cluster::{Error, IntoNodeBoot, NodeStatus, WiredByName};
+use crate::cluster::{Error, IntoNodeBoot, NamedPort, NodeStatus};
 use crate::name::{NetId, NodeId};
 
 impl Remote {
@@ -29,11 +29,11 @@ impl Remote {
         self.ask(Verb::StopNode { node }).await.map(|(_, ())| ())
     }
 
-    /// Wires a NIC of a node for a QEMU that somebody starts, as [`Cluster::wire_by_name`](crate::Cluster::wire_by_name) does.
+    /// Wires a NIC of a node for a QEMU that somebody starts, as [`Cluster::set_up_named_port`](crate::Cluster::set_up_named_port) does.
     ///
     /// # Errors
     /// The node runs, or cannot be as asked, or its backend failed; then nothing is wired.
-    pub async fn wire_by_name(&self, node: NodeId, net: NetId) -> Result<WiredByName, Error> {
+    pub async fn set_up_named_port(&self, node: NodeId, net: NetId) -> Result<NamedPort, Error> {
         self.ask(Verb::Wire { node, net }).await.map(|(_, port_config)| port_config)
     }
 
@@ -41,7 +41,7 @@ impl Remote {
     ///
     /// # Errors
     /// The node runs, or something could not be removed.
-    pub async fn unwire(&self, node: NodeId, net: NetId) -> Result<(), Error> {
+    pub async fn tear_down_port(&self, node: NodeId, net: NetId) -> Result<(), Error> {
         self.ask(Verb::Unwire { node, net }).await.map(|(_, ())| ())
     }
 }

@@ -311,8 +311,8 @@ async fn at_random(cluster: &Cluster, numbers: &[u16], index: u64) -> Option<usi
         1 => cluster.boot(NodeBoot::new(node(number)).nets([NetId::INTERNAL, net])).await.is_ok(),
         // Nobody waits for it any more.
         2 => tokio::time::timeout(Duration::from_millis(chance / 7 % 30), cluster.boot(number)).await.is_err(),
-        3 => cluster.wire(number, net).await.is_ok(),
-        4 => cluster.unwire(number, net).await.is_ok(),
+        3 => cluster.set_up_port(number, net).await.is_ok(),
+        4 => cluster.tear_down_port(number, net).await.is_ok(),
         _ => match cluster.node(number) {
             Ok(node) => node.stop().await.is_ok(),
             Err(_) => false,

@@ -1,18 +1,17 @@
-//! What all nodes of a cluster share before the first one starts: a QEMU, a guest with its overlays, an accelerator, and
-//! enough memory. Nothing that must be undone.
+//! What all nodes of a cluster share before the first one starts: a QEMU, a guest with its overlays, an accelerator, enough
+//! memory. Nothing of it must be undone.
 
 use std::io;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::error::Cause;
-use super::event::Event;
-use super::initramfs::{Initramfs, Maker};
-use super::state::State;
+use super::boot_slots::BootSlots;
+use super::initramfs::{Initramfs, InitramfsMaker};
+use crate::cluster::error::Cause;
+use crate::cluster::event::{Event, EventLog};
 use crate::guest::{self, AGENT_PORT, Image, QGA_PORT};
 use crate::host::{available_memory, raise_fd_limit};
 use crate::plan::{GuestSource, Identity, Plan, PlannedNode, Readiness};
@@ -34,41 +33,40 @@ pub(super) struct Prepared {
     pub(super) accel: Accelerator,
     /// How long a node may take to get ready.
     pub(super) deadline: Duration,
-    /// How many nodes boot at the same time.
-    pub(super) boots: usize,
+    pub(super) slots: BootSlots,
+    /// How processors are virtualised and why, for people.
+    pub(super) verdict: String,
     kernel: Option<PathBuf>,
-    /// Whether the kernel's command line may speak of things that only our guest knows.
+    /// Whether the kernel args may contain what only our guest understands.
     own_guest: bool,
     /// None if the nodes boot a disk.
-    initramfs: Option<Maker>,
+    initramfs: Option<InitramfsMaker>,
 }
 
-/// Finds out what is there and makes what is missing. `all` says that the nodes of the plan are about to be started.
-pub(super) async fn prepare(state: &Rc<State>, all: bool) -> Result<Prepared, Cause> {
-    let plan = state.plan();
+/// Finds what is there and makes what is missing. `all` says that the nodes of the plan are about to be started.
+pub(super) async fn prepare(plan: &Arc<Plan>, events: &Arc<EventLog>, all: bool) -> Result<Prepared, Cause> {
     let options = &plan.options;
     if all {
         enough_memory(plan.memory())?;
     }
-    raise_fd_limit_for(&plan);
+    raise_fd_limit_for(plan);
     let qemu = version::find(&options.qemu).await?;
-    let (image, own_guest) = boot_files(state).await?;
+    let (image, own_guest) = boot_files(plan, events).await?;
     let sample = async || match image.clone() {
         Some(image) => Some(Sample { kernel: image.kernel, initramfs: image.initramfs }),
-        // A disk image cannot be looked into: whether KVM works is seen with a guest that can.
-        None => standard(state).await.ok().map(|image| Sample { kernel: image.kernel, initramfs: None }),
+        // A disk image may show nothing on its console, so KVM is tried with the standard guest.
+        None => standard(events).await.ok().map(|image| Sample { kernel: image.kernel, initramfs: None }),
     };
     let verdict = accel::choose(&qemu, options.accel, sample).await?;
-    *state.accel.borrow_mut() = Some(verdict.to_string());
-    state.events.note(Event::Note { text: verdict.to_string() });
+    events.note(Event::Note { text: verdict.to_string() });
     let kernel = image.as_ref().map(|image| image.kernel.clone());
     let initramfs = match image {
-        Some(image) => Some(Maker::new(image, &plan, own_guest).await?),
+        Some(image) => Some(InitramfsMaker::new(image, plan, own_guest).await?),
         None => None,
     };
-    // What does not fit into a node is known before anything is made.
+    // A guest that does not fit into a node fails before anything is made.
     if let (Some(maker), true) = (&initramfs, all) {
-        let made = maker.make(&plan).await?;
+        let made = maker.make(plan).await?;
         plan.nodes.iter().try_for_each(|planned| root(&made, planned).map(drop))?;
     }
     let accel = verdict.accelerator;
@@ -76,7 +74,8 @@ pub(super) async fn prepare(state: &Rc<State>, all: bool) -> Result<Prepared, Ca
         accel,
         initramfs,
         deadline: options.deadline.unwrap_or(accel::boot_deadline(accel)),
-        boots: options.boots.unwrap_or_else(|| accel::boots_at_once(accel)).clamp(1, BOOTS_MAX),
+        slots: BootSlots::new(options.boots.unwrap_or_else(|| accel::boots_at_once(accel)).clamp(1, BOOTS_MAX)),
+        verdict: verdict.to_string(),
         qemu,
         kernel,
         own_guest,
@@ -92,7 +91,7 @@ impl Prepared {
         }
     }
 
-    /// The QEMU of a node whose NICs are wired.
+    /// The QEMU of a node whose ports are set up.
     pub(super) fn machine(
         &self,
         plan: &Plan,
@@ -146,16 +145,16 @@ impl Prepared {
     }
 }
 
-/// What the nodes boot; no image for a disk, which QEMU opens itself. And whether the initramfs is ours: only then does
-/// anybody read what the topology writes into it.
-async fn boot_files(state: &Rc<State>) -> Result<(Option<Image>, bool), Cause> {
-    match &state.plan().options.guest {
-        GuestSource::Standard => Ok((Some(standard(state).await?), true)),
+/// The image that the nodes boot; none for a disk, which QEMU opens itself. And whether the initramfs is ours: only that
+/// one reads the topology overlay.
+async fn boot_files(plan: &Plan, events: &Arc<EventLog>) -> Result<(Option<Image>, bool), Cause> {
+    match &plan.options.guest {
+        GuestSource::Standard => Ok((Some(standard(events).await?), true)),
         GuestSource::Kernel { kernel: Some(kernel), initramfs: Some(initramfs) } => {
             Ok((Some(Image::given(kernel, Some(initramfs))?), false))
         }
         GuestSource::Kernel { kernel, initramfs } => {
-            let standard = standard(state).await?;
+            let standard = standard(events).await?;
             let own_guest = initramfs.is_none();
             let kernel = kernel.as_ref().unwrap_or(&standard.kernel);
             let initramfs = initramfs.as_ref().or(standard.initramfs.as_ref());
@@ -168,9 +167,9 @@ async fn boot_files(state: &Rc<State>) -> Result<(Option<Image>, bool), Cause> {
     }
 }
 
-async fn standard(state: &Rc<State>) -> Result<Image, Cause> {
-    // A build goes on when its cluster has ended; those who listen to that cluster do not wait for it.
-    let events = Arc::downgrade(&state.events);
+async fn standard(events: &Arc<EventLog>) -> Result<Image, Cause> {
+    // A build goes on when its cluster has ended; listeners of that cluster do not wait for it.
+    let events = Arc::downgrade(events);
     let note = move |text: &str| {
         if let Some(events) = events.upgrade() {
             events.note(Event::Note { text: text.to_owned() });
@@ -186,12 +185,12 @@ fn root(initramfs: &Initramfs, planned: &PlannedNode) -> Result<Option<&'static 
     Ok(footprint.map(|footprint| footprint.root(planned.node.memory)).transpose()?.flatten())
 }
 
-/// Has the owner open as many descriptors as so many nodes take.
+/// Raises the owner's limit of open descriptors to what the nodes of this plan take.
 pub(super) fn raise_fd_limit_for(plan: &Plan) {
     raise_fd_limit(64 + DESCRIPTORS_PER_NODE * plan.nodes.len() as u64);
 }
 
-/// Refuses what the kernel would kill later. Idle guests take less than they were given, but not before they are idle.
+/// Refuses nodes that the kernel would kill later. Idle guests take less than they were given, but not before they are idle.
 pub(super) fn enough_memory(wanted: u64) -> Result<(), Cause> {
     let Some(available) = available_memory() else { return Ok(()) };
     if wanted <= available { Ok(()) } else { Err(Cause::Memory { wanted, available }) }

@@ -15,14 +15,14 @@ use futures::future::LocalBoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use super::error::Error;
 use super::state::State;
+use crate::cluster::error::Error;
 
 type Job = Box<dyn FnOnce(Rc<State>) -> LocalBoxFuture<'static, ()> + Send>;
 
 /// The way to a cluster's thread. Dropping it ends the cluster and waits for that.
 #[derive(Debug)]
-pub(super) struct ClusterThread {
+pub(crate) struct ClusterThread {
     /// None once the end was ordered.
     jobs: Mutex<Option<mpsc::UnboundedSender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -30,7 +30,7 @@ pub(super) struct ClusterThread {
 
 impl ClusterThread {
     /// Starts the thread. `state` is made on it; when the handle goes, `end` is run before it ends.
-    pub(super) fn start<E, F>(name: String, state: impl FnOnce() -> State + Send + 'static, end: E) -> io::Result<Self>
+    pub(crate) fn start<E, F>(name: String, state: impl FnOnce() -> State + Send + 'static, end: E) -> io::Result<Self>
     where
         E: FnOnce(Rc<State>) -> F + Send + 'static,
         F: Future<Output = ()>,
@@ -62,7 +62,7 @@ impl ClusterThread {
     }
 
     /// Runs `work` on the cluster's thread and waits for what it gives. The work goes on if the caller stops waiting.
-    pub(super) fn call<T: Send + 'static>(
+    pub(crate) fn call<T: Send + 'static>(
         &self,
         work: impl AsyncFnOnce(Rc<State>) -> T + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
@@ -85,7 +85,7 @@ impl ClusterThread {
     }
 
     /// Orders the end and waits for it, which takes as long as killing a few processes does.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread

@@ -1,13 +1,13 @@
-//! An error on its way from one process to another: texts, and what a caller decides by. What it means is said by
-//! whoever shows it.
+//! An error on its way from one process to another: its kind and its texts.
 
 use std::fmt;
 
-use super::error::{Error, ErrorKind};
+use super::{Error, ErrorKind};
+use crate::error_chain;
 
 /// An error that came from another process: its kind and its texts, with its causes as they were there.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Refusal {
+pub struct RemoteError {
     kind: ErrorKind,
     message: String,
     /// Of the outermost one alone.
@@ -15,35 +15,34 @@ pub struct Refusal {
     remedy: Option<String>,
     /// Of the outermost one alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_words: Option<Box<LastWords>>,
-    cause: Option<Box<Refusal>>,
+    context: Option<Box<FailureContext>>,
+    cause: Option<Box<RemoteError>>,
 }
 
-/// What helps to see why a node did not start, and what is left of it.
+/// What explains why a node did not start, and what is left of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
-pub struct LastWords {
+pub struct FailureContext {
     /// The end of its console.
     pub console: Option<String>,
-    /// The end of what QEMU said.
+    /// The end of QEMU's messages.
     pub stderr: Option<String>,
-    /// What could not be undone.
+    /// What could not be removed.
     pub leftovers: Vec<String>,
 }
 
-impl Refusal {
+impl RemoteError {
     /// An error of this kind with these texts, outermost first.
     pub fn new(kind: ErrorKind, chain: impl IntoIterator<Item = String, IntoIter: DoubleEndedIterator>) -> Self {
-        let wrap = |cause, message| Some(Box::new(Self { kind, message, remedy: None, last_words: None, cause }));
+        let wrap = |cause, message| Some(Box::new(Self { kind, message, remedy: None, context: None, cause }));
         let outermost = chain.into_iter().rev().fold(None, wrap);
-        let nothing = || Self { kind, message: String::new(), remedy: None, last_words: None, cause: None };
-        outermost.map_or_else(nothing, |refusal| *refusal)
+        let nothing = || Self { kind, message: String::new(), remedy: None, context: None, cause: None };
+        outermost.map_or_else(nothing, |error| *error)
     }
 
     /// Any error, to be sent to another process.
     pub fn of(kind: ErrorKind, error: &dyn std::error::Error) -> Self {
-        let chain: Vec<String> =
-            std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+        let chain: Vec<String> = error_chain::causes(error).map(ToString::to_string).collect();
         Self::new(kind, chain)
     }
 
@@ -57,44 +56,44 @@ impl Refusal {
         self.remedy.as_deref()
     }
 
-    /// What a node said last, if it is one that did not start.
-    pub fn last_words(&self) -> Option<&LastWords> {
-        self.last_words.as_deref()
+    /// What explains the failure, if a node did not start.
+    pub fn context(&self) -> Option<&FailureContext> {
+        self.context.as_deref()
     }
 
     /// Its texts, outermost first.
     pub(crate) fn into_chain(self) -> Vec<String> {
         let mut chain = vec![self.message];
         let mut cause = self.cause;
-        while let Some(refusal) = cause {
-            chain.push(refusal.message);
-            cause = refusal.cause;
+        while let Some(error) = cause {
+            chain.push(error.message);
+            cause = error.cause;
         }
         chain
     }
 }
 
-impl From<&Error> for Refusal {
+impl From<&Error> for RemoteError {
     fn from(error: &Error) -> Self {
-        let last_words = match error {
-            Error::Start(failure) => Some(Box::new(LastWords {
+        let context = match error {
+            Error::Start(failure) => Some(Box::new(FailureContext {
                 console: failure.console.clone(),
                 stderr: failure.stderr.clone(),
                 leftovers: failure.leftovers.clone(),
             })),
             _ => None,
         };
-        Self { remedy: error.remedy().map(str::to_owned), last_words, ..Self::of(error.kind(), error) }
+        Self { remedy: error.remedy().map(str::to_owned), context, ..Self::of(error.kind(), error) }
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Refusal {
+impl std::error::Error for RemoteError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.cause.as_ref().map(|cause| &**cause as &(dyn std::error::Error + 'static))
     }
@@ -115,11 +114,11 @@ mod tests {
         let cause = Cause::Net(NetError::Unsupported { what: "cannot open `/dev/net/tun`".to_owned(), remedy });
         let (console, stderr) = (Some("a panic".to_owned()), None);
         let failure = StartFailure { step: Step::Guest, cause, console, stderr, stopped: 0, leftovers: Vec::new() };
-        let sent = Refusal::from(&Error::Start(Arc::new(failure)));
-        let came: Refusal = serde_json::from_str(&serde_json::to_string(&sent).unwrap()).unwrap();
+        let sent = RemoteError::from(&Error::Start(Arc::new(failure)));
+        let came: RemoteError = serde_json::from_str(&serde_json::to_string(&sent).unwrap()).unwrap();
         let error = Error::Owner(came.clone());
         assert_eq!((error.kind(), error.remedy()), (ErrorKind::Host, Some("sudo chmod 0666 /dev/net/tun")));
-        assert_eq!(came.last_words().and_then(|args| args.console.as_deref()), Some("a panic"));
+        assert_eq!(came.context().and_then(|context| context.console.as_deref()), Some("a panic"));
         assert_eq!(came.into_chain(), ["cannot prepare QEMU and the guest", "cannot open `/dev/net/tun`"]);
     }
 }

@@ -1,4 +1,4 @@
-//! One node's QEMU while it runs: its process, watched; its monitor, console and agent at the other ends of descriptors.
+//! One running QEMU: its process, and its monitor, console and agent at the other ends of descriptors.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{Notify, watch};
 
 use super::console::{ConsoleHub, ConsoleLog};
-use super::error::NodeFailure;
+use crate::cluster::error::NodeFailure;
 use crate::guest::AGENT_PORT;
 use crate::guest::AnyAgent;
 use crate::net::KvmArgs;
@@ -24,9 +24,9 @@ use crate::qemu::qmp::Qmp;
 /// How long QEMU may take to greet on its monitor. It does so before it loads anything, but a host may be busy.
 const GREETING: Duration = Duration::from_secs(30);
 
-/// What is to run; it can be run again.
+/// How to start a QEMU; it can be started again.
 #[derive(Debug, Clone)]
-pub(super) struct MachineLaunch {
+pub(super) struct QemuLaunch {
     pub(super) program: PathBuf,
     pub(super) machine: Machine,
     pub(super) initramfs: Option<Arc<OwnedFd>>,
@@ -36,15 +36,15 @@ pub(super) struct MachineLaunch {
 
 /// A QEMU that runs, or has run.
 #[derive(Debug)]
-pub(super) struct RunningMachine {
+pub(super) struct QemuInstance {
     pid: u32,
     monitor: RefCell<Option<UnixStream>>,
     qmp: RefCell<Option<Qmp>>,
     console: ConsoleHub,
     agent: Option<AnyAgent>,
     stderr: Stderr,
-    /// Why QEMU shut the guest down, in its own words: `guest-panic`, `guest-shutdown`….
-    last_word: Rc<RefCell<Option<String>>>,
+    /// Why QEMU shut the guest down, as it reports: `guest-panic`, `guest-shutdown`….
+    shutdown_reason: Rc<RefCell<Option<String>>>,
     exit: watch::Receiver<Option<Exit>>,
     kill: Rc<Notify>,
 }
@@ -53,15 +53,15 @@ pub(super) struct RunningMachine {
 #[derive(Debug, Clone)]
 struct Exit {
     how: String,
-    /// By a fault of its own.
+    /// By a fault of QEMU, such as SIGSEGV.
     crashed: bool,
 }
 
-impl RunningMachine {
-    /// Starts it, on the cluster's thread. It does nothing else yet: the caller keeps it before it waits for anything, so
-    /// that whatever happens then, somebody knows of it.
-    pub(super) fn start(launch: MachineLaunch) -> Result<Self, NodeFailure> {
-        let MachineLaunch { program, machine, initramfs, console_log } = launch;
+impl QemuInstance {
+    /// Starts it, on the cluster's thread. It waits for nothing, so that the caller can keep the value first and stop the
+    /// process whatever happens then.
+    pub(super) fn start(launch: QemuLaunch) -> Result<Self, NodeFailure> {
+        let QemuLaunch { program, machine, initramfs, console_log } = launch;
         let (monitor, monitor_end) = pair().map_err(NodeFailure::Spawn)?;
         let (console, console_end) = pair().map_err(NodeFailure::Spawn)?;
         let mut descriptors = descriptors_of(&machine.nics).map_err(NodeFailure::Spawn)?;
@@ -76,8 +76,7 @@ impl RunningMachine {
             descriptors.insert(AGENT.to_owned(), end);
             agent = Some(if port == AGENT_PORT { AnyAgent::own(stream) } else { AnyAgent::qga(stream) });
         }
-        let place = qemu_netns_of(&machine.nics);
-        let launch = Launch { program, args: machine.args(), descriptors, place };
+        let launch = Launch { program, args: machine.args(), descriptors, place: qemu_netns_of(&machine.nics) };
         let process = Process::start(launch).map_err(NodeFailure::Spawn)?;
 
         let (pid, stderr) = (process.pid(), process.stderr());
@@ -86,7 +85,7 @@ impl RunningMachine {
         tokio::task::spawn_local(supervise(process, kill.clone(), exited));
         let console = ConsoleHub::new(console, console_log);
         let (monitor, qmp) = (RefCell::new(Some(monitor)), RefCell::default());
-        Ok(Self { pid, monitor, qmp, console, agent, stderr, last_word: Rc::default(), exit, kill })
+        Ok(Self { pid, monitor, qmp, console, agent, stderr, shutdown_reason: Rc::default(), exit, kill })
     }
 
     /// Waits until QEMU's monitor answers, which it does when all args were understood and the guest runs.
@@ -94,12 +93,12 @@ impl RunningMachine {
         let Some(stream) = self.monitor.borrow_mut().take() else { return Ok(()) };
         let connected = Qmp::connect(stream, GREETING).await;
         let (qmp, mut events) = connected.map_err(|error| NodeFailure::Monitor(error.into()))?;
-        let last_word = self.last_word.clone();
+        let shutdown_reason = self.shutdown_reason.clone();
         tokio::task::spawn_local(async move {
             if let Some(event) = events.wait_for("SHUTDOWN").await
                 && let Some(reason) = event.data["reason"].as_str()
             {
-                *last_word.borrow_mut() = Some(reason.to_owned());
+                *shutdown_reason.borrow_mut() = Some(reason.to_owned());
             }
         });
         *self.qmp.borrow_mut() = Some(qmp);
@@ -127,25 +126,25 @@ impl RunningMachine {
         self.agent.as_ref()
     }
 
-    /// The end of what QEMU said on standard error.
+    /// The end of QEMU's standard error.
     pub(super) fn stderr(&self) -> String {
         self.stderr.text()
     }
 
-    /// Whether it has ended by a fault of its own, such as SIGSEGV.
+    /// Whether it has ended by a fault of QEMU, such as SIGSEGV.
     pub(super) fn crashed(&self) -> bool {
         self.exit.borrow().as_ref().is_some_and(|exit| exit.crashed)
     }
 
-    /// Waits for its end and says how it was.
+    /// Waits for its end and describes it.
     pub(super) async fn exited(&self) -> String {
         let mut exit = self.exit.clone();
         let how = match exit.wait_for(Option::is_some).await {
             Ok(exit) => exit.as_ref().map(|exit| exit.how.clone()).unwrap_or_default(),
             Err(_) => "ended".to_owned(),
         };
-        match self.last_word.borrow().as_deref() {
-            Some(arg) => format!("{how} ({arg})"),
+        match self.shutdown_reason.borrow().as_deref() {
+            Some(reason) => format!("{how} ({reason})"),
             None => how,
         }
     }

@@ -1,5 +1,5 @@
-//! What the nodes of a cluster boot: the guest's initramfs with all overlays, in a file without a name, so that nothing is
-//! left of it. Made again when the plan says something else.
+//! The initramfs that a cluster's nodes boot, with all overlays, in a file without a name, so that nothing is left of it. It
+//! is made again when the plan has changed.
 
 use std::fs::File;
 use std::io;
@@ -10,33 +10,33 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use super::error::Cause;
+use crate::cluster::error::Cause;
 use crate::guest::{self, Footprint, Image, Overlay, OverlayFile};
 use crate::plan::Plan;
 
-/// Puts the initramfs of a cluster's nodes together.
+/// Makes the initramfs of a cluster's nodes, and keeps the last one.
 #[derive(Debug)]
-pub(super) struct Maker {
+pub(super) struct InitramfsMaker {
     parts: Arc<Parts>,
-    /// Whether the guest reads what the topology writes.
+    /// Whether the guest reads the topology overlay.
     configures: bool,
     last: Mutex<Option<Made>>,
 }
 
-/// What was made last.
+/// The last initramfs, and what it was made from.
 #[derive(Debug)]
 struct Made {
     plan: Arc<Plan>,
-    /// What the topology wrote into it.
+    /// The topology overlay.
     files: Vec<OverlayFile>,
     initramfs: Initramfs,
 }
 
-/// What is the same for every plan.
+/// The parts that are the same for every plan.
 #[derive(Debug)]
 struct Parts {
     image: Image,
-    /// The user's own.
+    /// The user's overlays.
     overlays: Vec<Overlay>,
 }
 
@@ -45,16 +45,16 @@ struct Parts {
 pub(super) struct Initramfs {
     /// None if there is none.
     pub(super) file: Option<Arc<OwnedFd>>,
-    /// What it takes of a node's memory, where that can be told.
+    /// What it takes of a node's memory, where that is known.
     pub(super) footprint: Option<Footprint>,
 }
 
-impl Maker {
-    /// For a plan's guest. The user's overlays are read now, and only now.
+impl InitramfsMaker {
+    /// For a plan's guest. Reads the user's overlays, once.
     pub(super) async fn new(image: Image, plan: &Plan, own_guest: bool) -> Result<Self, Cause> {
         let paths = plan.options.overlays.clone();
         let read = move || paths.iter().map(|path| Overlay::from_path(path)).collect::<Result<Vec<_>, _>>();
-        let overlays = spawn_blocking(read).await.map_err(broken_off)??;
+        let overlays = spawn_blocking(read).await.map_err(aborted)??;
         let configures = plan.options.configure && own_guest;
         Ok(Self { parts: Arc::new(Parts { image, overlays }), configures, last: Mutex::default() })
     }
@@ -62,28 +62,28 @@ impl Maker {
     /// The initramfs for nodes of this plan.
     pub(super) async fn make(&self, plan: &Arc<Plan>) -> Result<Initramfs, Cause> {
         let mut last = self.last.lock().await;
-        // In a start the plan is the same for all, and to write its files takes a while where there are many.
+        // All nodes of a start have the same plan, and generating its files takes a while with many nodes.
         if let Some(last) = last.as_ref().filter(|last| Arc::ptr_eq(&last.plan, plan)) {
             return Ok(last.initramfs.clone());
         }
         let files = if self.configures { guest::topology_overlay::overlay(plan) } else { Vec::new() };
         let initramfs = match last.take() {
             Some(last) if last.files == files => last.initramfs,
-            _ => self.put_together(files.clone()).await?,
+            _ => self.assemble(files.clone()).await?,
         };
         *last = Some(Made { plan: plan.clone(), files, initramfs: initramfs.clone() });
         Ok(initramfs)
     }
 
-    async fn put_together(&self, files: Vec<OverlayFile>) -> Result<Initramfs, Cause> {
+    async fn assemble(&self, files: Vec<OverlayFile>) -> Result<Initramfs, Cause> {
         let parts = self.parts.clone();
-        spawn_blocking(move || parts.put_together(files)).await.map_err(broken_off)?
+        spawn_blocking(move || parts.assemble(files)).await.map_err(aborted)?
     }
 }
 
 impl Parts {
     /// The user's overlays come after the topology's, so that they win.
-    fn put_together(&self, files: Vec<OverlayFile>) -> Result<Initramfs, Cause> {
+    fn assemble(&self, files: Vec<OverlayFile>) -> Result<Initramfs, Cause> {
         let mut overlays = Vec::new();
         if !files.is_empty() {
             overlays.push(Overlay::from_files(files)?);
@@ -92,7 +92,7 @@ impl Parts {
         if self.image.initramfs.is_none() && overlays.is_empty() {
             return Ok(Initramfs::default());
         }
-        let failed = |error: io::Error| Cause::io("put the initramfs together", error);
+        let failed = |error: io::Error| Cause::io("make the initramfs", error);
         let memory =
             memfd_create(c"xcluster-initramfs", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
         let mut file = File::from(memory);
@@ -101,6 +101,6 @@ impl Parts {
     }
 }
 
-fn broken_off(error: tokio::task::JoinError) -> Cause {
-    Cause::io("put the initramfs together", io::Error::other(error))
+fn aborted(error: tokio::task::JoinError) -> Cause {
+    Cause::io("make the initramfs", io::Error::other(error))
 }

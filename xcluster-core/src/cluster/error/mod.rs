@@ -1,12 +1,15 @@
-//! What can go wrong with a cluster. Context (which node, which net, which step) is added here, once; what to do about it
-//! is said by whoever shows the error.
+//! What can go wrong with a cluster. Context (which node, which net, which step) is added here, once; hints are added where
+//! an error is shown.
 
+mod remote;
+
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::refusal::Refusal;
+use crate::error_chain;
 use crate::guest::exec::ExecError;
 use crate::guest::{ImageError, OverlayError};
 use crate::host::{FolderError, HostLockError, UplinkError};
@@ -18,6 +21,8 @@ use crate::qemu::disk::DiskError;
 use crate::qemu::qmp::QmpError;
 use crate::qemu::version::QemuError;
 use crate::topology::Problems;
+
+pub use remote::{FailureContext, RemoteError};
 
 /// Why a cluster could not do what was asked. Its debug form is what a test that gives up prints: the error with its
 /// causes, to be read by people.
@@ -105,7 +110,7 @@ pub enum Error {
     Leftovers(Vec<String>),
     /// The owner of a cluster said no.
     #[error(transparent)]
-    Owner(Refusal),
+    Owner(RemoteError),
     /// The operating system said no.
     #[error("cannot {action}")]
     Io {
@@ -137,7 +142,7 @@ impl Error {
             Self::NotRunning(_) => ErrorKind::NotRunning,
             Self::NotReady { .. } | Self::NoAgent(_) | Self::Running(_) => ErrorKind::Node,
             Self::Exec { .. } => ErrorKind::Exec,
-            Self::Owner(refusal) => refusal.kind(),
+            Self::Owner(error) => error.kind(),
             Self::Connect { .. } | Self::Monitor { .. } => ErrorKind::Node,
             Self::Ended | Self::LostFolder { .. } | Self::Leftovers(_) | Self::Io { .. } => ErrorKind::Other,
         }
@@ -147,7 +152,7 @@ impl Error {
     pub fn remedy(&self) -> Option<&str> {
         match self {
             Self::Start(failure) => failure.cause.remedy(),
-            Self::Owner(refusal) => refusal.remedy(),
+            Self::Owner(error) => error.remedy(),
             _ => None,
         }
     }
@@ -165,8 +170,12 @@ impl fmt::Debug for Error {
 /// Writes an error and its causes, a line each.
 fn with_causes(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{error}")?;
-    let mut causes = std::iter::successors(error.source(), |error| error.source());
-    causes.try_for_each(|cause| write!(f, "\n  caused by: {cause}"))
+    error_chain::causes(error).skip(1).try_for_each(|cause| write!(f, "\n  caused by: {cause}"))
+}
+
+/// An error if something could not be removed.
+pub(super) fn leftovers(leftovers: Vec<String>) -> Result<(), Error> {
+    if leftovers.is_empty() { Ok(()) } else { Err(Error::Leftovers(leftovers)) }
 }
 
 /// The kinds of errors that a caller treats differently.
@@ -306,6 +315,12 @@ pub enum Cause {
 impl Cause {
     pub(crate) fn io(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io { action: action.into(), source: source.into() }
+    }
+
+    /// The cause that a panic is, most likely one in a backend.
+    pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::Panicked(text.unwrap_or("without a message").to_owned())
     }
 
     /// The command that gives this host what it lacks, if that is why and one is known.

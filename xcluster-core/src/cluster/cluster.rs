@@ -2,31 +2,26 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::builder::Builder;
 use super::error::Error;
 use super::event::{Event, EventLog, Events};
-use super::into_node::IntoNodeId;
 use super::node::Node;
-use super::state::{Phase, State};
-use super::status::ClusterStatus;
-use super::thread::ClusterThread;
-use super::{start, undo};
+use super::node_ref::{IntoNodeBoot, IntoNodeId};
+use super::runtime::{ClusterThread, Phase, State, end, requests, start};
+use super::status::{ClusterStatus, NamedPort};
 use crate::guest::exec::{Command, Output};
 use crate::host::namespace::NamespaceEntry;
-use crate::host::{Folder, Netns, folder};
-use crate::name::{ClusterName, NodeId};
+use crate::host::{Folder, folder};
+use crate::name::{ClusterName, NetId, NodeId};
+use crate::net::PortConfig;
 use crate::plan::Plan;
-
-/// What [`Cluster::inside`] is about.
-const ENTER: &str = "enter the cluster's network namespace";
 
 /// A running cluster. It lives as long as this value and the process that holds it, whichever ends first: dropping it, a
 /// panic, a signal, `kill -9` of the process all end every node, and nothing is left.
@@ -90,14 +85,11 @@ impl Cluster {
         let (publish, phase) = watch::channel(Phase::Starting);
         let (publish_plan, plan) = watch::channel(Arc::new(plan));
         let make = move || State::new(publish_plan, backends, folder, log, publish);
-        let thread = ClusterThread::start(format!("xcluster-{name}"), make, async |state: Rc<State>| {
-            undo::take_down(&state).await;
-            state.events.note(Event::Stopped);
-        });
+        let thread = ClusterThread::start(format!("xcluster-{name}"), make, end);
         let thread = thread.map_err(|source| Error::io("start the cluster's thread", source))?;
         let shared = Arc::new(Shared { name, plan, folder: path, thread, events, phase });
         // The answer is of no interest: the start goes on by itself.
-        drop(shared.thread.call(async move |state| start::begin(&state, all)));
+        drop(shared.thread.call(async move |state| start(&state, all)));
         Ok(Self { shared })
     }
 
@@ -166,15 +158,7 @@ impl Cluster {
     /// # Errors
     /// The start has not come to it yet, or the cluster has ended.
     pub async fn inside(&self) -> Result<Option<NamespaceEntry>, Error> {
-        let inside = self.shared.call(async |state| {
-            let namespace = match (state.namespace.get(), &state.plan().netns) {
-                (Some(namespace), _) => namespace,
-                (None, None | Some(Netns::Here)) => return Ok(None),
-                (None, Some(_)) => return Err(Error::io(ENTER, io::Error::other("it is not made yet"))),
-            };
-            namespace.inside().map_err(|error| Error::io(ENTER, error))
-        });
-        inside.await
+        self.shared.call(requests::namespace).await
     }
 
     /// Runs a command on several nodes at the same time, and gives every result, in the order of the nodes.
@@ -191,6 +175,82 @@ impl Cluster {
             }
         });
         join_all(runs).await
+    }
+
+    /// Does everything of a start but the nodes: the network namespace, what backends lock, QEMU and the guest, the nets. The
+    /// nodes of the plan wait until they are [booted](Self::boot), in whichever order.
+    ///
+    /// # Errors
+    /// The cluster is not as it can be, or something failed; then nothing is left of it.
+    pub async fn open(builder: Builder) -> Result<Self, Error> {
+        let cluster = Self::begin_open(&builder)?;
+        cluster.ready().await?;
+        Ok(cluster)
+    }
+
+    /// Opens a cluster without waiting, as [`begin`](Self::begin) starts one.
+    ///
+    /// # Errors
+    /// The cluster is not as it can be, or its name is in use.
+    pub fn begin_open(builder: &Builder) -> Result<Self, Error> {
+        Self::begin_with(builder, false)
+    }
+
+    /// Boots a node that does not run, as planned or with what a [`NodeBoot`](crate::plan::NodeBoot) says, and waits until it is ready. The order is
+    /// the caller's, and several nodes may be booted at once. Waits for a start that is under way. A boot that
+    /// the caller does not wait for to its end is called off.
+    ///
+    /// The node need not be planned, nor the nets exist; what is new comes into the [`plan`](Self::plan) and stays there. A
+    /// node's names of the others (`/etc/hosts`) and its routes are those of the plan when it is booted: nodes that run
+    /// already keep theirs.
+    ///
+    /// # Errors
+    /// The node runs, or cannot be as asked, or it failed: then what was begun for it is undone, and the cluster goes on. Nets
+    /// that were made for it stay once they are there.
+    pub async fn boot(&self, what: impl IntoNodeBoot) -> Result<Node, Error> {
+        let what = what.into_node_boot().map_err(|asked| self.no_such_node(asked))?;
+        self.ready().await?;
+        let id = what.node;
+        let (waits, caller_left) = oneshot::channel();
+        self.shared.call(async move |state| requests::boot(state, what, caller_left).await).await?;
+        drop(waits);
+        Ok(Node::new(self.shared.clone(), id))
+    }
+
+    /// Wires a NIC of a node that does not run, for a QEMU that the caller starts in this process: its args, with the
+    /// descriptors that they refer to and the place where it must run. What the plan does not have is added: the node, as its
+    /// role has it, the net, and the NIC after the node's others. A repeated call answers the same.
+    ///
+    /// The node's [boot](Self::boot), its stop, and the end of the cluster undo the wiring, as [`tear_down_port`](Self::tear_down_port) does:
+    /// the QEMU is to be gone by then.
+    ///
+    /// # Errors
+    /// The node runs, or cannot be as asked, or its backend failed; then nothing is wired.
+    pub async fn set_up_port(&self, node: impl IntoNodeId, net: NetId) -> Result<PortConfig, Error> {
+        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
+        self.ready().await?;
+        self.shared.call(async move |state| requests::set_up_port(state, id, net).await).await
+    }
+
+    /// The same for a QEMU that any process starts, in the cluster's network namespace if it has one: a tap that is a
+    /// descriptor gets to be one by name, and [`set_up_port`](Self::set_up_port) is of no use for it any more.
+    ///
+    /// # Errors
+    /// As with [`set_up_port`](Self::set_up_port), or the args refer to descriptors that are no taps.
+    pub async fn set_up_named_port(&self, node: impl IntoNodeId, net: NetId) -> Result<NamedPort, Error> {
+        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
+        self.ready().await?;
+        self.shared.call(async move |state| requests::set_up_named_port(state, id, net).await).await
+    }
+
+    /// Undoes the setup of a port, if there is one.
+    ///
+    /// # Errors
+    /// The node runs, or something could not be removed.
+    pub async fn tear_down_port(&self, node: impl IntoNodeId, net: NetId) -> Result<(), Error> {
+        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
+        self.ready().await?;
+        self.shared.call(async move |state| requests::tear_down_port(state, id, net).await).await
     }
 
     /// Waits until the cluster has ended because its folder was removed.
@@ -212,7 +272,7 @@ impl Cluster {
 
     /// The same, for an owner that others still hold handles of.
     pub(crate) async fn end(&self) -> Result<(), Error> {
-        let stopped = self.shared.thread.call(undo::stop).await?;
+        let stopped = self.shared.thread.call(requests::stop).await?;
         self.shared.thread.end();
         stopped
     }
