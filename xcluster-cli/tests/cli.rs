@@ -168,7 +168,10 @@ fn a_cluster_that_does_not_run_is_told_by_every_command() {
     ] {
         let ended = fixture.xcluster(args);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{args:?}");
-        assert_eq!(ended.stderr, "error: no cluster named `default` runs\n\nhint: `xcluster start`\n", "{args:?}");
+        assert_eq!(
+            ended.stderr, "error: no cluster named `default` is running\n\nhint: `xcluster start`\n",
+            "{args:?}"
+        );
     }
     // As ssh does, so that it is told apart from the command's own codes.
     assert_eq!(fixture.xcluster(&["exec", "1", "--", "true"]).code, Some(255));

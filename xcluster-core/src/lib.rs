@@ -11,7 +11,6 @@ pub mod name;
 pub mod net;
 pub mod plan;
 pub mod qemu;
-pub mod remote;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod topology;

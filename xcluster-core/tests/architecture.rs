@@ -15,7 +15,7 @@ const MODULES: &[&[&str]] = &[
     &["qemu", "guest"],
     &["external"],
     &["cluster"],
-    &["blocking", "remote"],
+    &["blocking"],
     &["testing"],
 ];
 

@@ -12,9 +12,8 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
-use xcluster_core::ClusterStatus;
 use xcluster_core::name::NodeId;
-use xcluster_core::remote::Remote;
+use xcluster_core::{Cluster, ClusterStatus, Error, Node};
 
 use super::Outcome;
 use super::select::{attach, connect, one};
@@ -40,7 +39,7 @@ pub(super) async fn run(args: &ForwardArgs, variables: &Variables) -> Outcome {
     let serving = select_all(listeners.iter().map(|listener| Box::pin(listener.serve(&cluster))));
     tokio::select! {
         (never, ..) = serving => match never {},
-        ended = cluster.follow(|_| true) => {
+        ended = cluster.wait() => {
             ended?;
             Err(Failure::new(Exit::ABSENT, format!("cluster `{}` has ended", status.name)))
         }
@@ -89,13 +88,13 @@ impl LocalListener {
     }
 
     /// Connects everybody who comes. One that cannot be connected is told of, and is no reason to stop.
-    async fn serve(&self, cluster: &Remote) -> std::convert::Infallible {
+    async fn serve(&self, cluster: &Cluster) -> std::convert::Infallible {
         loop {
             match self.listener.accept().await {
                 Ok((stream, from)) => {
-                    let (cluster, node, port) = (cluster.clone(), self.node, self.port);
+                    let (node, port) = (cluster.node(self.node), self.port);
                     tokio::spawn(async move {
-                        if let Err(failure) = join(stream, &cluster, node, port).await {
+                        if let Err(failure) = join(stream, node, port).await {
                             failure.context(format!("{from} is turned away")).print();
                         }
                     });
@@ -110,8 +109,8 @@ impl LocalListener {
     }
 }
 
-async fn join(mut here: TcpStream, cluster: &Remote, node: NodeId, port: u16) -> Result<(), Failure> {
-    let mut there = connect(cluster, node, port).await?;
+async fn join(mut here: TcpStream, node: Result<Node, Error>, port: u16) -> Result<(), Failure> {
+    let mut there = connect(&node?, port).await?;
     // That either side has hung up is an end like any other.
     let _ = copy_bidirectional(&mut here, &mut there).await;
     Ok(())

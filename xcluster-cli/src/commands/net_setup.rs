@@ -1,10 +1,10 @@
 //! `net-setup`: a NIC of a node, wired for a QEMU that somebody else starts.
 
 use serde::Serialize;
+use xcluster_core::Cluster;
 use xcluster_core::cluster::NamedPort;
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::HostAccess;
-use xcluster_core::remote::Remote;
 
 use super::Outcome;
 use super::open_if_needed::open_if_needed;
@@ -42,7 +42,7 @@ pub(super) async fn run(args: &NetSetupArgs, variables: &Variables, verbose: u8)
     Ok(Exit::OK)
 }
 
-async fn undo(cluster: &Remote, node: NodeId, net: NetId) -> Outcome {
+async fn undo(cluster: &Cluster, node: NodeId, net: NetId) -> Outcome {
     cluster.tear_down_port(node, net).await?;
     Ok(Exit::OK)
 }

@@ -20,7 +20,7 @@ impl From<Error> for Failure {
         let exit = exit(error.kind());
         match &error {
             Error::Start(failure) => of_start(exit, failure),
-            Error::Owner(refusal) => of_refusal(exit, refusal),
+            Error::Owner(error) => of_remote(exit, error),
             Error::Folder(FolderError::Running { name }) => Self::from_error(exit, &error)
                 .hint(format!("`xcluster stop --name {name}`, or another name for this one with `--name`")),
             Error::Folder(FolderError::TooLong { .. }) => {
@@ -59,12 +59,12 @@ fn of_start(exit: Exit, start: &StartFailure) -> Failure {
 }
 
 /// A node that another process was to boot.
-fn of_refusal(exit: Exit, refusal: &RemoteError) -> Failure {
-    let hint = refusal.remedy().map(|remedy| format!("`{remedy}`"));
-    let notes = refusal.context().into_iter().flat_map(|args| {
-        tails(&args.console, &args.stderr).chain([undone(0, &args.leftovers)]).collect::<Vec<String>>()
+fn of_remote(exit: Exit, error: &RemoteError) -> Failure {
+    let hint = error.remedy().map(|remedy| format!("`{remedy}`"));
+    let notes = error.context().into_iter().flat_map(|context| {
+        tails(&context.console, &context.stderr).chain([undone(0, &context.leftovers)]).collect::<Vec<String>>()
     });
-    Failure { hint, notes: notes.collect(), ..Failure::from_error(exit, refusal) }
+    Failure { hint, notes: notes.collect(), ..Failure::from_error(exit, error) }
 }
 
 fn tails<'a>(console: &'a Option<String>, stderr: &'a Option<String>) -> impl Iterator<Item = String> + use<'a> {

@@ -1,47 +1,38 @@
-//! A running cluster, for those who use it. Everything is done on the cluster's own thread; the handles send and wait.
+//! The handle of a running cluster. It holds no state of the cluster: it sends requests and waits.
 
 use std::fmt;
-use std::future::Future;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::builder::Builder;
+use super::control::{Client, Verb};
 use super::error::Error;
-use super::event::{Event, EventLog, Events};
+use super::event::Events;
+use super::link::{Link, Owned};
 use super::node::Node;
 use super::node_ref::{IntoNodeBoot, IntoNodeId};
-use super::runtime::{ClusterThread, Phase, State, end, requests, start};
+use super::runtime::requests;
 use super::status::{ClusterStatus, NamedPort};
 use crate::guest::exec::{Command, Output};
+use crate::host::folder;
 use crate::host::namespace::NamespaceEntry;
-use crate::host::{Folder, folder};
 use crate::name::{ClusterName, NetId, NodeId};
 use crate::net::PortConfig;
 use crate::plan::Plan;
 
-/// A running cluster. It lives as long as this value and the process that holds it, whichever ends first: dropping it, a
-/// panic, a signal, `kill -9` of the process all end every node, and nothing is left.
+/// A running cluster, of this process or of another one.
 ///
-/// The handles need no particular runtime and may be shared between threads.
+/// A cluster that was [started](Self::start) or [opened](Self::open) is this process's own. It lives as long as this value and
+/// the process, whichever ends first: dropping it, a panic, a signal, `kill -9` of the process all end every node, and nothing
+/// is left. A cluster that was [attached](Self::attach) to belongs to its owner: dropping this value leaves it alone.
+///
+/// The handles need no particular runtime, or none, and may be shared between threads.
 #[derive(Debug)]
 pub struct Cluster {
-    pub(super) shared: Arc<Shared>,
-}
-
-/// What a cluster and the handles of its nodes share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) name: ClusterName,
-    pub(super) plan: watch::Receiver<Arc<Plan>>,
-    pub(super) folder: PathBuf,
-    pub(super) thread: ClusterThread,
-    /// Nothing seen of it yet. The log itself is the thread's, so that it ends with the cluster.
-    events: Events,
-    phase: watch::Receiver<Phase>,
+    link: Arc<Link>,
 }
 
 impl Cluster {
@@ -53,44 +44,58 @@ impl Cluster {
     /// Starts a cluster and waits until every node is ready.
     ///
     /// # Errors
-    /// The cluster is not as it can be, or something failed; then nothing is left of it.
+    /// The configuration is not valid, or a step failed; then nothing is left of the cluster.
     pub async fn start(builder: Builder) -> Result<Self, Error> {
         let cluster = Self::begin(&builder)?;
         cluster.ready().await?;
         Ok(cluster)
     }
 
-    /// Starts a cluster without waiting: [`ready`](Self::ready) does that, and [`events`](Self::events) tells meanwhile.
+    /// Starts a cluster without waiting: [`ready`](Self::ready) does that, and [`events`](Self::events) reports meanwhile.
     ///
     /// # Errors
-    /// The cluster is not as it can be, or its name is in use.
+    /// The configuration is not valid, or the name is in use.
     pub fn begin(builder: &Builder) -> Result<Self, Error> {
-        Self::begin_with(builder, true)
+        Ok(Self { link: Arc::new(Link::Owned(Owned::begin(builder, true)?)) })
     }
 
-    pub(super) fn begin_with(builder: &Builder, all: bool) -> Result<Self, Error> {
-        let plan = builder.plan().map_err(Error::Invalid)?;
-        let backends = builder.registry().map_err(Error::Invalid)?;
-        let base = builder.base();
-        // What owners that were killed have left goes now: somebody has to do it, and this is the next command.
-        let swept = folder::sweep(&base)?;
-        let name = plan.name.clone();
-        let folder = Folder::create(&base, &name)?;
-        let path = folder.path().to_owned();
-        let log = Arc::new(EventLog::new());
-        for foreign in swept.foreign {
-            log.note(Event::Note { text: foreign.to_string() });
-        }
-        let events = log.listen();
-        let (publish, phase) = watch::channel(Phase::Starting);
-        let (publish_plan, plan) = watch::channel(Arc::new(plan));
-        let make = move || State::new(publish_plan, backends, folder, log, publish);
-        let thread = ClusterThread::start(format!("xcluster-{name}"), make, end);
-        let thread = thread.map_err(|source| Error::io("start the cluster's thread", source))?;
-        let shared = Arc::new(Shared { name, plan, folder: path, thread, events, phase });
-        // The answer is of no interest: the start goes on by itself.
-        drop(shared.thread.call(async move |state| start(&state, all)));
-        Ok(Self { shared })
+    /// Does everything of a start except the nodes: the network namespace, the backends' host locks, QEMU and the guest, the
+    /// nets. The nodes of the plan wait until they are [booted](Self::boot), in any order.
+    ///
+    /// # Errors
+    /// The configuration is not valid, or a step failed; then nothing is left of the cluster.
+    pub async fn open(builder: Builder) -> Result<Self, Error> {
+        let cluster = Self::begin_open(&builder)?;
+        cluster.ready().await?;
+        Ok(cluster)
+    }
+
+    /// Opens a cluster without waiting, as [`begin`](Self::begin) starts one.
+    ///
+    /// # Errors
+    /// The configuration is not valid, or the name is in use.
+    pub fn begin_open(builder: &Builder) -> Result<Self, Error> {
+        Ok(Self { link: Arc::new(Link::Owned(Owned::begin(builder, false)?)) })
+    }
+
+    /// Attaches to a running cluster of this user by its name, whichever process owns it. Also one that is still starting.
+    ///
+    /// The owner answers quick requests within 30 seconds, or they fail. Commands, copies, boots and the end of a cluster take
+    /// the time that they need.
+    ///
+    /// # Errors
+    /// No cluster of that name runs, or its owner does not answer.
+    pub async fn attach(name: impl AsRef<str>) -> Result<Self, Error> {
+        Self::attach_under(folder::base(), name).await
+    }
+
+    /// Attaches to a cluster whose folder is under `base`, as [`Builder::folder`] sets it.
+    ///
+    /// # Errors
+    /// No cluster of that name runs there, or its owner does not answer.
+    pub async fn attach_under(base: impl AsRef<Path>, name: impl AsRef<str>) -> Result<Self, Error> {
+        let client = Client::attach(base.as_ref(), name.as_ref()).await?;
+        Ok(Self { link: Arc::new(Link::Attached(client)) })
     }
 
     /// Waits until every node is ready; of a cluster that is opened, until nodes can be booted.
@@ -98,27 +103,45 @@ impl Cluster {
     /// # Errors
     /// The start failed; everything was undone.
     pub async fn ready(&self) -> Result<(), Error> {
-        self.shared.ready().await
+        match &*self.link {
+            Link::Owned(owned) => owned.ready().await,
+            Link::Attached(client) => client.ask(Verb::Ready).await,
+        }
     }
 
-    /// What happens to the cluster, from the beginning.
+    /// Waits until the cluster has ended: another process has stopped it, its owner has ended, or its folder was removed. Of a
+    /// cluster of this process, the value still has to be dropped.
+    ///
+    /// # Errors
+    /// The cluster of this process was lost, or not everything could be removed.
+    pub async fn wait(&self) -> Result<(), Error> {
+        match &*self.link {
+            Link::Owned(owned) => owned.wait().await,
+            Link::Attached(client) => {
+                client.wait().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// The events of the cluster, from the beginning.
     pub fn events(&self) -> Events {
-        self.shared.events.clone()
+        self.link.events()
     }
 
     /// Its name.
     pub fn name(&self) -> &ClusterName {
-        &self.shared.name
+        self.link.name()
     }
 
-    /// The plan as it is now: [`boot`](Self::boot) may add to it, and change what it says of a node.
+    /// The plan as it is now: [`boot`](Self::boot) may add to it, and change a node in it.
     pub fn plan(&self) -> Arc<Plan> {
-        self.shared.plan.borrow().clone()
+        self.link.plan()
     }
 
-    /// The folder with its logs; it goes when the cluster goes.
+    /// The runtime folder with its logs. It is removed when the cluster ends.
     pub fn folder(&self) -> &Path {
-        &self.shared.folder
+        self.link.folder()
     }
 
     /// A node, by number or name.
@@ -126,42 +149,52 @@ impl Cluster {
     /// # Errors
     /// The cluster has no such node.
     pub fn node(&self, node: impl IntoNodeId) -> Result<Node, Error> {
-        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
+        let id = self.id(node)?;
         match self.plan().node(id) {
-            Some(_) => Ok(Node::new(self.shared.clone(), id)),
+            Some(_) => Ok(Node::new(self.link.clone(), id)),
             None => Err(self.no_such_node(id.number().to_string())),
         }
-    }
-
-    pub(super) fn no_such_node(&self, asked: String) -> Error {
-        Error::NoSuchNode { asked, there: self.plan().node_numbers() }
     }
 
     /// All nodes, in the order in which they are started.
     pub fn nodes(&self) -> Vec<Node> {
         let plan = self.plan();
-        plan.nodes.iter().map(|planned| Node::new(self.shared.clone(), planned.node.id)).collect()
+        plan.nodes.iter().map(|planned| Node::new(self.link.clone(), planned.node.id)).collect()
     }
 
-    /// How the cluster is.
+    fn id(&self, node: impl IntoNodeId) -> Result<NodeId, Error> {
+        node.into_node_id().map_err(|asked| self.no_such_node(asked))
+    }
+
+    fn no_such_node(&self, asked: String) -> Error {
+        Error::NoSuchNode { asked, there: self.plan().node_numbers() }
+    }
+
+    /// The status of the cluster and its nodes.
     ///
     /// # Errors
-    /// It has ended.
+    /// The cluster has ended.
     pub async fn status(&self) -> Result<ClusterStatus, Error> {
-        self.shared.thread.call(async |state| state.status()).await
+        match &*self.link {
+            Link::Owned(owned) => owned.call(requests::status).await,
+            Link::Attached(client) => client.ask_quick(Verb::Status).await,
+        }
     }
 
-    /// The way for a program of this host into the network namespace that the cluster's networks are in, where it has every
-    /// privilege: `tcpdump` on a bridge, `nft`, `curl` to a node's address. None if the cluster has no namespace of its own
-    /// because no backend needs one, or is in the one that its owner is in.
+    /// What a program of this host needs to enter the network namespace of the cluster's networks, where it has every privilege:
+    /// `tcpdump` on a bridge, `nft`, `curl` to a node's address. None if the cluster has no namespace of its own because no
+    /// backend needs one, or is in the one that its owner is in.
     ///
     /// # Errors
-    /// The start has not come to it yet, or the cluster has ended.
+    /// The start has not made the namespace yet, or the cluster has ended.
     pub async fn inside(&self) -> Result<Option<NamespaceEntry>, Error> {
-        self.shared.call(requests::namespace).await
+        match &*self.link {
+            Link::Owned(owned) => owned.call(requests::namespace).await,
+            Link::Attached(client) => client.namespace().await,
+        }
     }
 
-    /// Runs a command on several nodes at the same time, and gives every result, in the order of the nodes.
+    /// Runs a command on several nodes at the same time. Returns every result, in the order of the nodes.
     pub async fn exec_on(&self, nodes: &[NodeId], command: impl Into<Command>) -> Vec<(NodeId, Result<Output, Error>)> {
         let command = command.into();
         let runs = nodes.iter().map(|id| {
@@ -177,139 +210,99 @@ impl Cluster {
         join_all(runs).await
     }
 
-    /// Does everything of a start but the nodes: the network namespace, what backends lock, QEMU and the guest, the nets. The
-    /// nodes of the plan wait until they are [booted](Self::boot), in whichever order.
+    /// Boots a node that does not run, as planned or with the changes of a [`NodeBoot`](crate::plan::NodeBoot), and waits until
+    /// it is ready. The caller chooses the order, and several nodes may be booted at once. Waits for a start that is under way.
+    /// Dropping the future cancels the boot.
+    ///
+    /// The node need not be planned, nor the nets exist; additions come into the [`plan`](Self::plan) and stay there. A node's
+    /// names of the others (`/etc/hosts`) and its routes are those of the plan when it is booted: running nodes keep theirs.
     ///
     /// # Errors
-    /// The cluster is not as it can be, or something failed; then nothing is left of it.
-    pub async fn open(builder: Builder) -> Result<Self, Error> {
-        let cluster = Self::begin_open(&builder)?;
-        cluster.ready().await?;
-        Ok(cluster)
-    }
-
-    /// Opens a cluster without waiting, as [`begin`](Self::begin) starts one.
-    ///
-    /// # Errors
-    /// The cluster is not as it can be, or its name is in use.
-    pub fn begin_open(builder: &Builder) -> Result<Self, Error> {
-        Self::begin_with(builder, false)
-    }
-
-    /// Boots a node that does not run, as planned or with what a [`NodeBoot`](crate::plan::NodeBoot) says, and waits until it is ready. The order is
-    /// the caller's, and several nodes may be booted at once. Waits for a start that is under way. A boot that
-    /// the caller does not wait for to its end is called off.
-    ///
-    /// The node need not be planned, nor the nets exist; what is new comes into the [`plan`](Self::plan) and stays there. A
-    /// node's names of the others (`/etc/hosts`) and its routes are those of the plan when it is booted: nodes that run
-    /// already keep theirs.
-    ///
-    /// # Errors
-    /// The node runs, or cannot be as asked, or it failed: then what was begun for it is undone, and the cluster goes on. Nets
-    /// that were made for it stay once they are there.
+    /// The node runs, its configuration is not valid, or a step failed: then the boot is undone, and the cluster goes on. Nets
+    /// that were made for the node stay.
     pub async fn boot(&self, what: impl IntoNodeBoot) -> Result<Node, Error> {
-        let what = what.into_node_boot().map_err(|asked| self.no_such_node(asked))?;
-        self.ready().await?;
-        let id = what.node;
-        let (waits, caller_left) = oneshot::channel();
-        self.shared.call(async move |state| requests::boot(state, what, caller_left).await).await?;
-        drop(waits);
-        Ok(Node::new(self.shared.clone(), id))
+        let boot = what.into_node_boot().map_err(|asked| self.no_such_node(asked))?;
+        let id = boot.node;
+        match &*self.link {
+            Link::Owned(owned) => {
+                let (waits, caller_left) = oneshot::channel();
+                owned.call(async move |state| requests::boot(state, boot, caller_left).await).await?;
+                drop(waits);
+            }
+            Link::Attached(client) => {
+                client.ask::<()>(Verb::Boot { boot }).await?;
+                client.planned(|plan| plan.node(id).is_some()).await;
+            }
+        }
+        Ok(Node::new(self.link.clone(), id))
     }
 
-    /// Wires a NIC of a node that does not run, for a QEMU that the caller starts in this process: its args, with the
-    /// descriptors that they refer to and the place where it must run. What the plan does not have is added: the node, as its
-    /// role has it, the net, and the NIC after the node's others. A repeated call answers the same.
+    /// Sets up a port of a node that does not run, for a QEMU that the caller starts in this process: its args, with the
+    /// descriptors that they refer to and the namespace where it must run. The plan is extended by what it lacks: the node, as
+    /// its role has it, the net, and the NIC after the node's others. A repeated call answers the same.
     ///
-    /// The node's [boot](Self::boot), its stop, and the end of the cluster undo the wiring, as [`tear_down_port`](Self::tear_down_port) does:
-    /// the QEMU is to be gone by then.
+    /// The node's [boot](Self::boot), its stop, and the end of the cluster tear the port down, as
+    /// [`tear_down_port`](Self::tear_down_port) does: the QEMU must have ended by then.
     ///
     /// # Errors
-    /// The node runs, or cannot be as asked, or its backend failed; then nothing is wired.
+    /// The node runs, its configuration is not valid, or its backend failed; then nothing is set up. Another process owns the
+    /// cluster: [`set_up_named_port`](Self::set_up_named_port) has no descriptors.
     pub async fn set_up_port(&self, node: impl IntoNodeId, net: NetId) -> Result<PortConfig, Error> {
-        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
-        self.ready().await?;
-        self.shared.call(async move |state| requests::set_up_port(state, id, net).await).await
+        let id = self.id(node)?;
+        match &*self.link {
+            Link::Owned(owned) => owned.call(async move |state| requests::set_up_port(state, id, net).await).await,
+            Link::Attached(_) => Err(Error::NotOwner("set up a port with descriptors")),
+        }
     }
 
-    /// The same for a QEMU that any process starts, in the cluster's network namespace if it has one: a tap that is a
-    /// descriptor gets to be one by name, and [`set_up_port`](Self::set_up_port) is of no use for it any more.
+    /// The same for a QEMU that any process starts, in the cluster's network namespace if it has one. A tap that is a descriptor
+    /// becomes one by name, and [`set_up_port`](Self::set_up_port) is of no use for it any more.
     ///
     /// # Errors
     /// As with [`set_up_port`](Self::set_up_port), or the args refer to descriptors that are no taps.
     pub async fn set_up_named_port(&self, node: impl IntoNodeId, net: NetId) -> Result<NamedPort, Error> {
-        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
-        self.ready().await?;
-        self.shared.call(async move |state| requests::set_up_named_port(state, id, net).await).await
+        let id = self.id(node)?;
+        match &*self.link {
+            Link::Owned(owned) => {
+                owned.call(async move |state| requests::set_up_named_port(state, id, net).await).await
+            }
+            Link::Attached(client) => {
+                let port = client.ask(Verb::SetUpPort { node: id, net }).await?;
+                client.planned(|plan| plan.node(id).is_some_and(|node| node.node.nets.contains(&net))).await;
+                Ok(port)
+            }
+        }
     }
 
-    /// Undoes the setup of a port, if there is one.
+    /// Tears down a port, if it is set up.
     ///
     /// # Errors
     /// The node runs, or something could not be removed.
     pub async fn tear_down_port(&self, node: impl IntoNodeId, net: NetId) -> Result<(), Error> {
-        let id = node.into_node_id().map_err(|asked| self.no_such_node(asked))?;
-        self.ready().await?;
-        self.shared.call(async move |state| requests::tear_down_port(state, id, net).await).await
-    }
-
-    /// Waits until the cluster has ended because its folder was removed.
-    pub(crate) async fn lost(&self) -> Error {
-        let mut phase = self.shared.phase.clone();
-        match phase.wait_for(|phase| matches!(phase, Phase::Lost)).await {
-            Ok(_) => self.shared.lost(),
-            Err(_) => Error::Ended,
+        let id = self.id(node)?;
+        match &*self.link {
+            Link::Owned(owned) => owned.call(async move |state| requests::tear_down_port(state, id, net).await).await,
+            Link::Attached(client) => client.ask(Verb::TearDownPort { node: id, net }).await,
         }
     }
 
-    /// Stops every node and waits until nothing is left. Dropping the cluster does the same but cannot report.
+    /// Stops every node and waits until nothing is left. A cluster of another process is stopped by its owner.
     ///
     /// # Errors
-    /// Something could not be removed; the error says what.
+    /// Something could not be removed; the error names it. Or the owner cannot be reached.
     pub async fn stop(self) -> Result<(), Error> {
-        self.end().await
-    }
-
-    /// The same, for an owner that others still hold handles of.
-    pub(crate) async fn end(&self) -> Result<(), Error> {
-        let stopped = self.shared.thread.call(requests::stop).await?;
-        self.shared.thread.end();
-        stopped
-    }
-}
-
-/// Quick, since killing processes is: what takes long, a backend's own removal, has deadlines of its own.
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.shared.thread.end();
-    }
-}
-
-impl Shared {
-    /// Waits until the start is over.
-    pub(super) async fn ready(&self) -> Result<(), Error> {
-        let mut phase = self.phase.clone();
-        match phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await.as_deref() {
-            Ok(Phase::Ready) => Ok(()),
-            Ok(Phase::Failed(failure)) => Err(Error::Start(failure.clone())),
-            Ok(Phase::Lost) => Err(self.lost()),
-            Ok(Phase::Starting) | Err(_) => Err(Error::Ended),
+        match &*self.link {
+            Link::Owned(owned) => owned.stop().await,
+            Link::Attached(client) => client.stop().await,
         }
     }
+}
 
-    fn lost(&self) -> Error {
-        Error::LostFolder { name: self.name.clone(), owner: std::process::id() }
-    }
-
-    /// Runs work on the cluster's thread.
-    pub(super) fn call<T: Send + 'static>(
-        &self,
-        work: impl AsyncFnOnce(Rc<State>) -> Result<T, Error> + Send + 'static,
-    ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
-        let (answer, phase, lost) = (self.thread.call(work), self.phase.clone(), self.lost());
-        async move {
-            let outcome = answer.await?;
-            if outcome.is_err() && matches!(*phase.borrow(), Phase::Lost) { Err(lost) } else { outcome }
+/// Quick for a cluster of this process, since killing processes is: a backend's own removals have deadlines.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Link::Owned(owned) = &*self.link {
+            owned.end();
         }
     }
 }

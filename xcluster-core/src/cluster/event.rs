@@ -80,24 +80,28 @@ impl Events {
 
 /// Where events are noted.
 #[derive(Debug)]
-pub(super) struct EventLog {
+pub(crate) struct EventLog {
     log: Arc<Mutex<Vec<Event>>>,
     length: watch::Sender<usize>,
 }
 
 impl EventLog {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { log: Arc::default(), length: watch::Sender::new(0) }
     }
 
-    pub(super) fn note(&self, event: Event) {
+    pub(crate) fn note(&self, event: Event) {
         tracing::debug!(?event);
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.push(event);
         self.length.send_replace(log.len());
     }
 
-    pub(super) fn listen(&self) -> Events {
+    pub(crate) fn listen(&self) -> Events {
         Events { log: self.log.clone(), length: self.length.subscribe(), seen: 0 }
+    }
+    /// Returns when nobody listens any more.
+    pub(crate) async fn unheard(&self) {
+        self.length.closed().await;
     }
 }

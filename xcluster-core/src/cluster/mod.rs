@@ -4,14 +4,18 @@
 //! * [`Cluster`] and [`Node`]: handles that send requests to a cluster. `node_ref` has what names a node.
 //! * [`ClusterStatus`], [`Event`], [`Error`]: plain data about a cluster.
 //! * [`Console`]: a node's serial console.
+//! * `link`: what a handle sends its requests to: the cluster's thread, or an owner in another process.
+//! * `control`: the control socket, by which other processes use a cluster.
 //! * `runtime`: what runs on the cluster's thread. It alone decides the order of effects.
 
 mod builder;
 #[expect(clippy::module_inception, reason = "the file is named after the type that it has")]
 mod cluster;
 mod console;
+mod control;
 mod error;
 mod event;
+mod link;
 mod node;
 mod node_ref;
 mod runtime;
@@ -22,6 +26,7 @@ mod tests;
 pub use builder::Builder;
 pub use cluster::Cluster;
 pub use console::{Console, ConsoleInput};
+pub use control::survey;
 pub use error::{Cause, Error, ErrorKind, FailureContext, NodeFailure, RemoteError, StartFailure};
 pub use event::{Event, Events};
 pub use node::Node;

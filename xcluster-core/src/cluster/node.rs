@@ -1,28 +1,29 @@
-//! A node of a running cluster, for those who use it.
+//! The handle of a node.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::cluster::Shared;
 use super::console::Console;
+use super::control::Verb;
 use super::error::Error;
+use super::link::Link;
 use super::runtime::requests;
 use super::status::NodeStatus;
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
 use crate::name::NodeId;
 
-/// A node of a running cluster. It may be cloned and kept; once the cluster has ended, every call says so.
+/// A node of a running cluster. It may be cloned and kept; once the cluster has ended, every call fails.
 #[derive(Debug, Clone)]
 pub struct Node {
-    shared: Arc<Shared>,
+    link: Arc<Link>,
     id: NodeId,
 }
 
 impl Node {
-    pub(super) fn new(shared: Arc<Shared>, id: NodeId) -> Self {
-        Self { shared, id }
+    pub(super) fn new(link: Arc<Link>, id: NodeId) -> Self {
+        Self { link, id }
     }
 
     /// Its number.
@@ -35,9 +36,9 @@ impl Node {
         self.id.to_string()
     }
 
-    /// Runs a command and collects what it says. A text is a line for the guest's shell.
+    /// Runs a command and collects its output. A text is a line for the guest's shell.
     ///
-    /// That the command ended badly is no error here: [`Output::ok`] makes it one.
+    /// A command that ends unsuccessfully is no error here: [`Output::ok`] makes it one.
     ///
     /// # Errors
     /// The node cannot be used, or the command could not be run to its end.
@@ -46,13 +47,17 @@ impl Node {
         execution.output().await.map_err(|source| Error::Exec { node: self.id, source })
     }
 
-    /// Starts a command, whose output can be followed and which can be written to.
+    /// Starts a command, whose output can be followed and which can be written to. It is killed when the execution is dropped or
+    /// this process ends.
     ///
     /// # Errors
     /// The node cannot be used, or the command could not be started.
     pub async fn spawn(&self, command: impl Into<Command>) -> Result<Execution, Error> {
-        let (id, command) = (self.id, command.into());
-        self.shared.call(async move |state| requests::spawn(state, id, command).await).await
+        let (node, command) = (self.id, command.into());
+        match &*self.link {
+            Link::Owned(owned) => owned.call(async move |state| requests::spawn(state, node, command).await).await,
+            Link::Attached(client) => client.spawn(node, command).await,
+        }
     }
 
     /// Copies a file of this host to the node, with its permissions. A target that ends in `/` is a directory.
@@ -60,8 +65,11 @@ impl Node {
     /// # Errors
     /// The node cannot be used, or the file did not arrive; then nothing of it is there.
     pub async fn put(&self, local: impl AsRef<Path>, remote: impl AsRef<Path>) -> Result<Copied, Error> {
-        let (id, local, remote) = (self.id, local.as_ref().to_owned(), remote.as_ref().to_owned());
-        self.shared.call(async move |state| requests::put(state, id, local, remote).await).await
+        let (node, local, remote) = (self.id, local.as_ref().to_owned(), remote.as_ref().to_owned());
+        match &*self.link {
+            Link::Owned(owned) => owned.call(async move |state| requests::put(state, node, local, remote).await).await,
+            Link::Attached(client) => client.put(node, &local, remote).await,
+        }
     }
 
     /// Copies a file of the node to this host, with its permissions. A target that is a directory gets it under its name.
@@ -69,8 +77,11 @@ impl Node {
     /// # Errors
     /// The node cannot be used, or the file did not arrive; then nothing of it is there.
     pub async fn get(&self, remote: impl AsRef<Path>, local: impl AsRef<Path>) -> Result<Copied, Error> {
-        let (id, remote, local) = (self.id, remote.as_ref().to_owned(), local.as_ref().to_owned());
-        self.shared.call(async move |state| requests::get(state, id, remote, local).await).await
+        let (node, remote, local) = (self.id, remote.as_ref().to_owned(), local.as_ref().to_owned());
+        match &*self.link {
+            Link::Owned(owned) => owned.call(async move |state| requests::get(state, node, remote, local).await).await,
+            Link::Attached(client) => client.get(node, remote, &local).await,
+        }
     }
 
     /// Joins the node's serial console.
@@ -78,67 +89,91 @@ impl Node {
     /// # Errors
     /// The node has not been started.
     pub async fn console(&self) -> Result<Console, Error> {
-        let id = self.id;
-        self.shared.call(async move |state| requests::console(state, id).await).await
+        let node = self.id;
+        match &*self.link {
+            Link::Owned(owned) => owned.call(async move |state| requests::console(state, node).await).await,
+            Link::Attached(client) => client.console(node).await,
+        }
     }
 
-    /// What the console has shown, at most its last 256 KiB; more is in the log, `vm-001.console` in the cluster's folder.
+    /// The end of what the console has shown, at most 256 KiB; more is in the log, `vm-001.console` in the cluster's folder.
     /// Also of a node that has ended.
     ///
     /// # Errors
     /// The node has not been started.
     pub async fn console_text(&self) -> Result<String, Error> {
-        let id = self.id;
-        self.shared.call(async move |state| requests::console_text(state, id).await).await
+        let node = self.id;
+        match &*self.link {
+            Link::Owned(owned) => owned.call(async move |state| requests::console_text(state, node).await).await,
+            Link::Attached(client) => client.ask_quick(Verb::ConsoleText { node }).await,
+        }
     }
 
-    /// Where anybody on this host finds a TCP port of the node, if there is such a place: telnet is 23, ssh 22. Without one,
-    /// [`connect`](Self::connect) may still have a way.
+    /// The address where every process of this host finds a TCP port of the node, if there is one: telnet is 23, ssh 22.
+    /// [`connect`](Self::connect) may have access without one.
     ///
     /// # Errors
     /// The cluster has ended.
     pub async fn address(&self, port: u16) -> Result<Option<SocketAddr>, Error> {
-        let id = self.id;
-        self.shared.call(async move |state| requests::address(state, id, port).await).await
+        let node = self.id;
+        match &*self.link {
+            Link::Owned(owned) => owned.call(async move |state| requests::address(state, node, port).await).await,
+            Link::Attached(client) => client.ask_quick(Verb::Address { node, port }).await,
+        }
     }
 
-    /// Connects to a TCP port of the node, on whichever net the host reaches it: from this process, which may be in another
-    /// network namespace than the node's networks. The stream blocks, as one of the standard library does.
+    /// Connects to a TCP port of the node, on the first net over which its owner reaches it: this process may be in another
+    /// network namespace than the node's networks. The stream blocks, as one of the standard library does. It outlives the
+    /// owner of a cluster of another process.
     ///
     /// # Errors
-    /// The host has no access to that port, or nobody accepts there within ten seconds.
+    /// The host has no access to that port, or the connection is not accepted within ten seconds.
     pub async fn connect(&self, port: u16) -> Result<std::net::TcpStream, Error> {
-        let id = self.id;
-        self.shared.call(async move |state| requests::connect(state, id, port).await).await
+        let node = self.id;
+        match &*self.link {
+            Link::Owned(owned) => owned.call(async move |state| requests::connect(state, node, port).await).await,
+            Link::Attached(client) => client.connect(node, port).await,
+        }
     }
 
-    /// Gives the node's QEMU a command over its monitor (QMP) and waits for the answer, half a minute at most: `set_link`,
+    /// Sends the node's QEMU a command over its monitor (QMP) and waits for the answer, at most 30 seconds: `set_link`,
     /// `query-block`…. Arguments are an object, or null for none.
     ///
     /// # Errors
     /// The node does not run, or QEMU refused.
     pub async fn qmp(&self, command: &str, arguments: serde_json::Value) -> Result<serde_json::Value, Error> {
-        let (id, command) = (self.id, command.to_owned());
-        self.shared.call(async move |state| requests::qmp(state, id, command, arguments).await).await
+        let (node, command) = (self.id, command.to_owned());
+        match &*self.link {
+            Link::Owned(owned) => {
+                owned.call(async move |state| requests::qmp(state, node, command, arguments).await).await
+            }
+            Link::Attached(client) => client.ask(Verb::Qmp { node, command, arguments }).await,
+        }
     }
 
-    /// Ends this node alone: its QEMU, booting or running, and what is wired for it. [`Cluster::boot`](super::Cluster::boot)
-    /// starts it again. Of one that does not run, what it left is undone. Waits for a start that is under way.
+    /// Stops this node alone, booting or running: kills its QEMU and tears down its ports.
+    /// [`Cluster::boot`](super::Cluster::boot) starts it again. Of one that does not run, what it left is removed. Waits for a
+    /// start that is under way.
     ///
     /// # Errors
-    /// Something could not be removed; the error says what.
+    /// Something could not be removed; the error names it.
     pub async fn stop(&self) -> Result<(), Error> {
-        let id = self.id;
-        self.shared.ready().await?;
-        self.shared.call(async move |state| requests::stop_node(state, id).await).await
+        let node = self.id;
+        match &*self.link {
+            Link::Owned(owned) => owned.call(async move |state| requests::stop_node(state, node).await).await,
+            Link::Attached(client) => client.ask(Verb::StopNode { node }).await,
+        }
     }
 
-    /// How the node is.
+    /// The status of the node.
     ///
     /// # Errors
     /// The cluster has ended.
     pub async fn status(&self) -> Result<NodeStatus, Error> {
-        let id = self.id;
-        self.shared.call(async move |state| requests::node_status(state, id).await).await
+        let node = self.id;
+        match &*self.link {
+            Link::Owned(owned) => owned.call(async move |state| requests::node_status(state, node).await).await,
+            Link::Attached(client) => client.ask_quick(Verb::NodeStatus { node }).await,
+        }
     }
 }

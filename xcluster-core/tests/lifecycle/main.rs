@@ -1,10 +1,10 @@
 //! What a cluster does when its QEMUs behave badly, and what is left of it in any case: nothing. The QEMUs are fake ones,
 //! so that they do it at will and at once.
 
+mod attach;
 mod open_cluster;
 mod ownership_marks;
 mod port_setup;
-mod remote;
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -20,24 +20,27 @@ use xcluster_core::testing::leftovers::{Snapshot, Watch};
 use xcluster_core::testing::{Behaviour, FakeQemu, TestFailure, ensure};
 use xcluster_core::{Builder, Cluster, Event, NodeState};
 
+use attach::{
+    a_cluster_whose_owner_has_ended_is_not_running, a_cluster_without_a_namespace_has_no_way_into_it,
+    a_connection_to_a_cluster_of_another_process_outlives_its_owner,
+    a_port_where_nothing_listens_is_reported_by_the_owner,
+    a_program_runs_in_the_namespace_of_a_cluster_of_another_process, an_attached_handle_needs_no_runtime,
+    an_attached_handle_stops_a_cluster_and_its_owner_learns_of_it,
+    an_attached_handle_that_is_dropped_leaves_the_cluster,
+};
 use open_cluster::{
-    a_boot_that_nobody_waits_for_is_called_off, a_cluster_that_ends_while_a_node_boots_leaves_nothing,
-    a_node_boots_again_with_other_arguments, a_node_that_does_not_boot_fails_alone,
-    a_node_that_ended_by_itself_boots_again, a_node_that_runs_is_not_booted,
+    a_boot_that_nobody_waits_for_is_called_off, a_client_that_hangs_up_cancels_its_boot,
+    a_cluster_that_ends_while_a_node_boots_leaves_nothing, a_node_boots_again_with_other_arguments,
+    a_node_that_does_not_boot_fails_alone, a_node_that_ended_by_itself_boots_again, a_node_that_runs_is_not_booted,
     a_node_that_stops_while_it_boots_is_called_off, a_nodes_mistakes_are_reported_at_once_and_change_nothing,
     an_open_cluster_boots_its_nodes_in_any_order, another_process_boots_and_stops_nodes,
     nets_that_a_failed_boot_wanted_are_gone, nodes_and_nets_come_to_a_cluster_that_runs,
-    several_nodes_are_added_at_once, whatever_happens_at_once_leaves_a_cluster_in_order, who_hangs_up_calls_a_boot_off,
+    several_nodes_are_added_at_once, whatever_happens_at_once_leaves_a_cluster_in_order,
 };
 use ownership_marks::MarkingBackend;
 use port_setup::{
     a_nic_that_is_in_no_plan_comes_after_the_others, a_nodes_ports_are_set_up_for_one_qemu_at_a_time,
     a_port_is_set_up_for_somebody_elses_qemu, a_setup_that_fails_leaves_nothing, another_process_has_ports_set_up,
-};
-use remote::{
-    a_cluster_without_a_namespace_has_no_way_into_it, a_connection_to_a_cluster_of_another_process_outlives_its_owner,
-    a_port_that_nobody_listens_on_is_told_by_the_owner,
-    a_program_runs_in_the_namespace_of_a_cluster_of_another_process,
 };
 
 xcluster_core::harness![
@@ -57,9 +60,13 @@ xcluster_core::harness![
     the_console_can_be_what_tells_that_a_node_is_ready,
     a_cluster_that_boots_one_at_a_time_waits_for_other_clusters,
     a_connection_to_a_cluster_of_another_process_outlives_its_owner,
-    a_port_that_nobody_listens_on_is_told_by_the_owner,
+    a_port_where_nothing_listens_is_reported_by_the_owner,
     a_program_runs_in_the_namespace_of_a_cluster_of_another_process,
     a_cluster_without_a_namespace_has_no_way_into_it,
+    an_attached_handle_that_is_dropped_leaves_the_cluster,
+    an_attached_handle_stops_a_cluster_and_its_owner_learns_of_it,
+    a_cluster_whose_owner_has_ended_is_not_running,
+    an_attached_handle_needs_no_runtime,
     an_open_cluster_boots_its_nodes_in_any_order,
     nodes_and_nets_come_to_a_cluster_that_runs,
     several_nodes_are_added_at_once,
@@ -74,7 +81,7 @@ xcluster_core::harness![
     a_boot_that_nobody_waits_for_is_called_off,
     whatever_happens_at_once_leaves_a_cluster_in_order,
     another_process_boots_and_stops_nodes,
-    who_hangs_up_calls_a_boot_off,
+    a_client_that_hangs_up_cancels_its_boot,
     a_port_is_set_up_for_somebody_elses_qemu,
     a_nic_that_is_in_no_plan_comes_after_the_others,
     a_nodes_ports_are_set_up_for_one_qemu_at_a_time,

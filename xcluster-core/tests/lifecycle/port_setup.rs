@@ -5,8 +5,8 @@ use xcluster_core::plan::NodeBoot;
 use xcluster_core::testing::{TestFailure, ensure};
 use xcluster_core::{Cluster, NodeState};
 
+use super::attach::Attached;
 use super::ownership_marks::MarkingBackend;
-use super::remote::Served;
 use super::{Host, has, node};
 
 const NET: NetId = NetId::CLUSTER;
@@ -71,11 +71,11 @@ pub(crate) async fn a_setup_that_fails_leaves_nothing() -> Result<(), TestFailur
 }
 
 pub(crate) async fn another_process_has_ports_set_up() -> Result<(), TestFailure> {
-    let served = Served::new(|ownership_marks| ownership_marks).await?;
-    let first = served.remote.set_up_named_port(node(5), NET).await?;
-    ensure(served.remote.set_up_named_port(node(5), NET).await? == first, || "the answers differ".to_owned())?;
-    ensure(served.host.ports_of(node(5))? == ["net1-vm-005"], || "it is not wired".to_owned())?;
-    served.remote.tear_down_port(node(5), NET).await?;
-    ensure(served.host.ports_of(node(5))?.is_empty(), || "it is wired".to_owned())?;
-    served.end().await.map(drop)
+    let attached = Attached::new(|backend| backend).await?;
+    let first = attached.cluster.set_up_named_port(node(5), NET).await?;
+    ensure(attached.cluster.set_up_named_port(node(5), NET).await? == first, || "the answers differ".to_owned())?;
+    ensure(attached.host.ports_of(node(5))? == ["net1-vm-005"], || "it is not wired".to_owned())?;
+    attached.cluster.tear_down_port(node(5), NET).await?;
+    ensure(attached.host.ports_of(node(5))?.is_empty(), || "it is wired".to_owned())?;
+    attached.end().await.map(drop)
 }

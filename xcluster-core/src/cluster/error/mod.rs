@@ -47,7 +47,7 @@ pub enum Error {
         there: String,
     },
     /// No cluster of that name runs.
-    #[error("no cluster named `{0}` runs")]
+    #[error("no cluster named `{0}` is running")]
     NotRunning(ClusterName),
     /// The folder of a running cluster was removed or renamed. Nobody could find the cluster any more, so its owner ends it.
     #[error("the folder of cluster `{name}` was removed while it ran; its owner, process {owner}, ends it")]
@@ -102,6 +102,9 @@ pub enum Error {
     /// A node's agent cannot be used, because the node has none.
     #[error("{0} has no agent: it was started with another sign of readiness")]
     NoAgent(NodeId),
+    /// Only the process that owns the cluster can do this.
+    #[error("cannot {0}: another process owns the cluster")]
+    NotOwner(&'static str),
     /// The cluster has ended.
     #[error("the cluster has ended")]
     Ended,
@@ -144,7 +147,9 @@ impl Error {
             Self::Exec { .. } => ErrorKind::Exec,
             Self::Owner(error) => error.kind(),
             Self::Connect { .. } | Self::Monitor { .. } => ErrorKind::Node,
-            Self::Ended | Self::LostFolder { .. } | Self::Leftovers(_) | Self::Io { .. } => ErrorKind::Other,
+            Self::NotOwner(_) | Self::Ended | Self::LostFolder { .. } | Self::Leftovers(_) | Self::Io { .. } => {
+                ErrorKind::Other
+            }
         }
     }
 

@@ -32,6 +32,5 @@ mod thread;
 mod undo_log;
 
 pub(crate) use start::start;
-pub(crate) use state::{Phase, State};
-pub(crate) use teardown::end;
-pub(crate) use thread::ClusterThread;
+pub(crate) use state::{Phase, Progress, State};
+pub(crate) use thread::{ClusterThread, Service};

@@ -15,7 +15,7 @@ use super::state::State;
 use super::{add_node, port_setup, teardown};
 use crate::cluster::console::Console;
 use crate::cluster::error::{Error, leftovers};
-use crate::cluster::status::{NamedPort, NodeStatus};
+use crate::cluster::status::{ClusterStatus, NamedPort, NodeStatus};
 use crate::guest::Copied;
 use crate::guest::exec::{Command, ExecError, Execution};
 use crate::host::Netns;
@@ -30,24 +30,33 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What [`namespace`] does, for its errors.
 const ENTER: &str = "enter the cluster's network namespace";
 
+pub(crate) async fn status(state: Rc<State>) -> Result<ClusterStatus, Error> {
+    Ok(state.status())
+}
+
 /// Boots a node and waits until it is ready. The boot is cancelled when the other end of `caller_left` is dropped.
 pub(crate) async fn boot(state: Rc<State>, what: NodeBoot, caller_left: oneshot::Receiver<()>) -> Result<(), Error> {
+    state.progress().ready().await?;
     add_node::boot(state, what, caller_left).await
 }
 
 pub(crate) async fn stop_node(state: Rc<State>, node: NodeId) -> Result<(), Error> {
+    state.progress().ready().await?;
     add_node::stop(state, node).await
 }
 
 pub(crate) async fn set_up_port(state: Rc<State>, node: NodeId, net: NetId) -> Result<PortConfig, Error> {
+    state.progress().ready().await?;
     port_setup::set_up(state, node, net).await
 }
 
 pub(crate) async fn set_up_named_port(state: Rc<State>, node: NodeId, net: NetId) -> Result<NamedPort, Error> {
+    state.progress().ready().await?;
     port_setup::set_up_named(state, node, net).await
 }
 
 pub(crate) async fn tear_down_port(state: Rc<State>, node: NodeId, net: NetId) -> Result<(), Error> {
+    state.progress().ready().await?;
     port_setup::tear_down(state, node, net).await
 }
 

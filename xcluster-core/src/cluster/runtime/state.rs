@@ -10,11 +10,11 @@ use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard, RwLock, RwLockReadGuard, R
 use super::networks::Networks;
 use super::node_state::NodeRecord;
 use super::prepare::Prepared;
-use crate::cluster::error::{Error, StartFailure};
-use crate::cluster::event::EventLog;
+use crate::cluster::error::{Error, StartFailure, leftovers};
+use crate::cluster::event::{EventLog, Events};
 use crate::cluster::status::{ClusterState, ClusterStatus, NetStatus};
 use crate::host::Folder;
-use crate::name::NodeId;
+use crate::name::{ClusterName, NodeId};
 use crate::net::Registry;
 use crate::plan::{Plan, PlannedNode};
 
@@ -27,8 +27,53 @@ pub(crate) enum Phase {
     Ready,
     /// The start failed and was undone.
     Failed(Arc<StartFailure>),
-    /// Its folder was removed, so that nobody could find it any more; it was taken down.
+    /// Its folder was removed, so that no other process could find it any more; it was taken down.
     Lost,
+    /// It has ended, and this could not be removed.
+    Stopped(Vec<String>),
+}
+
+/// How far a cluster has come, for those who wait for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    name: ClusterName,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Progress {
+    pub(crate) fn new(name: ClusterName, phase: watch::Receiver<Phase>) -> Self {
+        Self { name, phase }
+    }
+
+    /// Waits until the start is over.
+    pub(crate) async fn ready(mut self) -> Result<(), Error> {
+        let lost = self.lost();
+        match self.phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await.as_deref() {
+            Ok(Phase::Ready) => Ok(()),
+            Ok(Phase::Failed(failure)) => Err(Error::Start(failure.clone())),
+            Ok(Phase::Lost) => Err(lost),
+            Ok(Phase::Starting | Phase::Stopped(_)) | Err(_) => Err(Error::Ended),
+        }
+    }
+
+    /// Waits until the cluster was taken down because its folder was removed or another process stopped it.
+    pub(crate) async fn ended(mut self) -> Result<(), Error> {
+        let lost = self.lost();
+        match self.phase.wait_for(|phase| matches!(phase, Phase::Lost | Phase::Stopped(_))).await.as_deref() {
+            Ok(Phase::Lost) => Err(lost),
+            Ok(Phase::Stopped(left)) => leftovers(left.clone()),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(*self.phase.borrow(), Phase::Lost)
+    }
+
+    /// The error of a cluster that was lost.
+    pub(crate) fn lost(&self) -> Error {
+        Error::LostFolder { name: self.name.clone(), owner: std::process::id() }
+    }
 }
 
 /// What a cluster's thread knows.
@@ -100,6 +145,27 @@ impl State {
         self.phase.send_replace(phase);
     }
 
+    /// Publishes the end, of a cluster whose start did not fail before.
+    pub(super) fn set_stopped(&self, leftovers: Vec<String>) {
+        if matches!(*self.phase.borrow(), Phase::Starting | Phase::Ready) {
+            self.set_phase(Phase::Stopped(leftovers));
+        }
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        Progress::new(self.plan().name.clone(), self.phase.subscribe())
+    }
+
+    /// The plan as it is now, and each one that follows, until the cluster has ended.
+    pub(crate) fn plans(&self) -> watch::Receiver<Arc<Plan>> {
+        self.plan.subscribe()
+    }
+
+    /// The events from the beginning.
+    pub(crate) fn events(&self) -> Events {
+        self.events.listen()
+    }
+
     /// What all nodes share, once the cluster is open.
     pub(super) fn prepared(&self) -> Option<&Prepared> {
         self.prepared.get()
@@ -166,10 +232,10 @@ impl State {
         let _ = self.ending.subscribe().wait_for(|ending| *ending).await;
     }
 
-    pub(crate) fn status(&self) -> ClusterStatus {
+    pub(super) fn status(&self) -> ClusterStatus {
         let state = match &*self.phase.borrow() {
             Phase::Starting => ClusterState::Starting,
-            Phase::Ready => ClusterState::Ready,
+            Phase::Ready | Phase::Stopped(_) => ClusterState::Ready,
             Phase::Failed(_) | Phase::Lost => ClusterState::Failed,
         };
         let plan = self.plan();

@@ -1,6 +1,5 @@
 //! The teardown of a node or of the cluster, whole or half-started: in reverse order. It collects errors and goes on.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -8,16 +7,19 @@ use tokio::time::timeout;
 
 use super::node_state::NodeRecord;
 use super::state::State;
+use crate::cluster::error::{self, Error};
 use crate::cluster::event::Event;
 use crate::cluster::status::NodeState;
 
 /// How long a killed process may take to go: one that waits for a broken disk or driver never does.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The end of a cluster.
-pub(crate) async fn end(state: Rc<State>) {
-    tear_down(&state).await;
+/// Takes the cluster down for good, and publishes that.
+pub(super) async fn end(state: &State) -> Result<(), Error> {
+    let leftovers = tear_down(state).await;
     state.events.note(Event::Stopped);
+    state.set_stopped(leftovers.clone());
+    error::leftovers(leftovers)
 }
 
 /// Stops every node and removes every port and net. Returns what could not be removed, for people. A second call does

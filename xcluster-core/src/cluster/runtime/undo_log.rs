@@ -3,11 +3,14 @@
 use crate::name::{NetId, NodeId};
 use crate::net::{Net, Port};
 
-/// Nets and ports with the names of their backends, in the order in which they were begun.
+/// Objects with the names of their backends, in the order in which they were begun.
+pub(super) type Begun<T> = Vec<(String, T)>;
+
+/// The nets and ports that were begun.
 #[derive(Debug, Default)]
 pub(super) struct UndoLog {
-    nets: Vec<(String, Net)>,
-    ports: Vec<(String, Port)>,
+    nets: Begun<Net>,
+    ports: Begun<Port>,
 }
 
 impl UndoLog {
@@ -26,18 +29,18 @@ impl UndoLog {
     }
 
     /// Takes the ports of a node, on one net or on all, for the caller to tear down.
-    pub(super) fn take_ports(&mut self, node: NodeId, net: Option<NetId>) -> Vec<(String, Port)> {
+    pub(super) fn take_ports(&mut self, node: NodeId, net: Option<NetId>) -> Begun<Port> {
         let wanted = |port: &Port| port.node == node && net.is_none_or(|net| port.net.id == net);
         self.ports.extract_if(.., |(_, port)| wanted(port)).collect()
     }
 
     /// Takes the nets that `wanted` selects, for the caller to delete.
-    pub(super) fn take_nets(&mut self, wanted: impl Fn(&Net) -> bool) -> Vec<(String, Net)> {
+    pub(super) fn take_nets(&mut self, wanted: impl Fn(&Net) -> bool) -> Begun<Net> {
         self.nets.extract_if(.., |(_, net)| wanted(net)).collect()
     }
 
     /// Takes everything: the nets and the ports.
-    pub(super) fn take_all(&mut self) -> (Vec<(String, Net)>, Vec<(String, Port)>) {
+    pub(super) fn take_all(&mut self) -> (Begun<Net>, Begun<Port>) {
         (std::mem::take(&mut self.nets), std::mem::take(&mut self.ports))
     }
 }

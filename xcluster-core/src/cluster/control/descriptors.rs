@@ -7,11 +7,11 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
-use super::message::Way;
+use super::message::NamespaceFiles;
 use crate::host::fd_passing;
 use crate::host::namespace::NamespaceEntry;
 
-/// What descriptors travel with: a message of none would not arrive.
+/// The byte that descriptors travel with: an empty message would not arrive.
 const CARRIER: &[u8] = b"d";
 
 /// Passes descriptors on.
@@ -20,12 +20,12 @@ pub(super) async fn pass(stream: &UnixStream, descriptors: &[BorrowedFd<'_>]) ->
     sent.await.map(drop)
 }
 
-/// Which descriptors the way into a namespace has, in their order.
-pub(super) fn of(inside: Option<&NamespaceEntry>) -> (Way, Vec<BorrowedFd<'_>>) {
+/// Which descriptors a namespace entry has, in their order.
+pub(super) fn of(inside: Option<&NamespaceEntry>) -> (NamespaceFiles, Vec<BorrowedFd<'_>>) {
     match inside.map(NamespaceEntry::descriptors) {
-        None => (Way::Nowhere, Vec::new()),
-        Some((None, net)) => (Way::Net, vec![net]),
-        Some((Some(user), net)) => (Way::NetAndUser, vec![net, user]),
+        None => (NamespaceFiles::None, Vec::new()),
+        Some((None, net)) => (NamespaceFiles::Net, vec![net]),
+        Some((Some(user), net)) => (NamespaceFiles::NetAndUser, vec![net, user]),
     }
 }
 
@@ -33,20 +33,20 @@ pub(super) fn of(inside: Option<&NamespaceEntry>) -> (Way, Vec<BorrowedFd<'_>>) 
 pub(super) async fn take_stream(stream: &UnixStream) -> io::Result<TcpStream> {
     let [connection] = take(stream).await?;
     let connection = TcpStream::from(connection);
-    // Whatever else it may be would be found out later and be harder to understand.
-    connection.peer_addr().map_err(|_| invalid("what came is no connection"))?;
+    // Another kind of descriptor would fail later with an error that is harder to understand.
+    connection.peer_addr().map_err(|_| invalid("the descriptor is no connection"))?;
     Ok(connection)
 }
 
-/// Takes the way into a namespace.
-pub(super) async fn take_inside(stream: &UnixStream, way: Way) -> io::Result<Option<NamespaceEntry>> {
-    Ok(match way {
-        Way::Nowhere => None,
-        Way::Net => {
+/// Takes a namespace entry.
+pub(super) async fn take_namespace(stream: &UnixStream, files: NamespaceFiles) -> io::Result<Option<NamespaceEntry>> {
+    Ok(match files {
+        NamespaceFiles::None => None,
+        NamespaceFiles::Net => {
             let [net] = take(stream).await?;
             Some(NamespaceEntry::new(None, net))
         }
-        Way::NetAndUser => {
+        NamespaceFiles::NetAndUser => {
             let [net, user] = take(stream).await?;
             Some(NamespaceEntry::new(Some(user), net))
         }
@@ -60,7 +60,7 @@ async fn take<const N: usize>(stream: &UnixStream) -> io::Result<[OwnedFd; N]> {
     if count == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    descriptors.try_into().map_err(|_| invalid("other descriptors came than were promised"))
+    descriptors.try_into().map_err(|_| invalid("other descriptors came than were announced"))
 }
 
 fn invalid(what: &'static str) -> io::Error {

@@ -1,4 +1,4 @@
-//! A command that runs for another process: both ends of its frames. Credits bound what is under way in each direction, so
+//! A command that runs for another process: both ends of its frames. Credits bound the bytes under way in each direction, so
 //! that a slow reader holds up its own command and nothing else.
 
 use std::io;
@@ -10,13 +10,13 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::frame::{self, Frame, Reader};
-use crate::cluster::{ErrorKind, RemoteError};
+use crate::cluster::error::{ErrorKind, RemoteError};
 use crate::guest::agent::protocol::{Stream, WINDOW, cost};
 use crate::guest::exec::command_stream::{CommandStream, Report, RequestSender, StreamRequest};
 use crate::guest::exec::{Command, Event, ExecError, Execution, StdinWriter};
 
-/// The owner's end: passes on what happens until the command has ended or nobody follows it any more. Who does not read what
-/// the command says is heard all the same: that is when somebody sends it a signal.
+/// The owner's end: passes events on until the command has ended or the client hangs up. Signals are taken also from a client
+/// that does not read the output: that is when a user sends one.
 pub(super) async fn serve(stream: UnixStream, mut execution: Execution) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut frames = Reader::new(reader);
@@ -32,7 +32,7 @@ pub(super) async fn serve(stream: UnixStream, mut execution: Execution) -> io::R
         tokio::select! {
             written = writer.write(&pending), if !pending.is_empty() => drop(pending.drain(..written?)),
             event = execution.next(), if pending.is_empty() && !ended => {
-                let (frame, last) = told(event)?;
+                let (frame, last) = frame_of(event)?;
                 ended = last;
                 frame.map_or(Ok(()), |frame| frame::encode(frame, &mut pending))?;
             }
@@ -44,7 +44,7 @@ pub(super) async fn serve(stream: UnixStream, mut execution: Execution) -> io::R
                 }
                 Some(Frame::Eof) => input = None,
                 Some(Frame::Signal(number)) => execution.signal(number),
-                // Who asked is gone, and the command goes with the execution.
+                // The client is gone; dropping the execution kills the command.
                 Some(_) | None => return Ok(()),
             },
         }
@@ -52,8 +52,8 @@ pub(super) async fn serve(stream: UnixStream, mut execution: Execution) -> io::R
     Ok(())
 }
 
-/// The frame that tells an event, and whether it is the last.
-fn told(event: Result<Option<Event>, ExecError>) -> io::Result<(Option<Frame>, bool)> {
+/// The frame of an event, and whether it is the last.
+fn frame_of(event: Result<Option<Event>, ExecError>) -> io::Result<(Option<Frame>, bool)> {
     Ok(match event {
         Ok(Some(Event::Stdout(bytes))) => (Some(Frame::Stdout(bytes)), false),
         Ok(Some(Event::Stderr(bytes))) => (Some(Frame::Stderr(bytes)), false),
@@ -63,7 +63,7 @@ fn told(event: Result<Option<Event>, ExecError>) -> io::Result<(Option<Frame>, b
     })
 }
 
-/// Writes input to the command and says what it took.
+/// Writes input to the command and reports how much it took.
 async fn feed(
     mut stdin: StdinWriter,
     mut inputs: mpsc::UnboundedReceiver<Vec<u8>>,
@@ -81,7 +81,7 @@ async fn feed(
     }
 }
 
-/// The asker's end: an execution like any other, fed by tasks of the current runtime.
+/// The client's end: an execution like any other, fed by tasks of the current runtime.
 pub(super) fn follow(stream: UnixStream, command: &Command) -> Execution {
     let (reader, writer) = stream.into_split();
     let (reports, reported) = mpsc::unbounded_channel();
@@ -121,8 +121,8 @@ async fn read(
                 continue;
             }
             Ok(Some(Frame::Exited(status))) => serde_json::from_slice(&status).map(Report::Ended).map_err(garbled),
-            Ok(Some(Frame::Failed(refusal))) => Err(serde_json::from_slice(&refusal).map_or_else(garbled, refused)),
-            Ok(Some(_)) => Err(ExecError::Lost { reason: "its owner speaks another language".into() }),
+            Ok(Some(Frame::Failed(refusal))) => Err(serde_json::from_slice(&refusal).map_or_else(garbled, exec_error)),
+            Ok(Some(_)) => Err(ExecError::Lost { reason: "its owner uses another protocol".into() }),
             Ok(None) => Err(ExecError::Lost { reason: "the cluster's owner has ended".into() }),
             Err(error) => Err(garbled(error)),
         };
@@ -163,8 +163,8 @@ fn garbled(error: impl std::fmt::Display) -> ExecError {
     ExecError::Lost { reason: format!("the cluster's owner cannot be understood: {error}") }
 }
 
-fn refused(refusal: RemoteError) -> ExecError {
-    let mut chain = refusal.into_chain().into_iter();
+fn exec_error(error: RemoteError) -> ExecError {
+    let mut chain = error.into_chain().into_iter();
     let what = chain.next().unwrap_or_default();
     let causes: Vec<String> = chain.collect();
     if causes.is_empty() {
@@ -180,8 +180,8 @@ mod tests {
     use crate::guest::exec::Status;
 
     #[tokio::test]
-    async fn a_signal_is_heard_from_somebody_who_does_not_read() {
-        let (asker, owner) = UnixStream::pair().unwrap();
+    async fn a_signal_is_taken_from_a_client_that_does_not_read() {
+        let (client, owner) = UnixStream::pair().unwrap();
         let (reports, reported) = mpsc::unbounded_channel();
         let (order, mut orders) = mpsc::unbounded_channel();
         let orders_of = RequestSender::new(move |given| drop(order.send(given)));
@@ -191,8 +191,8 @@ mod tests {
             reports.send(Ok(Report::Data(Stream::Stdout, vec![b'y'; CHUNK]))).unwrap();
         }
         let served = tokio::spawn(serve(owner, execution));
-        asker.readable().await.unwrap();
-        let (_unread, mut writer) = asker.into_split();
+        client.readable().await.unwrap();
+        let (_unread, mut writer) = client.into_split();
         frame::write(&mut writer, Frame::Signal(2)).await.unwrap();
         while !matches!(orders.recv().await, Some(StreamRequest::Signal(2))) {}
         served.abort();

@@ -19,7 +19,7 @@ pub(super) enum Frame {
     Stderr(Vec<u8>),
     /// It has ended; the body is its status in JSON.
     Exited(Vec<u8>),
-    /// It cannot be followed any more; the body is a refusal in JSON.
+    /// It cannot be followed any more; the body is the error in JSON.
     Failed(Vec<u8>),
     /// So much of the input was taken.
     Credit(u32),

@@ -1,4 +1,4 @@
-//! What is asked of an owner and what it answers: JSON, its length before it.
+//! Requests and answers: JSON, its length before it.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::cluster::RemoteError;
+use crate::cluster::error::RemoteError;
 use crate::guest::exec::Command;
 use crate::name::{NetId, NodeId};
 use crate::plan::NodeBoot;
@@ -15,9 +15,9 @@ use crate::plan::NodeBoot;
 /// The name of the socket in a cluster's folder.
 pub(super) const SOCKET: &str = "control";
 
-/// The version of this language. Both sides are of one user and mostly of one build, so another version is an error, not
+/// The version of this protocol. Both sides are of one user and mostly of one build, so another version is an error, not
 /// something to negotiate.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// The longest message, in bytes: a command may come with its input.
 const MESSAGE_MAX: u32 = 64 * 1024 * 1024;
@@ -25,28 +25,32 @@ const MESSAGE_MAX: u32 = 64 * 1024 * 1024;
 /// A request.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
-    /// The version of the language that the asker speaks.
+    /// The client's version of the protocol.
     pub(super) version: u32,
     pub(super) verb: Verb,
 }
 
-/// What is asked for.
+/// What a client asks for.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Verb {
+pub(crate) enum Verb {
     /// The cluster's status.
     Status,
-    /// Its plan.
-    Plan,
-    /// A node's boot; answered with its status when it is ready. It is called off when the asker hangs up.
+    /// Its plan, then each new one, a message each; the connection closes when the cluster has ended.
+    Plans,
+    /// Answered when the start is over.
+    Ready,
+    /// A node's boot; answered when it is ready. It is cancelled when the client hangs up.
     Boot { boot: NodeBoot },
-    /// A node's end.
+    /// A node's stop.
     StopNode { node: NodeId },
-    /// A NIC for a QEMU of the asker's.
-    Wire { node: NodeId, net: NetId },
-    /// The end of that wiring.
-    Unwire { node: NodeId, net: NetId },
-    /// Its end; answered when nothing is left.
+    /// A node's status.
+    NodeStatus { node: NodeId },
+    /// A port for a QEMU of another process.
+    SetUpPort { node: NodeId, net: NetId },
+    /// The teardown of such a port.
+    TearDownPort { node: NodeId, net: NetId },
+    /// The cluster's end; answered when nothing is left.
     Stop,
     /// Events from the beginning, a message each; the connection closes after the last.
     Events,
@@ -58,10 +62,14 @@ pub(super) enum Verb {
     Get { node: NodeId, remote: PathBuf, local: PathBuf },
     /// A node's console; its bytes follow, both ways.
     Console { node: NodeId },
-    /// What a node's console has shown.
+    /// The end of what a node's console has shown.
     ConsoleText { node: NodeId },
+    /// The address of a TCP port of a node.
+    Address { node: NodeId, port: u16 },
     /// A connection to a TCP port of a node; its descriptor follows.
     Connect { node: NodeId, port: u16 },
+    /// A command for a node's monitor.
+    Qmp { node: NodeId, command: String, arguments: serde_json::Value },
     /// The cluster's network namespace; the descriptors that the answer names follow.
     Namespace,
 }
@@ -69,12 +77,12 @@ pub(super) enum Verb {
 /// Which descriptors of a network namespace follow an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Way {
-    /// None: there is nowhere to go.
-    Nowhere,
+pub(super) enum NamespaceFiles {
+    /// None: there is no namespace.
+    None,
     /// The network's.
     Net,
-    /// The network's, then that of the user namespace that it belongs to.
+    /// The network's, then that of the user namespace that owns it.
     NetAndUser,
 }
 
@@ -95,14 +103,13 @@ pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), message: &impl 
     stream.write_all(&bytes).await
 }
 
-/// Reads a message, and not a byte of what follows it, which belongs to somebody else. An end of the stream before it is
-/// `UnexpectedEof`.
+/// Reads a message, and not a byte of what follows it. An end of the stream before it is `UnexpectedEof`.
 pub(super) async fn receive<T: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
     let length = stream.read_u32_le().await?;
     if length > MESSAGE_MAX {
         return Err(too_long());
     }
-    // The memory is only taken as the bytes arrive: the length is what somebody says.
+    // The memory is only taken as the bytes arrive: the length may be wrong.
     let mut json = Vec::new();
     if stream.take(length.into()).read_to_end(&mut json).await? < length as usize {
         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -119,7 +126,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_follows_a_message_is_left_alone() {
+    async fn bytes_after_a_message_are_not_read() {
         let mut bytes = Vec::new();
         send(&mut bytes, &Answer::Ok(7)).await.unwrap();
         bytes.extend(b"rest");
@@ -129,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_message_is_an_error_and_not_memory() {
+    async fn an_invalid_message_is_an_error_and_takes_no_memory() {
         for bytes in [&b"\xff\xff\xff\xff{"[..], b"\x00\x00\x00\x03{}", b"\x02\x00\x00\x00{", b"\x02\x00"] {
             let mut stream = bytes;
             receive::<Request>(&mut stream).await.unwrap_err();
