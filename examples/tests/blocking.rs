@@ -1,8 +1,7 @@
 //! The same clusters without a runtime, in an ordinary `#[test]`: a command on all nodes at once, a packet capture on one
 //! node while another one pings, files in and out, a node that is started again.
 
-use xcluster_core::blocking::{Cluster, Node};
-use xcluster_core::name::NodeId;
+use xcluster_core::blocking::Cluster;
 use xcluster_core::plan::NodeBoot;
 use xcluster_net_user::UserBackend;
 
@@ -13,13 +12,12 @@ const PCAP: [u8; 4] = [0xd4, 0xc3, 0xb2, 0xa1];
 
 #[test]
 fn threads_serve_where_there_is_no_runtime() -> Result<()> {
-    let builder = xcluster_core::Cluster::builder().backend(UserBackend::default()).nodes(2).routers(0);
+    let builder = xcluster_core::Cluster::builder().backend(UserBackend::default()).nodes(2);
     let cluster = Cluster::start(builder)?;
 
     // Results come in the order of the nodes, each with its own outcome.
-    let ids: Vec<NodeId> = cluster.nodes().iter().map(Node::id).collect();
     let mut names = Vec::new();
-    for (_, output) in cluster.exec_on(&ids, "hostname") {
+    for output in cluster.exec_on([1, 2], "hostname") {
         names.push(output?.ok()?.text().into_owned());
     }
     assert_eq!(names, ["vm-001", "vm-002"]);
@@ -35,10 +33,10 @@ fn threads_serve_where_there_is_no_runtime() -> Result<()> {
 
     // The capture is a file like any other, here and in the nodes.
     let folder = tempfile::tempdir()?;
-    second.get("/tmp/pings.pcap", folder.path())?;
+    second.copy_from("/tmp/pings.pcap", folder.path())?;
     let capture = std::fs::read(folder.path().join("pings.pcap"))?;
     assert!(capture.starts_with(&PCAP), "{} bytes", capture.len());
-    first.put(folder.path().join("pings.pcap"), "/root/")?;
+    first.copy_to(folder.path().join("pings.pcap"), "/root/")?;
     let listed = first.exec("tcpdump -n -r /root/pings.pcap")?.ok()?;
     assert!(listed.text().contains("192.168.1.1 > 192.168.1.2: ICMP echo request"), "{}", listed.text());
 

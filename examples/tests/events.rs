@@ -8,7 +8,7 @@ use xcluster_net_user::UserBackend;
 
 #[tokio::test]
 async fn every_step_and_every_death_is_an_event() -> Result<(), Box<dyn std::error::Error>> {
-    let builder = Cluster::builder().backend(UserBackend::default()).nodes(2).routers(0);
+    let builder = Cluster::builder().backend(UserBackend::default()).nodes(2);
     // `begin` comes back at once: the nodes start meanwhile. `ready` waits for them.
     let cluster = Cluster::begin(&builder)?;
     let mut events = cluster.events();

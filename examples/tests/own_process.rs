@@ -36,7 +36,7 @@ async fn a_qemu_of_ones_own_is_on_the_clusters_networks() -> Result<()> {
 }
 
 async fn own_process() -> Result<()> {
-    let cluster = Cluster::start(Cluster::builder().backend(UserBackend::default()).nodes(1).routers(0)).await?;
+    let cluster = Cluster::start(Cluster::builder().backend(UserBackend::default()).nodes(1)).await?;
     let mut nics = Vec::new();
     for net in [NetId::INTERNAL, NetId::CLUSTER] {
         nics.push(cluster.set_up_port(9, net).await?.kvm);

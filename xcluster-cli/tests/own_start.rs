@@ -111,7 +111,7 @@ fn nodes_are_booted_stopped_and_booted_again_by_hand() {
 
     let again = terminal.runs(&["boot", "7"]);
     assert_eq!(again.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&again.stderr).contains("vm-007 runs already"), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("vm-007 is already running"), "{again:?}");
     terminal.says(&["stop", "7"]);
     terminal.are(&[(1, "ready"), (7, "stopped"), (201, "waiting")]);
     terminal.says(&["boot", "7", "--nets", "0,1,4", "--mem", "160"]);

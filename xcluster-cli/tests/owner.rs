@@ -225,7 +225,7 @@ fn a_cluster_that_a_test_owns_can_be_watched_and_stopped() {
     (options.qemu, options.accel) = (fixture.qemu(), Accel::Tcg);
     let (kernel, initramfs) = (Some(fixture.path("kernel")), Some(fixture.path("kernel")));
     options.guest = GuestSource::Kernel { kernel, initramfs };
-    let builder = Cluster::builder().backend(UserBackend::default()).options(options).nodes(1).routers(0);
+    let builder = Cluster::builder().backend(UserBackend::default()).options(options).nodes(1);
     let cluster = Cluster::begin(&builder.name("hangs").folder(fixture.path("xcluster"))).unwrap();
     let qemu = fixture.qemu_runs();
     let (code, json, stderr) = fixture.output(&["status", "--name", "hangs", "--json"]);

@@ -16,7 +16,7 @@ pub mod testing;
 pub mod topology;
 
 pub use cluster::{
-    Builder, Cluster, ClusterState, ClusterStatus, Console, Error, ErrorKind, Event, Events, Node, NodeState,
-    NodeStatus,
+    Builder, Cluster, ClusterState, ClusterStatus, Console, Error, ErrorKind, Event, Events, LocalForward, Node,
+    NodeState, NodeStatus,
 };
 pub use guest::exec::{Command, ExecError, Execution, Output, Status};

@@ -79,12 +79,12 @@ async fn put(node: &Node, from: &Path, to: &Path) -> Result<(), Failure> {
         let hint = format!("`tar -c -C {} . | xcluster exec {} -- tar -x -C DIR`", from.display(), node.id().number());
         return Err(Failure::new(Exit::FAILURE, format!("`{}` is a folder", from.display())).hint(hint));
     }
-    node.put(from, to).await?;
+    node.copy_to(from, to).await?;
     Ok(())
 }
 
 async fn get(node: &Node, from: &Path, to: &Path) -> Result<(), Failure> {
-    node.get(from, to).await?;
+    node.copy_from(from, to).await?;
     Ok(())
 }
 

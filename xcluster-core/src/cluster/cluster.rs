@@ -194,20 +194,16 @@ impl Cluster {
         }
     }
 
-    /// Runs a command on several nodes at the same time. Returns every result, in the order of the nodes.
-    pub async fn exec_on(&self, nodes: &[NodeId], command: impl Into<Command>) -> Vec<(NodeId, Result<Output, Error>)> {
+    /// Runs a command on several nodes at the same time. Returns every result, in the order of the nodes; an [`Output`] has its
+    /// node.
+    pub async fn exec_on(
+        &self,
+        nodes: impl IntoIterator<Item: IntoNodeId>,
+        command: impl Into<Command>,
+    ) -> Vec<Result<Output, Error>> {
         let command = command.into();
-        let runs = nodes.iter().map(|id| {
-            let command = command.clone();
-            async move {
-                let output = match self.node(*id) {
-                    Ok(node) => node.exec(command).await,
-                    Err(error) => Err(error),
-                };
-                (*id, output)
-            }
-        });
-        join_all(runs).await
+        let nodes: Vec<Result<Node, Error>> = nodes.into_iter().map(|node| self.node(node)).collect();
+        join_all(nodes.into_iter().map(|node| async { node?.exec(command.clone()).await })).await
     }
 
     /// Boots a node that does not run, as planned or with the changes of a [`NodeBoot`](crate::plan::NodeBoot), and waits until

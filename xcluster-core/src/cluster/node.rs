@@ -1,18 +1,25 @@
 //! The handle of a node.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use super::background;
 use super::console::Console;
 use super::control::Verb;
 use super::error::Error;
+use super::forward::LocalForward;
 use super::link::Link;
 use super::runtime::requests;
 use super::status::NodeStatus;
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
-use crate::name::NodeId;
+use crate::name::{NetId, NodeId};
+use crate::net::Port;
+
+/// How often a command is repeated. No event says when it would succeed.
+const UNTIL_RETRY: Duration = Duration::from_millis(200);
 
 /// A node of a running cluster. It may be cloned and kept; once the cluster has ended, every call fails.
 #[derive(Debug, Clone)]
@@ -47,6 +54,32 @@ impl Node {
         execution.output().await.map_err(|source| Error::Exec { node: self.id, source })
     }
 
+    /// Runs a command that must succeed. Returns its standard output as text, without the white space around it.
+    ///
+    /// # Errors
+    /// The command did not succeed: the error has the node, the command and the end of its output. Or as [`exec`](Self::exec).
+    pub async fn run(&self, command: impl Into<Command>) -> Result<String, Error> {
+        let output = self.exec(command).await?.ok().map_err(|source| Error::Exec { node: self.id, source })?;
+        Ok(output.text().into_owned())
+    }
+
+    /// Repeats a command until it succeeds, several times a second. An attempt that is still running at the deadline is killed.
+    ///
+    /// # Errors
+    /// It did not succeed before the deadline: the error has the last attempt. Or as [`exec`](Self::exec).
+    pub async fn until(&self, command: impl Into<Command>, deadline: Duration) -> Result<Output, Error> {
+        let (command, begun) = (command.into(), Instant::now());
+        loop {
+            let left = deadline.saturating_sub(begun.elapsed()).max(UNTIL_RETRY);
+            let attempt = command.clone().at_most(left);
+            match self.exec(attempt).await?.ok() {
+                Ok(output) => return Ok(output),
+                Err(source) if begun.elapsed() >= deadline => return Err(Error::Until { waited: deadline, source }),
+                Err(_) => background::sleep(UNTIL_RETRY).await?,
+            }
+        }
+    }
+
     /// Starts a command, whose output can be followed and which can be written to. It is killed when the execution is dropped or
     /// this process ends.
     ///
@@ -64,11 +97,13 @@ impl Node {
     ///
     /// # Errors
     /// The node cannot be used, or the file did not arrive; then nothing of it is there.
-    pub async fn put(&self, local: impl AsRef<Path>, remote: impl AsRef<Path>) -> Result<Copied, Error> {
+    pub async fn copy_to(&self, local: impl AsRef<Path>, remote: impl AsRef<Path>) -> Result<Copied, Error> {
         let (node, local, remote) = (self.id, local.as_ref().to_owned(), remote.as_ref().to_owned());
         match &*self.link {
-            Link::Owned(owned) => owned.call(async move |state| requests::put(state, node, local, remote).await).await,
-            Link::Attached(client) => client.put(node, &local, remote).await,
+            Link::Owned(owned) => {
+                owned.call(async move |state| requests::copy_to(state, node, local, remote).await).await
+            }
+            Link::Attached(client) => client.copy_to(node, &local, remote).await,
         }
     }
 
@@ -76,11 +111,13 @@ impl Node {
     ///
     /// # Errors
     /// The node cannot be used, or the file did not arrive; then nothing of it is there.
-    pub async fn get(&self, remote: impl AsRef<Path>, local: impl AsRef<Path>) -> Result<Copied, Error> {
+    pub async fn copy_from(&self, remote: impl AsRef<Path>, local: impl AsRef<Path>) -> Result<Copied, Error> {
         let (node, remote, local) = (self.id, remote.as_ref().to_owned(), local.as_ref().to_owned());
         match &*self.link {
-            Link::Owned(owned) => owned.call(async move |state| requests::get(state, node, remote, local).await).await,
-            Link::Attached(client) => client.get(node, remote, &local).await,
+            Link::Owned(owned) => {
+                owned.call(async move |state| requests::copy_from(state, node, remote, local).await).await
+            }
+            Link::Attached(client) => client.copy_from(node, remote, &local).await,
         }
     }
 
@@ -136,6 +173,41 @@ impl Node {
         }
     }
 
+    /// The same as a stream of tokio, in whose runtime the caller must be.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_tokio(&self, port: u16) -> Result<tokio::net::TcpStream, Error> {
+        let stream = self.connect(port).await?;
+        let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
+        stream.map_err(|source| Error::Connect { node: self.id, port, source })
+    }
+
+    /// Listens on an address of this host, and leads its connections to a TCP port of the node, until the value is dropped. Port
+    /// 0 takes a free one.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub async fn forward(&self, listen: SocketAddr, port: u16) -> Result<LocalForward, Error> {
+        LocalForward::open(self.clone(), listen, port).await
+    }
+
+    /// The node's IPv4 address on a net, if it has a NIC there.
+    pub fn ipv4(&self, net: impl Into<NetId>) -> Option<Ipv4Addr> {
+        self.port(net.into(), |port| port.ipv4())
+    }
+
+    /// The node's IPv6 address on a net, if it has a NIC there.
+    pub fn ipv6(&self, net: impl Into<NetId>) -> Option<Ipv6Addr> {
+        self.port(net.into(), |port| port.ipv6())
+    }
+
+    fn port<T>(&self, net: NetId, read: impl FnOnce(&Port) -> T) -> Option<T> {
+        let plan = self.link.plan();
+        let nic = plan.node(self.id)?.nics.iter().find(|nic| nic.port.net.id == net)?;
+        Some(read(&nic.port))
+    }
+
     /// Sends the node's QEMU a command over its monitor (QMP) and waits for the answer, at most 30 seconds: `set_link`,
     /// `query-block`…. Arguments are an object, or null for none.
     ///
@@ -148,6 +220,19 @@ impl Node {
                 owned.call(async move |state| requests::qmp(state, node, command, arguments).await).await
             }
             Link::Attached(client) => client.ask(Verb::Qmp { node, command, arguments }).await,
+        }
+    }
+
+    /// Kills the node's QEMU at once, for tests of failures. The node has failed then, its ports stay, and the others go on;
+    /// [`Cluster::boot`](super::Cluster::boot) starts it again.
+    ///
+    /// # Errors
+    /// The node does not run.
+    pub async fn kill(&self) -> Result<(), Error> {
+        let node = self.id;
+        match &*self.link {
+            Link::Owned(owned) => owned.call(async move |state| requests::kill_node(state, node).await).await,
+            Link::Attached(client) => client.ask(Verb::KillNode { node }).await,
         }
     }
 

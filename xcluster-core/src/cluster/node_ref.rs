@@ -1,11 +1,12 @@
-//! What callers name nodes by, and what they have booted by.
+//! The values that name a node, and those that describe a boot.
 
+use super::node::Node;
 use crate::name::NodeId;
 use crate::plan::NodeBoot;
 
-/// What names a node: a [`NodeId`], a number, or a text such as `vm-001`.
+/// A value that names a node: a [`NodeId`], a [`Node`], a number, or a text such as `vm-001`.
 pub trait IntoNodeId: sealed::Sealed {
-    /// The node, or what was asked for, if it is none.
+    /// The node, or the value as text if it names none.
     #[doc(hidden)]
     fn into_node_id(self) -> Result<NodeId, String>;
 }
@@ -36,6 +37,22 @@ impl IntoNodeId for NodeId {
     }
 }
 
+impl sealed::Sealed for Node {}
+
+impl IntoNodeId for Node {
+    fn into_node_id(self) -> Result<NodeId, String> {
+        Ok(self.id())
+    }
+}
+
+impl sealed::Sealed for &Node {}
+
+impl IntoNodeId for &Node {
+    fn into_node_id(self) -> Result<NodeId, String> {
+        Ok(self.id())
+    }
+}
+
 impl sealed::Sealed for &NodeId {}
 
 impl IntoNodeId for &NodeId {
@@ -60,9 +77,9 @@ impl IntoNodeId for &str {
     }
 }
 
-/// What is to be booted: a [`NodeBoot`], or a node as it is planned by whatever names it.
+/// A value that describes a boot: a [`NodeBoot`], or a value that names a node, which is booted as planned.
 pub trait IntoNodeBoot {
-    /// The node with what differs, or what was asked for, if it is no node.
+    /// The node with the changes to its plan, or the value as text if it names none.
     #[doc(hidden)]
     fn into_node_boot(self) -> Result<NodeBoot, String>;
 }

@@ -41,7 +41,7 @@ const GATE_RETRY: Duration = Duration::from_millis(10);
 #[non_exhaustive]
 pub enum FolderError {
     /// A cluster of that name is running.
-    #[error("a cluster named `{name}` runs already")]
+    #[error("a cluster named `{name}` is already running")]
     Running {
         /// The name.
         name: ClusterName,

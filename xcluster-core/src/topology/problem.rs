@@ -27,8 +27,15 @@ impl fmt::Display for Problem {
 }
 
 /// All mistakes of an input, in the order in which they were found; never empty when it is an error.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
+
+/// For people: a test that ends with `?` prints it.
+impl fmt::Debug for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl Problems {
     /// Adds a mistake.

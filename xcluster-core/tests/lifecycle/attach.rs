@@ -1,7 +1,7 @@
 //! Handles of a cluster that another process owns. The owner's control socket is the same within one process.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -108,6 +108,24 @@ pub(crate) async fn a_connection_to_a_cluster_of_another_process_outlives_its_ow
     let mut said = String::new();
     theirs.read_to_string(&mut said)?;
     ensure(said == "hello", || said)
+}
+
+pub(crate) async fn a_forward_leads_to_a_port_of_a_node_until_it_is_dropped() -> Result<(), TestFailure> {
+    let attached = Attached::new(|backend| backend.reached(HERE)).await?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let any = (Ipv4Addr::LOCALHOST, 0).into();
+    for cluster in [&attached.cluster, &attached.owned] {
+        let forward = cluster.node(1)?.forward(any, listener.local_addr()?.port()).await?;
+        let mut ours = TcpStream::connect(forward.address())?;
+        let (mut theirs, _) = listener.accept()?;
+        theirs.write_all(b"hello")?;
+        let mut said = [0; 5];
+        ours.read_exact(&mut said)?;
+        ensure(said == *b"hello", || format!("{said:?}"))?;
+        drop(forward);
+        ensure(ours.read(&mut said)? == 0, || "the connection goes on".to_owned())?;
+    }
+    attached.end().await.map(drop)
 }
 
 pub(crate) async fn a_port_where_nothing_listens_is_reported_by_the_owner() -> Result<(), TestFailure> {

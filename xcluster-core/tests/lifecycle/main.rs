@@ -23,7 +23,7 @@ use xcluster_core::{Builder, Cluster, Event, NodeState};
 use attach::{
     a_cluster_whose_owner_has_ended_is_not_running, a_cluster_without_a_namespace_has_no_way_into_it,
     a_connection_to_a_cluster_of_another_process_outlives_its_owner,
-    a_port_where_nothing_listens_is_reported_by_the_owner,
+    a_forward_leads_to_a_port_of_a_node_until_it_is_dropped, a_port_where_nothing_listens_is_reported_by_the_owner,
     a_program_runs_in_the_namespace_of_a_cluster_of_another_process, an_attached_handle_needs_no_runtime,
     an_attached_handle_stops_a_cluster_and_its_owner_learns_of_it,
     an_attached_handle_that_is_dropped_leaves_the_cluster,
@@ -57,6 +57,8 @@ xcluster_core::harness![
     a_node_whose_qemu_is_killed_is_not_started_again,
     a_node_that_is_stopped_while_it_boots_is_not_started_again,
     a_node_that_dies_later_is_noticed_and_the_others_go_on,
+    a_node_that_is_killed_fails_and_can_be_booted_again,
+    a_console_is_waited_for_with_a_deadline,
     the_console_can_be_what_tells_that_a_node_is_ready,
     a_cluster_that_boots_one_at_a_time_waits_for_other_clusters,
     a_connection_to_a_cluster_of_another_process_outlives_its_owner,
@@ -67,6 +69,7 @@ xcluster_core::harness![
     an_attached_handle_stops_a_cluster_and_its_owner_learns_of_it,
     a_cluster_whose_owner_has_ended_is_not_running,
     an_attached_handle_needs_no_runtime,
+    a_forward_leads_to_a_port_of_a_node_until_it_is_dropped,
     an_open_cluster_boots_its_nodes_in_any_order,
     nodes_and_nets_come_to_a_cluster_that_runs,
     several_nodes_are_added_at_once,
@@ -315,6 +318,42 @@ async fn a_node_that_dies_later_is_noticed_and_the_others_go_on() -> Result<(), 
     let states: Vec<NodeState> = cluster.status().await?.nodes.iter().map(|node| node.state).collect();
     ensure(states == [NodeState::Ready, NodeState::Failed, NodeState::Ready], || format!("{states:?}"))?;
     cluster.node(1)?.qmp("query-status", serde_json::Value::Null).await?;
+    Ok(cluster.stop().await?)
+}
+
+async fn a_node_that_is_killed_fails_and_can_be_booted_again() -> Result<(), TestFailure> {
+    let host = Host::new()?;
+    let cluster = Cluster::start(host.cluster()).await?;
+    let node = cluster.node(2)?;
+    node.kill().await?;
+    let status = node.status().await?;
+    ensure(status.state == NodeState::Failed, || format!("{status:?}"))?;
+    has(status.reason.as_deref().unwrap_or_default(), "QEMU was killed by SIGKILL")?;
+    let mut ends = 0;
+    let mut events = cluster.events();
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Exited { .. } => ends += 1,
+            // The boot comes after everything that the end has caused.
+            Event::Begin { step: Step::Boot { .. } } if ends > 0 => break,
+            Event::Ready => drop(cluster.boot(2).await?),
+            _ => {}
+        }
+    }
+    ensure(ends == 1, || format!("its end was reported {ends} times"))?;
+    ensure(node.status().await?.state == NodeState::Ready, || "it does not run again".to_owned())?;
+    Ok(cluster.stop().await?)
+}
+
+async fn a_console_is_waited_for_with_a_deadline() -> Result<(), TestFailure> {
+    let host = Host::new()?;
+    let cluster = Cluster::start(host.cluster().ready_when(Readiness::Console(Behaviour::UP.to_owned()))).await?;
+    let mut console = cluster.node(1)?.console().await?;
+    has(&console.expect(Behaviour::UP, Duration::from_secs(10)).await?, Behaviour::UP)?;
+    let Err(error) = console.expect("never", Duration::from_millis(100)).await else {
+        return Err(TestFailure::new("it was shown"));
+    };
+    has(&error.to_string(), "the console of vm-001 did not show `never` within 100ms")?;
     Ok(cluster.stop().await?)
 }
 

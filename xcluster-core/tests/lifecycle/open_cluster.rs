@@ -151,7 +151,7 @@ pub(crate) async fn a_node_that_ended_by_itself_boots_again() -> Result<(), Test
 pub(crate) async fn a_node_that_runs_is_not_booted() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::start(host.cluster()).await?;
-    has(&said(cluster.boot(NodeBoot::new(node(2)).memory(512)).await)?, "vm-002 runs already")?;
+    has(&said(cluster.boot(NodeBoot::new(node(2)).memory(512)).await)?, "vm-002 is already running")?;
     ensure(host.qemu.starts(node(2)) == 1, || "it was started".to_owned())?;
     let memory = cluster.plan().node(node(2)).map(|planned| planned.node.memory);
     ensure(memory == Some(128), || format!("{memory:?}"))?;

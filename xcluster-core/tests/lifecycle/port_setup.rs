@@ -47,7 +47,7 @@ pub(crate) async fn a_nodes_ports_are_set_up_for_one_qemu_at_a_time() -> Result<
     let cluster = Cluster::start(host.cluster()).await?;
     for outcome in [cluster.set_up_port(1, NET).await.map(drop), cluster.tear_down_port(1, NET).await] {
         let Err(error) = outcome else { return Err(TestFailure::new("it was wired for another one")) };
-        has(&error.to_string(), "vm-001 runs already")?;
+        has(&error.to_string(), "vm-001 is already running")?;
     }
     // The cluster's own boot begins with wires of its own.
     cluster.node(1)?.stop().await?;

@@ -89,7 +89,7 @@ impl Row {
 /// Runs the command on all nodes and prints every result as JSON.
 pub(super) async fn collect(cluster: &Cluster, nodes: &[NodeId], command: &Command) -> Outcome {
     let results = cluster.exec_on(nodes, command.clone()).await;
-    let rows: Vec<Row> = results.into_iter().map(|(node, result)| Row::new(node, result)).collect();
+    let rows: Vec<Row> = nodes.iter().zip(results).map(|(node, result)| Row::new(*node, result)).collect();
     output::print_json(&rows)?;
     Ok(first_failure(rows.iter().map(|row| row.code.map_or(Exit::NOT_RUN, Exit::of_command))))
 }

@@ -1,22 +1,20 @@
-//! The client of a cluster that another process of this user owns. All clients of this process share one thread with a runtime,
-//! so that a caller needs none.
+//! The client of a cluster that another process of this user owns.
 
 use std::io;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::message::{Answer, NamespaceFiles, Request, SOCKET, VERSION, Verb, receive, send};
 use super::{descriptors, execution};
+use crate::cluster::background;
 use crate::cluster::console::{Console, PIECES};
 use crate::cluster::error::Error;
 use crate::cluster::event::{EventLog, Events};
@@ -65,7 +63,7 @@ impl Client {
         let folder = base.join(name.as_str());
         let owner = Owner { name, socket: folder.join(SOCKET) };
         let asked = owner.clone();
-        let plan = drive(async move { asked.follow_plan().await }).await?;
+        let plan = background::run(async move { asked.follow_plan().await }).await?;
         Ok(Self { owner, folder, plan })
     }
 
@@ -98,8 +96,8 @@ impl Client {
         let log = EventLog::new();
         let events = log.listen();
         let owner = self.owner.clone();
-        match driver() {
-            Ok(driver) => drop(driver.spawn(async move { owner.follow_events(log).await })),
+        match background::handle() {
+            Ok(runtime) => drop(runtime.spawn(async move { owner.follow_events(log).await })),
             Err(error) => tracing::warn!(?error, "cannot follow the events of a cluster"),
         }
         events
@@ -108,13 +106,13 @@ impl Client {
     /// Sends a request and waits for the answer, however long it takes.
     pub(crate) async fn ask<T: DeserializeOwned + Send + 'static>(&self, verb: Verb) -> Result<T, Error> {
         let owner = self.owner.clone();
-        drive(async move { owner.ask(verb).await.map(|(_, value)| value) }).await
+        background::run(async move { owner.ask(verb).await.map(|(_, value)| value) }).await
     }
 
     /// The same for a request that the owner answers at once.
     pub(crate) async fn ask_quick<T: DeserializeOwned + Send + 'static>(&self, verb: Verb) -> Result<T, Error> {
         let owner = self.owner.clone();
-        drive(async move { owner.ask_quick(verb).await.map(|(_, value)| value) }).await
+        background::run(async move { owner.ask_quick(verb).await.map(|(_, value)| value) }).await
     }
 
     pub(crate) async fn stop(&self) -> Result<(), Error> {
@@ -127,38 +125,38 @@ impl Client {
 
     pub(crate) async fn spawn(&self, node: NodeId, command: Command) -> Result<Execution, Error> {
         let owner = self.owner.clone();
-        drive(async move {
+        background::run(async move {
             let (stream, ()) = owner.ask(Verb::Exec { node, command: command.clone() }).await?;
-            Ok(execution::follow(stream, &command))
+            Ok(execution::follow(stream, &command).on(node))
         })
         .await
     }
 
-    pub(crate) async fn put(&self, node: NodeId, local: &Path, remote: PathBuf) -> Result<Copied, Error> {
-        self.ask(Verb::Put { node, local: absolute(local)?, remote }).await
+    pub(crate) async fn copy_to(&self, node: NodeId, local: &Path, remote: PathBuf) -> Result<Copied, Error> {
+        self.ask(Verb::CopyTo { node, local: absolute(local)?, remote }).await
     }
 
-    pub(crate) async fn get(&self, node: NodeId, remote: PathBuf, local: &Path) -> Result<Copied, Error> {
-        self.ask(Verb::Get { node, remote, local: absolute(local)? }).await
+    pub(crate) async fn copy_from(&self, node: NodeId, remote: PathBuf, local: &Path) -> Result<Copied, Error> {
+        self.ask(Verb::CopyFrom { node, remote, local: absolute(local)? }).await
     }
 
     pub(crate) async fn console(&self, node: NodeId) -> Result<Console, Error> {
         let owner = self.owner.clone();
-        drive(async move {
+        background::run(async move {
             let (stream, ()) = owner.ask_quick(Verb::Console { node }).await?;
-            Ok(join_console(stream))
+            Ok(join_console(node, stream))
         })
         .await
     }
 
     pub(crate) async fn connect(&self, node: NodeId, port: u16) -> Result<TcpStream, Error> {
         let owner = self.owner.clone();
-        drive(async move { owner.connect(node, port).await }).await
+        background::run(async move { owner.connect(node, port).await }).await
     }
 
     pub(crate) async fn namespace(&self) -> Result<Option<NamespaceEntry>, Error> {
         let owner = self.owner.clone();
-        drive(async move { owner.namespace().await }).await
+        background::run(async move { owner.namespace().await }).await
     }
 }
 
@@ -268,7 +266,7 @@ fn hung_up(error: &io::Error) -> bool {
 }
 
 /// A console whose bytes go over this stream, which closes when neither its output nor its input is of use any more.
-fn join_console(stream: UnixStream) -> Console {
+fn join_console(node: NodeId, stream: UnixStream) -> Console {
     let (mut reader, mut writer) = stream.into_split();
     let (output, shown) = mpsc::channel(PIECES);
     let (input, mut typed) = mpsc::channel::<Vec<u8>>(PIECES);
@@ -297,7 +295,7 @@ fn join_console(stream: UnixStream) -> Console {
             }
         }
     });
-    Console::new(shown, input)
+    Console::new(node, shown, input)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Error> {
@@ -306,45 +304,4 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
     // `absolute` drops a slash at the end, which says that a folder is meant.
     let folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
     Ok(if folder { absolute.join("") } else { absolute })
-}
-
-/// Runs a request on the thread of clients. It is cancelled when the caller stops waiting.
-async fn drive<T: Send + 'static>(
-    request: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Result<T, Error> {
-    struct Cancel<T>(JoinHandle<T>);
-
-    impl<T> Drop for Cancel<T> {
-        fn drop(&mut self) {
-            self.0.abort();
-        }
-    }
-
-    let mut task = Cancel(driver()?.spawn(request));
-    let outcome = (&mut task.0).await;
-    outcome.unwrap_or_else(|error| Err(Error::io("ask the owner of a cluster", io::Error::other(error))))
-}
-
-/// The runtime of all clients of this process, on a thread that lives as long as the process.
-fn driver() -> Result<Handle, Error> {
-    static DRIVER: Mutex<Option<Handle>> = Mutex::new(None);
-    let mut driver = DRIVER.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(driver) = &*driver {
-        return Ok(driver.clone());
-    }
-    let failed = |error| Error::io("start the thread of cluster clients", error);
-    let (give, given) = std::sync::mpsc::channel();
-    let thread = std::thread::Builder::new().name("xcluster-client".to_owned());
-    // The runtime is made on its thread: inside of another runtime it could not be dropped if the thread failed.
-    let run = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => {
-            let _ = give.send(Ok(runtime.handle().clone()));
-            runtime.block_on(std::future::pending::<()>());
-        }
-        Err(error) => drop(give.send(Err(error))),
-    };
-    thread.spawn(run).map_err(failed)?;
-    let handle = given.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into())).map_err(failed)?;
-    *driver = Some(handle.clone());
-    Ok(handle)
 }

@@ -50,6 +50,7 @@ pub(super) async fn converse(
             reply(stream, progress.ready().await).await
         }
         Verb::Boot { boot } => boot_node(stream, state, boot).await,
+        Verb::KillNode { node } => reply(stream, requests::kill_node(state, node).await).await,
         Verb::StopNode { node } => reply(stream, requests::stop_node(state, node).await).await,
         Verb::NodeStatus { node } => reply(stream, requests::node_status(state, node).await).await,
         Verb::SetUpPort { node, net } => reply(stream, requests::set_up_named_port(state, node, net).await).await,
@@ -72,8 +73,12 @@ pub(super) async fn converse(
             }
             Err(error) => reply::<()>(stream, Err(error)).await,
         },
-        Verb::Put { node, local, remote } => reply(stream, requests::put(state, node, local, remote).await).await,
-        Verb::Get { node, remote, local } => reply(stream, requests::get(state, node, remote, local).await).await,
+        Verb::CopyTo { node, local, remote } => {
+            reply(stream, requests::copy_to(state, node, local, remote).await).await
+        }
+        Verb::CopyFrom { node, remote, local } => {
+            reply(stream, requests::copy_from(state, node, remote, local).await).await
+        }
         Verb::Console { node } => match requests::console(state, node).await {
             Ok(console) => {
                 send(&mut stream, &Answer::Ok(())).await?;

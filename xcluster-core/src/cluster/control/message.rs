@@ -42,6 +42,8 @@ pub(crate) enum Verb {
     Ready,
     /// A node's boot; answered when it is ready. It is cancelled when the client hangs up.
     Boot { boot: NodeBoot },
+    /// The immediate end of a node's QEMU.
+    KillNode { node: NodeId },
     /// A node's stop.
     StopNode { node: NodeId },
     /// A node's status.
@@ -57,9 +59,9 @@ pub(crate) enum Verb {
     /// A command on a node; frames follow.
     Exec { node: NodeId, command: Command },
     /// A file to a node. Both sides have the same files, so only names are sent.
-    Put { node: NodeId, local: PathBuf, remote: PathBuf },
+    CopyTo { node: NodeId, local: PathBuf, remote: PathBuf },
     /// A file from a node.
-    Get { node: NodeId, remote: PathBuf, local: PathBuf },
+    CopyFrom { node: NodeId, remote: PathBuf, local: PathBuf },
     /// A node's console; its bytes follow, both ways.
     Console { node: NodeId },
     /// The end of what a node's console has shown.

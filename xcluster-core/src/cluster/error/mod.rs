@@ -30,7 +30,7 @@ pub use remote::{FailureContext, RemoteError};
 #[non_exhaustive]
 pub enum Error {
     /// The topology or the options are wrong: everything that is, at once.
-    #[error("the cluster cannot be as asked: {0}")]
+    #[error("invalid cluster configuration: {0}")]
     Invalid(Problems),
     /// There is no folder for it; most often because a cluster of that name runs.
     #[error(transparent)]
@@ -68,7 +68,7 @@ pub enum Error {
         why: Option<String>,
     },
     /// The node is to be booted and runs.
-    #[error("{0} runs already: it is booted again once it has been stopped")]
+    #[error("{0} is already running: stop it before you boot it again")]
     Running(NodeId),
     /// A command or a copy on a node failed.
     #[error("on {node}")]
@@ -79,7 +79,37 @@ pub enum Error {
         #[source]
         source: ExecError,
     },
-    /// A node's QEMU did not do what it was told.
+    /// A command on a node did not succeed in time.
+    #[error("not successful within {waited:?}")]
+    Until {
+        /// How long it was repeated.
+        waited: Duration,
+        /// The last failure.
+        #[source]
+        source: ExecError,
+    },
+    /// A file of this host could not be read or written.
+    #[error("{what} on this host")]
+    Local {
+        /// What was attempted.
+        what: String,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A console did not show a text.
+    #[error("the console of {node} did not show `{text}` {why}; its end: {}", tail.escape_debug())]
+    Console {
+        /// The node.
+        node: NodeId,
+        /// The text.
+        text: String,
+        /// Whether it was too late or the node ended.
+        why: String,
+        /// The end of what it showed instead.
+        tail: String,
+    },
+    /// A node's QEMU refused a command.
     #[error("on {node}")]
     Monitor {
         /// The node.
@@ -144,12 +174,16 @@ impl Error {
             Self::NoSuchNode { .. } => ErrorKind::NoSuchNode,
             Self::NotRunning(_) => ErrorKind::NotRunning,
             Self::NotReady { .. } | Self::NoAgent(_) | Self::Running(_) => ErrorKind::Node,
-            Self::Exec { .. } => ErrorKind::Exec,
+            Self::Exec { .. } | Self::Until { .. } => ErrorKind::Exec,
+            Self::Console { .. } => ErrorKind::Node,
             Self::Owner(error) => error.kind(),
             Self::Connect { .. } | Self::Monitor { .. } => ErrorKind::Node,
-            Self::NotOwner(_) | Self::Ended | Self::LostFolder { .. } | Self::Leftovers(_) | Self::Io { .. } => {
-                ErrorKind::Other
-            }
+            Self::Local { .. }
+            | Self::NotOwner(_)
+            | Self::Ended
+            | Self::LostFolder { .. }
+            | Self::Leftovers(_)
+            | Self::Io { .. } => ErrorKind::Other,
         }
     }
 
@@ -167,15 +201,9 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start(failure) => fmt::Debug::fmt(failure, f),
-            _ => with_causes(self, f),
+            _ => error_chain::debug(self, f),
         }
     }
-}
-
-/// Writes an error and its causes, a line each.
-fn with_causes(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "{error}")?;
-    error_chain::causes(error).skip(1).try_for_each(|cause| write!(f, "\n  caused by: {cause}"))
 }
 
 /// An error if something could not be removed.
@@ -233,16 +261,16 @@ impl fmt::Display for StartFailure {
 
 impl fmt::Debug for StartFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        with_causes(self, f)?;
-        for (what, text) in [("QEMU said", &self.stderr), ("the console ended with", &self.console)] {
-            if let Some(text) = text {
-                write!(f, "\n{what}:\n  {}", text.replace('\n', "\n  "))?;
-            }
-        }
-        for leftover in &self.leftovers {
-            write!(f, "\nnot removed: {leftover}")?;
-        }
-        Ok(())
+        error_chain::debug(self, f)?;
+        self.context().write(f)
+    }
+}
+
+impl StartFailure {
+    /// What explains the failure.
+    fn context(&self) -> FailureContext {
+        let (console, stderr) = (self.console.clone(), self.stderr.clone());
+        FailureContext { console, stderr, leftovers: self.leftovers.clone() }
     }
 }
 
@@ -253,7 +281,7 @@ impl std::error::Error for StartFailure {
 }
 
 /// Why a step of a start failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
     /// The guest could not be found or built.
@@ -274,7 +302,7 @@ pub enum Cause {
     /// A backend failed.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// The network namespace got no way to the world.
+    /// The network namespace got no uplink.
     #[error(transparent)]
     Uplink(#[from] UplinkError),
     /// A host lock on something shared failed.
@@ -292,13 +320,13 @@ pub enum Cause {
         available: u64,
     },
     /// A backend broke its contract: an arg names a descriptor that it did not hand over.
-    #[error("the backend names descriptors that it did not hand over: {}", .0.join(", "))]
+    #[error("the backend's args name descriptors that it did not pass: {}", .0.join(", "))]
     Descriptors(Vec<String>),
     /// A backend broke its contract: a descriptor of this node has that name already.
-    #[error("the backend hands over descriptors by names that the node has already: {}", .0.join(", "))]
+    #[error("the backend passes descriptors by names that are in use: {}", .0.join(", "))]
     DescriptorsTwice(Vec<String>),
     /// A QEMU of another process can only be told of what has a name.
-    #[error("the words refer to descriptors that are no taps, and only those have names: {}", .0.join(", "))]
+    #[error("the args refer to descriptors that are no taps, and only taps have names: {}", .0.join(", "))]
     NotByName(Vec<String>),
     /// Backends want a node's QEMU in two places.
     #[error("the node's NICs need two network namespaces, and a QEMU runs in one")]
@@ -352,7 +380,7 @@ impl Cause {
 }
 
 /// Why a node did not come up, or is no longer there.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeFailure {
     /// QEMU could not be started.
@@ -383,6 +411,8 @@ pub enum NodeFailure {
     Unreachable,
 }
 
+error_chain::readable_debug!(Cause, NodeFailure);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -411,7 +441,7 @@ mod tests {
         assert_eq!(
             format!("{error:?}"),
             "cannot prepare QEMU and the guest\n  caused by: the nodes need 2 MiB of memory and 1 MiB are available\n\
-             QEMU said:\n  no"
+             QEMU's messages:\n  no"
         );
     }
 }

@@ -6,7 +6,7 @@ use super::{Error, ErrorKind};
 use crate::error_chain;
 
 /// An error that came from another process: its kind and its texts, with its causes as they were there.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub struct RemoteError {
     kind: ErrorKind,
     message: String,
@@ -76,11 +76,7 @@ impl RemoteError {
 impl From<&Error> for RemoteError {
     fn from(error: &Error) -> Self {
         let context = match error {
-            Error::Start(failure) => Some(Box::new(FailureContext {
-                console: failure.console.clone(),
-                stderr: failure.stderr.clone(),
-                leftovers: failure.leftovers.clone(),
-            })),
+            Error::Start(failure) => Some(Box::new(failure.context())),
             _ => None,
         };
         Self { remedy: error.remedy().map(str::to_owned), context, ..Self::of(error.kind(), error) }
@@ -90,6 +86,26 @@ impl From<&Error> for RemoteError {
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+/// All of it: the causes, and what explains the failure of a node.
+impl fmt::Debug for RemoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        error_chain::debug(self, f)?;
+        self.context().map_or(Ok(()), |context| context.write(f))
+    }
+}
+
+impl FailureContext {
+    /// Writes it after an error, a line each.
+    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, text) in [("QEMU's messages", &self.stderr), ("the end of the console", &self.console)] {
+            if let Some(text) = text {
+                write!(f, "\n{what}:\n  {}", text.replace('\n', "\n  "))?;
+            }
+        }
+        self.leftovers.iter().try_for_each(|leftover| write!(f, "\nnot removed: {leftover}"))
     }
 }
 

@@ -16,6 +16,7 @@ use super::state::State;
 use super::step::{StepError, step};
 use crate::cluster::error::{Cause, NodeFailure};
 use crate::cluster::event::Event;
+use crate::cluster::status::NodeState;
 use crate::net::KvmArgs;
 use crate::plan::{Readiness, SSH_PORT, Step};
 use crate::qemu::command::OURS;
@@ -68,7 +69,8 @@ async fn run(state: &Rc<State>, prepared: &Prepared, node: &Rc<NodeRecord>, nics
     let up = start_qemu(state, node, &launch, &readiness);
     let qemu = timeout(prepared.deadline, up).await.map_err(late)??;
     node.set_ready(begun.elapsed());
-    tokio::task::spawn_local(watch(state.clone(), node.clone(), qemu));
+    let (state, node) = (state.clone(), node.clone());
+    tokio::task::spawn_local(async move { report_end(&state, &node, &qemu).await });
     Ok(())
 }
 
@@ -128,13 +130,13 @@ async fn or_exit(qemu: &QemuInstance, up: impl Future<Output = Result<(), NodeFa
     Err(failure)
 }
 
-/// Reports the end of a node that was ready, unless it was stopped.
-async fn watch(state: Rc<State>, node: Rc<NodeRecord>, qemu: Rc<QemuInstance>) {
+/// Reports the end of a node that was ready, once, unless it was stopped. One that boots reports its end itself.
+pub(super) async fn report_end(state: &State, node: &NodeRecord, qemu: &QemuInstance) {
     let how = qemu.exited().await;
-    if state.is_ending() || node.is_cancelled() {
+    if state.is_ending() || node.is_cancelled() || node.state() != NodeState::Ready {
         return;
     }
-    let reason = end_of(&qemu, &how);
+    let reason = end_of(qemu, &how);
     node.set_failed(reason.clone());
     state.events.note(Event::Exited { node: node.id(), reason });
 }

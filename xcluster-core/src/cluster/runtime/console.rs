@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::cluster::console::{Console, PIECES};
 use crate::host::PrivateDir;
+use crate::name::NodeId;
 
 /// How much of the end of a console is kept in memory, in bytes, for errors and for those who join.
 const TAIL: usize = 256 * 1024;
@@ -53,22 +54,26 @@ impl ConsoleHub {
     }
 
     /// Joins the console, in a task of the cluster's thread.
-    pub(super) fn join(&self) -> Console {
-        let output = match self.output.upgrade() {
-            Some(output) => output.subscribe(),
-            // The node has ended: what it showed can be read, and nothing follows.
-            None => broadcast::channel(1).1,
-        };
+    pub(super) fn join(&self, node: NodeId) -> Console {
         let (pieces, console) = mpsc::channel(PIECES);
-        tokio::task::spawn_local(pass_on(self.tail(), output, pieces));
-        Console::new(console, self.input.clone())
+        tokio::task::spawn_local(pass_on(self.tail(), self.subscribe(), pieces));
+        Console::new(node, console, self.input.clone())
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<Vec<u8>> {
+        match self.output.upgrade() {
+            Some(output) => output.subscribe(),
+            // The node has ended: its tail can be read, and nothing follows.
+            None => broadcast::channel(1).1,
+        }
     }
 
     /// Waits until the console has shown a text; false if the node ends before.
     pub(super) async fn shows(&self, text: &str) -> bool {
-        let mut console = self.join();
+        let (pieces, mut output) = mpsc::channel(PIECES);
+        tokio::task::spawn_local(pass_on(self.tail(), self.subscribe(), pieces));
         let mut seen: Vec<u8> = Vec::new();
-        while let Some(bytes) = console.next().await {
+        while let Some(bytes) = output.recv().await {
             seen.extend(bytes);
             if find(&seen, text.as_bytes()) {
                 return true;
@@ -201,10 +206,10 @@ mod tests {
             .run_until(async {
                 let (ours, mut theirs) = UnixStream::pair().unwrap();
                 let hub = ConsoleHub::new(ours, log.clone());
-                let mut first = hub.join();
+                let mut first = hub.join(NodeId::new(1).unwrap());
                 theirs.write_all(b"login: ").await.unwrap();
                 assert_eq!(first.next().await.unwrap(), b"login: ");
-                let mut second = hub.join();
+                let mut second = hub.join(NodeId::new(1).unwrap());
                 assert_eq!(second.next().await.unwrap(), b"login: ");
                 assert!(second.send("root\n").await);
                 let mut typed = [0; 5];

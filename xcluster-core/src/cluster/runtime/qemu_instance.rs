@@ -9,6 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, watch};
 
@@ -146,6 +148,14 @@ impl QemuInstance {
         match self.shutdown_reason.borrow().as_deref() {
             Some(reason) => format!("{how} ({reason})"),
             None => how,
+        }
+    }
+
+    /// Kills it as a fault would (SIGKILL). Its end is reported like any other.
+    pub(super) fn crash(&self) {
+        if self.runs() {
+            // Not reaped yet, so the number is still its own; an error means that it is ending already.
+            let _ = nix::sys::signal::kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGKILL);
         }
     }
 

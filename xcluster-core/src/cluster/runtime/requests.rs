@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::connect::connect as connect_to;
 use super::qemu_instance::QemuInstance;
 use super::state::State;
-use super::{add_node, port_setup, teardown};
+use super::{add_node, boot_node, port_setup, teardown};
 use crate::cluster::console::Console;
 use crate::cluster::error::{Error, leftovers};
 use crate::cluster::status::{ClusterStatus, NamedPort, NodeStatus};
@@ -45,6 +45,15 @@ pub(crate) async fn stop_node(state: Rc<State>, node: NodeId) -> Result<(), Erro
     add_node::stop(state, node).await
 }
 
+/// Kills a node's QEMU, and returns when its end is reported.
+pub(crate) async fn kill_node(state: Rc<State>, node: NodeId) -> Result<(), Error> {
+    let record = state.node(node)?;
+    let qemu = record.running()?;
+    qemu.crash();
+    boot_node::report_end(&state, &record, &qemu).await;
+    Ok(())
+}
+
 pub(crate) async fn set_up_port(state: Rc<State>, node: NodeId, net: NetId) -> Result<PortConfig, Error> {
     state.progress().ready().await?;
     port_setup::set_up(state, node, net).await
@@ -71,25 +80,34 @@ pub(crate) async fn node_status(state: Rc<State>, node: NodeId) -> Result<NodeSt
 
 pub(crate) async fn spawn(state: Rc<State>, node: NodeId, command: Command) -> Result<Execution, Error> {
     let agent = state.node(node)?.agent()?;
-    agent.exec(&command).map_err(failed_on(node))
+    Ok(agent.exec(&command).map_err(failed_on(node))?.on(node))
 }
 
-pub(crate) async fn put(state: Rc<State>, node: NodeId, local: PathBuf, remote: PathBuf) -> Result<Copied, Error> {
+pub(crate) async fn copy_to(state: Rc<State>, node: NodeId, local: PathBuf, remote: PathBuf) -> Result<Copied, Error> {
     let agent = state.node(node)?.agent()?;
     agent.copy_in(&local, &remote).await.map_err(failed_on(node))
 }
 
-pub(crate) async fn get(state: Rc<State>, node: NodeId, remote: PathBuf, local: PathBuf) -> Result<Copied, Error> {
+pub(crate) async fn copy_from(
+    state: Rc<State>,
+    node: NodeId,
+    remote: PathBuf,
+    local: PathBuf,
+) -> Result<Copied, Error> {
     let agent = state.node(node)?.agent()?;
     agent.copy_out(&remote, &local).await.map_err(failed_on(node))
 }
 
 fn failed_on(node: NodeId) -> impl Fn(ExecError) -> Error {
-    move |source| Error::Exec { node, source }
+    move |error| match error {
+        // A file of the host is no fault of the node.
+        ExecError::Local { what, source } => Error::Local { what, source },
+        source => Error::Exec { node, source },
+    }
 }
 
 pub(crate) async fn console(state: Rc<State>, node: NodeId) -> Result<Console, Error> {
-    Ok(qemu(&state, node)?.console().join())
+    Ok(qemu(&state, node)?.console().join(node))
 }
 
 pub(crate) async fn console_text(state: Rc<State>, node: NodeId) -> Result<String, Error> {

@@ -6,9 +6,11 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Status;
+use crate::error_chain::readable_debug;
+use crate::name::NodeId;
 
 /// Why a command in a guest, or a copy to or from it, failed.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum ExecError {
     /// The guest refused: no such program, no such file, no space.
@@ -21,8 +23,10 @@ pub enum ExecError {
         source: io::Error,
     },
     /// The command ran and ended badly.
-    #[error("`{command}` {status}{}", after_colon(.tail))]
+    #[error("`{command}` {status}{}{}", on(.node.as_ref()), after_colon(.tail))]
     Unsuccessful {
+        /// The node, if it is one of a cluster.
+        node: Option<NodeId>,
         /// What was run.
         command: String,
         /// How it ended.
@@ -79,6 +83,12 @@ pub enum ExecError {
         #[source]
         source: io::Error,
     },
+}
+
+readable_debug!(ExecError);
+
+fn on(node: Option<&NodeId>) -> String {
+    node.map(|node| format!(" on {node}")).unwrap_or_default()
 }
 
 fn after_colon(tail: &str) -> String {

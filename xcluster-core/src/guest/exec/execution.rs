@@ -1,10 +1,15 @@
 //! A command that runs.
 
 use std::io::{self, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures::Stream;
 
 use super::command_stream::{CommandStream, Report};
 use super::{Command, ExecError, Output, Status, StdinWriter};
-use crate::guest::agent::protocol::Stream;
+use crate::guest::agent::protocol::Stream as AgentStream;
+use crate::name::NodeId;
 
 const SIGKILL: i32 = 9;
 
@@ -27,26 +32,24 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Execution {
     command_stream: CommandStream,
+    node: Option<NodeId>,
     command: String,
     max_output: u64,
 }
 
 impl Execution {
     pub(crate) fn new(command_stream: CommandStream, command: &Command) -> Self {
-        Self { command_stream, command: command.to_string(), max_output: command.max_output }
+        Self { command_stream, node: None, command: command.to_string(), max_output: command.max_output }
+    }
+
+    /// Says which node it runs on.
+    pub(crate) fn on(self, node: NodeId) -> Self {
+        Self { node: Some(node), ..self }
     }
 
     /// The next event; none after [`Event::Exited`]. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Result<Option<Event>, ExecError> {
-        Ok(match self.command_stream.next().await? {
-            Some(Report::Data(Stream::Stdout, bytes)) => Some(Event::Stdout(bytes)),
-            Some(Report::Data(Stream::Stderr, bytes)) => Some(Event::Stderr(bytes)),
-            Some(Report::Ended(status)) => Some(Event::Exited(status)),
-            Some(Report::Opened { .. } | Report::Complete { .. }) => {
-                return Err(ExecError::Lost { reason: "its agent answered a command as if it were a file".into() });
-            }
-            None => None,
-        })
+        event(self.command_stream.next().await?)
     }
 
     /// The command's input, once, if it was made with [`Command::stream_stdin`].
@@ -67,7 +70,7 @@ impl Execution {
     /// Waits for the end and collects the output, up to the limit of [`Command::max_output`]. Input that was not taken is
     /// closed.
     pub async fn output(self) -> Result<Output, ExecError> {
-        let (command, limit) = (self.command.clone(), self.max_output);
+        let (node, command, limit) = (self.node, self.command.clone(), self.max_output);
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let mut room = limit;
         let status = self.each(|is_stderr, bytes| {
@@ -80,7 +83,7 @@ impl Execution {
             Ok(())
         });
         let status = status.await?;
-        Ok(Output { command, status, stdout, stderr })
+        Ok(Output { node, command, status, stdout, stderr })
     }
 
     /// Waits for the end and passes the output on as it comes, of any size. The command is killed if a writer fails.
@@ -106,6 +109,28 @@ impl Execution {
             }
         }
     }
+}
+
+/// The same as [`Execution::next`]: the events, then an end.
+impl Stream for Execution {
+    type Item = Result<Event, ExecError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let report = ready!(self.command_stream.poll_next(context));
+        Poll::Ready(report.and_then(event).transpose())
+    }
+}
+
+fn event(report: Option<Report>) -> Result<Option<Event>, ExecError> {
+    Ok(match report {
+        Some(Report::Data(AgentStream::Stdout, bytes)) => Some(Event::Stdout(bytes)),
+        Some(Report::Data(AgentStream::Stderr, bytes)) => Some(Event::Stderr(bytes)),
+        Some(Report::Ended(status)) => Some(Event::Exited(status)),
+        Some(Report::Opened { .. } | Report::Complete { .. }) => {
+            return Err(ExecError::Lost { reason: "its agent answered a command as if it were a file".into() });
+        }
+        None => None,
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 
 use super::{ExecError, Status};
+use crate::name::NodeId;
 
 /// How much of a failed command's output its error shows, in bytes.
 const TAIL: usize = 1024;
@@ -12,6 +13,9 @@ const TAIL: usize = 1024;
 /// A command's result with its whole output. Serialised, the output is text, with U+FFFD for what is not UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Output {
+    /// The node that it was run on, if it is one of a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
     /// What was run, for messages.
     pub command: String,
     /// How it ended.
@@ -32,7 +36,7 @@ impl Output {
         }
         let said = if self.stderr.trim_ascii().is_empty() { &self.stdout } else { &self.stderr };
         let tail = tail(said);
-        Err(ExecError::Unsuccessful { command: self.command, status: self.status, tail })
+        Err(ExecError::Unsuccessful { node: self.node, command: self.command, status: self.status, tail })
     }
 
     /// Standard output as text without the white space around it; U+FFFD stands for what is not UTF-8.
@@ -61,7 +65,7 @@ mod tests {
     use super::{Output, Status};
 
     fn output(status: Status, stdout: &str, stderr: &str) -> Output {
-        Output { command: "x".into(), status, stdout: stdout.into(), stderr: stderr.into() }
+        Output { node: None, command: "x".into(), status, stdout: stdout.into(), stderr: stderr.into() }
     }
 
     #[test]
