@@ -26,8 +26,11 @@ pub struct LocalForward {
 impl LocalForward {
     pub(super) async fn open(node: Node, listen: SocketAddr, port: u16) -> Result<Self, Error> {
         let failed = move |source| Error::io(format!("listen on {listen}"), source);
-        let listener = background::run(async move { TcpListener::bind(listen).await.map_err(failed) }).await?;
+        // By the caller's thread, which may be in another network namespace than the background thread.
+        let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = background::run(async move { TcpListener::from_std(listener).map_err(failed) }).await?;
         Ok(Self { address, _task: background::spawn(serve(listener, node, port))? })
     }
 

@@ -17,13 +17,13 @@ use super::{descriptors, execution};
 use crate::cluster::background;
 use crate::cluster::console::{Console, PIECES};
 use crate::cluster::error::Error;
-use crate::cluster::event::{EventLog, Events};
+use crate::cluster::event::{Event, EventLog, Events};
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution};
 use crate::host::folder::{self, LostOwner, Survey};
 use crate::host::namespace::NamespaceEntry;
 use crate::name::{ClusterName, NodeId};
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 
 /// How long an owner may take to answer quick requests. Commands, copies, boots and the end of a cluster have no limit here.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -95,9 +95,9 @@ impl Client {
     pub(crate) fn events(&self) -> Events {
         let log = EventLog::new();
         let events = log.listen();
-        let owner = self.owner.clone();
+        let (owner, plan) = (self.owner.clone(), self.plan.clone());
         match background::handle() {
-            Ok(runtime) => drop(runtime.spawn(async move { owner.follow_events(log).await })),
+            Ok(runtime) => drop(runtime.spawn(async move { owner.follow_events(log, plan).await })),
             Err(error) => tracing::warn!(?error, "cannot follow the events of a cluster"),
         }
         events
@@ -225,12 +225,19 @@ impl Owner {
         Ok(published)
     }
 
-    async fn follow_events(&self, log: EventLog) {
+    /// Follows the events in a task, until the cluster ends or nobody listens. The plan may come later than an event, over its
+    /// own connection; a listener finds the node of an event in it all the same.
+    async fn follow_events(&self, log: EventLog, mut plan: watch::Receiver<Arc<Plan>>) {
         let Ok((mut stream, ())) = self.ask_quick(Verb::Events).await else { return };
         loop {
             tokio::select! {
                 event = receive(&mut stream) => match event {
-                    Ok(event) => log.note(event),
+                    Ok(event) => {
+                        if let Some(node) = node_of(&event) {
+                            let _ = plan.wait_for(|plan| plan.node(node).is_some()).await;
+                        }
+                        log.note(event);
+                    }
                     // Without a last event: the owner was killed.
                     Err(_) => return,
                 },
@@ -257,6 +264,17 @@ impl Owner {
 
     fn unreachable(&self, source: io::Error) -> Error {
         Error::io(format!("talk to the owner of cluster `{}`", self.name), source)
+    }
+}
+
+/// The node whose step an event reports.
+fn node_of(event: &Event) -> Option<NodeId> {
+    match event {
+        Event::Begin { step } | Event::Done { step, .. } | Event::Failed { step, .. } => match step {
+            Step::Setup { node, .. } | Step::Boot { node } => Some(*node),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
