@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use xcluster_core::topology::Topology;
 use xcluster_core::{Builder, Cluster};
 use xcluster_net_user::UserBackend;
 
@@ -12,8 +13,8 @@ use crate::process;
 pub fn builder(machines: u16) -> Builder {
     let builder = Cluster::builder().backend(UserBackend::default());
     match machines {
-        6 => builder,
-        nodes => builder.nodes(nodes).routers(0),
+        6 => builder.topology(Topology::default()),
+        nodes => builder.nodes(nodes),
     }
 }
 

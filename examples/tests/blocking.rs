@@ -1,8 +1,7 @@
 //! Clusters without an async runtime, in a plain `#[test]`: a command on all nodes at once, a packet capture on one node
 //! while another one pings, copies of files to and from nodes, a node that is booted again.
 
-use xcluster_core::blocking::{Cluster, Node};
-use xcluster_core::name::NodeId;
+use xcluster_core::blocking::Cluster;
 use xcluster_core::plan::NodeBoot;
 use xcluster_net_user::UserBackend;
 
@@ -13,12 +12,11 @@ const PCAP: [u8; 4] = [0xd4, 0xc3, 0xb2, 0xa1];
 
 #[test]
 fn a_cluster_is_used_from_threads_without_a_runtime() -> Result<()> {
-    let builder = xcluster_core::Cluster::builder().backend(UserBackend::default()).nodes(2).routers(0);
+    let builder = xcluster_core::Cluster::builder().backend(UserBackend::default()).nodes(2);
     Cluster::test(builder, |cluster| {
         // Each node has a result of its own; they come in the order of the nodes.
-        let ids: Vec<NodeId> = cluster.nodes().iter().map(Node::id).collect();
         let mut names = Vec::new();
-        for (_, output) in cluster.exec_on(&ids, "hostname") {
+        for output in cluster.exec_on([1, 2], "hostname") {
             names.push(output?.ok()?.text().into_owned());
         }
         assert_eq!(names, ["vm-001", "vm-002"]);
@@ -34,10 +32,10 @@ fn a_cluster_is_used_from_threads_without_a_runtime() -> Result<()> {
 
         // The capture is copied to this host, and from here to the other node.
         let folder = tempfile::tempdir()?;
-        second.get("/tmp/pings.pcap", folder.path())?;
+        second.copy_from("/tmp/pings.pcap", folder.path())?;
         let capture = std::fs::read(folder.path().join("pings.pcap"))?;
         assert!(capture.starts_with(&PCAP), "{} bytes", capture.len());
-        first.put(folder.path().join("pings.pcap"), "/root/")?;
+        first.copy_to(folder.path().join("pings.pcap"), "/root/")?;
         let listed = first.exec("tcpdump -n -r /root/pings.pcap")?.ok()?;
         assert!(listed.text().contains("192.168.1.1 > 192.168.1.2: ICMP echo request"), "{}", listed.text());
 

@@ -8,7 +8,7 @@ use xcluster_net_user::UserBackend;
 
 #[tokio::test]
 async fn every_step_and_the_end_of_a_node_are_events() -> Result<(), Box<dyn std::error::Error>> {
-    let builder = Cluster::builder().backend(UserBackend::default()).nodes(2).routers(0);
+    let builder = Cluster::builder().backend(UserBackend::default()).nodes(2);
     // `begin` returns at once, while the nodes start. `ready` waits for them.
     let cluster = Cluster::begin(&builder)?;
     let mut events = cluster.events();

@@ -2,7 +2,7 @@
 //! cluster sets up.
 //!
 //! The test shows:
-//! * [`Cluster::wire`] sets up a port for a node that the cluster does not run, and adds both to the plan;
+//! * [`Cluster::set_up_port`] sets up a port for a node that the cluster does not run, and adds both to the plan;
 //! * [`Machine`] has the args that the library would choose, and each can be changed;
 //! * [`Process`] is a QEMU that dies with the thread that started it, so that nothing is left if the test is killed.
 //!
@@ -36,10 +36,10 @@ async fn a_qemu_of_ones_own_is_on_the_clusters_networks() -> Result<()> {
 }
 
 async fn own_process() -> Result<()> {
-    let cluster = Cluster::start(Cluster::builder().backend(UserBackend::default()).nodes(1).routers(0)).await?;
+    let cluster = Cluster::start(Cluster::builder().backend(UserBackend::default()).nodes(1)).await?;
     let mut nics = Vec::new();
     for net in [NetId::INTERNAL, NetId::CLUSTER] {
-        nics.push(cluster.wire(9, net).await?.kvm);
+        nics.push(cluster.set_up_port(9, net).await?.kvm);
     }
     assert_eq!(cluster.node(9)?.status().await?.state, NodeState::Waiting);
 
@@ -62,7 +62,7 @@ async fn own_process() -> Result<()> {
     cluster.node(1)?.exec("ping -c1 -W20 192.168.1.9").await?.ok()?;
 
     qemu.kill().await;
-    cluster.unwire(9, NetId::CLUSTER).await?;
+    cluster.tear_down_port(9, NetId::CLUSTER).await?;
     // Now the cluster runs the node itself.
     cluster.boot(9).await?;
     cluster.stop().await?;

@@ -14,6 +14,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use tempfile::TempDir;
+use xcluster_core::Cluster;
+use xcluster_core::plan::{Accel, GuestSource, Options};
+use xcluster_net_user::UserBackend;
 
 /// Deadline of every wait, long enough for a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -219,6 +222,26 @@ fn other_commands_can_watch_and_stop_a_start() {
         printed.contains("error: the cluster was stopped before it was ready; nothing is left behind"),
         "{printed}"
     );
+}
+
+#[test]
+fn a_cluster_that_a_test_owns_can_be_watched_and_stopped() {
+    let fixture = Fixture::new("7.2.0", HANGS);
+    let mut options = Options::default();
+    (options.qemu, options.accel) = (fixture.qemu(), Accel::Tcg);
+    let (kernel, initramfs) = (Some(fixture.path("kernel")), Some(fixture.path("kernel")));
+    options.guest = GuestSource::Kernel { kernel, initramfs };
+    let builder = Cluster::builder().backend(UserBackend::default()).options(options).nodes(1);
+    let cluster = Cluster::begin(&builder.name("hangs").folder(fixture.path("xcluster"))).unwrap();
+    let qemu = fixture.qemu_runs();
+    let (code, json, stderr) = fixture.output(&["status", "--name", "hangs", "--json"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&status["state"], &status["owner"]), (&"starting".into(), &std::process::id().into()));
+    assert_eq!(fixture.output(&["stop", "--name", "hangs"]), (Some(0), String::new(), String::new()));
+    fixture.no_qemu_runs(qemu);
+    assert!(fixture.nothing_is_left());
+    within_limit(move || futures::executor::block_on(cluster.wait())).unwrap();
 }
 
 #[test]

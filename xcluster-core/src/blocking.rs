@@ -1,4 +1,5 @@
-//! The same clusters for callers without a runtime: every call waits. It adds nothing of its own.
+//! The same clusters for callers without a runtime: every call waits. It adds nothing of its own, and handles convert both ways
+//! with `From`.
 //!
 //! ```no_run
 //! # fn demo(backend: impl xcluster_core::net::NetBackend + 'static) -> Result<(), Box<dyn std::error::Error>> {
@@ -10,14 +11,15 @@
 //! # }
 //! ```
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::executor::block_on;
 
 use crate::cluster::{
-    self, Builder, ClusterStatus, Console, Error, Event, IntoNodeBoot, IntoNodeId, NodeStatus, WiredByName,
+    self, Builder, ClusterStatus, Console, Error, Event, IntoNodeBoot, IntoNodeId, LocalForward, NamedPort, NodeStatus,
 };
 use crate::guest::Copied;
 use crate::guest::exec::{Command, Execution, Output};
@@ -30,42 +32,108 @@ use crate::plan::Plan;
 #[derive(Debug)]
 pub struct Cluster(cluster::Cluster);
 
-impl Cluster {
-    /// Starts a cluster and waits until every node is ready.
-    ///
-    /// # Errors
-    /// As [`cluster::Cluster::start`].
-    pub fn start(builder: Builder) -> Result<Self, Error> {
-        block_on(cluster::Cluster::start(builder)).map(Self)
-    }
+/// A node of a running cluster; see [`cluster::Node`].
+#[derive(Debug, Clone)]
+pub struct Node(cluster::Node);
 
-    /// Starts a cluster without waiting: [`ready`](Self::ready) does that, and [`events`](Self::events) tells meanwhile.
+/// The blocking form of methods, which return the same result; handles in it are those of this module.
+macro_rules! blocking {
+    ($handle:ident { $($rest:tt)* }) => {
+        impl From<cluster::$handle> for $handle {
+            fn from(handle: cluster::$handle) -> Self {
+                Self(handle)
+            }
+        }
+
+        impl From<$handle> for cluster::$handle {
+            fn from(handle: $handle) -> Self {
+                handle.0
+            }
+        }
+
+        blocking!(@ $handle $($rest)*);
+    };
+    (@ $handle:ident) => {};
+    (@ $handle:ident fn $name:ident(&self $(, $arg:ident: $type:ty)*) -> $value:ty; $($rest:tt)*) => {
+        impl $handle {
+            #[doc = concat!("[`cluster::", stringify!($handle), "::", stringify!($name), "`], which has the description.")]
+            ///
+            /// # Errors
+            /// The same.
+            pub fn $name(&self $(, $arg: $type)*) -> Result<$value, Error> {
+                block_on(self.0.$name($($arg),*)).map(Into::into)
+            }
+        }
+        blocking!(@ $handle $($rest)*);
+    };
+    (@ $handle:ident fn $name:ident(self) -> $value:ty; $($rest:tt)*) => {
+        impl $handle {
+            #[doc = concat!("[`cluster::", stringify!($handle), "::", stringify!($name), "`], which has the description.")]
+            ///
+            /// # Errors
+            /// The same.
+            pub fn $name(self) -> Result<$value, Error> {
+                block_on(self.0.$name()).map(Into::into)
+            }
+        }
+        blocking!(@ $handle $($rest)*);
+    };
+    (@ $handle:ident fn $name:ident($($arg:ident: $type:ty),*) -> $value:ty; $($rest:tt)*) => {
+        impl $handle {
+            #[doc = concat!("[`cluster::", stringify!($handle), "::", stringify!($name), "`], which has the description.")]
+            ///
+            /// # Errors
+            /// The same.
+            pub fn $name($($arg: $type),*) -> Result<$value, Error> {
+                block_on(cluster::$handle::$name($($arg),*)).map(Into::into)
+            }
+        }
+        blocking!(@ $handle $($rest)*);
+    };
+}
+
+blocking! { Cluster {
+    fn start(builder: Builder) -> Self;
+    fn open(builder: Builder) -> Self;
+    fn attach(name: impl AsRef<str>) -> Self;
+    fn attach_under(base: impl AsRef<Path>, name: impl AsRef<str>) -> Self;
+    fn ready(&self) -> ();
+    fn wait(&self) -> ();
+    fn status(&self) -> ClusterStatus;
+    fn inside(&self) -> Option<NamespaceEntry>;
+    fn boot(&self, what: impl IntoNodeBoot) -> Node;
+    fn set_up_port(&self, node: impl IntoNodeId, net: NetId) -> PortConfig;
+    fn set_up_named_port(&self, node: impl IntoNodeId, net: NetId) -> NamedPort;
+    fn tear_down_port(&self, node: impl IntoNodeId, net: NetId) -> ();
+    fn stop(self) -> ();
+}}
+
+blocking! { Node {
+    fn exec(&self, command: impl Into<Command>) -> Output;
+    fn run(&self, command: impl Into<Command>) -> String;
+    fn until(&self, command: impl Into<Command>, deadline: Duration) -> Output;
+    fn spawn(&self, command: impl Into<Command>) -> Execution;
+    fn copy_to(&self, local: impl AsRef<Path>, remote: impl AsRef<Path>) -> Copied;
+    fn copy_from(&self, remote: impl AsRef<Path>, local: impl AsRef<Path>) -> Copied;
+    fn console(&self) -> Console;
+    fn console_text(&self) -> String;
+    fn qemu_messages(&self) -> String;
+    fn address(&self, port: u16) -> Option<SocketAddr>;
+    fn connect(&self, port: u16) -> TcpStream;
+    fn forward(&self, listen: SocketAddr, port: u16) -> LocalForward;
+    fn qmp(&self, command: &str, arguments: serde_json::Value) -> serde_json::Value;
+    fn kill(&self) -> ();
+    fn stop(&self) -> ();
+    fn status(&self) -> NodeStatus;
+}}
+
+impl Cluster {
+    /// Starts a cluster without waiting: [`ready`](Self::ready) does that, and [`events`](Self::events) reports meanwhile.
     ///
     /// # Errors
     /// As [`cluster::Cluster::begin`].
     pub fn begin(builder: &Builder) -> Result<Self, Error> {
         cluster::Cluster::begin(builder).map(Self)
-    }
-
-    /// Waits until every node is ready.
-    ///
-    /// # Errors
-    /// As [`cluster::Cluster::ready`].
-    pub fn ready(&self) -> Result<(), Error> {
-        block_on(self.0.ready())
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &ClusterName {
-        self.0.name()
-    }
-
-    /// Does everything of a start but the nodes, which wait until they are [booted](Self::boot).
-    ///
-    /// # Errors
-    /// As [`cluster::Cluster::open`].
-    pub fn open(builder: Builder) -> Result<Self, Error> {
-        block_on(cluster::Cluster::open(builder)).map(Self)
     }
 
     /// Opens a cluster without waiting.
@@ -76,36 +144,9 @@ impl Cluster {
         cluster::Cluster::begin_open(builder).map(Self)
     }
 
-    /// Boots a node that does not run, and waits until it is ready.
-    ///
-    /// # Errors
-    /// As [`cluster::Cluster::boot`].
-    pub fn boot(&self, what: impl IntoNodeBoot) -> Result<Node, Error> {
-        block_on(self.0.boot(what)).map(Node)
-    }
-
-    /// Wires a NIC of a node for a QEMU that the caller starts in this process.
-    ///
-    /// # Errors
-    /// As [`cluster::Cluster::wire`].
-    pub fn wire(&self, node: impl IntoNodeId, net: NetId) -> Result<PortConfig, Error> {
-        block_on(self.0.wire(node, net))
-    }
-
-    /// The same for a QEMU that any process starts.
-    ///
-    /// # Errors
-    /// As [`cluster::Cluster::wire_by_name`].
-    pub fn wire_by_name(&self, node: impl IntoNodeId, net: NetId) -> Result<WiredByName, Error> {
-        block_on(self.0.wire_by_name(node, net))
-    }
-
-    /// Undoes the setup of a port, if there is one.
-    ///
-    /// # Errors
-    /// As [`cluster::Cluster::unwire`].
-    pub fn unwire(&self, node: impl IntoNodeId, net: NetId) -> Result<(), Error> {
-        block_on(self.0.unwire(node, net))
+    /// Its name.
+    pub fn name(&self) -> &ClusterName {
+        self.0.name()
     }
 
     /// The plan as it is now.
@@ -113,12 +154,12 @@ impl Cluster {
         self.0.plan()
     }
 
-    /// The folder with its logs; it goes when the cluster goes.
+    /// The runtime folder with its logs. It is removed when the cluster ends.
     pub fn folder(&self) -> &Path {
         self.0.folder()
     }
 
-    /// What happens to the cluster, from the beginning; waits for what comes next, until the cluster has ended.
+    /// The events of the cluster, from the beginning; waits for the next one, until the cluster has ended.
     pub fn events(&self) -> impl Iterator<Item = Event> + use<> {
         let mut events = self.0.events();
         std::iter::from_fn(move || block_on(events.next()))
@@ -137,51 +178,15 @@ impl Cluster {
         self.0.nodes().into_iter().map(Node).collect()
     }
 
-    /// How the cluster is.
-    ///
-    /// # Errors
-    /// It has ended.
-    pub fn status(&self) -> Result<ClusterStatus, Error> {
-        block_on(self.0.status())
-    }
-
-    /// The way for a program of this host into the cluster's network namespace.
-    ///
-    /// # Errors
-    /// As [`cluster::Cluster::inside`].
-    pub fn inside(&self) -> Result<Option<NamespaceEntry>, Error> {
-        block_on(self.0.inside())
-    }
-
-    /// Runs a command on several nodes at the same time, and gives every result, in the order of the nodes.
-    pub fn exec_on(&self, nodes: &[NodeId], command: impl Into<Command>) -> Vec<(NodeId, Result<Output, Error>)> {
+    /// Runs a command on several nodes at the same time, as [`cluster::Cluster::exec_on`].
+    pub fn exec_on(
+        &self,
+        nodes: impl IntoIterator<Item: IntoNodeId>,
+        command: impl Into<Command>,
+    ) -> Vec<Result<Output, Error>> {
         block_on(self.0.exec_on(nodes, command))
     }
-
-    /// Stops every node and waits until nothing is left.
-    ///
-    /// # Errors
-    /// Something could not be removed; the error says what.
-    pub fn stop(self) -> Result<(), Error> {
-        block_on(self.0.stop())
-    }
 }
-
-impl From<cluster::Cluster> for Cluster {
-    fn from(cluster: cluster::Cluster) -> Self {
-        Self(cluster)
-    }
-}
-
-impl From<Cluster> for cluster::Cluster {
-    fn from(cluster: Cluster) -> Self {
-        cluster.0
-    }
-}
-
-/// A node of a running cluster; see [`cluster::Node`].
-#[derive(Debug, Clone)]
-pub struct Node(cluster::Node);
 
 impl Node {
     /// Its number.
@@ -194,99 +199,31 @@ impl Node {
         self.0.name()
     }
 
-    /// Runs a command and collects what it says. A text is a line for the guest's shell.
-    ///
-    /// # Errors
-    /// As [`cluster::Node::exec`].
-    pub fn exec(&self, command: impl Into<Command>) -> Result<Output, Error> {
-        block_on(self.0.exec(command))
+    /// Its IPv4 address on a net, if it has a NIC there.
+    pub fn ipv4(&self, net: impl Into<NetId>) -> Option<Ipv4Addr> {
+        self.0.ipv4(net)
     }
 
-    /// Starts a command, whose output can be followed. The execution itself is waited for as any future is.
-    ///
-    /// # Errors
-    /// As [`cluster::Node::spawn`].
-    pub fn spawn(&self, command: impl Into<Command>) -> Result<Execution, Error> {
-        block_on(self.0.spawn(command))
+    /// Its IPv6 address on a net, if it has a NIC there.
+    pub fn ipv6(&self, net: impl Into<NetId>) -> Option<Ipv6Addr> {
+        self.0.ipv6(net)
     }
+}
 
-    /// Copies a file of this host to the node.
-    ///
-    /// # Errors
-    /// As [`cluster::Node::put`].
-    pub fn put(&self, local: impl AsRef<Path>, remote: impl AsRef<Path>) -> Result<Copied, Error> {
-        block_on(self.0.put(local, remote))
-    }
-
-    /// Copies a file of the node to this host.
-    ///
-    /// # Errors
-    /// As [`cluster::Node::get`].
-    pub fn get(&self, remote: impl AsRef<Path>, local: impl AsRef<Path>) -> Result<Copied, Error> {
-        block_on(self.0.get(remote, local))
-    }
-
-    /// Joins the node's serial console.
-    ///
-    /// # Errors
-    /// The node has not been started.
-    pub fn console(&self) -> Result<Console, Error> {
-        block_on(self.0.console())
-    }
-
-    /// What the console has shown, at most its last 256 KiB.
-    ///
-    /// # Errors
-    /// The node has not been started.
-    pub fn console_text(&self) -> Result<String, Error> {
-        block_on(self.0.console_text())
-    }
-
-    /// What the node's QEMU has written to standard error, at most its last 8 KiB.
-    ///
-    /// # Errors
-    /// The node has not been started.
-    pub fn qemu_messages(&self) -> Result<String, Error> {
-        block_on(self.0.qemu_messages())
-    }
-
-    /// Where this host finds a TCP port of the node, if a backend gives it access.
-    ///
-    /// # Errors
-    /// The cluster has ended.
-    pub fn address(&self, port: u16) -> Result<Option<SocketAddr>, Error> {
-        block_on(self.0.address(port))
-    }
-
-    /// Connects to a TCP port of the node.
-    ///
-    /// # Errors
-    /// As [`cluster::Node::connect`].
-    pub fn connect(&self, port: u16) -> Result<std::net::TcpStream, Error> {
-        block_on(self.0.connect(port))
-    }
-
-    /// Gives the node's QEMU a command over its monitor (QMP).
-    ///
-    /// # Errors
-    /// As [`cluster::Node::qmp`].
-    pub fn qmp(&self, command: &str, arguments: serde_json::Value) -> Result<serde_json::Value, Error> {
-        block_on(self.0.qmp(command, arguments))
-    }
-
-    /// Ends this node alone.
-    ///
-    /// # Errors
-    /// As [`cluster::Node::stop`].
-    pub fn stop(&self) -> Result<(), Error> {
-        block_on(self.0.stop())
-    }
-
-    /// How the node is.
-    ///
-    /// # Errors
-    /// The cluster has ended.
-    pub fn status(&self) -> Result<NodeStatus, Error> {
-        block_on(self.0.status())
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_asynchronous_method_of_a_handle_has_a_blocking_form() {
+        let ours = include_str!("blocking.rs");
+        for source in [include_str!("cluster/cluster.rs"), include_str!("cluster/node.rs")] {
+            for line in source.lines().filter_map(|line| line.trim().strip_prefix("pub async fn ")) {
+                let name = line.split(['(', '<']).next().unwrap_or_default();
+                if name == "connect_tokio" {
+                    // It needs a runtime.
+                    continue;
+                }
+                assert!(ours.contains(&format!("fn {name}(")), "{name} has no blocking form");
+            }
+        }
     }
 }

@@ -17,13 +17,13 @@ pub(crate) fn with_causes(error: &dyn Error, f: &mut fmt::Formatter<'_>) -> fmt:
 /// Implements `Debug` of an error with [`with_causes`]: a test that ends with `?` or `unwrap` prints the `Debug` form, and
 /// its reader needs the message, not the fields.
 macro_rules! readable_debug {
-    ($error:ty) => {
+    ($($error:ty),+) => {$(
         impl std::fmt::Debug for $error {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 $crate::error_chain::with_causes(self, f)
             }
         }
-    };
+    )+};
 }
 
 pub(crate) use readable_debug;

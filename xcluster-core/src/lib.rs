@@ -15,14 +15,13 @@ pub mod net;
 pub mod netlink;
 pub mod plan;
 pub mod qemu;
-pub mod remote;
 pub mod test_run;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod topology;
 
 pub use cluster::{
-    Builder, Cluster, ClusterState, ClusterStatus, Console, Error, ErrorKind, Event, Events, Node, NodeState,
-    NodeStatus,
+    Builder, Cluster, ClusterState, ClusterStatus, Console, Error, ErrorKind, Event, Events, LocalForward, Node,
+    NodeState, NodeStatus,
 };
 pub use guest::exec::{Command, ExecError, Execution, Output, Status};

@@ -25,7 +25,7 @@ const MODULES: &[&[&str]] = &[
     &["image"],
     &["external"],
     &["cluster"],
-    &["blocking", "remote"],
+    &["blocking"],
     &["test_run"],
     &["testing"],
 ];

@@ -3,7 +3,7 @@
 use xcluster_core::Builder;
 use xcluster_core::name::{NetId, NodeId, Role};
 use xcluster_core::net::{BackendContext, Capabilities, Net, NetBackend, NetError, Port, PortConfig, Registry, VmToVm};
-use xcluster_core::plan::{GuestSource, Identity, NodeBoot, Options, Plan, Readiness};
+use xcluster_core::plan::{Accel, GuestSource, Identity, NodeBoot, Options, Plan, Readiness};
 use xcluster_core::topology::{NetKind, Topology};
 
 /// A backend that does nothing: a plan only uses its name and capabilities.
@@ -54,8 +54,13 @@ const SWITCH: NoopBackend = NoopBackend { name: "switch", vm_to_vm: VmToVm::Swit
 const MUTE: NoopBackend = NoopBackend { name: "mute", vm_to_vm: VmToVm::None, mtu_max: 1500, max_ports: None };
 const CABLE: NoopBackend = NoopBackend { name: "cable", vm_to_vm: VmToVm::Switch, mtu_max: 1500, max_ports: Some(2) };
 
-fn builder() -> Builder {
+fn backends() -> Builder {
     Builder::new().name("golden").backend(SWITCH).backend(HUB).backend(MUTE)
+}
+
+/// The default cluster.
+fn builder() -> Builder {
+    backends().topology(Topology::default())
 }
 
 fn node(number: u16) -> NodeId {
@@ -180,7 +185,7 @@ fn an_unknown_backend_is_reported_once_with_those_that_exist() {
     let mut options = Options::default();
     options.backend = Some("ovs".to_owned());
     insta::assert_snapshot!(refusal(&builder().options(options)));
-    insta::assert_snapshot!(refusal(&Builder::new()));
+    insta::assert_snapshot!(refusal(&Builder::new().topology(Topology::default())));
 }
 
 #[test]
@@ -196,6 +201,30 @@ fn two_hundred_nodes_fit_a_plan() {
     let last = plan.node(node(200)).unwrap();
     assert_eq!(last.nics[1].mac.to_string(), "00:00:00:01:01:c8");
     assert_eq!(last.node.routes[0].via.len(), 20);
+}
+
+fn numbers(plan: &Plan) -> Vec<u16> {
+    plan.nodes.iter().map(|planned| planned.node.id.number()).collect()
+}
+
+#[test]
+fn without_a_topology_only_nodes_that_are_asked_for_exist() {
+    assert_eq!(numbers(&backends().nodes(2).plan().unwrap()), [1, 2]);
+    assert_eq!(numbers(&backends().testers(1).workers(1).plan().unwrap()), [1, 221]);
+    assert!(refusal(&backends()).contains("there is no node at all"));
+}
+
+#[test]
+fn settings_count_in_any_order() {
+    let mut topology = Topology::default();
+    (topology.roles.workers.count, topology.roles.routers.count) = (Some(3), Some(1));
+    topology.roles.testers.ids = Some(vec![node(230)]);
+    let first = backends().routers(0).testers(1).memory(300).accel(Accel::Tcg).topology(topology.clone());
+    let last = backends().options(Options::default()).topology(topology).routers(0).testers(1).memory(300);
+    let (first, last) = (first.options(Options::default()).plan().unwrap(), last.accel(Accel::Tcg).plan().unwrap());
+    assert_eq!(first, last);
+    assert_eq!((numbers(&first), first.options.accel), (vec![1, 2, 3, 221], Accel::Tcg));
+    assert!(first.nodes.iter().all(|planned| planned.node.memory == 300));
 }
 
 fn registry() -> Registry {

@@ -78,7 +78,7 @@ impl Method {
     }
 
     fn builder(self) -> Result<Builder> {
-        let builder = Cluster::builder().nodes(2).routers(0);
+        let builder = Cluster::builder().nodes(2);
         Ok(match self {
             Self::Xcluster => builder.backend(BridgeBackend::default()),
             Self::Ovs => builder.backend(OvsBackend::default()),

@@ -4,8 +4,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use xcluster_core::name::NodeId;
 use xcluster_core::plan::{NodeBoot, Step};
-use xcluster_core::remote::Remote;
-use xcluster_core::{Error, Event, NodeStatus};
+use xcluster_core::{Cluster, Error, Event, NodeStatus};
 
 use super::open_if_needed::open_if_needed;
 use super::select::planned;
@@ -22,7 +21,7 @@ pub(super) async fn run(args: &BootArgs, variables: &Variables, verbose: u8) -> 
     // Mistakes in the args are reported before a cluster is opened.
     node_boot(NodeId::new(1).expect("1 is a valid number"), args, &Variables::default())?;
     let cluster = open_if_needed(&args.name, variables, verbose).await?;
-    let nodes = planned(&args.nodes, &cluster.plan().await?)?;
+    let nodes = planned(&args.nodes, &cluster.plan())?;
     let boots = nodes.into_iter().map(|node| node_boot(node, args, variables)).collect::<Result<Vec<_>, _>>()?;
     tokio::select! {
         booted = boot_all(&cluster, boots, args.json.json) => booted,
@@ -34,13 +33,13 @@ pub(super) async fn run(args: &BootArgs, variables: &Variables, verbose: u8) -> 
     }
 }
 
-async fn boot_all(cluster: &Remote, boots: Vec<NodeBoot>, json: bool) -> Outcome {
+async fn boot_all(cluster: &Cluster, boots: Vec<NodeBoot>, json: bool) -> Outcome {
     let mut progress = Progress::new();
     let mut booting = FuturesUnordered::new();
     for boot in boots {
         let node = boot.node;
         progress.show(&Event::Begin { step: Step::Boot { node } });
-        booting.push(async move { (node, cluster.boot(boot).await) });
+        booting.push(async move { (node, boot_one(cluster, boot).await) });
     }
     let (mut up, mut failures) = (Vec::new(), Vec::new());
     while let Some((node, outcome)) = booting.next().await {
@@ -58,6 +57,10 @@ async fn boot_all(cluster: &Remote, boots: Vec<NodeBoot>, json: bool) -> Outcome
     failures.sort_by_key(|(node, _)| *node);
     failures.iter().for_each(|(_, failure)| failure.print());
     Ok(failures.first().map_or(Exit::OK, |(_, failure)| failure.exit))
+}
+
+async fn boot_one(cluster: &Cluster, boot: NodeBoot) -> Result<NodeStatus, Error> {
+    cluster.boot(boot).await?.status().await
 }
 
 /// The event for the end of a boot, as in a start.

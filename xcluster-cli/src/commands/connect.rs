@@ -20,7 +20,7 @@ use crate::variables::Variables;
 pub(super) async fn run(args: &ConnectArgs, variables: &Variables) -> Outcome {
     let cluster = attach(&args.name, variables).await?;
     let node = one(&args.node, &cluster.status().await?)?.id;
-    let stream = cluster.connect(node, args.port).await?;
+    let stream = cluster.node(node)?.connect(args.port).await?;
     if args.fdpass {
         return hand_over(&stream);
     }

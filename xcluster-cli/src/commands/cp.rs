@@ -4,8 +4,8 @@ use std::io::{self, Write, stdin};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
+use xcluster_core::Node;
 use xcluster_core::name::NodeId;
-use xcluster_core::remote::Remote;
 
 use super::select::{attach, one};
 use crate::args::CpArgs;
@@ -18,12 +18,12 @@ use crate::variables::Variables;
 pub(super) async fn run(args: &CpArgs, variables: &Variables) -> Outcome {
     let copy = Copy::new(&args.source, &args.destination)?;
     let cluster = attach(&args.name, variables).await?;
-    let node = one(&copy.node.to_string(), &cluster.status().await?)?.id;
+    let node = cluster.node(one(&copy.node.to_string(), &cluster.status().await?)?.id)?;
     match (copy.direction, copy.here) {
-        (Direction::In, Some(file)) => put(&cluster, node, &file, &copy.there).await?,
-        (Direction::In, None) => spool(&cluster, node, &copy.there).await?,
-        (Direction::Out, Some(file)) => get(&cluster, node, &copy.there, &file).await?,
-        (Direction::Out, None) => print(&cluster, node, &copy.there).await?,
+        (Direction::In, Some(file)) => put(&node, &file, &copy.there).await?,
+        (Direction::In, None) => spool(&node, &copy.there).await?,
+        (Direction::Out, Some(file)) => get(&node, &copy.there, &file).await?,
+        (Direction::Out, None) => print(&node, &copy.there).await?,
     }
     Ok(Exit::OK)
 }
@@ -71,25 +71,25 @@ fn remote(text: &str) -> Option<(NodeId, PathBuf)> {
     Some((node.parse().ok()?, PathBuf::from(path)))
 }
 
-async fn put(cluster: &Remote, node: NodeId, from: &Path, to: &Path) -> Result<(), Failure> {
+async fn put(node: &Node, from: &Path, to: &Path) -> Result<(), Failure> {
     // The owner reads the file. A missing local file must not be reported as an error of the node.
     let found = std::fs::metadata(from);
     let found = found.map_err(|error| Failure::io(format!("read `{}`", from.display()), &error))?;
     if found.is_dir() {
-        let hint = format!("`tar -c -C {} . | xcluster exec {} -- tar -x -C DIR`", from.display(), node.number());
+        let hint = format!("`tar -c -C {} . | xcluster exec {} -- tar -x -C DIR`", from.display(), node.id().number());
         return Err(Failure::new(Exit::FAILURE, format!("`{}` is a folder", from.display())).hint(hint));
     }
-    cluster.put(node, from, to).await?;
+    node.copy_to(from, to).await?;
     Ok(())
 }
 
-async fn get(cluster: &Remote, node: NodeId, from: &Path, to: &Path) -> Result<(), Failure> {
-    cluster.get(node, from, to).await?;
+async fn get(node: &Node, from: &Path, to: &Path) -> Result<(), Failure> {
+    node.copy_from(from, to).await?;
     Ok(())
 }
 
 /// Copies standard input into a node. It is kept in a temporary file until its end, so that the node never has a part of it.
-async fn spool(cluster: &Remote, node: NodeId, to: &Path) -> Result<(), Failure> {
+async fn spool(node: &Node, to: &Path) -> Result<(), Failure> {
     if to.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(Failure::new(Exit::USAGE, "a copy of standard input needs a file name in the node"));
     }
@@ -100,15 +100,15 @@ async fn spool(cluster: &Remote, node: NodeId, to: &Path) -> Result<(), Failure>
         Ok(file)
     };
     let file = spooled().map_err(|error| Failure::io("keep standard input in a temporary file", &error))?;
-    put(cluster, node, file.path(), to).await
+    put(node, file.path(), to).await
 }
 
 /// Prints a file of the node on standard output after all of it has arrived.
-async fn print(cluster: &Remote, node: NodeId, from: &Path) -> Result<(), Failure> {
+async fn print(node: &Node, from: &Path) -> Result<(), Failure> {
     let kept = |error: io::Error| Failure::io("keep the file in a temporary file", &error);
     let folder = tempfile::tempdir().map_err(kept)?;
     let path = folder.path().join("file");
-    get(cluster, node, from, &path).await?;
+    get(node, from, &path).await?;
     let mut file = std::fs::File::open(&path).map_err(kept)?;
     io::copy(&mut file, &mut io::stdout().lock()).map_err(|error| output::failed(&error))?;
     Ok(())

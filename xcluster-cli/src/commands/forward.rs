@@ -12,9 +12,8 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
-use xcluster_core::ClusterStatus;
 use xcluster_core::name::NodeId;
-use xcluster_core::remote::Remote;
+use xcluster_core::{Cluster, ClusterStatus, Error, Node};
 
 use super::select::{attach, connect, one};
 use crate::args::ForwardArgs;
@@ -39,7 +38,7 @@ pub(super) async fn run(args: &ForwardArgs, variables: &Variables) -> Outcome {
     let serving = select_all(listeners.iter().map(|listener| Box::pin(listener.serve(&cluster))));
     tokio::select! {
         (never, ..) = serving => match never {},
-        ended = cluster.follow(|_| true) => {
+        ended = cluster.wait() => {
             ended?;
             Err(Failure::new(Exit::ABSENT, format!("cluster `{}` has ended", status.name)))
         }
@@ -88,13 +87,13 @@ impl LocalListener {
     }
 
     /// Connects every client. A failure is reported, and the listener continues.
-    async fn serve(&self, cluster: &Remote) -> std::convert::Infallible {
+    async fn serve(&self, cluster: &Cluster) -> std::convert::Infallible {
         loop {
             match self.listener.accept().await {
                 Ok((stream, from)) => {
-                    let (cluster, node, port) = (cluster.clone(), self.node, self.port);
+                    let (node, port) = (cluster.node(self.node), self.port);
                     tokio::spawn(async move {
-                        if let Err(failure) = join(stream, &cluster, node, port).await {
+                        if let Err(failure) = join(stream, node, port).await {
                             failure.context(format!("cannot connect {from}")).print();
                         }
                     });
@@ -109,8 +108,8 @@ impl LocalListener {
     }
 }
 
-async fn join(mut here: TcpStream, cluster: &Remote, node: NodeId, port: u16) -> Result<(), Failure> {
-    let mut there = connect(cluster, node, port).await?;
+async fn join(mut here: TcpStream, node: Result<Node, Error>, port: u16) -> Result<(), Failure> {
+    let mut there = connect(&node?, port).await?;
     // A reset by either side ends the connection like a normal end.
     let _ = copy_bidirectional(&mut here, &mut there).await;
     Ok(())

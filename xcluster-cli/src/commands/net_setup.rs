@@ -1,10 +1,10 @@
 //! `net-setup`: sets up a NIC of a node for a QEMU that the user starts.
 
 use serde::Serialize;
-use xcluster_core::cluster::WiredByName;
+use xcluster_core::Cluster;
+use xcluster_core::cluster::NamedPort;
 use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::HostAccess;
-use xcluster_core::remote::Remote;
 
 use super::open_if_needed::open_if_needed;
 use super::select::attach;
@@ -36,13 +36,13 @@ pub(super) async fn run(args: &NetSetupArgs, variables: &Variables, verbose: u8)
     if teardown {
         return undo(&attach(&args.name, variables).await?, node, net).await;
     }
-    let port_config = open_if_needed(&args.name, variables, verbose).await?.wire_by_name(node, net).await?;
+    let port_config = open_if_needed(&args.name, variables, verbose).await?.set_up_named_port(node, net).await?;
     if args.json.json { print_json(&Answer::of(&port_config)) } else { print(&line(&port_config.args)?) }?;
     Ok(Exit::OK)
 }
 
-async fn undo(cluster: &Remote, node: NodeId, net: NetId) -> Outcome {
-    cluster.unwire(node, net).await?;
+async fn undo(cluster: &Cluster, node: NodeId, net: NetId) -> Outcome {
+    cluster.tear_down_port(node, net).await?;
     Ok(Exit::OK)
 }
 
@@ -56,7 +56,7 @@ struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    fn of(port_config: &'a WiredByName) -> Self {
+    fn of(port_config: &'a NamedPort) -> Self {
         Self { args: &port_config.args, teardown: true, access: &port_config.access }
     }
 }

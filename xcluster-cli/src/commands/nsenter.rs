@@ -7,7 +7,7 @@ use std::process::Command;
 
 use xcluster_core::host::namespace::{NamedNetns, Namespace, NamespaceEntry, NamespaceError, Netns};
 use xcluster_core::name::ClusterName;
-use xcluster_core::remote::Remote;
+use xcluster_core::{Cluster, Error};
 
 use crate::args::NsenterArgs;
 use crate::exit::Exit;
@@ -55,13 +55,17 @@ async fn find(place: &str) -> Result<NamespaceEntry, Failure> {
         let name = of_caller(number).map_err(|why| Failure::new(Exit::ABSENT, why))?;
         return prepared(name);
     }
-    if let Ok(name) = ClusterName::new(place)
-        && let Ok(cluster) = Remote::attach(&name)
-    {
-        let message = format!("cluster `{name}` has no network namespace");
-        let here =
-            || Failure::new(Exit::FAILURE, message).hint("`xcluster start --net bridge --netns private` gives it one");
-        return cluster.inside().await?.ok_or_else(here);
+    if let Ok(name) = ClusterName::new(place) {
+        match Cluster::attach(&name).await {
+            Ok(cluster) => {
+                let message = format!("cluster `{name}` has no network namespace");
+                let hint = "`xcluster start --net bridge --netns private` gives it one";
+                let here = || Failure::new(Exit::FAILURE, message).hint(hint);
+                return cluster.inside().await?.ok_or_else(here);
+            }
+            Err(error @ (Error::Owner(_) | Error::Io { .. })) => return Err(error.into()),
+            Err(_) => {}
+        }
     }
     let name = NamedNetns::new(place).map_err(|error| Failure::from_error(Exit::ABSENT, &error))?;
     prepared(name).map_err(|failure| match failure.exit {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::unistd::Uid;
 use xcluster_core::host::HostLock;
-use xcluster_core::remote::Remote;
+use xcluster_core::{Cluster, Error};
 
 use super::start::explain;
 use crate::args::{ClusterArgs, NameArg};
@@ -18,12 +18,13 @@ use crate::variables::Variables;
 const OTHERS: Duration = Duration::from_secs(1200);
 
 /// Attaches to the command's cluster. If it is not running, it is opened like `start --no-nodes`.
-pub(super) async fn open_if_needed(arg: &NameArg, variables: &Variables, verbose: u8) -> Result<Remote, Failure> {
+pub(super) async fn open_if_needed(arg: &NameArg, variables: &Variables, verbose: u8) -> Result<Cluster, Failure> {
     let name = cluster_name(arg, variables)?;
     let locked = HostLock::take_one_of(&format!("open/{}/{name}", Uid::effective()), 1, OTHERS).await;
     let _turn = locked.map_err(|error| Failure::from_error(Exit::FAILURE, &error))?;
-    if let Ok(cluster) = Remote::attach(&name) {
-        return Ok(cluster);
+    match Cluster::attach(&name).await {
+        Err(Error::NotRunning(_)) => {}
+        attached => return Ok(attached?),
     }
     let args = ClusterArgs { name: NameArg { name: Some(name.to_string()) }, ..ClusterArgs::default() };
     let mut settings = Settings::new(&args, variables)?;
@@ -34,5 +35,5 @@ pub(super) async fn open_if_needed(arg: &NameArg, variables: &Variables, verbose
         explain(&choice);
     }
     launch(&settings, verbose).await?;
-    Ok(Remote::attach(&name)?)
+    Ok(Cluster::attach(&name).await?)
 }

@@ -18,8 +18,8 @@ pub(super) async fn run(args: &PlanArgs, variables: &Variables) -> Outcome {
         return Ok(Exit::OK);
     }
     if args.running {
-        let plan = attach(&args.cluster.name, variables).await?.plan().await?;
-        if args.json.json { print_json(&plan) } else { print(&plan.to_string()) }?;
+        let plan = attach(&args.cluster.name, variables).await?.plan();
+        if args.json.json { print_json(&*plan) } else { print(&plan.to_string()) }?;
         return Ok(Exit::OK);
     }
     let mut settings = Settings::new(&args.cluster, variables)?;

@@ -1,11 +1,11 @@
 //! Attaches to the command's cluster, and resolves selectors to nodes.
 
 use tokio::net::TcpStream;
+use xcluster_core::cluster;
 use xcluster_core::host::folder::Survey;
 use xcluster_core::name::{ClusterName, NodeId, Role};
 use xcluster_core::plan::Plan;
-use xcluster_core::remote::{self, Remote};
-use xcluster_core::{ClusterStatus, NodeState, NodeStatus};
+use xcluster_core::{Cluster, ClusterStatus, Error, Node, NodeState, NodeStatus};
 
 use crate::args::NameArg;
 use crate::exit::Exit;
@@ -14,18 +14,20 @@ use crate::settings::cluster_name;
 use crate::variables::Variables;
 
 /// Attaches to the command's cluster.
-pub(super) async fn attach(arg: &NameArg, variables: &Variables) -> Result<Remote, Failure> {
+pub(super) async fn attach(arg: &NameArg, variables: &Variables) -> Result<Cluster, Failure> {
     let name = cluster_name(arg, variables)?;
-    let attached = Remote::attach(&name);
-    attached.map_err(|error| {
-        let failure = Failure::from(error);
-        if failure.exit == Exit::ABSENT { failure.hint(others(&name)) } else { failure }
-    })
+    Cluster::attach(&name).await.map_err(|error| not_attached(error, &name))
+}
+
+/// The failure of a cluster that cannot be attached to.
+pub(super) fn not_attached(error: Error, name: &ClusterName) -> Failure {
+    let failure = Failure::from(error);
+    if failure.exit == Exit::ABSENT { failure.hint(others(name)) } else { failure }
 }
 
 /// Lists the clusters in the runtime folder, and prints a note for each foreign file there.
 pub(super) fn survey() -> Result<Survey, Failure> {
-    let survey = remote::survey()?;
+    let survey = cluster::survey()?;
     for foreign in &survey.foreign {
         note(&foreign.to_string());
     }
@@ -35,7 +37,7 @@ pub(super) fn survey() -> Result<Survey, Failure> {
 /// The hint for a cluster that is not running.
 fn others(name: &ClusterName) -> String {
     // If the running clusters cannot be listed, the hint names none.
-    let running = remote::survey().unwrap_or_default().running;
+    let running = cluster::survey().unwrap_or_default().running;
     let names: Vec<String> = running.iter().map(|other| format!("`--name {other}`")).collect();
     match (names.as_slice(), name.as_str()) {
         ([], "default") => "`xcluster start`".to_owned(),
@@ -150,10 +152,10 @@ pub(super) fn login(node: &NodeStatus, status: &ClusterStatus) -> Result<(), Fai
 }
 
 /// Connects to a TCP port of a node.
-pub(super) async fn connect(cluster: &Remote, node: NodeId, port: u16) -> Result<TcpStream, Failure> {
-    let stream = cluster.connect(node, port).await?;
+pub(super) async fn connect(node: &Node, port: u16) -> Result<TcpStream, Failure> {
+    let stream = node.connect(port).await?;
     let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-    stream.map_err(|error| Failure::io(format!("use a connection to {node}"), &error))
+    stream.map_err(|error| Failure::io(format!("use a connection to {}", node.name()), &error))
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@ use xcluster_core::host::Netns;
 use xcluster_core::host::folder::{LostOwner, Survey};
 use xcluster_core::name::ClusterName;
 use xcluster_core::net::Forward;
-use xcluster_core::remote::Remote;
-use xcluster_core::{ClusterStatus, Error, NodeState, NodeStatus};
+use xcluster_core::{Cluster, ClusterStatus, Error, NodeState, NodeStatus};
 
 use super::select::{attach, logs_in, survey};
 use crate::args::StatusArgs;
@@ -45,9 +44,11 @@ fn tell_lost(lost: Vec<LostOwner>) -> Exit {
 async fn every(running: &[ClusterName]) -> Result<Vec<ClusterStatus>, Failure> {
     let mut clusters = Vec::new();
     for name in running {
-        // A cluster that has ended meanwhile is left out.
-        if let Ok(cluster) = Remote::attach(name) {
-            clusters.push(cluster.status().await?);
+        match Cluster::attach(name).await {
+            Ok(cluster) => clusters.push(cluster.status().await?),
+            // It has ended meanwhile.
+            Err(Error::NotRunning(_) | Error::Ended) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(clusters)

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
-use xcluster_core::Error;
 use xcluster_core::host::folder::{LostOwner, Survey};
-use xcluster_core::remote::{self, Remote};
+use xcluster_core::{Cluster, Error, cluster};
 
-use super::select::{attach, select, survey};
+use super::select::{not_attached, select, survey};
 use crate::args::StopArgs;
 use crate::exit::Exit;
 use crate::report::{Failure, Outcome};
@@ -27,17 +26,20 @@ pub(super) async fn run(args: &StopArgs, variables: &Variables) -> Outcome {
         return stop_all().await;
     }
     let name = cluster_name(&args.name, variables)?;
-    if let Err(Error::LostFolder { name, owner, .. }) = Remote::attach(&name) {
-        until_ended(&LostOwner::new(name, owner)).await?;
-        return Ok(Exit::OK);
-    }
-    let cluster = attach(&args.name, variables).await?;
+    let cluster = match Cluster::attach(&name).await {
+        Ok(cluster) => cluster,
+        Err(Error::LostFolder { name, owner, .. }) => {
+            until_ended(&LostOwner::new(name, owner)).await?;
+            return Ok(Exit::OK);
+        }
+        Err(error) => return Err(not_attached(error, &name)),
+    };
     if args.nodes.is_empty() {
         cluster.stop().await?;
         return Ok(Exit::OK);
     }
     let nodes = select(&args.nodes, &cluster.status().await?)?;
-    let stops = nodes.iter().map(|node| cluster.stop_node(*node));
+    let stops = nodes.iter().map(async |node| cluster.node(*node)?.stop().await);
     first_failure(nodes.iter().zip(join_all(stops).await), |node| format!("cannot stop {node}"))
 }
 
@@ -60,7 +62,7 @@ pub(super) fn first_failure<N>(
 /// Waits for the end of a cluster whose folder is gone. Its owner has no socket any more, but notices the missing folder.
 async fn until_ended(owner: &LostOwner) -> Result<(), Failure> {
     let gone = async {
-        while remote::survey()?.lost.contains(owner) {
+        while cluster::survey()?.lost.contains(owner) {
             sleep(LOST_CHECK).await;
         }
         Ok::<_, Failure>(())
@@ -78,7 +80,7 @@ async fn stop_all() -> Outcome {
     let mut failed = None;
     let Survey { running, lost, .. } = survey()?;
     for name in running {
-        let stopped = match Remote::attach(&name) {
+        let stopped = match Cluster::attach(&name).await {
             Ok(cluster) => cluster.stop().await,
             Err(error) => Err(error),
         };

@@ -19,7 +19,7 @@ pub(super) async fn run(args: &VmArgs, variables: &Variables) -> Outcome {
     let status = cluster.status().await?;
     let node = one(&args.node, &status)?;
     login(node, &status)?;
-    let stream = connect(&cluster, node.id, TELNET).await?;
+    let stream = connect(&cluster.node(node.id)?, TELNET).await?;
     terminal::announce(&format!("telnet to {}", node.name));
     let name = std::env::var("TERM").unwrap_or_else(|_| "dumb".to_owned());
     let protocol = Telnet::new(name, stdin().is_terminal());

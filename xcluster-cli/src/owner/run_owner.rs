@@ -2,11 +2,9 @@
 
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
-use xcluster_core::{Cluster, ClusterStatus, Event, remote};
+use xcluster_core::{Cluster, ClusterStatus, Error, Event};
 
 use crate::exit::Exit;
 use crate::report::{Failure, Outcome};
@@ -29,25 +27,27 @@ pub(crate) async fn run_owner(settings: &Settings, observer: &mut impl StartObse
     let mut signals = Signals::new().map_err(|error| Failure::io("watch signals", &error))?;
     let builder = settings.builder()?;
     let begun = if settings.no_nodes { Cluster::begin_open(&builder) } else { Cluster::begin(&builder) };
-    let cluster = Arc::new(begun?);
-    let (stop, stopped) = oneshot::channel::<()>();
-    // Other processes may ask for the status of a starting cluster, or stop it.
-    let mut served = pin!(remote::serve(cluster.clone(), async { drop(stopped.await) }));
+    let cluster = begun?;
     let started = tokio::select! {
+        // A stop is reported as such, and not as a start that failed.
+        biased;
+        ended = cluster.wait() => return Err(cancelled(ended.err())),
         started = start(&cluster, observer) => started,
-        served = &mut served => return Err(cancelled(served.err())),
         () = signals.end() => Err(interrupted()),
     };
     let ended = match started {
         Ok(()) => tokio::select! {
-            served = &mut served => return served.map(|()| Exit::OK).map_err(Failure::from),
+            ended = cluster.wait() => return ended.map(|()| Exit::OK).map_err(Failure::from),
             () = signals.end() => Ok(()),
         },
         Err(failure) => Err(failure),
     };
-    drop(stop);
+    let removed = match cluster.stop().await {
+        // Another process has stopped it at the same time.
+        Err(Error::Ended) => Ok(()),
+        stopped => stopped.map_err(Failure::from),
+    };
     // The reason for the end is more important than an error of the teardown.
-    let removed = served.await.map_err(Failure::from);
     ended.and(removed).map(|()| Exit::OK)
 }
 
@@ -71,7 +71,7 @@ fn interrupted() -> Failure {
     Failure::new(Exit::INTERRUPTED, "interrupted before the cluster was ready; nothing is left behind")
 }
 
-fn cancelled(error: Option<xcluster_core::Error>) -> Failure {
+fn cancelled(error: Option<Error>) -> Failure {
     match error {
         Some(error) => Failure::from(error),
         None => Failure::new(Exit::FAILURE, "the cluster was stopped before it was ready; nothing is left behind"),

@@ -1,6 +1,6 @@
 //! The library's errors as failures of a command: exit code, notes and hint.
 
-use xcluster_core::cluster::{Cause, NodeFailure, Refusal, StartFailure};
+use xcluster_core::cluster::{Cause, NodeFailure, RemoteError, StartFailure};
 use xcluster_core::external::ScriptBackend;
 use xcluster_core::guest::exec::ExecError;
 use xcluster_core::host::{FolderError, Netns};
@@ -23,7 +23,7 @@ impl From<Error> for Failure {
         let exit = exit(error.kind());
         match &error {
             Error::Start(failure) => of_start(exit, failure),
-            Error::Owner(refusal) => of_refusal(exit, refusal),
+            Error::Owner(error) => of_remote(exit, error),
             Error::Folder(FolderError::Running { name }) => Self::from_error(exit, &error)
                 .hint(format!("`xcluster stop --name {name}`, or another name with `--name`")),
             Error::Folder(FolderError::TooLong { .. }) => {
@@ -76,12 +76,12 @@ fn of_start(exit: Exit, start: &StartFailure) -> Failure {
 }
 
 /// The failure of a request to the owner, such as a boot.
-fn of_refusal(exit: Exit, refusal: &Refusal) -> Failure {
-    let hint = refusal.remedy().map(|remedy| format!("`{remedy}`"));
-    let notes = refusal.last_words().into_iter().flat_map(|context| {
+fn of_remote(exit: Exit, error: &RemoteError) -> Failure {
+    let hint = error.remedy().map(|remedy| format!("`{remedy}`"));
+    let notes = error.context().into_iter().flat_map(|context| {
         tails(&context.console, &context.stderr).chain([undone(0, &context.leftovers)]).collect::<Vec<String>>()
     });
-    Failure { hint, notes: notes.collect(), ..Failure::from_error(exit, refusal) }
+    Failure { hint, notes: notes.collect(), ..Failure::from_error(exit, error) }
 }
 
 fn tails<'a>(console: &'a Option<String>, stderr: &'a Option<String>) -> impl Iterator<Item = String> + use<'a> {

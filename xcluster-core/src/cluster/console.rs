@@ -1,54 +1,86 @@
-//! A node's serial console: read by the owner all the time, kept in a log, joined by as many as like.
+//! A node's serial console, for those who join it.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, Write};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use nix::fcntl::OFlag;
+use futures::Stream;
+use futures::future::{Either, select};
+use tokio::sync::mpsc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{broadcast, mpsc};
+use super::background;
+use super::error::Error;
+use crate::guest::exec::printable;
+use crate::name::NodeId;
 
-use crate::host::PrivateDir;
+/// How many pieces of output or input may wait for the reader or for the guest.
+pub(super) const PIECES: usize = 64;
 
-/// How much of the end of a console is kept in memory, for errors and for those who join.
-const TAIL: usize = 256 * 1024;
+/// How much of the output an error shows, in bytes.
+const TAIL: usize = 512;
 
-/// How large a log gets before it is set aside as `….old` and a new one begun: a guest that floods its console must not
-/// fill the host's memory, where the folder usually lies.
-const LOG_MAX: u64 = 4 * 1024 * 1024;
-
-/// How many pieces a joined console may lag behind before it misses some.
-const LAG: usize = 1024;
-
-/// How many pieces of input may wait for a guest that does not read.
-const INPUT: usize = 64;
-
-/// A joined console of a node. What the console showed before comes first.
+/// A joined console of a node. What the console showed before comes first. It is a [`Stream`] of its output, too.
 #[derive(Debug)]
 pub struct Console {
-    history: Option<Vec<u8>>,
-    output: broadcast::Receiver<Vec<u8>>,
+    node: NodeId,
+    /// Output that was read and not passed on.
+    rest: Vec<u8>,
+    output: mpsc::Receiver<Vec<u8>>,
     input: mpsc::Sender<Vec<u8>>,
 }
 
 impl Console {
-    /// What the console shows next, or none when the node has ended. Who is too slow misses what was in between.
+    /// A console whose output comes from `output`, and whose input goes to `input`.
+    pub(super) fn new(node: NodeId, output: mpsc::Receiver<Vec<u8>>, input: mpsc::Sender<Vec<u8>>) -> Self {
+        Self { node, rest: Vec::new(), output, input }
+    }
+
+    /// The next output, at most 256 KiB, or none when the node has ended. A reader that is too slow misses what was in between.
     pub async fn next(&mut self) -> Option<Vec<u8>> {
-        if let Some(history) = self.history.take().filter(|history| !history.is_empty()) {
-            return Some(history);
-        }
-        loop {
-            match self.output.recv().await {
-                Ok(bytes) => return Some(bytes),
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return None,
+        std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    /// Waits until the console shows a text. Returns the output up to its end, as text; what follows is read next.
+    ///
+    /// # Errors
+    /// The console does not show it before the deadline, or before the node ends. The output until then is gone.
+    pub async fn expect(&mut self, text: &str, deadline: Duration) -> Result<String, Error> {
+        let mut seen = Vec::new();
+        let why = {
+            let reading = pin!(self.read_until(text.as_bytes(), &mut seen));
+            match select(reading, pin!(background::sleep(deadline))).await {
+                Either::Left((Some(rest), _)) => Ok(rest),
+                Either::Left((None, _)) => Err("before the node ended".to_owned()),
+                Either::Right((slept, _)) => {
+                    slept?;
+                    Err(format!("within {deadline:?}"))
+                }
             }
+        };
+        match why {
+            Ok(rest) => {
+                self.rest = rest;
+                Ok(String::from_utf8_lossy(&seen).into_owned())
+            }
+            Err(why) => {
+                let tail = printable(&seen[seen.len().saturating_sub(TAIL)..]);
+                Err(Error::Console { node: self.node, text: text.to_owned(), why, tail })
+            }
+        }
+    }
+
+    /// Reads until the output ends with `text`; returns what came after it, or none if the node has ended.
+    async fn read_until(&mut self, text: &[u8], seen: &mut Vec<u8>) -> Option<Vec<u8>> {
+        let mut from = 0;
+        loop {
+            let found = seen[from..].windows(text.len().max(1)).position(|window| window == text);
+            if text.is_empty() || found.is_some() {
+                let end = found.map_or(0, |at| from + at + text.len());
+                return Some(seen.split_off(end));
+            }
+            // The text may begin in the bytes before the next piece.
+            from = seen.len().saturating_sub(text.len());
+            seen.extend(self.next().await?);
         }
     }
 
@@ -57,13 +89,24 @@ impl Console {
         self.input.send(bytes.into()).await.is_ok()
     }
 
-    /// The way to type for somebody who reads in another task.
+    /// A handle to type with, for another task than the one that reads.
     pub fn input(&self) -> ConsoleInput {
         ConsoleInput(self.input.clone())
     }
 }
 
-/// The way to type on a joined console.
+impl Stream for Console {
+    type Item = Vec<u8>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(std::mem::take(&mut self.rest)));
+        }
+        self.output.poll_recv(context)
+    }
+}
+
+/// The input of a joined console.
 #[derive(Debug, Clone)]
 pub struct ConsoleInput(mpsc::Sender<Vec<u8>>);
 
@@ -74,192 +117,27 @@ impl ConsoleInput {
     }
 }
 
-/// The owner's end of a console.
-#[derive(Debug)]
-pub(super) struct ConsoleHub {
-    tail: Rc<RefCell<VecDeque<u8>>>,
-    output: broadcast::WeakSender<Vec<u8>>,
-    input: mpsc::Sender<Vec<u8>>,
-}
-
-impl ConsoleHub {
-    /// Begins to read. Must be called on the cluster's thread.
-    pub(super) fn new(stream: UnixStream, log: ConsoleLog) -> Self {
-        let tail = Rc::new(RefCell::new(VecDeque::new()));
-        let output = broadcast::Sender::new(LAG);
-        let weak = output.downgrade();
-        let (input, typed) = mpsc::channel(INPUT);
-        let (reader, writer) = stream.into_split();
-        tokio::task::spawn_local(read(reader, Log::new(log), tail.clone(), output));
-        tokio::task::spawn_local(write(writer, typed));
-        Self { tail, output: weak, input }
-    }
-
-    /// The end of what the console showed.
-    pub(super) fn tail(&self) -> Vec<u8> {
-        self.tail.borrow().iter().copied().collect()
-    }
-
-    pub(super) fn join(&self) -> Console {
-        let output = match self.output.upgrade() {
-            Some(output) => output.subscribe(),
-            // The node has ended: what it showed can be read, and nothing follows.
-            None => broadcast::channel(1).1,
-        };
-        Console { history: Some(self.tail()), output, input: self.input.clone() }
-    }
-
-    /// Waits until the console has shown a text; false if the node ends before.
-    pub(super) async fn shows(&self, text: &str) -> bool {
-        let mut console = self.join();
-        let mut seen: Vec<u8> = Vec::new();
-        while let Some(bytes) = console.next().await {
-            seen.extend(bytes);
-            if find(&seen, text.as_bytes()) {
-                return true;
-            }
-            // Only what the text could begin in is still of interest.
-            seen.drain(..seen.len().saturating_sub(text.len()));
-        }
-        false
-    }
-}
-
-async fn read(
-    mut reader: OwnedReadHalf,
-    mut log: Log,
-    tail: Rc<RefCell<VecDeque<u8>>>,
-    output: broadcast::Sender<Vec<u8>>,
-) {
-    let mut buffer = [0; 4096];
-    while let Ok(count @ 1..) = reader.read(&mut buffer).await {
-        let bytes = &buffer[..count];
-        log.append(bytes);
-        let mut tail = tail.borrow_mut();
-        tail.extend(bytes);
-        let excess = tail.len().saturating_sub(TAIL);
-        tail.drain(..excess);
-        // Nobody may have joined.
-        let _ = output.send(bytes.to_vec());
-    }
-}
-
-async fn write(mut writer: OwnedWriteHalf, mut typed: mpsc::Receiver<Vec<u8>>) {
-    while let Some(bytes) = typed.recv().await {
-        if writer.write_all(&bytes).await.is_err() {
-            return;
-        }
-    }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> bool {
-    needle.is_empty() || haystack.windows(needle.len()).any(|window| window == needle)
-}
-
-/// Where the log of a console is: a file in the cluster's folder, whatever has become of the path to that.
-#[derive(Debug, Clone)]
-pub(super) struct ConsoleLog {
-    dir: Arc<PrivateDir>,
-    name: String,
-}
-
-impl ConsoleLog {
-    pub(super) fn new(dir: Arc<PrivateDir>, name: String) -> Self {
-        Self { dir, name }
-    }
-
-    fn create(&self) -> io::Result<File> {
-        self.dir.open_file(self.name.as_ref(), OFlag::O_CREAT | OFlag::O_TRUNC).map_err(io::Error::other)
-    }
-
-    /// Begins a new file, and keeps the one before as `….old`.
-    fn rotate(&self) -> io::Result<File> {
-        self.dir.rename(self.name.as_ref(), format!("{}.old", self.name).as_ref())?;
-        self.create()
-    }
-}
-
-/// The log of a console while it is written: the last of what the console showed, in one file or two.
-#[derive(Debug)]
-struct Log {
-    place: ConsoleLog,
-    file: io::Result<File>,
-    length: u64,
-}
-
-impl Log {
-    fn new(place: ConsoleLog) -> Self {
-        Self { file: place.create(), place, length: 0 }
-    }
-
-    /// A log that cannot be written is given up: the console itself goes on.
-    fn append(&mut self, bytes: &[u8]) {
-        if self.length > LOG_MAX {
-            self.file = self.place.rotate();
-            self.length = 0;
-        }
-        let Ok(file) = &mut self.file else { return };
-        self.length += bytes.len() as u64;
-        if let Err(error) = file.write_all(bytes) {
-            tracing::warn!(name = self.place.name, %error, "a console's log ends here");
-            self.file = Err(error);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::host::Access;
-    use tokio::task::LocalSet;
 
-    #[tokio::test]
-    async fn a_console_is_joined_by_several_and_kept_in_a_log() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = ConsoleLog::new(Arc::new(PrivateDir::open(dir.path(), Access::Read).unwrap()), "log".to_owned());
-        LocalSet::new()
-            .run_until(async {
-                let (ours, mut theirs) = UnixStream::pair().unwrap();
-                let hub = ConsoleHub::new(ours, log.clone());
-                let mut first = hub.join();
-                theirs.write_all(b"login: ").await.unwrap();
-                assert_eq!(first.next().await.unwrap(), b"login: ");
-                let mut second = hub.join();
-                assert_eq!(second.next().await.unwrap(), b"login: ");
-                assert!(second.send("root\n").await);
-                let mut typed = [0; 5];
-                theirs.read_exact(&mut typed).await.unwrap();
-                assert_eq!(&typed, b"root\n");
-                theirs.write_all(b"# ").await.unwrap();
-                assert!(hub.shows("n: # ").await);
-                drop(theirs);
-                assert_eq!(first.next().await.unwrap(), b"# ");
-                assert_eq!(first.next().await, None);
-                assert!(!hub.shows("never").await);
-            })
-            .await;
-        assert_eq!(std::fs::read(dir.path().join("log")).unwrap(), b"login: # ");
-    }
-
-    #[tokio::test]
-    async fn a_flood_stays_bounded() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = ConsoleLog::new(Arc::new(PrivateDir::open(dir.path(), Access::Read).unwrap()), "log".to_owned());
-        LocalSet::new()
-            .run_until(async {
-                let (ours, mut theirs) = UnixStream::pair().unwrap();
-                let hub = ConsoleHub::new(ours, log.clone());
-                for _ in 0..12 {
-                    theirs.write_all(&[b'x'; 1 << 20]).await.unwrap();
-                }
-                theirs.write_all(b"end").await.unwrap();
-                assert!(hub.shows("xend").await);
-                assert!(hub.tail().len() <= TAIL);
-            })
-            .await;
-        let size = |path: &Path| std::fs::metadata(path).unwrap().len();
-        assert!(size(&dir.path().join("log")) + size(&dir.path().join("log.old")) < 3 * LOG_MAX);
+    #[test]
+    fn a_console_is_read_up_to_a_text_and_on_from_there() {
+        let (output, shown) = mpsc::channel(PIECES);
+        let mut console = Console::new(NodeId::new(1).unwrap(), shown, mpsc::channel(1).0);
+        for piece in ["vm-001 log", "in: root", "\n# "] {
+            output.try_send(piece.as_bytes().to_vec()).unwrap();
+        }
+        let wait = |console: &mut Console, text| {
+            let soon = Duration::from_millis(50);
+            futures::executor::block_on(console.expect(text, soon)).map_err(|error| error.to_string())
+        };
+        assert_eq!(wait(&mut console, "login: "), Ok("vm-001 login: ".to_owned()));
+        let late = "the console of vm-001 did not show `uid=0` within 50ms; its end: root\\n# ";
+        assert_eq!(wait(&mut console, "uid=0"), Err(late.to_owned()));
+        output.try_send(b"bye".to_vec()).unwrap();
+        drop(output);
+        let ended = "the console of vm-001 did not show `uid=0` before the node ended; its end: bye";
+        assert_eq!(wait(&mut console, "uid=0"), Err(ended.to_owned()));
     }
 }

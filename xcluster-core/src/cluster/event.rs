@@ -1,7 +1,10 @@
 //! What happens to a cluster, as it happens. A listener gets everything from the beginning, however late it comes.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
+use futures::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -62,49 +65,83 @@ pub enum Event {
     Stopped,
 }
 
-/// The events of a cluster, in order, from the beginning.
+/// The events of a cluster, in order, from the beginning. They are a [`Stream`], too.
 #[derive(Debug, Clone)]
 pub struct Events {
-    log: Arc<Mutex<Vec<Event>>>,
-    length: watch::Receiver<usize>,
+    log: Arc<Mutex<Log>>,
     seen: usize,
+    /// Tells the log that somebody listens.
+    _listens: watch::Receiver<()>,
 }
 
 impl Events {
     /// The next event, or none when the cluster has ended and everything was seen.
     pub async fn next(&mut self) -> Option<Event> {
-        loop {
-            let event = self.log.lock().unwrap_or_else(PoisonError::into_inner).get(self.seen).cloned();
-            if event.is_some() {
-                self.seen += 1;
-                return event;
-            }
-            let seen = self.seen;
-            self.length.wait_for(|length| *length > seen).await.ok()?;
-        }
+        StreamExt::next(self).await
     }
 }
 
-/// Where events are noted.
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = log.events.get(self.seen).cloned();
+        if event.is_none() && !log.ended {
+            log.wakers.push(context.waker().clone());
+            return Poll::Pending;
+        }
+        drop(log);
+        self.seen += usize::from(event.is_some());
+        Poll::Ready(event)
+    }
+}
+
+/// The events so far, and who waits for more.
+#[derive(Debug, Default)]
+struct Log {
+    events: Vec<Event>,
+    ended: bool,
+    wakers: Vec<Waker>,
+}
+
+/// Where events are noted. Dropping it ends them.
 #[derive(Debug)]
-pub(super) struct EventLog {
-    log: Arc<Mutex<Vec<Event>>>,
-    length: watch::Sender<usize>,
+pub(crate) struct EventLog {
+    log: Arc<Mutex<Log>>,
+    listeners: watch::Sender<()>,
 }
 
 impl EventLog {
-    pub(super) fn new() -> Self {
-        Self { log: Arc::default(), length: watch::Sender::new(0) }
+    pub(crate) fn new() -> Self {
+        Self { log: Arc::default(), listeners: watch::Sender::new(()) }
     }
 
-    pub(super) fn note(&self, event: Event) {
+    pub(crate) fn note(&self, event: Event) {
         tracing::debug!(?event);
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.push(event);
-        self.length.send_replace(log.len());
+        self.change(|log| log.events.push(event));
     }
 
-    pub(super) fn listen(&self) -> Events {
-        Events { log: self.log.clone(), length: self.length.subscribe(), seen: 0 }
+    pub(crate) fn listen(&self) -> Events {
+        Events { log: self.log.clone(), seen: 0, _listens: self.listeners.subscribe() }
+    }
+
+    /// Returns when nobody listens any more.
+    pub(crate) async fn unheard(&self) {
+        self.listeners.closed().await;
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Log)) {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut log);
+        let wakers = std::mem::take(&mut log.wakers);
+        drop(log);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for EventLog {
+    fn drop(&mut self) {
+        self.change(|log| log.ended = true);
     }
 }

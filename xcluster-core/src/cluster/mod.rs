@@ -1,50 +1,38 @@
-//! A cluster that runs: started, used and stopped. The only module that decides the order of effects.
+//! A running cluster: start it, use it, stop it.
 //!
 //! * [`Builder`]: what to start.
-//! * [`Cluster`] and [`Node`]: what runs. `own` has what those call who start nodes themselves, `into_node` what nodes are
-//!   named by.
-//! * [`ClusterStatus`], [`Event`]: what is known of it, as data.
-//! * `state`, `node_cell`: what is known of it to its thread.
-//! * `thread`: each cluster has a thread of its own, on which everything below happens.
-//! * `start`, `single`, `boot`, `ready`, `undo`: the order of effects.
-//! * `prepare`, `initramfs`: what all nodes share before the first one starts.
-//! * `reach`: how the host gets at a TCP port of a node.
-//! * `wire`: NICs for QEMUs that are not the cluster's.
-//! * `machine`, `console`: one node's QEMU and its serial console.
+//! * [`Cluster`] and [`Node`]: handles that send requests to a cluster. `node_ref` has what names a node.
+//! * [`ClusterStatus`], [`Event`], [`Error`]: plain data about a cluster.
+//! * [`Console`]: a node's serial console. [`LocalForward`]: a port of this host that leads to a node.
+//! * `background`: a thread for what handles do outside of a cluster's thread.
+//! * `link`: what a handle sends its requests to: the cluster's thread, or an owner in another process.
+//! * `control`: the control socket, by which other processes use a cluster.
+//! * `runtime`: what runs on the cluster's thread. It alone decides the order of effects.
 
-mod boot;
+mod background;
 mod builder;
+#[expect(clippy::module_inception, reason = "the file is named after the type that it has")]
+mod cluster;
 mod console;
+mod control;
 mod error;
 mod event;
-mod handle;
-mod initramfs;
-mod into_node;
-mod machine;
+mod forward;
+mod link;
 mod node;
-mod node_cell;
-mod own;
-mod prepare;
-mod reach;
-mod ready;
-mod refusal;
-mod single;
-mod start;
-mod state;
+mod node_ref;
+mod runtime;
 mod status;
 #[cfg(test)]
 mod tests;
-mod thread;
-mod undo;
-mod wire;
 
 pub use builder::Builder;
+pub use cluster::Cluster;
 pub use console::{Console, ConsoleInput};
-pub use error::{Cause, Error, ErrorKind, NodeFailure, StartFailure};
+pub use control::survey;
+pub use error::{Cause, Error, ErrorKind, FailureContext, NodeFailure, RemoteError, StartFailure};
 pub use event::{Event, Events};
-pub use handle::Cluster;
-pub use into_node::{IntoNodeBoot, IntoNodeId};
+pub use forward::LocalForward;
 pub use node::Node;
-pub use refusal::{LastWords, Refusal};
-pub use status::{ClusterState, ClusterStatus, NetStatus, NicStatus, NodeState, NodeStatus};
-pub use wire::WiredByName;
+pub use node_ref::{IntoNodeBoot, IntoNodeId};
+pub use status::{ClusterState, ClusterStatus, NamedPort, NetStatus, NicStatus, NodeState, NodeStatus};

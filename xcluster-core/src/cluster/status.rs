@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::addr::MacAddr;
 use crate::host::Netns;
 use crate::name::{ClusterName, NetId, NodeId, Role};
-use crate::net::Forward;
+use crate::net::{Forward, HostAccess};
 use crate::qemu::accel::AccelChoice;
 use crate::topology::NetKind;
 
@@ -137,4 +137,14 @@ impl fmt::Display for NodeState {
             Self::Stopped => "stopped",
         })
     }
+}
+
+/// A port that is set up for a QEMU of another process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NamedPort {
+    /// The args for QEMU, which must run in the cluster's network namespace, if it has one.
+    pub args: Vec<String>,
+    /// How the host reaches the node's TCP ports over the NIC.
+    pub access: HostAccess,
 }

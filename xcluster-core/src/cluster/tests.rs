@@ -152,7 +152,6 @@ impl Fixture {
             .backend(backend.clone())
             .folder(self.base())
             .nodes(1)
-            .routers(0)
     }
 }
 
@@ -266,5 +265,5 @@ fn clusters_nodes_and_what_they_promise_can_go_to_other_threads() {
     let _ = |cluster: Cluster| is_send(async move { cluster.ready().await });
     let _ = |cluster: Cluster| is_send(cluster.stop());
     let _ = |node: super::Node| is_send(async move { node.exec("true").await });
-    let _ = |cluster: Cluster| is_send(async move { cluster.exec_on(&[], "true").await });
+    let _ = |cluster: Cluster| is_send(async move { cluster.exec_on([1], "true").await });
 }

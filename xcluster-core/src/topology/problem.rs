@@ -31,6 +31,12 @@ impl fmt::Display for Problem {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
+impl fmt::Debug for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Problems {
     /// Adds a problem.
     pub fn add(&mut self, place: impl Into<String>, message: impl fmt::Display) {
@@ -97,12 +103,6 @@ impl fmt::Display for Problems {
                 all.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
             }
         }
-    }
-}
-
-impl fmt::Debug for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a cluster does when its QEMUs behave badly, and what is left of it in any case: nothing. The QEMUs are fake ones,
 //! so that they do it at will and at once.
 
+mod attach;
 mod open_cluster;
 mod ownership_marks;
 mod port_setup;
-mod remote;
 mod test_run;
 
 use std::fs::{self, DirBuilder};
@@ -21,24 +21,27 @@ use xcluster_core::testing::leftovers::{Snapshot, Watch};
 use xcluster_core::testing::{Behaviour, FakeQemu, TestFailure, ensure};
 use xcluster_core::{Builder, Cluster, Event, NodeState};
 
+use attach::{
+    a_cluster_whose_owner_has_ended_is_not_running, a_cluster_without_a_namespace_has_no_way_into_it,
+    a_connection_to_a_cluster_of_another_process_outlives_its_owner,
+    a_forward_leads_to_a_port_of_a_node_until_it_is_dropped, a_port_where_nothing_listens_is_reported_by_the_owner,
+    a_program_runs_in_the_namespace_of_a_cluster_of_another_process, an_attached_handle_needs_no_runtime,
+    an_attached_handle_stops_a_cluster_and_its_owner_learns_of_it,
+    an_attached_handle_that_is_dropped_leaves_the_cluster,
+};
 use open_cluster::{
-    a_boot_that_nobody_waits_for_is_called_off, a_cluster_that_ends_while_a_node_boots_leaves_nothing,
-    a_node_boots_again_with_other_arguments, a_node_that_does_not_boot_fails_alone,
-    a_node_that_ended_by_itself_boots_again, a_node_that_runs_is_not_booted,
+    a_boot_that_nobody_waits_for_is_called_off, a_client_that_hangs_up_cancels_its_boot,
+    a_cluster_that_ends_while_a_node_boots_leaves_nothing, a_node_boots_again_with_other_arguments,
+    a_node_that_does_not_boot_fails_alone, a_node_that_ended_by_itself_boots_again, a_node_that_runs_is_not_booted,
     a_node_that_stops_while_it_boots_is_called_off, a_nodes_mistakes_are_reported_at_once_and_change_nothing,
     an_open_cluster_boots_its_nodes_in_any_order, another_process_boots_and_stops_nodes,
     nets_that_a_failed_boot_wanted_are_gone, nodes_and_nets_come_to_a_cluster_that_runs,
-    several_nodes_are_added_at_once, whatever_happens_at_once_leaves_a_cluster_in_order, who_hangs_up_calls_a_boot_off,
+    several_nodes_are_added_at_once, whatever_happens_at_once_leaves_a_cluster_in_order,
 };
 use ownership_marks::MarkingBackend;
 use port_setup::{
     a_nic_that_is_in_no_plan_comes_after_the_others, a_nodes_ports_are_set_up_for_one_qemu_at_a_time,
     a_port_is_set_up_for_somebody_elses_qemu, a_setup_that_fails_leaves_nothing, another_process_has_ports_set_up,
-};
-use remote::{
-    a_cluster_without_a_namespace_has_no_way_into_it, a_connection_to_a_cluster_of_another_process_outlives_its_owner,
-    a_port_that_nobody_listens_on_is_told_by_the_owner,
-    a_program_runs_in_the_namespace_of_a_cluster_of_another_process,
 };
 use test_run::{
     a_host_that_cannot_carry_the_backend_skips_a_test_or_fails_it, a_host_without_qemu_skips_a_test_or_fails_it,
@@ -63,12 +66,19 @@ xcluster_core::harness![
     a_node_whose_qemu_is_killed_is_not_started_again,
     a_node_that_is_stopped_while_it_boots_is_not_started_again,
     a_node_that_dies_later_is_noticed_and_the_others_go_on,
+    a_node_that_is_killed_fails_and_can_be_booted_again,
+    a_console_is_waited_for_with_a_deadline,
     the_console_can_be_what_tells_that_a_node_is_ready,
     a_cluster_that_boots_one_at_a_time_waits_for_other_clusters,
     a_connection_to_a_cluster_of_another_process_outlives_its_owner,
-    a_port_that_nobody_listens_on_is_told_by_the_owner,
+    a_port_where_nothing_listens_is_reported_by_the_owner,
     a_program_runs_in_the_namespace_of_a_cluster_of_another_process,
     a_cluster_without_a_namespace_has_no_way_into_it,
+    an_attached_handle_that_is_dropped_leaves_the_cluster,
+    an_attached_handle_stops_a_cluster_and_its_owner_learns_of_it,
+    a_cluster_whose_owner_has_ended_is_not_running,
+    an_attached_handle_needs_no_runtime,
+    a_forward_leads_to_a_port_of_a_node_until_it_is_dropped,
     an_open_cluster_boots_its_nodes_in_any_order,
     nodes_and_nets_come_to_a_cluster_that_runs,
     several_nodes_are_added_at_once,
@@ -83,7 +93,7 @@ xcluster_core::harness![
     a_boot_that_nobody_waits_for_is_called_off,
     whatever_happens_at_once_leaves_a_cluster_in_order,
     another_process_boots_and_stops_nodes,
-    who_hangs_up_calls_a_boot_off,
+    a_client_that_hangs_up_cancels_its_boot,
     a_port_is_set_up_for_somebody_elses_qemu,
     a_nic_that_is_in_no_plan_comes_after_the_others,
     a_nodes_ports_are_set_up_for_one_qemu_at_a_time,
@@ -331,6 +341,42 @@ async fn a_node_that_dies_later_is_noticed_and_the_others_go_on() -> Result<(), 
     let states: Vec<NodeState> = cluster.status().await?.nodes.iter().map(|node| node.state).collect();
     ensure(states == [NodeState::Ready, NodeState::Failed, NodeState::Ready], || format!("{states:?}"))?;
     cluster.node(1)?.qmp("query-status", serde_json::Value::Null).await?;
+    Ok(cluster.stop().await?)
+}
+
+async fn a_node_that_is_killed_fails_and_can_be_booted_again() -> Result<(), TestFailure> {
+    let host = Host::new()?;
+    let cluster = Cluster::start(host.cluster()).await?;
+    let node = cluster.node(2)?;
+    node.kill().await?;
+    let status = node.status().await?;
+    ensure(status.state == NodeState::Failed, || format!("{status:?}"))?;
+    has(status.reason.as_deref().unwrap_or_default(), "QEMU was killed by SIGKILL")?;
+    let mut ends = 0;
+    let mut events = cluster.events();
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Exited { .. } => ends += 1,
+            // The boot comes after everything that the end has caused.
+            Event::Begin { step: Step::Boot { .. } } if ends > 0 => break,
+            Event::Ready => drop(cluster.boot(2).await?),
+            _ => {}
+        }
+    }
+    ensure(ends == 1, || format!("its end was reported {ends} times"))?;
+    ensure(node.status().await?.state == NodeState::Ready, || "it does not run again".to_owned())?;
+    Ok(cluster.stop().await?)
+}
+
+async fn a_console_is_waited_for_with_a_deadline() -> Result<(), TestFailure> {
+    let host = Host::new()?;
+    let cluster = Cluster::start(host.cluster().ready_when(Readiness::Console(Behaviour::UP.to_owned()))).await?;
+    let mut console = cluster.node(1)?.console().await?;
+    has(&console.expect(Behaviour::UP, Duration::from_secs(10)).await?, Behaviour::UP)?;
+    let Err(error) = console.expect("never", Duration::from_millis(100)).await else {
+        return Err(TestFailure::new("it was shown"));
+    };
+    has(&error.to_string(), "the console of vm-001 did not show `never` within 100ms")?;
     Ok(cluster.stop().await?)
 }
 

@@ -10,8 +10,8 @@ use xcluster_core::plan::{NodeBoot, Step};
 use xcluster_core::testing::{Behaviour, TestFailure, ensure};
 use xcluster_core::{Cluster, Error, Event, Node, NodeState};
 
+use super::attach::Attached;
 use super::ownership_marks::MarkingBackend;
-use super::remote::Served;
 use super::{Host, has, node};
 
 async fn states(cluster: &Cluster) -> Result<Vec<(u16, NodeState)>, TestFailure> {
@@ -42,6 +42,17 @@ async fn begun(cluster: &Cluster, id: NodeId) {
 /// Whether an event is that a node is being started.
 fn boots(event: &Event, id: NodeId) -> bool {
     matches!(event, Event::Begin { step: Step::Boot { node } } if *node == id)
+}
+
+/// Waits until the boot of a node has begun.
+async fn until_boots(cluster: &Cluster, id: NodeId) -> Result<(), TestFailure> {
+    let mut events = cluster.events();
+    while let Some(event) = events.next().await {
+        if boots(&event, id) {
+            return Ok(());
+        }
+    }
+    Err(TestFailure::new("the events ended without the boot"))
 }
 
 pub(crate) async fn an_open_cluster_boots_its_nodes_in_any_order() -> Result<(), TestFailure> {
@@ -206,7 +217,7 @@ pub(crate) async fn a_node_that_stops_while_it_boots_is_called_off() -> Result<(
     begun(&cluster, node(1)).await;
     cluster.node(1)?.stop().await?;
     let outcome = booting.await.map_err(|error| TestFailure::new(error.to_string()))?;
-    has(&said(outcome)?, "vm-001 is not ready (stopped: it was told to while it booted)")?;
+    has(&said(outcome)?, "vm-001 is not ready (stopped: cancelled while booting)")?;
     ensure(host.ports_of(node(1))?.is_empty(), || "it is wired".to_owned())?;
     host.qemu.behave(node(1), &Behaviour::Boot)?;
     cluster.boot(1).await?;
@@ -230,14 +241,14 @@ pub(crate) async fn a_boot_that_nobody_waits_for_is_called_off() -> Result<(), T
 }
 
 pub(crate) async fn a_cluster_that_ends_while_a_node_boots_leaves_nothing() -> Result<(), TestFailure> {
-    let served = Served::new(|ownership_marks| ownership_marks).await?;
-    served.host.qemu.behave(node(9), &Behaviour::Hang)?;
+    let attached = Attached::new(|backend| backend).await?;
+    attached.host.qemu.behave(node(9), &Behaviour::Hang)?;
     let booting = tokio::task::spawn_local({
-        let remote = served.remote.clone();
-        async move { remote.boot(NodeBoot::new(node(9)).nets([0, 4])).await }
+        let cluster = Cluster::attach_under(attached.host.path("clusters"), "test").await?;
+        async move { cluster.boot(NodeBoot::new(node(9)).nets([0, 4])).await }
     });
-    served.remote.follow(|event| !boots(&event, node(9))).await?;
-    let host = served.end().await?;
+    until_boots(&attached.cluster, node(9)).await?;
+    let host = attached.end().await?;
     let booted = booting.await.map_err(|error| TestFailure::new(error.to_string()))?;
     ensure(booted.is_err(), || "it was booted".to_owned())?;
     for folder in ["marks", "clusters"] {
@@ -248,32 +259,32 @@ pub(crate) async fn a_cluster_that_ends_while_a_node_boots_leaves_nothing() -> R
 }
 
 pub(crate) async fn another_process_boots_and_stops_nodes() -> Result<(), TestFailure> {
-    let served = Served::new(|ownership_marks| ownership_marks).await?;
-    let status = served.remote.boot(NodeBoot::new(node(3)).nets([0, 1, 2])).await?;
+    let attached = Attached::new(|backend| backend).await?;
+    let status = attached.cluster.boot(NodeBoot::new(node(3)).nets([0, 1, 2])).await?.status().await?;
     ensure(status.state == NodeState::Ready && status.nics.len() == 3, || format!("{status:?}"))?;
-    ensure(served.remote.plan().await?.node(node(3)).is_some(), || "it is not in the plan".to_owned())?;
-    served.remote.stop_node(node(3)).await?;
+    ensure(attached.cluster.plan().node(node(3)).is_some(), || "it is not in the plan".to_owned())?;
+    attached.cluster.node(3)?.stop().await?;
     let stderr = "fake-qemu: no".to_owned();
-    served.host.qemu.behave(node(3), &Behaviour::Die { stderr, code: 1, after: None })?;
-    let Err(error) = served.remote.boot(3).await else { return Err(TestFailure::new("it was booted")) };
+    attached.host.qemu.behave(node(3), &Behaviour::Die { stderr, code: 1, after: None })?;
+    let Err(error) = attached.cluster.boot(3).await else { return Err(TestFailure::new("it was booted")) };
     has(&format!("{error:?}"), "cannot start vm-003\n  caused by: QEMU ended with code 1")?;
-    served.end().await.map(drop)
+    attached.end().await.map(drop)
 }
 
-pub(crate) async fn who_hangs_up_calls_a_boot_off() -> Result<(), TestFailure> {
-    let served = Served::new(|ownership_marks| ownership_marks).await?;
-    served.host.qemu.behave(node(3), &Behaviour::Hang)?;
+pub(crate) async fn a_client_that_hangs_up_cancels_its_boot() -> Result<(), TestFailure> {
+    let attached = Attached::new(|backend| backend).await?;
+    attached.host.qemu.behave(node(3), &Behaviour::Hang)?;
     let booting = tokio::task::spawn_local({
-        let remote = served.remote.clone();
-        async move { remote.boot(3).await }
+        let cluster = Cluster::attach_under(attached.host.path("clusters"), "test").await?;
+        async move { cluster.boot(3).await }
     });
-    served.remote.follow(|event| !boots(&event, node(3))).await?;
+    until_boots(&attached.cluster, node(3)).await?;
     booting.abort();
     let _ = booting.await;
     // Whoever stops it, too, waits until that is done.
-    served.remote.stop_node(node(3)).await?;
-    ensure(served.host.ports_of(node(3))?.is_empty(), || "it is wired".to_owned())?;
-    served.end().await.map(drop)
+    attached.cluster.node(3)?.stop().await?;
+    ensure(attached.host.ports_of(node(3))?.is_empty(), || "it is wired".to_owned())?;
+    attached.end().await.map(drop)
 }
 
 /// Everything at once on few nodes, in an order that nobody has thought of: whatever is refused, nothing hangs, every node
@@ -313,8 +324,8 @@ async fn at_random(cluster: &Cluster, numbers: &[u16], index: u64) -> Option<usi
         1 => cluster.boot(NodeBoot::new(node(number)).nets([NetId::INTERNAL, net])).await.is_ok(),
         // Nobody waits for it any more.
         2 => tokio::time::timeout(Duration::from_millis(chance / 7 % 30), cluster.boot(number)).await.is_err(),
-        3 => cluster.wire(number, net).await.is_ok(),
-        4 => cluster.unwire(number, net).await.is_ok(),
+        3 => cluster.set_up_port(number, net).await.is_ok(),
+        4 => cluster.tear_down_port(number, net).await.is_ok(),
         _ => match cluster.node(number) {
             Ok(node) => node.stop().await.is_ok(),
             Err(_) => false,

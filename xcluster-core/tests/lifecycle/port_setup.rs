@@ -5,8 +5,8 @@ use xcluster_core::plan::NodeBoot;
 use xcluster_core::testing::{TestFailure, ensure};
 use xcluster_core::{Cluster, NodeState};
 
+use super::attach::Attached;
 use super::ownership_marks::MarkingBackend;
-use super::remote::Served;
 use super::{Host, has, node};
 
 const NET: NetId = NetId::CLUSTER;
@@ -15,17 +15,17 @@ pub(crate) async fn a_port_is_set_up_for_somebody_elses_qemu() -> Result<(), Tes
     let host = Host::new()?;
     let before = host.look();
     let cluster = Cluster::open(host.cluster()).await?;
-    let port_config = cluster.wire(1, NET).await?;
+    let port_config = cluster.set_up_port(1, NET).await?;
     has(&port_config.kvm.to_string(), "-netdev user,id=net1,restrict=on -device virtio-net-pci,netdev=net1")?;
     ensure(host.ports_of(node(1))? == ["net1-vm-001"], || "it is not wired".to_owned())?;
-    let named = cluster.wire_by_name(1, NET).await?;
+    let named = cluster.set_up_named_port(1, NET).await?;
     ensure(named.args == port_config.kvm.args(), || format!("{named:?}"))?;
     ensure(cluster.node(1)?.status().await?.state == NodeState::Waiting, || "it does not wait".to_owned())?;
-    cluster.unwire(1, NET).await?;
-    cluster.unwire(1, NET).await?;
+    cluster.tear_down_port(1, NET).await?;
+    cluster.tear_down_port(1, NET).await?;
     ensure(host.ports_of(node(1))?.is_empty(), || "it is wired".to_owned())?;
     // What is left is undone at the end.
-    cluster.wire(2, NET).await?;
+    cluster.set_up_port(2, NET).await?;
     cluster.stop().await?;
     host.is_as(&before)
 }
@@ -33,8 +33,8 @@ pub(crate) async fn a_port_is_set_up_for_somebody_elses_qemu() -> Result<(), Tes
 pub(crate) async fn a_nic_that_is_in_no_plan_comes_after_the_others() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::open(host.cluster()).await?;
-    cluster.wire(1, NetId::new(9)).await?;
-    cluster.wire(33, NetId::INTERNAL).await?;
+    cluster.set_up_port(1, NetId::new(9)).await?;
+    cluster.set_up_port(33, NetId::INTERNAL).await?;
     let plan = cluster.plan();
     let nets = |number| plan.node(node(number)).map(|planned| planned.node.nets.clone()).unwrap_or_default();
     ensure(nets(1) == [0, 1, 9].map(NetId::new), || format!("{:?}", nets(1)))?;
@@ -45,13 +45,13 @@ pub(crate) async fn a_nic_that_is_in_no_plan_comes_after_the_others() -> Result<
 pub(crate) async fn a_nodes_ports_are_set_up_for_one_qemu_at_a_time() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::start(host.cluster()).await?;
-    for outcome in [cluster.wire(1, NET).await.map(drop), cluster.unwire(1, NET).await] {
+    for outcome in [cluster.set_up_port(1, NET).await.map(drop), cluster.tear_down_port(1, NET).await] {
         let Err(error) = outcome else { return Err(TestFailure::new("it was wired for another one")) };
         has(&error.to_string(), "vm-001 is already running")?;
     }
     // The cluster's own boot begins with wires of its own.
     cluster.node(1)?.stop().await?;
-    cluster.wire(1, NET).await?;
+    cluster.set_up_port(1, NET).await?;
     cluster.boot(NodeBoot::new(node(1)).nets([0])).await?;
     let ownership_marks = host.ports_of(node(1))?;
     ensure(ownership_marks == ["net0-vm-001"], || format!("{ownership_marks:?}"))?;
@@ -63,7 +63,7 @@ pub(crate) async fn a_setup_that_fails_leaves_nothing() -> Result<(), TestFailur
     let ownership_marks = MarkingBackend::in_folder(&host.path("marks")).refusing(6);
     let cluster = Cluster::open(host.cluster_on(ownership_marks)).await?;
     let (plan, before) = (cluster.plan(), host.look());
-    let Err(error) = cluster.wire(1, NetId::new(6)).await else { return Err(TestFailure::new("it was wired")) };
+    let Err(error) = cluster.set_up_port(1, NetId::new(6)).await else { return Err(TestFailure::new("it was wired")) };
     has(&format!("{error:?}"), "cannot set up net 6 with backend `marks`\n  caused by: not this one")?;
     ensure(cluster.plan() == plan, || "the plan has changed".to_owned())?;
     host.is_as(&before)?;
@@ -71,11 +71,11 @@ pub(crate) async fn a_setup_that_fails_leaves_nothing() -> Result<(), TestFailur
 }
 
 pub(crate) async fn another_process_has_ports_set_up() -> Result<(), TestFailure> {
-    let served = Served::new(|ownership_marks| ownership_marks).await?;
-    let first = served.remote.wire_by_name(node(5), NET).await?;
-    ensure(served.remote.wire_by_name(node(5), NET).await? == first, || "the answers differ".to_owned())?;
-    ensure(served.host.ports_of(node(5))? == ["net1-vm-005"], || "it is not wired".to_owned())?;
-    served.remote.unwire(node(5), NET).await?;
-    ensure(served.host.ports_of(node(5))?.is_empty(), || "it is wired".to_owned())?;
-    served.end().await.map(drop)
+    let attached = Attached::new(|backend| backend).await?;
+    let first = attached.cluster.set_up_named_port(node(5), NET).await?;
+    ensure(attached.cluster.set_up_named_port(node(5), NET).await? == first, || "the answers differ".to_owned())?;
+    ensure(attached.host.ports_of(node(5))? == ["net1-vm-005"], || "it is not wired".to_owned())?;
+    attached.cluster.tear_down_port(node(5), NET).await?;
+    ensure(attached.host.ports_of(node(5))?.is_empty(), || "it is wired".to_owned())?;
+    attached.end().await.map(drop)
 }

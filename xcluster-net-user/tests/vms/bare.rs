@@ -15,7 +15,7 @@ async fn a_bare_node_is_named_and_otherwise_left_alone() {
     options.identity = Identity::Kernel;
     options.configure = false;
     options.login = false;
-    let builder = Cluster::builder().backend(OtherMacs::default()).options(options).nodes(1).routers(0);
+    let builder = Cluster::builder().backend(OtherMacs::default()).options(options).nodes(1);
     scenario(builder, async |cluster| {
         expectations!(cluster;
             a_node_has_the_number_that_the_kernel_is_told,

@@ -47,8 +47,9 @@ pub(crate) async fn many_commands_run_at_once(cluster: &Cluster) {
         assert_eq!(output.unwrap().ok().unwrap().text(), n.to_string());
     }
     let ids: Vec<_> = cluster.nodes().iter().map(|node| node.id()).collect();
-    for (id, output) in cluster.exec_on(&ids, "hostname").await {
-        assert_eq!(output.unwrap().text(), id.to_string());
+    for (id, output) in ids.iter().zip(cluster.exec_on(&ids, "hostname").await) {
+        let output = output.unwrap();
+        assert_eq!((output.text().into_owned(), output.node), (id.to_string(), Some(*id)));
     }
 }
 
@@ -58,10 +59,10 @@ pub(crate) async fn files_are_copied_in_and_out(cluster: &Cluster) {
     let (sent, back) = (dir.path().join("sent"), dir.path().join("back"));
     std::fs::write(&sent, &content).unwrap();
     let node = cluster.node(1).unwrap();
-    node.put(&sent, "/tmp/copy").await.unwrap();
+    node.copy_to(&sent, "/tmp/copy").await.unwrap();
     assert_eq!(run(cluster, 1, "stat -c %s /tmp/copy").await, content.len().to_string());
-    node.get("/tmp/copy", &back).await.unwrap();
+    node.copy_from("/tmp/copy", &back).await.unwrap();
     assert!(std::fs::read(back).unwrap() == content, "the content has changed");
-    node.get("/nonexistent", dir.path()).await.unwrap_err();
+    node.copy_from("/nonexistent", dir.path()).await.unwrap_err();
     run(cluster, 1, "rm /tmp/copy").await;
 }

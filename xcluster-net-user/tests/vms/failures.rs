@@ -20,7 +20,7 @@ async fn an_init_script_that_fails_is_named_with_what_it_said() {
     fs::create_dir_all(dir.path().join("etc/init.d")).unwrap();
     let script = "case $(hostname) in vm-002) echo no luck today; exit 7 ;; esac\n";
     fs::write(dir.path().join("etc/init.d/30own.rc"), script).unwrap();
-    let failure = failure(builder().nodes(2).routers(0).overlay(dir.path())).await;
+    let failure = failure(builder().nodes(2).overlay(dir.path())).await;
     assert_eq!(failure.step, boot_of(2));
     assert_eq!(cause(&failure), "init scripts failed: 30own.rc 7");
     assert!(console(&failure).contains("no luck today"), "{failure:?}");
@@ -42,7 +42,7 @@ async fn a_guest_that_does_not_get_ready_in_time_is_given_up() {
     fs::create_dir_all(dir.path().join("etc/init.d")).unwrap();
     fs::write(dir.path().join("etc/init.d/99never.rc"), "echo waiting for nothing; exec sleep 1000\n").unwrap();
     let deadline = Duration::from_secs(15);
-    let failure = failure(builder().nodes(1).routers(0).overlay(dir.path()).deadline(deadline)).await;
+    let failure = failure(builder().nodes(1).overlay(dir.path()).deadline(deadline)).await;
     assert_eq!(failure.step, boot_of(1));
     assert_eq!(cause(&failure), "not ready within 15s: it is ready when the agent says so");
     assert!(console(&failure).contains("waiting for nothing"), "{failure:?}");
@@ -55,7 +55,7 @@ async fn a_port_that_somebody_has_is_named() {
     let mut config = UserConfig::default();
     // Telnet to node 1 is on the port after this one.
     config.telnet_base = Some(port - 1);
-    let builder = Cluster::builder().backend(UserBackend::new(config)).nodes(1).routers(0);
+    let builder = Cluster::builder().backend(UserBackend::new(config)).nodes(1);
     let failure = failure(builder).await;
     assert_eq!(failure.step, Step::Preflight { backend: UserBackend::NAME.to_owned() });
     assert!(cause(&failure).contains(&format!("127.0.0.1:{port}")), "{failure:?}");
@@ -69,7 +69,7 @@ async fn a_kernel_that_is_none_is_shown_with_what_qemu_said() {
         fs::write(&path, "neither a kernel nor an initramfs").unwrap();
         Some(path)
     });
-    let builder = builder().nodes(1).routers(0).guest(GuestSource::Kernel { kernel, initramfs }).accel(Accel::Tcg);
+    let builder = builder().nodes(1).guest(GuestSource::Kernel { kernel, initramfs }).accel(Accel::Tcg);
     let failure = failure(builder.ready_when(Readiness::Started)).await;
     assert_eq!(failure.step, boot_of(1));
     assert!(failure.stderr.as_deref().unwrap_or_default().contains("kernel"), "{failure:?}");
@@ -77,7 +77,7 @@ async fn a_kernel_that_is_none_is_shown_with_what_qemu_said() {
 
 #[tokio::test]
 async fn more_memory_than_there_is_is_refused() {
-    let failure = failure(builder().nodes(2).routers(0).memory(1 << 30)).await;
+    let failure = failure(builder().nodes(2).memory(1 << 30)).await;
     assert_eq!(failure.step, Step::Guest);
     assert!(matches!(failure.cause, Cause::Memory { .. }), "{failure:?}");
 }

@@ -17,7 +17,7 @@ use crate::internal_net::by_telnet;
 async fn a_kernel_and_an_initramfs_of_ones_own_are_booted() {
     let image = image().await;
     let guest = GuestSource::Kernel { kernel: Some(image.kernel), initramfs: image.initramfs };
-    let builder = builder().nodes(1).routers(0).guest(guest).ready_when(Readiness::Console(READY_LINE.to_owned()));
+    let builder = builder().nodes(1).guest(guest).ready_when(Readiness::Console(READY_LINE.to_owned()));
     scenario(builder, async |cluster| {
         expectations!(cluster; a_node_without_our_agent_says_so, its_nets_are_its_own_affair);
     })
@@ -43,7 +43,7 @@ async fn a_disk_image_is_booted_by_its_own_boot_loader() {
     let (image, folder) = (image().await, dir.path().to_owned());
     let disk = spawn_blocking(move || bootable(&image, &folder)).await.unwrap();
     let content = std::fs::read(&disk).unwrap();
-    let builder = builder().nodes(2).routers(0).guest(GuestSource::Disk { image: disk.clone() });
+    let builder = builder().nodes(2).guest(GuestSource::Disk { image: disk.clone() });
     scenario(builder, async |cluster| {
         // Both have the image, and neither notices the other.
         for (node, own) in [(1, "one"), (2, "two")] {

@@ -22,7 +22,7 @@ const GONE: Duration = Duration::from_secs(10);
 /// In a runtime of one thread, which the calls keep from doing anything else.
 #[tokio::test]
 async fn a_cluster_is_used_and_dropped_by_calls_that_block() {
-    let cluster = blocking::Cluster::start(builder().nodes(1).routers(0)).unwrap();
+    let cluster = blocking::Cluster::start(builder().nodes(1)).unwrap();
     let pids = cluster.status().unwrap().nodes.into_iter().filter_map(|node| node.pid);
     let traces = Traces::new(cluster.folder(), pids);
     assert_eq!(traces.alive().len(), 1);
@@ -33,7 +33,7 @@ async fn a_cluster_is_used_and_dropped_by_calls_that_block() {
 
 #[tokio::test]
 async fn a_cluster_that_is_dropped_while_it_boots_is_gone() {
-    let cluster = Cluster::begin(&builder().nodes(2).routers(0)).unwrap();
+    let cluster = Cluster::begin(&builder().nodes(2)).unwrap();
     let mut traces = Traces::new(cluster.folder(), []);
     traces.watch(&cluster, boots).await;
     assert_ne!(traces.alive(), [0; 0]);

@@ -2,12 +2,11 @@
 
 use std::io::{Write, stderr};
 
-use futures::future::{join_all, try_join_all};
+use futures::future::try_join_all;
 use serde::Serialize;
-use xcluster_core::Error;
 use xcluster_core::guest::exec::{Command, Event, Output, Status};
 use xcluster_core::name::NodeId;
-use xcluster_core::remote::Remote;
+use xcluster_core::{Cluster, Error};
 
 use super::lines::Lines;
 use crate::exit::Exit;
@@ -15,7 +14,7 @@ use crate::output;
 use crate::report::{Failure, Outcome};
 
 /// Runs the command on all nodes and prints their lines at once.
-pub(super) async fn stream(cluster: &Remote, nodes: &[NodeId], command: &Command) -> Outcome {
+pub(super) async fn stream(cluster: &Cluster, nodes: &[NodeId], command: &Command) -> Outcome {
     let runs = nodes.iter().map(|node| async move {
         match follow(cluster, *node, command.clone()).await {
             Ok(status) => {
@@ -35,8 +34,8 @@ pub(super) async fn stream(cluster: &Remote, nodes: &[NodeId], command: &Command
     try_join_all(runs).await.map(first_failure)
 }
 
-async fn follow(cluster: &Remote, node: NodeId, command: Command) -> Result<Status, Failure> {
-    let mut execution = cluster.spawn(node, command).await?;
+async fn follow(cluster: &Cluster, node: NodeId, command: Command) -> Result<Status, Failure> {
+    let mut execution = cluster.node(node)?.spawn(command).await?;
     let (mut stdout, mut errors) = (Lines::new(node), Lines::new(node));
     loop {
         match execution.next().await.map_err(|error| Failure::not_run(node, &error))? {
@@ -91,9 +90,9 @@ impl Row {
 }
 
 /// Runs the command on all nodes and prints every result as JSON.
-pub(super) async fn collect(cluster: &Remote, nodes: &[NodeId], command: &Command) -> Outcome {
-    let runs = nodes.iter().map(|node| async { Row::new(*node, cluster.exec(*node, command.clone()).await) });
-    let rows: Vec<Row> = join_all(runs).await;
+pub(super) async fn collect(cluster: &Cluster, nodes: &[NodeId], command: &Command) -> Outcome {
+    let results = cluster.exec_on(nodes, command.clone()).await;
+    let rows: Vec<Row> = nodes.iter().zip(results).map(|(node, result)| Row::new(*node, result)).collect();
     output::print_json(&rows)?;
     Ok(first_failure(rows.iter().map(|row| row.code.map_or(Exit::NOT_RUN, Exit::of_command))))
 }

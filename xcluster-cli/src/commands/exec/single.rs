@@ -4,9 +4,9 @@ use std::io::{Write, stderr};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinHandle, spawn_blocking};
+use xcluster_core::Cluster;
 use xcluster_core::guest::exec::{Command, Event, Execution, Status, StdinWriter};
 use xcluster_core::name::NodeId;
-use xcluster_core::remote::Remote;
 
 use crate::exit::Exit;
 use crate::output;
@@ -16,11 +16,11 @@ use crate::terminal::{self, is_foreground};
 const SIGINT: i32 = 2;
 
 /// Runs the command and returns its exit code.
-pub(super) async fn run(cluster: &Remote, node: NodeId, command: Command, stdin: bool) -> Outcome {
+pub(super) async fn run(cluster: &Cluster, node: NodeId, command: Command, stdin: bool) -> Outcome {
     // The kernel would stop a background job that reads from the terminal.
     let stdin = stdin && is_foreground();
     let command = if stdin { command.stream_stdin() } else { command };
-    let mut execution = cluster.spawn(node, command).await?;
+    let mut execution = cluster.node(node)?.spawn(command).await?;
     if let Some(writer) = execution.take_stdin() {
         tokio::spawn(forward(writer));
     }

@@ -112,6 +112,12 @@ impl Command {
         self
     }
 
+    /// Kills it after this time, if it has no shorter timeout.
+    pub(crate) fn at_most(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(self.timeout.map_or(timeout, |own| own.min(timeout)));
+        self
+    }
+
     /// Lets the command run without a timeout.
     #[must_use]
     pub fn no_timeout(mut self) -> Self {

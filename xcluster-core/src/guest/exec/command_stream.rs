@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::{Semaphore, mpsc};
 
@@ -90,17 +91,22 @@ impl CommandStream {
 
     /// Returns the next report; `None` after the last one. Nothing is lost if the future is dropped.
     pub(crate) async fn next(&mut self) -> Result<Option<Report>, ExecError> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The same, for a stream.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Report>, ExecError>> {
         if self.finished {
-            return Ok(None);
+            return Poll::Ready(Ok(None));
         }
-        let report = self.reports.recv().await;
+        let report = ready!(self.reports.poll_recv(context));
         let report = report.unwrap_or_else(|| Err(ExecError::Lost { reason: "the cluster has ended".into() }));
         match &report {
             Ok(Report::Data(_, bytes)) => self.requests.send(StreamRequest::Consumed(protocol::cost(bytes.len()))),
             Ok(Report::Opened { .. }) => {}
             Ok(Report::Ended(_) | Report::Complete { .. }) | Err(_) => self.finished = true,
         }
-        report.map(Some)
+        Poll::Ready(report.map(Some))
     }
 
     /// Returns the input at the first call.

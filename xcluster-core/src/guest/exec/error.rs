@@ -6,7 +6,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Status;
-use crate::error_chain;
+use crate::error_chain::readable_debug;
+use crate::name::NodeId;
 
 /// Why a command in a guest, or a copy to or from it, failed.
 #[derive(Error)]
@@ -22,8 +23,10 @@ pub enum ExecError {
         source: io::Error,
     },
     /// The command ran and was not successful.
-    #[error("`{command}` {status}{}", after_colon(.tail))]
+    #[error("`{command}` {status}{}{}", on(.node.as_ref()), after_colon(.tail))]
     Unsuccessful {
+        /// The node, if it is one of a cluster.
+        node: Option<NodeId>,
         /// The command.
         command: String,
         /// How it ended.
@@ -84,7 +87,11 @@ pub enum ExecError {
     },
 }
 
-error_chain::readable_debug!(ExecError);
+readable_debug!(ExecError);
+
+fn on(node: Option<&NodeId>) -> String {
+    node.map(|node| format!(" on {node}")).unwrap_or_default()
+}
 
 fn after_colon(tail: &str) -> String {
     if tail.is_empty() { String::new() } else { format!(": {tail}") }
@@ -97,7 +104,7 @@ mod tests {
     #[test]
     fn a_test_that_gives_up_prints_the_command_the_end_of_its_output_or_the_host() {
         let (command, status, tail) = ("ip link add".to_owned(), Status::Code(2), "no such device".to_owned());
-        let error = ExecError::Unsuccessful { command, status, tail };
+        let error = ExecError::Unsuccessful { node: None, command, status, tail };
         assert_eq!(format!("{error:?}"), "`ip link add` exited with code 2: no such device");
         let error = ExecError::Host { what: "cannot read `/no/such`".into(), source: io::ErrorKind::NotFound.into() };
         assert_eq!(format!("{error:?}"), "cannot read `/no/such` on the host\n  caused by: entity not found");

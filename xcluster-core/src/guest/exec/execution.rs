@@ -1,10 +1,15 @@
 //! A running command.
 
 use std::io::{self, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures::Stream;
 
 use super::command_stream::{CommandStream, Report};
 use super::{Command, ExecError, Output, Status, StdinWriter};
-use crate::guest::protocol::Stream;
+use crate::guest::protocol::Stream as AgentStream;
+use crate::name::NodeId;
 
 const SIGKILL: i32 = 9;
 
@@ -27,13 +32,19 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Execution {
     command_stream: CommandStream,
+    node: Option<NodeId>,
     command: String,
     max_output: u64,
 }
 
 impl Execution {
     pub(crate) fn new(command_stream: CommandStream, command: &Command) -> Self {
-        Self { command_stream, command: command.to_string(), max_output: command.max_output }
+        Self { command_stream, node: None, command: command.to_string(), max_output: command.max_output }
+    }
+
+    /// Says which node it runs on.
+    pub(crate) fn on(self, node: NodeId) -> Self {
+        Self { node: Some(node), ..self }
     }
 
     /// Returns the next event; `None` after [`Event::Exited`]. Nothing is lost if the future is dropped.
@@ -41,15 +52,7 @@ impl Execution {
     /// # Errors
     /// The guest cannot run the command, or the connection to it is lost.
     pub async fn next(&mut self) -> Result<Option<Event>, ExecError> {
-        Ok(match self.command_stream.next().await? {
-            Some(Report::Data(Stream::Stdout, bytes)) => Some(Event::Stdout(bytes)),
-            Some(Report::Data(Stream::Stderr, bytes)) => Some(Event::Stderr(bytes)),
-            Some(Report::Ended(status)) => Some(Event::Exited(status)),
-            Some(Report::Opened { .. } | Report::Complete { .. }) => {
-                return Err(ExecError::Lost { reason: "its agent sent the answer for a file to a command".into() });
-            }
-            None => None,
-        })
+        event(self.command_stream.next().await?)
     }
 
     /// Returns the command's input at the first call, if the command was made with [`Command::stream_stdin`].
@@ -74,7 +77,7 @@ impl Execution {
     /// The guest cannot run the command, the connection to it is lost, or there is too much output. A command that was not
     /// successful is not an error here; see [`Output::ok`].
     pub async fn output(self) -> Result<Output, ExecError> {
-        let (command, limit) = (self.command.clone(), self.max_output);
+        let (node, command, limit) = (self.node, self.command.clone(), self.max_output);
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let mut room = limit;
         let status = self.each(|is_stderr, bytes| {
@@ -88,7 +91,7 @@ impl Execution {
             Ok(())
         });
         let status = status.await?;
-        Ok(Output { command, status, stdout, stderr })
+        Ok(Output { node, command, status, stdout, stderr })
     }
 
     /// Waits for the end and writes the output as it arrives, of any size. The command is killed if a writer fails.
@@ -117,6 +120,28 @@ impl Execution {
             }
         }
     }
+}
+
+/// The same as [`Execution::next`]: the events, then an end.
+impl Stream for Execution {
+    type Item = Result<Event, ExecError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let report = ready!(self.command_stream.poll_next(context));
+        Poll::Ready(report.and_then(event).transpose())
+    }
+}
+
+fn event(report: Option<Report>) -> Result<Option<Event>, ExecError> {
+    Ok(match report {
+        Some(Report::Data(AgentStream::Stdout, bytes)) => Some(Event::Stdout(bytes)),
+        Some(Report::Data(AgentStream::Stderr, bytes)) => Some(Event::Stderr(bytes)),
+        Some(Report::Ended(status)) => Some(Event::Exited(status)),
+        Some(Report::Opened { .. } | Report::Complete { .. }) => {
+            return Err(ExecError::Lost { reason: "its agent answered a command as if it were a file".into() });
+        }
+        None => None,
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 
 use super::{ExecError, Status};
+use crate::name::NodeId;
 
 /// How much of the end of a failed command's output its error shows, in bytes.
 const TAIL: usize = 1024;
@@ -14,6 +15,9 @@ const TAIL: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Output {
+    /// The node that ran it, if it is one of a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
     /// The command, for messages.
     pub command: String,
     /// How it ended.
@@ -37,7 +41,7 @@ impl Output {
         }
         let shown = if self.stderr.trim_ascii().is_empty() { &self.stdout } else { &self.stderr };
         let tail = tail(shown);
-        Err(ExecError::Unsuccessful { command: self.command, status: self.status, tail })
+        Err(ExecError::Unsuccessful { node: self.node, command: self.command, status: self.status, tail })
     }
 
     /// Returns standard output as text without leading and trailing white space, with U+FFFD in place of bytes that are not
@@ -67,7 +71,7 @@ mod tests {
     use super::{Output, Status};
 
     fn output(status: Status, stdout: &str, stderr: &str) -> Output {
-        Output { command: "x".into(), status, stdout: stdout.into(), stderr: stderr.into() }
+        Output { node: None, command: "x".into(), status, stdout: stdout.into(), stderr: stderr.into() }
     }
 
     #[test]

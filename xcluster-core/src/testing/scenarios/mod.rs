@@ -33,7 +33,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::cluster::Builder;
-use crate::name::{NetId, NodeId};
+use crate::name::{NetId, NodeId, Role};
 use crate::net::{Capabilities, NetBackend};
 use crate::topology::{NetKind, NodeSpec, Topology};
 
@@ -101,8 +101,10 @@ impl Subject {
     /// A cluster with only these nodes, each on its nets.
     fn cluster(&self, nodes: &[(u16, &[u8])]) -> Builder {
         let builder = (self.make)();
-        let mut topology = builder.wanted().clone();
-        topology.roles.workers.count = None;
+        let mut topology = builder.effective_topology();
+        for role in Role::ALL {
+            topology.role_mut(role).count = (role != Role::Workers).then_some(0);
+        }
         topology.roles.workers.ids = Some(nodes.iter().map(|(number, _)| node(*number)).collect());
         let mut ports = BTreeMap::new();
         for (number, nets) in nodes {
@@ -120,7 +122,7 @@ impl Subject {
             let carried = self.promise(NetKind::usual(net)).mtu_max;
             topology.nets.entry(net).or_default().mtu = Some(carried.min(largest).max(Topology::MTU_MIN));
         }
-        builder.topology(topology).routers(0).testers(0)
+        builder.topology(topology)
     }
 }
 
