@@ -139,7 +139,7 @@ fn args_of_ours_in_a_hook_find_their_commands() {
     assert_eq!((code, &lines[..2]), (Some(3), &["4", "4"][..]));
     assert!(lines[2].starts_with("VARIABLE"), "{stdout}");
     assert!(
-        stderr.contains("no cluster named `default` is running") && stderr.contains("300 nodes are too many"),
+        stderr.contains("no cluster named `default` is running") && stderr.contains("300 workers are too many"),
         "{stderr}"
     );
 }
