@@ -7,7 +7,7 @@ use std::process::Command;
 
 use xcluster_core::host::namespace::{NamedNetns, Namespace, NamespaceEntry, NamespaceError, Netns};
 use xcluster_core::name::ClusterName;
-use xcluster_core::{Cluster, Error};
+use xcluster_core::{Error, cluster};
 
 use crate::args::NsenterArgs;
 use crate::exit::Exit;
@@ -56,15 +56,15 @@ async fn find(place: &str) -> Result<NamespaceEntry, Failure> {
         return prepared(name);
     }
     if let Ok(name) = ClusterName::new(place) {
-        match Cluster::attach(&name).await {
-            Ok(cluster) => {
+        // Not by a handle: this process enters the namespace itself, and must have no second thread then.
+        match cluster::namespace_of(&name).await {
+            Ok(namespace) => {
                 let message = format!("cluster `{name}` has no network namespace");
                 let hint = "`xcluster start --net bridge --netns private` gives it one";
-                let here = || Failure::new(Exit::FAILURE, message).hint(hint);
-                return cluster.inside().await?.ok_or_else(here);
+                return namespace.ok_or_else(|| Failure::new(Exit::FAILURE, message).hint(hint));
             }
-            Err(error @ (Error::Owner(_) | Error::Io { .. })) => return Err(error.into()),
-            Err(_) => {}
+            Err(Error::Folder(_) | Error::NotRunning(_) | Error::LostFolder { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     let name = NamedNetns::new(place).map_err(|error| Failure::from_error(Exit::ABSENT, &error))?;

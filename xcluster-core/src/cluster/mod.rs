@@ -29,7 +29,7 @@ mod tests;
 pub use builder::Builder;
 pub use cluster::Cluster;
 pub use console::{Console, ConsoleInput};
-pub use control::survey;
+pub use control::{namespace_of, survey};
 pub use error::{Cause, Error, ErrorKind, FailureContext, NodeFailure, RemoteError, StartFailure};
 pub use event::{Event, Events};
 pub use forward::LocalForward;

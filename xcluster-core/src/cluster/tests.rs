@@ -189,7 +189,7 @@ async fn what_a_panic_leaves_is_named_and_the_rest_is_undone() {
 }
 
 #[tokio::test]
-async fn a_setup_that_is_called_off_is_over_before_its_teardown() {
+async fn a_setup_that_is_cancelled_is_over_before_its_teardown() {
     let (fixture, backend) = (Fixture::new(), Backend::new(Manner::StayInSetup));
     let cluster = Cluster::begin(&fixture.builder(&backend)).unwrap();
     soon(backend.busy.notified()).await;

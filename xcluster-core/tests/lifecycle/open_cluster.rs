@@ -206,7 +206,7 @@ pub(crate) async fn nets_that_a_failed_boot_wanted_are_gone() -> Result<(), Test
     Ok(cluster.stop().await?)
 }
 
-pub(crate) async fn a_node_that_stops_while_it_boots_is_called_off() -> Result<(), TestFailure> {
+pub(crate) async fn a_node_that_stops_while_it_boots_is_cancelled() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Arc::new(Cluster::open(host.cluster()).await?);
     host.qemu.behave(node(1), &Behaviour::Hang)?;
@@ -224,7 +224,7 @@ pub(crate) async fn a_node_that_stops_while_it_boots_is_called_off() -> Result<(
     Ok(())
 }
 
-pub(crate) async fn a_boot_that_nobody_waits_for_is_called_off() -> Result<(), TestFailure> {
+pub(crate) async fn a_boot_that_nobody_waits_for_is_cancelled() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let cluster = Cluster::open(host.cluster()).await?;
     host.qemu.behave(node(9), &Behaviour::Hang)?;

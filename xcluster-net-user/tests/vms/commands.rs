@@ -53,6 +53,21 @@ pub(crate) async fn many_commands_run_at_once(cluster: &Cluster) {
     }
 }
 
+pub(crate) async fn a_command_is_run_or_repeated_until_it_succeeds(cluster: &Cluster) {
+    let node = cluster.node(1).unwrap();
+    assert_eq!(node.run("echo 3; echo 4").await.unwrap(), "3\n4");
+    let error = node.run("echo no route >&2; exit 7").await.unwrap_err();
+    let shown = "on vm-001\n  caused by: `echo no route >&2; exit 7` exited with code 7 on vm-001: no route";
+    assert_eq!(format!("{error:?}"), shown);
+    let late = node.spawn("sleep 1; touch /tmp/late").await.unwrap();
+    node.until("test -e /tmp/late", Duration::from_secs(20)).await.unwrap();
+    assert!(late.output().await.unwrap().status.success());
+    let error = node.until("echo not yet; false", Duration::from_secs(1)).await.unwrap_err();
+    let shown = "not successful within 1s\n  caused by: `echo not yet; false` exited with code 1 on vm-001: not yet";
+    assert_eq!(format!("{error:?}"), shown);
+    assert_eq!(node.ipv4(1), Some([192, 168, 1, 1].into()));
+}
+
 pub(crate) async fn files_are_copied_in_and_out(cluster: &Cluster) {
     let dir = TempDir::new().unwrap();
     let content: Vec<u8> = (0..5_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
@@ -64,5 +79,10 @@ pub(crate) async fn files_are_copied_in_and_out(cluster: &Cluster) {
     node.copy_from("/tmp/copy", &back).await.unwrap();
     assert!(std::fs::read(back).unwrap() == content, "the content has changed");
     node.copy_from("/nonexistent", dir.path()).await.unwrap_err();
+    let error = node.copy_to("/no/such", "/tmp").await.unwrap_err();
+    assert!(
+        format!("{error:?}").starts_with("cannot read `/no/such` on this host\n  caused by: No such file"),
+        "{error:?}"
+    );
     run(cluster, 1, "rm /tmp/copy").await;
 }

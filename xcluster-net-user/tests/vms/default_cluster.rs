@@ -27,6 +27,7 @@ async fn the_default_cluster_does_what_is_expected() {
             commands::a_command_is_killed_with_all_it_started_at_its_deadline,
             commands::hundreds_of_megabytes_arrive_whole,
             commands::many_commands_run_at_once,
+            commands::a_command_is_run_or_repeated_until_it_succeeds,
             commands::files_are_copied_in_and_out,
             console::a_console_is_kept_and_joined_by_several,
             console::a_monitor_does_what_it_is_told,

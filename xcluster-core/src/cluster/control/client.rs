@@ -41,6 +41,16 @@ pub fn survey() -> Result<Survey, Error> {
     Ok(folder::survey(&folder::base())?)
 }
 
+/// What this process needs to enter the network namespace of a running cluster, as [`Cluster::inside`](crate::Cluster::inside)
+/// has it, but without a handle. A handle has a thread, and a process with threads cannot enter a user namespace itself. Must be
+/// called in a runtime of tokio.
+///
+/// # Errors
+/// No cluster of that name runs, its start has not made the namespace yet, or its owner does not answer.
+pub async fn namespace_of(name: &ClusterName) -> Result<Option<NamespaceEntry>, Error> {
+    Owner::find(&folder::base(), name.as_str())?.namespace().await
+}
+
 /// A cluster that another process of this user owns. Every request is a connection of its own.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -53,15 +63,8 @@ pub(crate) struct Client {
 impl Client {
     /// Finds a cluster whose folder is under `base`, and connects to its owner.
     pub(crate) async fn attach(base: &Path, name: &str) -> Result<Self, Error> {
-        let name = ClusterName::new(name).map_err(|error| Error::io("attach to a cluster", io::Error::other(error)))?;
-        if !folder::running(base)?.contains(&name) {
-            return Err(match folder::lost_owners(base).into_iter().find(|lost| lost.name == name) {
-                Some(LostOwner { name, pid: owner, .. }) => Error::LostFolder { name, owner },
-                None => Error::NotRunning(name),
-            });
-        }
-        let folder = base.join(name.as_str());
-        let owner = Owner { name, socket: folder.join(SOCKET) };
+        let owner = Owner::find(base, name)?;
+        let folder = base.join(owner.name.as_str());
         let asked = owner.clone();
         let plan = background::run(async move { asked.follow_plan().await }).await?;
         Ok(Self { owner, folder, plan })
@@ -168,6 +171,19 @@ pub(super) struct Owner {
 }
 
 impl Owner {
+    /// Finds the owner of a cluster whose folder is under `base`.
+    fn find(base: &Path, name: &str) -> Result<Self, Error> {
+        let name = ClusterName::new(name).map_err(|error| Error::io("attach to a cluster", io::Error::other(error)))?;
+        if !folder::running(base)?.contains(&name) {
+            return Err(match folder::lost_owners(base).into_iter().find(|lost| lost.name == name) {
+                Some(LostOwner { name, pid: owner, .. }) => Error::LostFolder { name, owner },
+                None => Error::NotRunning(name),
+            });
+        }
+        let socket = base.join(name.as_str()).join(SOCKET);
+        Ok(Self { name, socket })
+    }
+
     /// Sends a request and reads the answer; what follows it can be read from the stream.
     pub(super) async fn ask<T: DeserializeOwned>(&self, verb: Verb) -> Result<(UnixStream, T), Error> {
         let mut stream = UnixStream::connect(&self.socket).await.map_err(|error| match error.kind() {

@@ -17,6 +17,6 @@ mod server;
 mod tests;
 
 pub(super) use client::Client;
-pub use client::survey;
+pub use client::{namespace_of, survey};
 pub(super) use message::Verb;
 pub(super) use server::Server;
