@@ -1,12 +1,11 @@
 //! The backend: which of its parts serves which call. It has no state; that of a cluster is in the cluster's store.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use nix::errno::Errno;
 use xcluster_core::host::Namespace;
-use xcluster_core::host::folder::remove_in;
+use xcluster_core::host::folder::Subfolder;
 use xcluster_core::net::{
     BackendContext, Capabilities, Net, NetBackend, NetError, Port, PortConfig, Settings, VmToVm, configure,
 };
@@ -109,7 +108,10 @@ impl OvsBackend {
         let switch = if self.is_private() {
             let namespace = self.namespace(context, state)?;
             net::make_datapath(namespace, &state.netlink).await?;
-            Switch::start(&state.programs, namespace, &folder(context.dir)).await?
+            let dir = context.dir.join(FOLDER);
+            let made = Subfolder::make(context.dir, FOLDER);
+            let made = made.map_err(|source| NetError::io(format!("make the folder `{}`", dir.display()), source))?;
+            Switch::start(&state.programs, namespace, made).await?
         } else {
             Switch::of_host(&state.programs, &self.config.db).await?
         };
@@ -302,14 +304,8 @@ impl OvsBackend {
         }
         if self.is_private() {
             net::remove_those(&state.netlink, names::is_datapath).await?;
-            // The rest is removed with the cluster's folder.
-            let _ = remove_in(context.dir, FOLDER);
         }
         context.host_locks.release(self.lock_names(state, &[]));
         Ok(())
     }
-}
-
-fn folder(dir: &Path) -> PathBuf {
-    dir.join(FOLDER)
 }

@@ -1,7 +1,7 @@
 //! The runtime folder, which has one folder per cluster. The cluster's owner locks its folder. Decides which folders a
 //! command may remove.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -307,17 +307,53 @@ pub(crate) fn sweep(base: &Path) -> Result<Survey, FolderError> {
     Ok(survey)
 }
 
-/// Removes a file or folder within a cluster's folder.
-///
-/// # Errors
-/// `cluster` is not the folder of a cluster, or something could not be removed.
-pub fn remove_in(cluster: &Path, name: &str) -> io::Result<()> {
-    let dir = PrivateDir::open(cluster, Access::None).map_err(io::Error::other)?;
-    let lock = dir.open_file(LOCK.as_ref(), OFlag::empty()).map_err(io::Error::other)?;
-    if !is_marked(&lock)? {
-        return Err(io::Error::other("it has no lock file of a cluster"));
+/// A folder within another one, such as a backend's in the folder of its cluster. It stays open, so that it is the one that is
+/// removed, whatever becomes of the path. Dropping it removes it.
+#[derive(Debug)]
+pub struct Subfolder {
+    parent: PrivateDir,
+    dir: PrivateDir,
+    name: OsString,
+}
+
+impl Subfolder {
+    /// Makes a folder that only this user can enter.
+    ///
+    /// # Errors
+    /// `parent` is a link or belongs to another user, something has the name, or the folder cannot be made.
+    pub fn make(parent: &Path, name: &str) -> io::Result<Self> {
+        let unusable = |error| match error {
+            DirError::Unsafe(fault) => io::Error::other(fault),
+            DirError::Io(error) => error,
+        };
+        let parent = PrivateDir::open(parent, Access::Read).map_err(unusable)?;
+        let dir = parent.make_child(name.as_ref()).map_err(unusable)?;
+        Ok(Self { parent, dir, name: name.into() })
     }
-    dir.remove(name.as_ref())
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Removes it with all that is in it.
+    ///
+    /// # Errors
+    /// Something stays.
+    pub fn remove(&self) -> io::Result<()> {
+        self.dir.empty(None)?;
+        match self.parent.remove_child(&self.name, &self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+}
+
+impl Drop for Subfolder {
+    fn drop(&mut self) {
+        // The rest is removed with the folder above.
+        let _ = self.remove();
+    }
 }
 
 /// The kind of an entry of the runtime folder.
@@ -649,18 +685,21 @@ mod tests {
     }
 
     #[test]
-    fn only_a_clusters_folder_has_something_removed_in_it() {
-        let (_dir, base) = base();
-        let path = dead(&base, "dead");
-        remove_in(&path, "sub").unwrap();
-        assert!(!path.join("sub").exists());
-        let other = tempfile::tempdir().unwrap();
-        private(other.path(), &[("sub", "x")]);
-        remove_in(other.path(), "sub").unwrap_err();
-        std::os::unix::fs::symlink(&path, other.path().join("link")).unwrap();
-        private(&path, &[("sub", "x")]);
-        remove_in(&other.path().join("link"), "sub").unwrap_err();
-        assert!(path.join("sub").exists() && other.path().join("sub").exists());
+    fn a_subfolder_is_removed_and_nothing_that_has_come_in_its_place() {
+        let parent = tempfile::tempdir().unwrap();
+        let cluster = parent.path().join("cluster");
+        private(&cluster, &[]);
+        let sub = Subfolder::make(&cluster, "sub").unwrap();
+        fs::write(sub.path().join("a"), "x").unwrap();
+        drop(sub);
+        assert_eq!(listing(&cluster).len(), 1);
+        let sub = Subfolder::make(&cluster, "sub").unwrap();
+        fs::rename(&cluster, parent.path().join("moved")).unwrap();
+        private(&cluster.join("sub"), &[("a", "x")]);
+        drop(sub);
+        assert!(cluster.join("sub/a").exists() && !parent.path().join("moved/sub").exists());
+        std::os::unix::fs::symlink(&cluster, parent.path().join("link")).unwrap();
+        Subfolder::make(&parent.path().join("link"), "sub").unwrap_err();
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod vsctl;
 use std::path::{Path, PathBuf};
 
 use xcluster_core::host::Namespace;
+use xcluster_core::host::folder::Subfolder;
 use xcluster_core::net::NetError;
 
 use crate::error::{self, SwitchError};
@@ -55,14 +56,18 @@ pub(crate) struct Switch {
     pub(crate) datapath: Datapath,
     /// The processes; `None` for the host's.
     daemons: Option<Daemons>,
+    /// The files of a private instance. After the daemons, so that they have ended when it is removed.
+    folder: Option<Subfolder>,
 }
 
 impl Switch {
     /// Starts a private instance in a namespace, with all of its files in this folder. It ends with the calling *thread*,
     /// which must be in a tokio runtime.
-    pub(crate) async fn start(programs: &Programs, namespace: &Namespace, dir: &Path) -> Result<Self, NetError> {
-        let daemons = Daemons::start(programs, namespace, dir).await?;
-        Ok(Self::told_by(Vsctl::new(programs, daemons.db()), dir, Datapath::Netdev, Some(daemons)))
+    pub(crate) async fn start(programs: &Programs, namespace: &Namespace, folder: Subfolder) -> Result<Self, NetError> {
+        let daemons = Daemons::start(programs, namespace, folder.path()).await?;
+        let vsctl = Vsctl::new(programs, daemons.db());
+        let switch = Self::told_by(vsctl, folder.path(), Datapath::Netdev, Some(daemons));
+        Ok(Self { folder: Some(folder), ..switch })
     }
 
     /// The host's.
@@ -82,7 +87,7 @@ impl Switch {
 
     fn told_by(vsctl: Vsctl, sockets: &Path, datapath: Datapath, daemons: Option<Daemons>) -> Self {
         let batch = Batch::start(vsctl.clone());
-        Self { vsctl, batch, sockets: sockets.to_owned(), datapath, daemons }
+        Self { vsctl, batch, sockets: sockets.to_owned(), datapath, daemons, folder: None }
     }
 
     /// Carries out a command, maybe together with others, and checks the outcome.
@@ -126,9 +131,13 @@ impl Switch {
 
     /// Ends a private instance, and waits until its processes are gone.
     pub(crate) async fn end(&self) -> Result<(), NetError> {
-        match &self.daemons {
-            Some(daemons) => daemons.end().await,
-            None => Ok(()),
+        if let Some(daemons) = &self.daemons {
+            daemons.end().await?;
         }
+        if let Some(folder) = &self.folder {
+            // What cannot be removed now is removed with the cluster's folder.
+            let _ = folder.remove();
+        }
+        Ok(())
     }
 }

@@ -121,7 +121,7 @@ async fn read(
                 continue;
             }
             Ok(Some(Frame::Exited(status))) => serde_json::from_slice(&status).map(Report::Ended).map_err(garbled),
-            Ok(Some(Frame::Failed(refusal))) => Err(serde_json::from_slice(&refusal).map_or_else(garbled, exec_error)),
+            Ok(Some(Frame::Failed(error))) => Err(serde_json::from_slice(&error).map_or_else(garbled, exec_error)),
             Ok(Some(_)) => Err(ExecError::Lost { reason: "its owner uses another protocol".into() }),
             Ok(None) => Err(ExecError::Lost { reason: "the cluster's owner has ended".into() }),
             Err(error) => Err(garbled(error)),

@@ -24,15 +24,14 @@ use crate::topology::Problems;
 
 pub use remote::{FailureContext, RemoteError};
 
-/// Why a cluster could not do what was asked. Its debug form is what a test that gives up prints: the error with its
-/// causes, to be read by people.
+/// Why a request to a cluster failed. Its debug form, which a test that ends with `?` prints, has the causes, a line each.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The topology or the options are wrong: everything that is, at once.
+    /// The topology or the options are not valid: every mistake, at once.
     #[error("invalid cluster configuration: {0}")]
     Invalid(Problems),
-    /// There is no folder for it; most often because a cluster of that name runs.
+    /// The cluster gets no runtime folder; most often because a cluster of that name is running.
     #[error(transparent)]
     Folder(#[from] FolderError),
     /// The start of a cluster or the boot of a node failed. What was begun was undone.
@@ -93,7 +92,7 @@ pub enum Error {
     Local {
         /// What was attempted.
         what: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
@@ -114,7 +113,7 @@ pub enum Error {
     Monitor {
         /// The node.
         node: NodeId,
-        /// What QEMU said.
+        /// QEMU's error.
         #[source]
         source: QmpError,
     },
@@ -141,15 +140,15 @@ pub enum Error {
     /// Something was left when the cluster was taken down.
     #[error("not everything could be removed: {}", .0.join("; "))]
     Leftovers(Vec<String>),
-    /// The owner of a cluster said no.
+    /// The owner of a cluster reports this error.
     #[error(transparent)]
     Owner(RemoteError),
-    /// The operating system said no.
+    /// The operating system refused.
     #[error("cannot {action}")]
     Io {
         /// What was attempted.
         action: String,
-        /// What it said.
+        /// Its error.
         #[source]
         source: io::Error,
     },
@@ -336,16 +335,16 @@ pub enum Cause {
     /// Backends want a node's QEMU in two places.
     #[error("the node's NICs need two network namespaces, and a QEMU runs in one")]
     TwoNamespaces,
-    /// The operating system said no.
+    /// The operating system refused.
     #[error("cannot {action}")]
     Io {
         /// What was attempted.
         action: String,
-        /// What it said.
+        /// Its error.
         #[source]
         source: io::Error,
     },
-    /// Somebody's program, most likely a backend's, broke off.
+    /// A step panicked, most likely in a backend.
     #[error("a panic: {0}")]
     Panicked(String),
 }
