@@ -211,7 +211,7 @@ fn numbers(plan: &Plan) -> Vec<u16> {
 fn without_a_topology_only_nodes_that_are_asked_for_exist() {
     assert_eq!(numbers(&backends().nodes(2).plan().unwrap()), [1, 2]);
     assert_eq!(numbers(&backends().testers(1).workers(1).plan().unwrap()), [1, 221]);
-    assert!(refusal(&backends()).contains("there is no node at all"));
+    assert!(refusal(&backends()).contains("the topology has no nodes"));
 }
 
 #[test]
