@@ -10,7 +10,6 @@ use tokio::time::sleep;
 
 use super::background::{self, Task};
 use super::error::Error;
-use super::node::Node;
 
 /// When to try again to accept a connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -24,14 +23,18 @@ pub struct LocalForward {
 }
 
 impl LocalForward {
-    pub(super) async fn open(node: Node, listen: SocketAddr, port: u16) -> Result<Self, Error> {
+    /// Listens on `listen`. Each connection is joined to a new one of `connect`.
+    pub(super) async fn open<F>(listen: SocketAddr, connect: impl Fn() -> F + Send + 'static) -> Result<Self, Error>
+    where
+        F: Future<Output = Result<TcpStream, Error>> + Send + 'static,
+    {
         let failed = move |source| Error::io(format!("listen on {listen}"), source);
         // By the caller's thread, which may be in another network namespace than the background thread.
         let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let listener = background::run(async move { TcpListener::from_std(listener).map_err(failed) }).await?;
-        Ok(Self { address, _task: background::spawn(serve(listener, node, port))? })
+        Ok(Self { address, _task: background::spawn(serve(listener, connect))? })
     }
 
     /// The address of this host.
@@ -40,15 +43,18 @@ impl LocalForward {
     }
 }
 
-async fn serve(listener: TcpListener, node: Node, port: u16) {
+async fn serve<F>(listener: TcpListener, connect: impl Fn() -> F)
+where
+    F: Future<Output = Result<TcpStream, Error>> + Send + 'static,
+{
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
-                    let node = node.clone();
+                    let there = connect();
                     connections.spawn(async move {
-                        if let Err(error) = join(stream, &node, port).await {
+                        if let Err(error) = join(stream, there).await {
                             tracing::warn!(?error, %from, "a connection of a forward was refused");
                         }
                     });
@@ -64,8 +70,8 @@ async fn serve(listener: TcpListener, node: Node, port: u16) {
     }
 }
 
-async fn join(mut here: TcpStream, node: &Node, port: u16) -> Result<(), Error> {
-    let mut there = node.connect_tokio(port).await?;
+async fn join(mut here: TcpStream, there: impl Future<Output = Result<TcpStream, Error>>) -> Result<(), Error> {
+    let mut there = there.await?;
     // A side that has hung up is an end like any other.
     let _ = copy_bidirectional(&mut here, &mut there).await;
     Ok(())

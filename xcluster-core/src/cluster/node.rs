@@ -201,7 +201,12 @@ impl Node {
     /// # Errors
     /// The address cannot be listened on.
     pub async fn forward(&self, listen: SocketAddr, port: u16) -> Result<LocalForward, Error> {
-        LocalForward::open(self.clone(), listen, port).await
+        let node = self.clone();
+        let connect = move || {
+            let node = node.clone();
+            async move { node.connect_tokio(port).await }
+        };
+        LocalForward::open(listen, connect).await
     }
 
     /// The node's IPv4 address on a net, if it has a NIC there.

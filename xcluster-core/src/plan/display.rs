@@ -23,6 +23,11 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
+    /// The numbers of all nodes as text: `1–4 201 202`.
+    pub fn node_numbers(&self) -> String {
+        ranges(self.nodes.iter().map(|planned| planned.node.id))
+    }
+
     fn fmt_options(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = &self.options;
         match &options.guest {
@@ -134,7 +139,7 @@ impl fmt::Display for Readiness {
 }
 
 /// Formats numbers as `1–4 201 202`: three and more consecutive numbers are shortened.
-pub(super) fn ranges(ids: impl Iterator<Item = NodeId>) -> String {
+fn ranges(ids: impl Iterator<Item = NodeId>) -> String {
     let mut runs: Vec<(u16, u16)> = Vec::new();
     for number in ids.map(NodeId::number) {
         match runs.last_mut() {

@@ -130,11 +130,6 @@ impl Plan {
         names
     }
 
-    /// The numbers of all nodes as text: `1–4 201 202`.
-    pub fn node_numbers(&self) -> String {
-        display::ranges(self.nodes.iter().map(|planned| planned.node.id))
-    }
-
     /// The sum of the nodes' memory, in MiB.
     pub fn memory(&self) -> u64 {
         self.nodes.iter().map(|planned| u64::from(planned.node.memory)).sum()

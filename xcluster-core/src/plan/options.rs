@@ -20,7 +20,7 @@ pub struct Options {
     pub netns: Netns,
     /// Whether a private network namespace gets an uplink: a connection to the outside by `pasta`.
     pub uplink: bool,
-    /// What the nodes boot.
+    /// The guest that the nodes boot.
     pub guest: GuestSource,
     /// When a node counts as ready; by default when the agent says so, or for a disk image when its ssh server answers.
     pub ready: Option<Readiness>,
@@ -94,7 +94,7 @@ impl Options {
     }
 }
 
-/// What the nodes boot.
+/// The guest that the nodes boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 #[non_exhaustive]

@@ -29,7 +29,7 @@ pub struct Machine {
     pub memory: u32,
     /// Virtual processors.
     pub cpus: u8,
-    /// What it boots.
+    /// The guest that it boots.
     pub boot: Boot,
     /// The name of the virtio port of the guest's agent, if it has one.
     pub agent: Option<&'static str>,
@@ -59,7 +59,7 @@ impl std::fmt::Display for Accelerator {
     }
 }
 
-/// What a QEMU boots.
+/// The guest that a QEMU boots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Boot {
     /// A kernel and an initramfs.

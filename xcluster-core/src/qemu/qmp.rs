@@ -6,6 +6,5 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Event, Events, Qmp};
-pub use commands::Version;
+pub use client::{Event, Events, Qmp, Version};
 pub use error::QmpError;

@@ -1,4 +1,4 @@
-//! What a host has before and after a test: processes, links, sockets, files. The caller knows which differences are allowed.
+//! The objects of a host before and after a test: processes, links, sockets, files. The caller knows which differences are allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -104,7 +104,7 @@ impl Watch {
     }
 }
 
-/// What a host had at one time.
+/// The objects of a host at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot(BTreeSet<String>);
 

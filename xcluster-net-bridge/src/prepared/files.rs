@@ -11,7 +11,6 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde::{Deserialize, Serialize};
 
 use super::error::PreparedError;
-use super::state_file::ignore_absent;
 
 /// A folder of namespaces, and how much of it we made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,7 +80,7 @@ pub(super) fn hold(namespace: BorrowedFd<'_>, file: &Path) -> Result<(), Prepare
 }
 
 /// Removes the file of a namespace. An absent one is no error. Only the empty file that `hold` makes is removed; any other
-/// was put there by somebody else.
+/// file is foreign.
 pub(super) fn release(file: &Path) -> Result<(), PreparedError> {
     let remove = || {
         unmount(file)?;
@@ -102,6 +101,14 @@ fn unmount(path: &Path) -> io::Result<()> {
         // It is not a mount, or does not exist.
         Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
         unmounted => Ok(unmounted?),
+    }
+}
+
+/// An absent file counts as removed.
+pub(super) fn ignore_absent(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 

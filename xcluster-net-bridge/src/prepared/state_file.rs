@@ -94,9 +94,9 @@ impl StateFile {
         let folder = Path::new(FOLDER);
         for file in [FILE, LOCK] {
             let path = folder.join(file);
-            ignore_absent(fs::remove_file(&path)).map_err(PreparedError::at("remove", &path))?;
+            files::ignore_absent(fs::remove_file(&path)).map_err(PreparedError::at("remove", &path))?;
         }
-        // It fails if somebody else has files there.
+        // Fails if the folder has foreign files.
         let _ = fs::remove_dir(folder);
         Ok(())
     }
@@ -123,14 +123,6 @@ async fn lock(folder: &Path) -> io::Result<Option<File>> {
     let file = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await.map_err(io::Error::other)??;
     let same = fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|then| now.ino() == then.ino()));
     if same { Ok(Some(file)) } else { Err(io::ErrorKind::NotFound.into()) }
-}
-
-/// An absent file counts as removed.
-pub(super) fn ignore_absent(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::Ready;
 use super::channel::Channel;
 use crate::guest::exec::command_stream::StreamRequest;
 use crate::guest::exec::{ExecError, printable};
@@ -22,6 +21,17 @@ const OUTBOX: usize = 256 * 1024;
 
 /// The meaning of the end of the stream: QEMU holds the other end while it runs.
 const GONE: &str = "its VM has ended";
+
+/// The report of a guest whose agent has started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ready {
+    /// The guest's host name.
+    pub(crate) hostname: String,
+    /// The time from the guest's boot to the start of its agent, by the guest's clock; `None` with qemu-ga.
+    pub(crate) uptime: Option<Duration>,
+    /// Init scripts that failed; empty with qemu-ga.
+    pub(crate) failed: Vec<String>,
+}
 
 /// A request of a handle.
 #[derive(Debug)]

@@ -21,19 +21,10 @@ use super::exec::command_stream::{CommandStream, RequestSender};
 use super::exec::{Command, ExecError, Execution, Stdin, StdinWriter};
 use super::protocol::{self, Exec, HEADER, MAX_BODY, ToGuest};
 
+pub(crate) use self::driver::Ready;
+
 /// The agent's program, statically linked, for the architecture of this library.
 pub(crate) static BINARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/xcluster-agent"));
-
-/// What a guest reports when its agent has started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ready {
-    /// The guest's host name.
-    pub(crate) hostname: String,
-    /// The time from the guest's boot to the start of its agent, by the guest's clock; `None` with qemu-ga.
-    pub(crate) uptime: Option<Duration>,
-    /// Init scripts that failed; empty with qemu-ga.
-    pub(crate) failed: Vec<String>,
-}
 
 /// A file that was copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,15 +1,17 @@
 //! The connection to a monitor: one task owns the socket, and handles send requests to it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::{QmpError, Version};
+use super::QmpError;
 use crate::qemu::json_lines::{LineReader, LineWriter, json_lines};
 
 /// The longest line that is read, in bytes. The description of a whole machine has some 100 KiB.
@@ -27,6 +29,23 @@ pub struct Qmp {
     requests: mpsc::UnboundedSender<Request>,
     events: broadcast::WeakSender<Event>,
     version: Version,
+}
+
+/// QEMU's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Version {
+    /// The 7 of 7.2.22.
+    pub major: u32,
+    /// The 2.
+    pub minor: u32,
+    /// The 22.
+    pub micro: u32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
+    }
 }
 
 /// An event of QEMU.

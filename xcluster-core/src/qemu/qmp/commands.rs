@@ -1,24 +1,12 @@
 //! Typed functions for common commands.
 
-use std::fmt;
 use std::os::fd::OwnedFd;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Qmp, QmpError};
-
-/// QEMU's version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub struct Version {
-    /// The 7 of 7.2.22.
-    pub major: u32,
-    /// The 2.
-    pub minor: u32,
-    /// The 22.
-    pub micro: u32,
-}
+use super::{Qmp, QmpError, Version};
 
 /// The state of the VM.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -27,12 +15,6 @@ pub struct RunState {
     pub running: bool,
     /// QEMU's name for the state: `running`, `paused`, `prelaunch`, `shutdown`, `guest-panicked`….
     pub status: String,
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
-    }
 }
 
 impl Qmp {

@@ -2,6 +2,19 @@
 
 use crate::net::{Capabilities, VmToVm};
 
+/// The contract, with the text of [`NetBackend`](crate::net::NetBackend); the first is number 1.
+pub const CONTRACT: [&str; 9] = [
+    "A repeated setup answers the same args and access and makes nothing new.",
+    "Teardown of what is absent succeeds.",
+    "A durable backend can undo from the request alone in another process.",
+    "Only objects named after the request are touched, and a foreign object of that name is a conflict, left as it was.",
+    "Ports of different nodes are set up concurrently.",
+    "A failed setup leaves nothing that teardown would not remove.",
+    "Real QEMU accepts the arguments.",
+    "After `delete_net` the host looks as before.",
+    "What the capabilities promise, traffic shows.",
+];
+
 /// A part of the contract that is tested by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ContractCase {
@@ -124,6 +137,28 @@ impl ContractCase {
             Self::LargestMtu => (9, "the largest MTU is carried on net"),
             Self::ClustersApart => (9, "two clusters do not hear each other on net"),
             Self::NetsApart => (9, "nets do not hear each other"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_contract_cases_in_its_order() {
+        let numbers: Vec<u8> = ContractCase::ALL.iter().map(|contract_case| contract_case.number()).collect();
+        assert!(numbers.is_sorted());
+        assert!((1..).zip(CONTRACT).all(|(number, _)| numbers.contains(&number)), "{numbers:?}");
+    }
+
+    #[test]
+    fn the_trials_have_the_text_of_the_trait() {
+        let doc = include_str!("../../net/backend.rs");
+        let lines: Vec<&str> = doc.lines().filter_map(|line| line.strip_prefix("///")).map(str::trim).collect();
+        let doc = lines.join(" ");
+        for (number, text) in (1..).zip(CONTRACT) {
+            assert!(doc.contains(&format!("{number}. {text}")), "{number}. {text}");
         }
     }
 }

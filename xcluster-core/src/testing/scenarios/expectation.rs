@@ -3,7 +3,16 @@
 use crate::net::Capabilities;
 
 use super::fixture::Fixture;
-use super::{Scenario, frames, host, nets, nics};
+use super::{frames, host, nets};
+
+/// A kind of cluster, with the expectations that are checked on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenario {
+    /// Three nodes on three nets with the largest MTU, and a second cluster at the same time.
+    Everyday,
+    /// Two nodes with as many NICs as a topology allows.
+    ManyNics,
+}
 
 /// An expectation about a cluster of real VMs. The comments say how it is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,8 +109,8 @@ impl Expectation {
             Self::NodesReachTheHost => host::nodes_reach_it(fixture).await,
             Self::ClustersApart => nets::clusters_do_not_meet(fixture).await,
             Self::Restart => nets::a_node_comes_back(fixture).await,
-            Self::EveryNic => nics::each_has_its_addresses(fixture).await,
-            Self::EveryNetOfMany => nics::each_net_joins(fixture).await,
+            Self::EveryNic => nets::each_has_its_addresses(fixture).await,
+            Self::EveryNetOfMany => nets::each_net_joins(fixture).await,
         }
     }
 }

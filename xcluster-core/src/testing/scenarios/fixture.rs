@@ -10,8 +10,6 @@ use crate::net::{Capabilities, Net, NetBackend};
 use crate::plan::{Plan, PlannedNic, PlannedNode};
 use crate::testing::cluster_harness;
 
-use super::node;
-
 /// A running cluster, perhaps another one beside it, and the backend of both.
 pub(super) struct Fixture<'a> {
     pub(super) cluster: &'a Cluster,
@@ -109,4 +107,8 @@ impl Capture {
 /// The IPv4 and the IPv6 address of a node on a net.
 pub(super) fn addresses(net: &Net, node: NodeId) -> [IpAddr; 2] {
     [net.addressing.ipv4(net.id, node).into(), net.addressing.ipv6(net.id, node).into()]
+}
+
+pub(super) fn node(number: u16) -> NodeId {
+    NodeId::new(number).expect("the scenarios use valid numbers of nodes")
 }

@@ -2,8 +2,7 @@
 
 use crate::plan::PlannedNic;
 
-use super::fixture::{Fixture, addresses};
-use super::node;
+use super::fixture::{Fixture, addresses, node};
 
 /// Headers of an echo request over IPv4 and over IPv6.
 const HEADERS: [u16; 2] = [20 + 8, 40 + 8];

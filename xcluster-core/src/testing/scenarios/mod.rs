@@ -25,7 +25,6 @@ mod fixture;
 mod frames;
 mod host;
 mod nets;
-mod nics;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -33,14 +32,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::cluster::Builder;
-use crate::name::{NetId, NodeId, Role};
+use crate::name::{NetId, Role};
 use crate::net::{Capabilities, NetBackend};
 use crate::topology::{NetKind, NodeSpec, Topology};
 
 use super::cluster_harness;
-use fixture::Fixture;
+use fixture::{Fixture, node};
 
-pub use expectation::Expectation;
+pub use expectation::{Expectation, Scenario};
 
 /// A test for each scenario, on the [`Subject`] that a function returns: [`testing::scenarios`](crate::testing::scenarios).
 #[macro_export]
@@ -54,15 +53,6 @@ macro_rules! scenarios {
             $crate::testing::scenarios::run(&$subject(), $crate::testing::scenarios::Scenario::$scenario);
         }
     )+};
-}
-
-/// A kind of cluster, with the expectations that are checked on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scenario {
-    /// Three nodes on three nets with the largest MTU, and a second cluster at the same time.
-    Everyday,
-    /// Two nodes with as many NICs as a topology allows.
-    ManyNics,
 }
 
 /// A backend to be tested, and how to make clusters on it.
@@ -214,8 +204,4 @@ async fn check_expectations(fixture: &Fixture<'_>, scenario: Scenario) -> cluste
         }
     }
     report
-}
-
-fn node(number: u16) -> NodeId {
-    NodeId::new(number).expect("the scenarios use valid numbers of nodes")
 }

@@ -1,11 +1,11 @@
-//! Expectations about nets: which nodes reach each other, and which do not hear each other.
+//! Expectations about nets: which nodes reach each other, which do not hear each other, and nodes on many nets.
 
 use std::net::IpAddr;
 
+use crate::addr::Addressing;
 use crate::testing::cluster_harness;
 
-use super::fixture::{Fixture, addresses};
-use super::node;
+use super::fixture::{Fixture, addresses, node};
 
 /// The TCP port of a node that other nodes connect to.
 const PORT: u16 = 7000;
@@ -93,4 +93,23 @@ pub(super) async fn a_node_comes_back(fixture: &Fixture<'_>) {
     fixture.cluster.boot(2).await.unwrap_or_else(|error| panic!("{error:?}"));
     nodes_reach_each_other(fixture).await;
     megabytes_arrive(fixture).await;
+}
+
+/// The order of nets in the topology is the order of NICs in the guest.
+pub(super) async fn each_has_its_addresses(fixture: &Fixture<'_>) {
+    for number in [1, 2] {
+        let shown = fixture.run(number, "ip -br link show; ip -br address show").await;
+        for nic in fixture.nics(number) {
+            let mine = |line: &&str| line.split_whitespace().next() == Some(nic.name.as_str());
+            let lines: Vec<&str> = shown.lines().filter(mine).collect();
+            for expected in [nic.mac.to_string(), format!("{}/{}", nic.ipv4, Addressing::IPV4_LEN)] {
+                assert!(lines.iter().any(|line| line.contains(&expected)), "{expected} is not in {lines:?}");
+            }
+        }
+    }
+}
+
+pub(super) async fn each_net_joins(fixture: &Fixture<'_>) {
+    let others = fixture.joined(1).flat_map(|nic| addresses(&nic.port.net, node(2)));
+    assert_eq!(silent(fixture, 1, others).await, "", "these addresses do not answer");
 }
