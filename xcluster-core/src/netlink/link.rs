@@ -1,13 +1,15 @@
 //! Links: reading, making, changing and removing them.
 
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoKind, LinkAttribute, LinkExtentMask, LinkFlags,
-    LinkInfo, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
+    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
-use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec};
+use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::{Netlink, NetlinkError};
 
@@ -186,6 +188,18 @@ impl Netlink {
             Err(failure) if failure.is(Errno::ENODEV) => Ok(()),
             outcome => outcome,
         }
+    }
+
+    /// Makes a veth pair, which connects two network namespaces: `name` here and `peer` in the other network namespace, both down. If one of the names exists (`EEXIST`),
+    /// neither is made.
+    ///
+    /// # Errors
+    /// The kernel refuses, or does not answer in time.
+    pub async fn make_veth(&self, name: &str, peer: &str, there: BorrowedFd<'_>) -> Result<(), NetlinkError> {
+        let peer = LinkUnspec::new_with_name(peer).setns_by_fd(there.as_raw_fd()).build();
+        let message =
+            LinkMessageBuilder::<LinkVeth>::new(name, "").set_info_data(InfoData::Veth(InfoVeth::Peer(peer))).build();
+        self.make_link(message, || format!("make link `{name}`")).await
     }
 }
 

@@ -1,11 +1,11 @@
-//! What backends that make links of the kernel share (feature `netlink`): links in the cluster's namespace over route netlink,
+//! Code that backends with links of the kernel share (feature `netlink`): links in the cluster's namespace over route netlink,
 //! the marks that say who made a link, and the state of a cluster's ports. The backends decide which links to make. No type
 //! of the rtnetlink crate is in the interface.
 //!
 //! Each request has a deadline of 20 s. Errors carry the kernel's errno(3).
 //!
 //! * [`Netlink`]: start here.
-//! * [`link`]: bridges, and links of any kind.
+//! * [`link`]: bridges, veth pairs, and links of any kind.
 //! * [`tap`]: taps, which need an ioctl.
 //! * [`tunnel`]: links that carry frames to another host.
 //! * [`address`]: addresses of links.
@@ -23,7 +23,6 @@ mod port_states;
 pub mod route;
 pub mod tap;
 pub mod tunnel;
-mod veth;
 
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd};

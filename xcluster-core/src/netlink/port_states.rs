@@ -1,4 +1,4 @@
-//! What a backend with taps remembers of a cluster's ports between calls.
+//! The state of a cluster's ports, for backends with taps.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

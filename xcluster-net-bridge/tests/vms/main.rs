@@ -8,9 +8,3 @@ mod harness;
 // Scenarios.
 mod default_cluster;
 mod scenarios;
-
-// Expectations that are checked on the default cluster.
-mod end;
-mod frames;
-mod host;
-mod nets;
