@@ -75,7 +75,15 @@ impl Fixture {
         self.start_by(&[env!("CARGO_BIN_EXE_xcluster")], more)
     }
 
-    /// The same with a program that runs its remaining args.
+    /// Begins to start a cluster, and waits until its node boots. Returns the pipe of its QEMU, too.
+    fn start_that_hangs(&self) -> (Start, File) {
+        let mut start = self.start(&[]);
+        let qemu = self.qemu_runs();
+        start.wait_for_text("vm-001: booting");
+        (start, qemu)
+    }
+
+    /// As `start`, with a program that runs its remaining args.
     fn start_by(&self, program: &[&str], more: &[&str]) -> Start {
         let file = |name: &str| self.path(name).to_str().unwrap().to_owned();
         let (kernel, qemu) = (file("kernel"), file("qemu"));
@@ -204,9 +212,7 @@ fn nodes_end_when_a_foreground_start_is_killed() {
 #[test]
 fn other_commands_can_watch_and_stop_a_start() {
     let fixture = Fixture::new("7.2.0", HANGS);
-    let mut start = fixture.start(&[]);
-    let qemu = fixture.qemu_runs();
-    start.wait_for_text("vm-001: booting");
+    let (start, qemu) = fixture.start_that_hangs();
     let (code, json, _) = fixture.output(&["status", "--json"]);
     let status: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
@@ -247,9 +253,7 @@ fn a_cluster_that_a_test_owns_can_be_watched_and_stopped() {
 #[test]
 fn nodes_end_when_their_owner_is_killed() {
     let fixture = Fixture::new("7.2.0", HANGS);
-    let mut start = fixture.start(&[]);
-    let qemu = fixture.qemu_runs();
-    start.wait_for_text("vm-001: booting");
+    let (start, qemu) = fixture.start_that_hangs();
     kill(Pid::from_raw(fixture.owner()), Signal::SIGKILL).unwrap();
     fixture.no_qemu_runs(qemu);
     let (code, printed) = start.end();
@@ -288,9 +292,7 @@ fn an_owner_closes_inherited_descriptors() {
 #[test]
 fn a_second_cluster_with_the_same_name_is_refused() {
     let fixture = Fixture::new("7.2.0", HANGS);
-    let mut first = fixture.start(&[]);
-    let qemu = fixture.qemu_runs();
-    first.wait_for_text("vm-001: booting");
+    let (first, qemu) = fixture.start_that_hangs();
     let (code, printed) = fixture.start(&[]).end();
     assert_eq!(code, Ok(6));
     insta::assert_snapshot!(printed);
@@ -400,9 +402,7 @@ fn a_runtime_folder_that_is_not_private_is_refused_with_a_hint() {
 #[test]
 fn a_mount_point_in_the_runtime_folder_is_left_alone() {
     let fixture = Fixture::new("7.2.0", HANGS);
-    let mut start = fixture.start(&[]);
-    let qemu = fixture.qemu_runs();
-    start.wait_for_text("vm-001: booting");
+    let (start, qemu) = fixture.start_that_hangs();
     kill(Pid::from_raw(fixture.owner()), Signal::SIGKILL).unwrap();
     fixture.no_qemu_runs(qemu);
     assert_eq!(start.end().0, Ok(1));
@@ -433,9 +433,7 @@ fn a_mount_point_in_the_runtime_folder_is_left_alone() {
 fn a_cluster_whose_folder_is_removed_ends_and_is_reported_until_then() {
     let fixture = Fixture::new("7.2.0", HANGS);
     for removed in ["xcluster", "xcluster/default", "xcluster/default/lock"] {
-        let mut start = fixture.start(&[]);
-        let qemu = fixture.qemu_runs();
-        start.wait_for_text("vm-001: booting");
+        let (start, qemu) = fixture.start_that_hangs();
         let owner = fixture.owner();
         // A stopped owner cannot notice the missing folder.
         kill(Pid::from_raw(owner), Signal::SIGSTOP).unwrap();

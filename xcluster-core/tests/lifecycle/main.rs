@@ -1,4 +1,4 @@
-//! What a cluster does when its QEMUs behave badly, and what is left of it in any case: nothing. The QEMUs are fake ones,
+//! Clusters whose QEMUs behave badly: nothing is left of them in any case. The QEMUs are fake ones,
 //! so that they do it at will and at once.
 
 mod attach;
@@ -180,7 +180,7 @@ impl Host {
         self.watch().is_as(before)
     }
 
-    /// What is said of a start that fails: its causes on the first line, then as a test that gives up shows it. Nothing is
+    /// The error of a start that fails: its causes on the first line, then as a test that gives up shows it. Nothing is
     /// left of it.
     async fn failure(&self, builder: Builder) -> Result<String, TestFailure> {
         let before = self.look();
@@ -389,18 +389,27 @@ async fn the_console_can_be_what_tells_that_a_node_is_ready() -> Result<(), Test
     Ok(cluster.stop().await?)
 }
 
-async fn a_cluster_that_boots_one_at_a_time_waits_for_other_clusters() -> Result<(), TestFailure> {
-    let (first, second) = (Host::new()?, Host::new()?);
+/// Two clusters with one boot slot: the first has it for three seconds, until its boot times out. The second is not begun.
+async fn one_waits_for_the_boot_slot_of_another(
+    first: &Host,
+    second: &Host,
+) -> Result<(Cluster, Builder), TestFailure> {
     let mut options = Options::default();
     options.boots = Some(1);
     let alone = |host: &Host| host.cluster_with(options.clone()).nodes(1).routers(0);
     first.qemu.behave(node(1), &Behaviour::Hang)?;
-    let hangs = Cluster::begin(&alone(&first).deadline(Duration::from_secs(3)))?;
-    let mut events = hangs.events();
+    let holder = Cluster::begin(&alone(first).deadline(Duration::from_secs(3)))?;
+    let mut events = holder.events();
     while !matches!(events.next().await, Some(Event::Begin { step: Step::Boot { .. } }) | None) {}
+    Ok((holder, alone(second)))
+}
+
+async fn a_cluster_that_boots_one_at_a_time_waits_for_other_clusters() -> Result<(), TestFailure> {
+    let (first, second) = (Host::new()?, Host::new()?);
+    let (_holder, builder) = one_waits_for_the_boot_slot_of_another(&first, &second).await?;
     let begun = Instant::now();
-    let cluster = Cluster::start(alone(&second)).await?;
-    // Its own boot takes a moment; the other one's turn ends with its deadline.
+    let cluster = Cluster::start(builder).await?;
+    // Its own boot takes a moment; the other one's slot is free after its deadline.
     ensure(begun.elapsed() > Duration::from_secs(2), || format!("ready after {:?}", begun.elapsed()))?;
     Ok(cluster.stop().await?)
 }

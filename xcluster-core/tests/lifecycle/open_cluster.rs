@@ -1,4 +1,4 @@
-//! Nodes that somebody starts in his own order and with his own arguments, stops, and starts again.
+//! Nodes of an open cluster that are booted in any order and with other args, stopped, and booted again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,7 +111,7 @@ pub(crate) async fn a_node_boots_again_with_other_arguments() -> Result<(), Test
     let first = cluster.node(1)?;
     first.stop().await?;
     are(&cluster, &[(1, NodeState::Stopped), (2, NodeState::Ready), (201, NodeState::Ready)]).await?;
-    ensure(host.ports_of(node(1))?.is_empty(), || "it is wired".to_owned())?;
+    ensure(host.ports_of(node(1))?.is_empty(), || "its ports are still set up".to_owned())?;
     while !matches!(events.next().await, Some(Event::NodeStopped { node: stopped }) if stopped == node(1)) {}
     // Once more is no mistake.
     first.stop().await?;
@@ -185,7 +185,7 @@ pub(crate) async fn a_node_that_does_not_boot_fails_alone() -> Result<(), TestFa
     has(&said, "cannot start vm-002\n  caused by: QEMU ended with code 3")?;
     has(&said, "the disk is on fire")?;
     are(&cluster, &[(1, NodeState::Ready), (2, NodeState::Failed), (201, NodeState::Ready)]).await?;
-    ensure(host.ports_of(node(2))?.is_empty(), || "it is wired".to_owned())?;
+    ensure(host.ports_of(node(2))?.is_empty(), || "its ports are still set up".to_owned())?;
     host.qemu.behave(node(2), &Behaviour::Boot)?;
     cluster.boot(2).await?;
     cluster.stop().await?;
@@ -218,7 +218,7 @@ pub(crate) async fn a_node_that_stops_while_it_boots_is_cancelled() -> Result<()
     cluster.node(1)?.stop().await?;
     let outcome = booting.await.map_err(|error| TestFailure::new(error.to_string()))?;
     has(&said(outcome)?, "vm-001 is not ready (stopped: cancelled while booting)")?;
-    ensure(host.ports_of(node(1))?.is_empty(), || "it is wired".to_owned())?;
+    ensure(host.ports_of(node(1))?.is_empty(), || "its ports are still set up".to_owned())?;
     host.qemu.behave(node(1), &Behaviour::Boot)?;
     cluster.boot(1).await?;
     Ok(())
@@ -232,9 +232,9 @@ pub(crate) async fn a_boot_that_nobody_waits_for_is_cancelled() -> Result<(), Te
         booted = cluster.boot(NodeBoot::new(node(9)).nets([0, 4])) => { said(booted)?; }
         () = begun(&cluster, node(9)) => {}
     }
-    // Whoever stops it, too, waits until that is done.
+    // A stop, too, waits until the cancelled boot is undone.
     cluster.node(9)?.stop().await?;
-    ensure(host.ports_of(node(9))?.is_empty(), || "it is wired".to_owned())?;
+    ensure(host.ports_of(node(9))?.is_empty(), || "its ports are still set up".to_owned())?;
     host.qemu.behave(node(9), &Behaviour::Boot)?;
     cluster.boot(9).await?;
     Ok(cluster.stop().await?)
@@ -281,14 +281,14 @@ pub(crate) async fn a_client_that_hangs_up_cancels_its_boot() -> Result<(), Test
     until_boots(&attached.cluster, node(3)).await?;
     booting.abort();
     let _ = booting.await;
-    // Whoever stops it, too, waits until that is done.
+    // A stop, too, waits until the cancelled boot is undone.
     attached.cluster.node(3)?.stop().await?;
-    ensure(attached.host.ports_of(node(3))?.is_empty(), || "it is wired".to_owned())?;
+    ensure(attached.host.ports_of(node(3))?.is_empty(), || "its ports are still set up".to_owned())?;
     attached.end().await.map(drop)
 }
 
-/// Everything at once on few nodes, in an order that nobody has thought of: whatever is refused, nothing hangs, every node
-/// can be used afterwards, and nothing is left.
+/// Everything at once on few nodes, in pseudo-random order: some requests are refused, nothing hangs, every node can
+/// be used afterwards, and nothing is left.
 pub(crate) async fn whatever_happens_at_once_leaves_a_cluster_in_order() -> Result<(), TestFailure> {
     let host = Host::new()?;
     let before = host.look();
@@ -322,7 +322,7 @@ async fn at_random(cluster: &Cluster, numbers: &[u16], index: u64) -> Option<usi
     let done = match what {
         0 => cluster.boot(number).await.is_ok(),
         1 => cluster.boot(NodeBoot::new(node(number)).nets([NetId::INTERNAL, net])).await.is_ok(),
-        // Nobody waits for it any more.
+        // Its caller no longer waits.
         2 => tokio::time::timeout(Duration::from_millis(chance / 7 % 30), cluster.boot(number)).await.is_err(),
         3 => cluster.set_up_port(number, net).await.is_ok(),
         4 => cluster.tear_down_port(number, net).await.is_ok(),

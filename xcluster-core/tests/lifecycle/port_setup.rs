@@ -23,7 +23,7 @@ pub(crate) async fn a_port_is_set_up_for_somebody_elses_qemu() -> Result<(), Tes
     ensure(cluster.node(1)?.status().await?.state == NodeState::Waiting, || "it does not wait".to_owned())?;
     cluster.tear_down_port(1, NET).await?;
     cluster.tear_down_port(1, NET).await?;
-    ensure(host.ports_of(node(1))?.is_empty(), || "it is wired".to_owned())?;
+    ensure(host.ports_of(node(1))?.is_empty(), || "its ports are still set up".to_owned())?;
     // What is left is undone at the end.
     cluster.set_up_port(2, NET).await?;
     cluster.stop().await?;
@@ -49,7 +49,7 @@ pub(crate) async fn a_nodes_ports_are_set_up_for_one_qemu_at_a_time() -> Result<
         let Err(error) = outcome else { return Err(TestFailure::new("it was wired for another one")) };
         has(&error.to_string(), "vm-001 is already running")?;
     }
-    // The cluster's own boot begins with wires of its own.
+    // The cluster's own boot sets up new ports.
     cluster.node(1)?.stop().await?;
     cluster.set_up_port(1, NET).await?;
     cluster.boot(NodeBoot::new(node(1)).nets([0])).await?;
@@ -76,6 +76,6 @@ pub(crate) async fn another_process_has_ports_set_up() -> Result<(), TestFailure
     ensure(attached.cluster.set_up_named_port(node(5), NET).await? == first, || "the answers differ".to_owned())?;
     ensure(attached.host.ports_of(node(5))? == ["net1-vm-005"], || "it is not wired".to_owned())?;
     attached.cluster.tear_down_port(node(5), NET).await?;
-    ensure(attached.host.ports_of(node(5))?.is_empty(), || "it is wired".to_owned())?;
+    ensure(attached.host.ports_of(node(5))?.is_empty(), || "its ports are still set up".to_owned())?;
     attached.end().await.map(drop)
 }

@@ -14,13 +14,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
-use xcluster_core::plan::{Options, Readiness, Step};
+use xcluster_core::plan::{Options, Readiness};
 use xcluster_core::test_run::{Keep, TestRun};
 use xcluster_core::testing::{Behaviour, TestFailure, ensure};
-use xcluster_core::{Builder, Cluster, Event, NodeState};
+use xcluster_core::{Builder, NodeState};
 
 use crate::ownership_marks::MarkingBackend;
-use crate::{Host, has, node};
+use crate::{Host, has, node, one_waits_for_the_boot_slot_of_another};
 
 /// A test run whose artifacts are in a folder of the fixture, and that no variable of the environment changes.
 fn test_run(host: &Host) -> Result<TestRun, TestFailure> {
@@ -250,14 +250,8 @@ pub(crate) async fn a_pause_ends_at_ctrl_c() -> Result<(), TestFailure> {
 
 pub(crate) async fn waiting_for_a_boot_slot_is_reported_apart() -> Result<(), TestFailure> {
     let (first, second) = (Host::new()?, Host::new()?);
-    let mut options = Options::default();
-    options.boots = Some(1);
-    let alone = |host: &Host| host.cluster_with(options.clone()).nodes(1).routers(0);
-    first.qemu.behave(node(1), &Behaviour::Hang)?;
-    let hangs = Cluster::begin(&alone(&first).deadline(Duration::from_secs(3)))?;
-    let mut events = hangs.events();
-    while !matches!(events.next().await, Some(Event::Begin { step: Step::Boot { .. } }) | None) {}
-    passed(test_run(&second)?.keep(Keep::Always).run(alone(&second), async |_| Ok(())).await)?;
+    let (_holder, builder) = one_waits_for_the_boot_slot_of_another(&first, &second).await?;
+    passed(test_run(&second)?.keep(Keep::Always).run(builder, async |_| Ok(())).await)?;
     let result = read(&second, "result.txt")?;
     let seconds =
         |before: &str, after: &str| -> Option<f64> { result.split_once(before)?.1.split_once(after)?.0.parse().ok() };
