@@ -1,4 +1,4 @@
-//! What the kernel's errors mean for bridges and taps: the error of the backend API, and the command that helps.
+//! The meaning of the kernel's errors for bridges and taps: the error of the backend API, and the command that helps.
 
 use std::io;
 

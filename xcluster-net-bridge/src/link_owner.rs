@@ -1,4 +1,4 @@
-//! Who made a bridge. The names and marks that all backends share are in `xcluster_core::netlink::ownership`. Pure.
+//! The owner of a link. The names and marks that all backends share are in `xcluster_core::netlink::ownership`. Pure.
 
 use xcluster_core::netlink::link::Link;
 use xcluster_core::netlink::ownership;
@@ -6,7 +6,7 @@ use xcluster_core::netlink::ownership;
 /// The alias of a bridge that `xcluster nsadd` made: clusters use it as it is, and never remove it.
 pub const PREPARED_MARK: &str = "xcluster: nsadd";
 
-/// Who made a link.
+/// The owner of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkOwner {
     /// A cluster: this one, or that of a killed owner.

@@ -1,4 +1,4 @@
-//! What is remembered of a cluster between calls: its netlink connection, its bridges and its ports. Pure bookkeeping.
+//! The backend state of a cluster: its netlink connection, its bridges and its ports. Pure bookkeeping.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -5,7 +5,7 @@ use xcluster_core::net::NetError;
 use crate::names::{ID_CLUSTER, ID_UID, Names};
 use crate::switch::{Row, Switch};
 
-/// Who made a row.
+/// The owner of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RowOwner {
     /// The row does not exist.

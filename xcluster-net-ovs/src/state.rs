@@ -1,4 +1,4 @@
-//! What is remembered of a cluster between calls: its switch, its nets and its ports. Pure bookkeeping.
+//! The backend state of a cluster: its switch, its nets and its ports. Pure bookkeeping.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

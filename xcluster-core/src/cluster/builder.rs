@@ -1,4 +1,4 @@
-//! What to start: a topology, options, backends and a name. Starts nothing.
+//! The description of a start: a topology, options, backends and a name. It starts nothing.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::net::{NetBackend, Registry};
 use crate::plan::{Accel, GuestSource, Options, Plan, Readiness};
 use crate::topology::{Problems, Topology};
 
-/// What to start: a topology, options, backends and a name.
+/// The description of a start: a topology, options, backends and a name.
 ///
 /// Without a [topology](Self::topology), only nodes that are asked for exist: `nodes(2)` starts two. The cluster of the original
 /// xcluster, four workers and two routers, is [`Topology::default`]. On top of a topology, a count or a memory replaces its own.

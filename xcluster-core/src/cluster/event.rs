@@ -1,4 +1,4 @@
-//! What happens to a cluster, as it happens. A listener gets everything from the beginning, however late it comes.
+//! The events of a cluster. A listener gets all of them from the beginning, also if it comes late.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,7 +70,7 @@ pub enum Event {
 pub struct Events {
     log: Arc<Mutex<Log>>,
     seen: usize,
-    /// Tells the log that somebody listens.
+    /// Shows the log that it has a listener.
     _listens: watch::Receiver<()>,
 }
 
@@ -126,7 +126,7 @@ impl EventLog {
         Events { log: self.log.clone(), seen: 0, _listens: self.listeners.subscribe() }
     }
 
-    /// Returns when nobody listens any more.
+    /// Returns when the last listener is dropped.
     pub(crate) async fn unheard(&self) {
         self.listeners.closed().await;
     }

@@ -1,4 +1,4 @@
-//! What a handle sends its requests to: the cluster's thread in this process, or its owner in another one.
+//! The receiver of the requests of handles: the cluster's thread in this process, or its owner in another one.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::host::{Folder, folder};
 use crate::name::ClusterName;
 use crate::plan::Plan;
 
-/// What the handles of a cluster and of its nodes share.
+/// The state that the handles of a cluster and of its nodes share.
 #[derive(Debug)]
 pub(super) enum Link {
     /// This process owns the cluster.

@@ -1,4 +1,4 @@
-//! What is known of a running cluster, as plain data for people and scripts.
+//! The status of a running cluster, as plain data for people and scripts.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -58,11 +58,11 @@ pub enum ClusterState {
 pub struct NetStatus {
     /// Its number.
     pub id: NetId,
-    /// What it is for.
+    /// Its purpose.
     pub kind: NetKind,
     /// Its MTU in bytes.
     pub mtu: u16,
-    /// Who carries it.
+    /// The backend that carries it.
     pub backend: String,
     /// Whether the host is on it.
     #[serde(default)]
@@ -115,7 +115,7 @@ pub struct NicStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
-    /// Not started yet: others boot first, or nobody has asked for it.
+    /// Not started yet: others boot first, or no boot was requested.
     Waiting,
     /// QEMU runs and the guest boots.
     Booting,

@@ -170,7 +170,7 @@ impl Folder {
         let _ = self.lock.set_modified(SystemTime::now());
     }
 
-    /// Whether other processes still find the folder and the lock in it. Somebody may have removed or renamed either, or a
+    /// Whether other processes still find the folder and the lock in it. A user may have removed or renamed either, or a
     /// folder above. Then no command can reach the cluster any more.
     pub fn is_in_place(&self) -> bool {
         let there = fs::symlink_metadata(self.path().join(LOCK));

@@ -1,4 +1,4 @@
-//! Programs that stay compressed in a guest until somebody runs one. The script `rootfs_base/run-lazy-program` unpacks them.
+//! Programs that stay compressed in a guest until one of them is run. The script `rootfs_base/run-lazy-program` unpacks them.
 
 use std::io;
 

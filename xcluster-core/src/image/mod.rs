@@ -1,4 +1,4 @@
-//! What a node boots: a kernel and an initramfs, built from the distribution's packages or given by the user, and the
+//! The image that a node boots: a kernel and an initramfs, built from the distribution's packages or given by the user, and the
 //! overlays that are put over it. This module knows no QEMU, no backend and no cluster.
 //!
 //! A building block: its interface may change between minor versions.
@@ -10,7 +10,7 @@
 //! | `package_set` | which packages, programs and modules make the standard image: data |
 //! | `packages` | downloads and unpacks the packages with apt and dpkg |
 //! | `libraries`, `modules`, `kernel` | select what the image needs from the packages, with its dependencies |
-//! | `lazy_programs` | programs that stay compressed until somebody runs one |
+//! | `lazy_programs` | programs that stay compressed until one of them is run |
 //! | `rootfs_base` | our own files: init scripts and configuration |
 //! | `build`, `initramfs` | put everything into one reproducible archive |
 //! | `standard_image` | builds the image, or takes it from the cache |

@@ -10,7 +10,7 @@ pub(super) struct PackageSet {
     pub(super) kernels: &'static [&'static str],
     /// Programs, by package.
     pub(super) programs: &'static [(&'static str, &'static [&'static str])],
-    /// Programs that stay compressed until somebody runs one, by package. Few tests use them, and unpacked they and their
+    /// Programs that stay compressed until one of them is run, by package. Few tests use them, and unpacked they and their
     /// libraries would take 14 of a node's 128 MB.
     pub(super) lazy_programs: &'static [(&'static str, &'static [&'static str])],
     /// Packages of which only the files in [`PackageSet::data`] are used.

@@ -18,7 +18,7 @@ use crate::topology::{NetKind, Problems};
 /// call, never in a global.
 ///
 /// # Contract
-/// Each line is a test of the conformance suite, `xcluster_core::testing::conformance`, in the same words.
+/// Each line is a test of the conformance suite, `xcluster_core::testing::conformance`, with the same text.
 ///
 /// 1. A repeated setup answers the same args and access and makes nothing new.
 /// 2. Teardown of what is absent succeeds.
@@ -120,7 +120,7 @@ pub(crate) fn takes_none(backend: &str, settings: &Settings) -> Problems {
     problems
 }
 
-/// What a cluster lends to a backend for one call.
+/// The parts of a cluster that a backend may use during one call.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct BackendContext<'a> {

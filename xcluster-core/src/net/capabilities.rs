@@ -14,7 +14,7 @@ pub enum VmToVm {
     Switch,
 }
 
-/// What a backend promises for a kind of net.
+/// The promises of a backend for a kind of net.
 ///
 /// Each field names the tests that prove it: a [`ContractCase`] of the conformance suite, or an [`Expectation`] of the scenarios
 /// with real VMs. A backend that promises something is put to both; the suites do not demand anything else.
@@ -54,7 +54,7 @@ pub struct Capabilities {
     ///
     /// Shown with VMs only, by `Expectation::Offloads`; `Expectation::Megabytes` shows that contents are right all the same.
     pub offloads: bool,
-    /// What is created outlives the process that created it. Another process can remove it from the request alone.
+    /// Each object outlives the process that created it. Another process can remove it from the request alone.
     ///
     /// Shown by `ContractCase::TeardownByAnother`.
     pub durable: bool,

@@ -1,4 +1,4 @@
-//! What explains how a test ended: consoles, QEMU's messages, events and the plan, as files and as a report to print. Both are
+//! The evidence of a test: consoles, QEMU's messages, events and the plan, as files and as a report to print. Both are
 //! bounded, whatever a guest prints.
 
 use std::fmt::Write;
@@ -56,7 +56,7 @@ impl Recorder {
     }
 }
 
-/// What explains how a test ended.
+/// The evidence of a test: it explains how the test ended.
 pub(super) struct Evidence {
     test: String,
     cluster: String,

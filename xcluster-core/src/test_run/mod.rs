@@ -62,7 +62,7 @@ use evidence::{Evidence, Recorder};
 pub use settings::{Keep, SettingsError};
 pub use skip::{SkipForbidden, is_required, skip};
 
-/// What a test on a cluster returns. The error is a box, since a closure with `?` in it must have one error type: a generic one
+/// The result of a test on a cluster. The error is a box, since a closure with `?` in it must have one error type: a generic one
 /// could not be inferred, and this takes every error, a text with `?` or `into`, and the result of a helper function.
 pub type TestResult = Result<(), Box<dyn Error>>;
 

@@ -102,7 +102,7 @@ impl Ruleset {
         Ok(Self(all["nftables"].as_array_mut().map(std::mem::take).unwrap_or_default()))
     }
 
-    /// Whether a table of this name exists, whoever made it.
+    /// Whether a table of this name exists, foreign or not.
     pub(super) fn has_table(&self, table: &str) -> bool {
         self.kind("table").any(|found| found["family"] == "inet" && found["name"] == table)
     }

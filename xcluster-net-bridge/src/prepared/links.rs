@@ -54,7 +54,7 @@ impl LinkSetup<'_> {
         Ok(())
     }
 
-    /// Both ends. If only one is in its namespace, somebody has taken the other away.
+    /// Both ends. If only one is in its namespace, the other was removed or moved.
     async fn ends(&mut self, host_link: &str, inner_link: &str) -> Result<(Link, Link), PreparedError> {
         let found = (self.host.link(host_link).await?, self.inner.link(inner_link).await?);
         match found {

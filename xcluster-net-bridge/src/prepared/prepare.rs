@@ -73,7 +73,7 @@ async fn attempt(
     // Root could do without the user namespace's file; the user could not.
     let usable = known.is_some() && name.user_file().exists() && Namespace::open(&Netns::Named(name.clone())).is_ok();
     if known.is_some() && !usable {
-        // A reboot or somebody removed the namespace. Its leftovers would be obstacles, so they are removed.
+        // A reboot or a user removed the namespace. Its leftovers would be obstacles, so they are removed.
         remove::take_down(state_file, request.index).await?;
     }
     let entry = known.unwrap_or_else(|| Entry {

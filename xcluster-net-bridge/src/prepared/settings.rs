@@ -49,7 +49,7 @@ impl Changes {
                 .files
                 .entry(path.clone())
                 .or_insert_with(|| LinkChange { before: before.clone(), after: before.clone() });
-            // Somebody else has changed it in between: that value is the one to restore.
+            // Another program has changed it in between: that value is the one to restore.
             if change.after != *before {
                 change.before = before.clone();
             }
@@ -57,7 +57,7 @@ impl Changes {
         }
     }
 
-    /// The settings to restore: the old value of each that still has our value. Settings that somebody else has changed
+    /// The settings to restore: the old value of each that still has our value. Settings that others have changed
     /// since, and links that are new since, are left alone.
     fn restored(&self, now: &Values) -> Values {
         let old = |path: &String, value: &String| match self.files.get(path) {
@@ -202,7 +202,7 @@ mod tests {
         let two = values(&[("ipv4/conf/eth0/rp_filter", "2")]);
         changes.note(&zero, &one);
         assert_eq!(changes.restored(&two), two);
-        // Somebody set it to 2, and we set it to 1 again.
+        // A user set it to 2, and we set it to 1 again.
         changes.note(&two, &one);
         assert_eq!(changes.restored(&one), two);
     }

@@ -59,8 +59,8 @@ async fn forwarded(cluster: &Cluster, counter: &str) -> Vec<u64> {
     counts
 }
 
-/// Nobody would answer a node's address on the cluster net, so that the host's word arrives shows much already; whose
-/// address it was sent to is seen at the router.
+/// The host has no route to a node's address on the cluster net, so an answer arrives only if the router translates the
+/// address. The capture at the router shows the source that the host sees.
 pub(crate) async fn what_leaves_for_the_host_has_the_routers_address(cluster: &Cluster) {
     for (listener, prefix, router) in
         [(Listener::v4().await, "", "192.168.0.201"), (Listener::v6().await, "1000::1:", "1000::1:c0a8:c9")]

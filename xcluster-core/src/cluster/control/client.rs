@@ -212,7 +212,7 @@ impl Owner {
         timeout(ANSWER_TIMEOUT, request).await.map_err(|error| self.unreachable(error.into()))?
     }
 
-    /// Follows the plan in a task, until the cluster ends or nobody needs it.
+    /// Follows the plan in a task, until the cluster ends or the receiver is dropped.
     async fn follow_plan(&self) -> Result<watch::Receiver<Arc<Plan>>, Error> {
         let begun = Instant::now();
         let first = async {
@@ -241,7 +241,7 @@ impl Owner {
         Ok(published)
     }
 
-    /// Follows the events in a task, until the cluster ends or nobody listens. The plan may come later than an event, over its
+    /// Follows the events in a task, until the cluster ends or no listener is left. The plan may come later than an event, over its
     /// own connection; a listener finds the node of an event in it all the same.
     async fn follow_events(&self, log: EventLog, mut plan: watch::Receiver<Arc<Plan>>) {
         let Ok((mut stream, ())) = self.ask_quick(Verb::Events).await else { return };
@@ -324,7 +324,7 @@ fn join_console(node: NodeId, stream: UnixStream) -> Console {
                         return;
                     }
                 }
-                // The node or its owner has ended: nobody reads what is typed.
+                // The node or its owner has ended: the input is dropped.
                 Ok(0) | Err(_) => return typing.abort(),
             }
         }

@@ -138,7 +138,7 @@ async fn boot_node(mut stream: UnixStream, state: Rc<State>, boot: NodeBoot) -> 
         () = hung_up(&mut stream) => {}
     }
     drop(waits);
-    // The outcome interests nobody; what could not be removed is reported as an event.
+    // The client has gone, so the outcome has no receiver. An event reports what could not be removed.
     let _ = booting.await;
     Ok(())
 }

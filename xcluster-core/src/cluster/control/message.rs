@@ -30,7 +30,7 @@ pub(super) struct Request {
     pub(super) verb: Verb,
 }
 
-/// What a client asks for.
+/// A request of a client.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verb {

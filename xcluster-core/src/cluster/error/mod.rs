@@ -1,4 +1,4 @@
-//! What can go wrong with a cluster. Context (which node, which net, which step) is added here, once; hints are added where
+//! The errors of clusters. Context (which node, which net, which step) is added here, once; hints are added where
 //! an error is shown.
 
 mod remote;
@@ -48,7 +48,7 @@ pub enum Error {
     /// No cluster of that name runs.
     #[error("no cluster named `{0}` is running")]
     NotRunning(ClusterName),
-    /// The folder of a running cluster was removed or renamed. Nobody could find the cluster any more, so its owner ends it.
+    /// The folder of a running cluster was removed or renamed. No command could find the cluster any more, so its owner ends it.
     #[error("the folder of cluster `{name}` was removed while it ran; its owner, process {owner}, ends it")]
     LostFolder {
         /// The cluster.
@@ -74,7 +74,7 @@ pub enum Error {
     Exec {
         /// The node.
         node: NodeId,
-        /// What went wrong there.
+        /// The error there.
         #[source]
         source: ExecError,
     },
@@ -90,7 +90,7 @@ pub enum Error {
     /// A file of this host could not be read or written.
     #[error("{what} on this host")]
     Local {
-        /// What was attempted.
+        /// The action that failed.
         what: String,
         /// The error of the operating system.
         #[source]
@@ -146,7 +146,7 @@ pub enum Error {
     /// The operating system refused.
     #[error("cannot {action}")]
     Io {
-        /// What was attempted.
+        /// The action that failed.
         action: String,
         /// Its error.
         #[source]
@@ -168,7 +168,7 @@ impl Error {
         Self::Io { action: action.into(), source: source.into() }
     }
 
-    /// What kind of error it is, for exit codes and hints.
+    /// The kind of error, for exit codes and hints.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid(_) => ErrorKind::Invalid,
@@ -243,7 +243,7 @@ pub enum ErrorKind {
 /// A start of a cluster or a boot of a node that failed, with all that helps to see why. Its debug form has all of it.
 #[non_exhaustive]
 pub struct StartFailure {
-    /// What was being done.
+    /// The step that failed.
     pub step: Step,
     /// Why it failed.
     pub cause: Cause,
@@ -253,7 +253,7 @@ pub struct StartFailure {
     pub stderr: Option<String>,
     /// How many nodes that were up were stopped again.
     pub stopped: usize,
-    /// What could not be undone.
+    /// The objects that could not be removed.
     pub leftovers: Vec<String>,
 }
 
@@ -271,7 +271,7 @@ impl fmt::Debug for StartFailure {
 }
 
 impl StartFailure {
-    /// What explains the failure.
+    /// The information that explains the failure.
     fn context(&self) -> FailureContext {
         let (console, stderr) = (self.console.clone(), self.stderr.clone());
         FailureContext { console, stderr, leftovers: self.leftovers.clone() }
@@ -297,7 +297,7 @@ pub enum Cause {
     /// A disk image is none.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// There is no QEMU that can be used.
+    /// No usable QEMU was found.
     #[error(transparent)]
     Qemu(#[from] QemuError),
     /// KVM was asked for and does not work.
@@ -318,9 +318,9 @@ pub enum Cause {
     /// The nodes need more memory than there is.
     #[error("the nodes need {wanted} MiB of memory and {available} MiB are available")]
     Memory {
-        /// What they need, in MiB.
+        /// The memory that they need, in MiB.
         wanted: u64,
-        /// What there is, in MiB.
+        /// The available memory, in MiB.
         available: u64,
     },
     /// A backend broke its contract: an arg names a descriptor that it did not hand over.
@@ -329,16 +329,16 @@ pub enum Cause {
     /// A backend broke its contract: a descriptor of this node has that name already.
     #[error("the backend passes descriptors by names that are in use: {}", .0.join(", "))]
     DescriptorsTwice(Vec<String>),
-    /// A QEMU of another process can only be told of what has a name.
+    /// The user starts this QEMU, and its args can only refer to devices that have a name.
     #[error("the args refer to descriptors that are no taps, and only taps have names: {}", .0.join(", "))]
     NotByName(Vec<String>),
-    /// Backends want a node's QEMU in two places.
+    /// Backends need a node's QEMU in two network namespaces.
     #[error("the node's NICs need two network namespaces, and a QEMU runs in one")]
     TwoNamespaces,
     /// The operating system refused.
     #[error("cannot {action}")]
     Io {
-        /// What was attempted.
+        /// The action that failed.
         action: String,
         /// Its error.
         #[source]
@@ -369,7 +369,7 @@ impl Cause {
         }
     }
 
-    /// What kind of error it is, for exit codes and hints.
+    /// The kind of error, for exit codes and hints.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Net(NetError::InUse { .. } | NetError::Conflict { .. }) => ErrorKind::InUse,
@@ -401,7 +401,7 @@ pub enum NodeFailure {
     Late {
         /// How long it was given.
         waited: Duration,
-        /// What was waited for.
+        /// The awaited condition.
         readiness: Readiness,
     },
     /// Scripts that configure it failed.

@@ -19,7 +19,7 @@ pub struct RemoteError {
     cause: Option<Box<RemoteError>>,
 }
 
-/// What explains why a node did not start, and what is left of it.
+/// Information that explains why a node did not start, and the objects that are left of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct FailureContext {
@@ -27,7 +27,7 @@ pub struct FailureContext {
     pub console: Option<String>,
     /// The end of QEMU's messages.
     pub stderr: Option<String>,
-    /// What could not be removed.
+    /// The objects that could not be removed.
     pub leftovers: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl RemoteError {
         Self::new(kind, chain)
     }
 
-    /// What kind of error it was there.
+    /// The kind of error in the other process.
     pub const fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -56,7 +56,7 @@ impl RemoteError {
         self.remedy.as_deref()
     }
 
-    /// What explains the failure, if a node did not start.
+    /// Information that explains the failure, if a node did not start.
     pub fn context(&self) -> Option<&FailureContext> {
         self.context.as_deref()
     }

@@ -99,7 +99,7 @@ async fn read(
         tail.extend(bytes);
         let excess = tail.len().saturating_sub(TAIL);
         tail.drain(..excess);
-        // Nobody may have joined.
+        // Fails if no reader has joined.
         let _ = output.send(bytes.to_vec());
     }
 }

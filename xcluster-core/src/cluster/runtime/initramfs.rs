@@ -46,7 +46,7 @@ struct Parts {
 pub(super) struct Initramfs {
     /// None if there is none.
     pub(super) file: Option<Arc<OwnedFd>>,
-    /// What it takes of a node's memory, where that is known.
+    /// Its share of a node's memory, where that is known.
     pub(super) footprint: Option<Footprint>,
 }
 

@@ -1,7 +1,7 @@
-//! What runs on a cluster's thread: the order of effects of starts, boots and teardowns. It imports only plain data from the
+//! The code of a cluster's thread: the order of effects of starts, boots and teardowns. It imports only plain data from the
 //! modules above it: errors, events, the status and the console's channel ends.
 //!
-//! * `thread`: each cluster has a thread of its own, on which everything here happens.
+//! * `thread`: each cluster has its own thread, and all of this runs there.
 //! * `state`, `node_state`: what the thread knows of the cluster and of each node.
 //! * `networks`, `undo_log`: calls of backends, and what they have to undo.
 //! * `step`: one step of a start, with its events and its error.

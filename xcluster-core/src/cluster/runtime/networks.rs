@@ -24,7 +24,7 @@ use crate::net::{BackendContext, Net, NetBackend, NetError, Port, PortConfig, Re
 use crate::plan::{Plan, PlannedNet, PlannedNic, Step};
 use crate::qemu::process::describe;
 
-/// What carries a cluster's nets, and what it has to undo.
+/// The backends that carry a cluster's nets, and their undo log.
 #[derive(Debug)]
 pub(super) struct Networks {
     name: ClusterName,
@@ -196,7 +196,7 @@ impl Networks {
         let (nets, ports) = self.undo.borrow_mut().take_all();
         let mut leftovers = self.tear_down_ports(&ports).await;
         leftovers.extend(self.delete_nets(&nets).await);
-        // Nobody is left who could try again.
+        // The cluster has ended, so there is no later attempt.
         self.undo.borrow_mut().take_all();
         leftovers
     }
@@ -235,7 +235,7 @@ impl Networks {
         self.backends.find(name).expect("the plan only names backends that are registered")
     }
 
-    /// What the cluster lends to a backend for one call.
+    /// The parts of the cluster that a backend may use during one call.
     fn context(&self) -> BackendContext<'_> {
         let context = BackendContext::new(&self.name, &self.folder, &self.host_locks, &self.store);
         match self.namespace.get() {

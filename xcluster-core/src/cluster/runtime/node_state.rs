@@ -1,4 +1,4 @@
-//! What a cluster's thread knows of one node.
+//! The state of one node, on the cluster's thread.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What all nodes of a cluster share before the first one starts: a QEMU, a guest with its overlays, an accelerator, enough
+//! Preparation of the parts that all nodes of a cluster share: a QEMU, a guest with its overlays, an accelerator, enough
 //! memory. Nothing of it must be undone.
 
 use std::io;
@@ -27,7 +27,7 @@ const DESCRIPTORS_PER_NODE: u64 = 16;
 /// The most boots at once that can be asked for: as many as there are nodes in the largest cluster.
 const BOOTS_MAX: usize = 240;
 
-/// What all nodes of a cluster share.
+/// The parts that all nodes of a cluster share.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) qemu: Qemu,

@@ -1,4 +1,4 @@
-//! What handles of this process and other processes ask a cluster for. Every function runs on the cluster's thread.
+//! The requests of handles and of other processes to a cluster. Every function runs on the cluster's thread.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};

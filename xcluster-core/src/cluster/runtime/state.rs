@@ -1,4 +1,4 @@
-//! What a cluster's thread knows. Only that thread sees it, so there is nothing to lock.
+//! The state of a cluster. Only its thread uses it, so it needs no lock.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -76,7 +76,7 @@ impl Progress {
     }
 }
 
-/// What a cluster's thread knows.
+/// The state of a cluster.
 #[derive(Debug)]
 pub(crate) struct State {
     /// As it is now: nodes may come to it.
@@ -85,7 +85,7 @@ pub(crate) struct State {
     pub(super) events: Arc<EventLog>,
     nodes: RefCell<BTreeMap<NodeId, Rc<NodeRecord>>>,
     node_locks: RefCell<BTreeMap<NodeId, Arc<Mutex<()>>>>,
-    /// What all nodes share, once the cluster is open.
+    /// The parts that all nodes share, once the cluster is open.
     prepared: OnceCell<Prepared>,
     /// Shared by everything that starts something, and held alone by a teardown of the cluster: a teardown that ran beside a
     /// start would miss what the start makes next.
@@ -166,7 +166,7 @@ impl State {
         self.events.listen()
     }
 
-    /// What all nodes share, once the cluster is open.
+    /// The parts that all nodes share, once the cluster is open.
     pub(super) fn prepared(&self) -> Option<&Prepared> {
         self.prepared.get()
     }
@@ -198,7 +198,7 @@ impl State {
         node
     }
 
-    /// Waits until nobody else boots or stops this node, and keeps others from doing so.
+    /// Waits until no other request boots or stops this node, and keeps others from doing so.
     pub(super) async fn lock_node(&self, id: NodeId) -> NodeLock<'_> {
         let teardown = self.lock_start().await;
         let lock = self.node_locks.borrow_mut().entry(id).or_default().clone();

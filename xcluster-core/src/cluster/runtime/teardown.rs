@@ -65,7 +65,7 @@ async fn kill(node: &NodeRecord) -> Vec<String> {
     Vec::new()
 }
 
-/// Deletes the nets that did not get into the plan, once nobody else adds to it. Returns what could not be removed.
+/// Deletes the nets that did not get into the plan, once no other request adds to it. Returns what could not be removed.
 pub(super) async fn remove_unplanned(state: &State) -> Vec<String> {
     let _adding = state.lock_plan().await;
     state.networks.delete_unplanned(&state.plan()).await

@@ -22,7 +22,7 @@ use crate::cluster::error::Error;
 
 type Job = Box<dyn FnOnce(Rc<State>) -> LocalBoxFuture<'static, ()> + Send>;
 
-/// What serves a cluster to other processes, on the cluster's thread.
+/// The service for other processes, on the cluster's thread.
 pub(crate) trait Service {
     /// Serves until another process asks for the end of the cluster.
     async fn serve(&mut self, state: &Rc<State>);

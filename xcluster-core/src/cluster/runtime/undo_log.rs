@@ -1,4 +1,4 @@
-//! What a cluster has to undo: the nets and ports that its backends were asked for, recorded before each effect.
+//! The undo log of a cluster: the nets and ports that its backends were asked for, recorded before each effect.
 
 use crate::name::{NetId, NodeId};
 use crate::net::{Net, Port};

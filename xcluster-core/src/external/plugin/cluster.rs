@@ -1,5 +1,5 @@
-//! What is remembered of a cluster: its instance, and the running calls about it, so that a call that undoes something waits
-//! for the one that does it. At its end, the plugin is told that the cluster has ended.
+//! The state of one cluster: its instance, and the running calls about it, so that a call that undoes something waits
+//! for the one that does it. At its end, a call informs the plugin.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -17,7 +17,7 @@ pub(super) struct ScriptError {
     pub(super) said: StderrLines,
 }
 
-/// What a call did wrong.
+/// The fault of a call.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error("cannot be executed: {0}")]

@@ -1,4 +1,4 @@
-//! What is remembered of a cluster between calls: the config of each port, and what its script left that has to be removed.
+//! The backend state of a cluster: the config of each port, and what its script left that has to be removed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

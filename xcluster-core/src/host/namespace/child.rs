@@ -290,9 +290,9 @@ fn send(to: RawFd, stage: FetchStage, errno: i32, descriptors: &[RawFd]) {
     /// Space for a control message, with the alignment of one.
     #[repr(C, align(8))]
     struct ControlBuffer([u8; 24 + 4 * BATCH_MAX]);
-    let mut room = ControlBuffer([0; 24 + 4 * BATCH_MAX]);
+    let mut buffer = ControlBuffer([0; 24 + 4 * BATCH_MAX]);
     let length = u32::try_from(size_of_val(descriptors)).unwrap_or(0);
-    // SAFETY: every pointer is to a value of this frame, of the length that is said beside it; the room is aligned and
+    // SAFETY: every pointer is to a value of this frame, of the length given beside it; the buffer is aligned and
     // large enough for the header and the most descriptors that there are.
     unsafe {
         let mut part = libc::iovec { iov_base: message.as_mut_ptr().cast(), iov_len: message.len() };
@@ -300,7 +300,7 @@ fn send(to: RawFd, stage: FetchStage, errno: i32, descriptors: &[RawFd]) {
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
         if !descriptors.is_empty() {
-            message.msg_control = room.0.as_mut_ptr().cast();
+            message.msg_control = buffer.0.as_mut_ptr().cast();
             message.msg_controllen = libc::CMSG_SPACE(length) as usize;
             let header = libc::CMSG_FIRSTHDR(&raw const message);
             (*header).cmsg_level = libc::SOL_SOCKET;

@@ -10,7 +10,7 @@ use nix::sys::stat::fstat;
 
 use super::{Namespace, privileges, userns_owner};
 
-/// What a program needs to enter a namespace before it is executed: descriptors, which are close-on-exec.
+/// The descriptors that a program needs to enter a namespace before it is executed; they are close-on-exec.
 #[derive(Debug)]
 pub struct NamespaceEntry {
     pub(super) user: Option<OwnedFd>,

@@ -73,10 +73,10 @@ fn keep(program: Pid, report: RawFd) -> ! {
         libc::close_range(1, libc::c_uint::MAX, 0);
     }
     let mut ending = false;
-    while reap(program) && !(ending && nobody_can_be_killed(program)) {
+    while reap(program) && !(ending && none_can_be_killed(program)) {
         ending |= wait_for_signal(ending) == libc::SIGTERM;
     }
-    // SAFETY: it ends this process, as is wanted.
+    // SAFETY: it ends this process.
     unsafe { libc::_exit(0) }
 }
 
@@ -105,8 +105,8 @@ fn tell(status: libc::c_int, left: bool) {
     let mut record = [0; RECORD];
     record[..4].copy_from_slice(&status.to_ne_bytes());
     record[4] = left.into();
-    // SAFETY: the pointer is to a value of this frame, of the length that is said. Who cannot hear this has gone, and the
-    // signal for that is blocked.
+    // SAFETY: the pointer is to a value of this frame, of the length given. If the reader has gone, the write fails: its
+    // signal is blocked.
     unsafe {
         libc::write(0, record.as_ptr().cast(), record.len());
         libc::close(0);
@@ -126,7 +126,7 @@ fn wait_for_signal(ending: bool) -> libc::c_int {
 
 /// Kills all children; their children then become children of this process. True if there are some and all of them belong to
 /// other users.
-fn nobody_can_be_killed(program: Pid) -> bool {
+fn none_can_be_killed(program: Pid) -> bool {
     let Ok(list) = open(CHILDREN, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) else {
         // The kernel does not list them: then at least those in the program's process group.
         return !kill(-program.as_raw());
