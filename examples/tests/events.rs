@@ -12,13 +12,13 @@ async fn every_step_and_the_end_of_a_node_are_events() -> Result<(), Box<dyn std
     // `begin` returns at once, while the nodes start. `ready` waits for them.
     let cluster = Cluster::begin(&builder)?;
     let mut events = cluster.events();
-    let mut took = BTreeMap::new();
+    let mut times = BTreeMap::new();
     loop {
         match events.next().await.ok_or("the events ended before the cluster was ready")? {
             Event::Begin { step } => eprintln!("going to {step}"),
-            Event::Done { step, millis } => {
-                eprintln!("done: {step}, {millis} ms");
-                took.insert(step, millis);
+            Event::Done { step, took } => {
+                eprintln!("done: {step}, {took:?}");
+                times.insert(step, took);
             }
             Event::Note { text } => eprintln!("{text}"),
             Event::Failed { step, error } => eprintln!("cannot {step}: {error}"),
@@ -29,7 +29,7 @@ async fn every_step_and_the_end_of_a_node_are_events() -> Result<(), Box<dyn std
     cluster.ready().await?;
     // The plan had all these steps before the start.
     let planned: Vec<Step> = cluster.plan().steps();
-    assert!(planned.iter().all(|step| took.contains_key(step)) && planned.len() == took.len(), "{took:?}");
+    assert!(planned.iter().all(|step| times.contains_key(step)) && planned.len() == times.len(), "{times:?}");
 
     // The end of a node is an event, too. The other nodes go on.
     cluster.node(2)?.qmp("quit", serde_json::Value::Null).await?;

@@ -88,8 +88,8 @@ fn text(event: &Event) -> Option<String> {
     Some(match event {
         Event::Begin { step: Step::Guest } => "guest: preparing".to_owned(),
         Event::Begin { step: Step::Boot { node } } => format!("{node}: booting"),
-        Event::Done { step: Step::Guest, millis } => format!("guest: ready after {}", seconds(*millis)),
-        Event::Done { step: Step::Boot { node }, millis } => format!("{node}: ready after {}", seconds(*millis)),
+        Event::Done { step: Step::Guest, took } => format!("guest: ready after {}", seconds(*took)),
+        Event::Done { step: Step::Boot { node }, took } => format!("{node}: ready after {}", seconds(*took)),
         // The reason is printed at the end, with the failure context.
         Event::Failed { step: Step::Boot { node }, .. } => format!("{node}: failed"),
         Event::Note { text } => format!("note: {}", printable(text)),
@@ -99,8 +99,9 @@ fn text(event: &Event) -> Option<String> {
     })
 }
 
-fn seconds(millis: u64) -> String {
-    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
+/// The time, cut off after a tenth of a second.
+fn seconds(time: Duration) -> String {
+    format!("{}.{} s", time.as_secs(), time.subsec_millis() / 100)
 }
 
 #[cfg(test)]
@@ -114,7 +115,7 @@ mod tests {
         let step = Step::Boot { node: NodeId::new(1).unwrap() };
         let check = |event: Event, expected: Option<&str>| assert_eq!(text(&event).as_deref(), expected);
         check(Event::Begin { step: step.clone() }, Some("vm-001: booting"));
-        check(Event::Done { step: step.clone(), millis: 3149 }, Some("vm-001: ready after 3.1 s"));
+        check(Event::Done { step: step.clone(), took: Duration::from_millis(3149) }, Some("vm-001: ready after 3.1 s"));
         check(Event::Failed { step, error: "QEMU exited".into() }, Some("vm-001: failed"));
         let reason = "QEMU \x1b[2Jexited".to_owned();
         check(Event::Exited { node: NodeId::new(1).unwrap(), reason }, Some("vm-001: ended: QEMU [2Jexited"));

@@ -3,7 +3,8 @@
 pub mod addr;
 pub mod blocking;
 pub mod cluster;
-mod error_chain;
+#[doc(hidden)]
+pub mod error_chain;
 #[cfg(any(feature = "plugin", feature = "script"))]
 pub mod external;
 pub mod guest;

@@ -83,6 +83,27 @@ const UNSAFE: &[&str] = &[
     "external/plugin/export/mod.rs",
 ];
 
+/// Names of other crates in the public API, each with the modules that have it. `README.md` names their crates.
+const FOREIGN: &[(&str, &[&str])] = &[
+    ("async_trait::async_trait", &["net"]),
+    ("futures::Stream", &["cluster", "guest"]),
+    ("schemars::JsonSchema", &["addr", "name", "topology"]),
+    ("serde::Deserialize", SERIALISED),
+    ("serde::DeserializeOwned", &["net"]),
+    ("serde::Serialize", SERIALISED),
+    ("serde_json::Error", &["qemu"]),
+    ("serde_json::Map", &["net", "topology"]),
+    ("serde_json::Value", &["cluster", "net", "qemu", "topology"]),
+    ("tokio::ChildStderr", &["host"]),
+    ("tokio::ChildStdout", &["host"]),
+    ("tokio::TcpStream", &["cluster", "host"]),
+    ("tokio::UnixStream", &["qemu"]),
+];
+
+/// Modules with types that serde reads and writes.
+const SERIALISED: &[&str] =
+    &["addr", "cluster", "external", "guest", "host", "image", "name", "net", "plan", "qemu", "testing", "topology"];
+
 #[test]
 fn everything_up_to_the_plan_is_pure() {
     let effects = EFFECTS.iter().map(|effect| effect.split("::").collect::<Vec<_>>());
@@ -133,6 +154,290 @@ fn async_runtimes_and_netlink_stay_out_of_the_backend_api() {
     let in_api = sources().paths.iter().filter(|path| path.file.starts_with("net"));
     let violations = in_api.filter(|path| path.segments.first().is_some_and(|name| foreign(name)));
     assert_none("foreign types in the backend API", violations.map(UsedPath::describe));
+}
+
+/// A test that ends with `?` prints the `Debug` form, which has to be the error and its causes.
+#[test]
+fn public_errors_do_not_derive_debug() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's folder");
+    let mut errors = 0;
+    let mut violations = Vec::new();
+    for package in ["xcluster-core", "xcluster-net-bridge", "xcluster-net-ovs", "xcluster-net-user"] {
+        for file in rust_files(&workspace.join(package).join("src")) {
+            let text = fs::read_to_string(&file).expect("a source file can be read");
+            let mut types = ErrorTypes::default();
+            types.visit_file(&syn::parse_file(&text).expect("a source file can be parsed"));
+            errors += types.errors.len();
+            let derived = types.errors.iter().filter(|name| types.derive_debug.contains(*name));
+            violations.extend(derived.map(|name| format!("{}: {name}", file.display())));
+        }
+    }
+    assert!(errors > 30, "only {errors} public errors are found");
+    assert_none("public errors derive `Debug`; use `error_chain::readable_debug!`", violations);
+}
+
+/// The public types of a file that derive `Debug`, and those that are errors.
+#[derive(Default)]
+struct ErrorTypes {
+    errors: BTreeSet<String>,
+    derive_debug: BTreeSet<String>,
+}
+
+impl ErrorTypes {
+    fn read(&mut self, visibility: &syn::Visibility, attributes: &[syn::Attribute], name: &syn::Ident) {
+        let lists = attributes.iter().filter(|attribute| attribute.path().is_ident("derive"));
+        let derives: BTreeSet<String> = lists
+            .flat_map(|list| {
+                list.parse_args_with(syn::punctuated::Punctuated::<syn::Path, syn::Token![,]>::parse_terminated)
+            })
+            .flatten()
+            .filter_map(|path| Some(path.segments.last()?.ident.to_string()))
+            .collect();
+        if matches!(visibility, syn::Visibility::Public(_)) {
+            self.errors.extend(derives.contains("Error").then(|| name.to_string()));
+            self.derive_debug.extend(derives.contains("Debug").then(|| name.to_string()));
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for ErrorTypes {
+    fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
+        self.read(&item.vis, &item.attrs, &item.ident);
+    }
+
+    fn visit_item_enum(&mut self, item: &'ast syn::ItemEnum) {
+        self.read(&item.vis, &item.attrs, &item.ident);
+    }
+
+    /// `impl Error for …` by hand.
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        let implements = item.trait_.as_ref().and_then(|(_, path, _)| path.segments.last());
+        if let (Some(last), syn::Type::Path(of)) = (implements, &*item.self_ty)
+            && last.ident == "Error"
+        {
+            self.errors.extend(of.path.segments.last().map(|segment| segment.ident.to_string()));
+        }
+    }
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a source folder can be read");
+    let paths = entries.map(|entry| entry.expect("a source folder can be read").path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => rust_files(&path),
+            false => vec![path],
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
+
+#[test]
+fn the_public_api_has_only_the_listed_foreign_types() {
+    let mut found = BTreeSet::new();
+    for (module, syntax) in exposed_files() {
+        PublicApi { found: &mut found, module }.visit_file(&syntax);
+    }
+    let found: BTreeSet<(&str, &str)> = found.iter().map(|(name, module)| (name.as_str(), module.as_str())).collect();
+    let listed = FOREIGN.iter().flat_map(|(name, modules)| modules.iter().map(move |module| (*name, *module)));
+    let listed: BTreeSet<(&str, &str)> = listed.collect();
+    assert_eq!(found, listed, "left: the API, right: the list");
+}
+
+/// Collects the names from other crates in the public items of a file. A public item of a private module counts: rustc's lint
+/// `unreachable_pub` ensures that it is exported.
+struct PublicApi<'a> {
+    found: &'a mut BTreeSet<(String, String)>,
+    module: ModulePath,
+}
+
+impl PublicApi<'_> {
+    fn record(&mut self, segments: &[String]) {
+        let imports = sources().modules.get(&self.module).map(|known| &known.imports);
+        let mut path = segments.to_vec();
+        if let Some(imported) = imports.and_then(|imports| imports.get(&path[0])) {
+            path.splice(..1, imported.iter().cloned());
+        }
+        if let [name, .., last] = &path[..]
+            && dependencies().contains(name)
+        {
+            let module = self.module.first().cloned().unwrap_or_else(|| "lib".to_owned());
+            self.found.insert((format!("{name}::{last}"), module));
+        }
+    }
+
+    /// The attribute macro `async_trait`, and derived traits.
+    fn attributes(&mut self, attributes: &[syn::Attribute]) {
+        type List<T> = syn::punctuated::Punctuated<T, syn::Token![,]>;
+        for attribute in attributes {
+            let metas = match &attribute.meta {
+                syn::Meta::List(list) if list.path.is_ident("cfg_attr") => {
+                    list.parse_args_with(List::<syn::Meta>::parse_terminated).expect("`cfg_attr` can be parsed")
+                }
+                meta => List::from_iter([meta.clone()]),
+            };
+            for meta in metas {
+                match meta {
+                    syn::Meta::List(list) if list.path.is_ident("derive") => {
+                        let derived = list.parse_args_with(List::<syn::Path>::parse_terminated);
+                        derived.expect("`derive` can be parsed").iter().for_each(|path| self.visit_path(path));
+                    }
+                    syn::Meta::Path(path) => self.visit_path(&path),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn use_tree(&mut self, prefix: &[String], tree: &syn::UseTree) {
+        let with = |name: &syn::Ident| [prefix, &[name.to_string()]].concat();
+        match tree {
+            syn::UseTree::Path(path) => self.use_tree(&with(&path.ident), &path.tree),
+            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.use_tree(prefix, tree)),
+            syn::UseTree::Glob(_) => self.record(&[prefix, &["*".to_owned()]].concat()),
+            syn::UseTree::Name(name) => self.record(&with(&name.ident)),
+            syn::UseTree::Rename(rename) => self.record(&with(&rename.ident)),
+        }
+    }
+
+    /// Whether it is a public type of this crate.
+    fn is_public(&self, of: &syn::Type) -> bool {
+        let syn::Type::Path(path) = of else { return false };
+        let segments: Vec<String> = path.path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let module = sources().resolve(&self.module, &segments);
+        module.is_some_and(|module| public_types().contains(&(module, segments[segments.len() - 1].clone())))
+    }
+}
+
+impl<'ast> Visit<'ast> for PublicApi<'_> {
+    fn visit_item(&mut self, item: &'ast syn::Item) {
+        let (attributes, visibility) = match item {
+            syn::Item::Const(item) => (&item.attrs, Some(&item.vis)),
+            syn::Item::Enum(item) => (&item.attrs, Some(&item.vis)),
+            syn::Item::Fn(item) => (&item.attrs, Some(&item.vis)),
+            syn::Item::Impl(item) => (&item.attrs, None),
+            syn::Item::Mod(item) => (&item.attrs, None),
+            syn::Item::Static(item) => (&item.attrs, Some(&item.vis)),
+            syn::Item::Struct(item) => (&item.attrs, Some(&item.vis)),
+            syn::Item::Trait(item) => (&item.attrs, Some(&item.vis)),
+            syn::Item::Type(item) => (&item.attrs, Some(&item.vis)),
+            syn::Item::Use(item) => (&item.attrs, Some(&item.vis)),
+            _ => return,
+        };
+        let is_public = visibility.is_none_or(|visibility| matches!(visibility, syn::Visibility::Public(_)));
+        if is_public && !attributes.iter().any(|attribute| is_for_tests(attribute) || is_hidden(attribute)) {
+            // Attributes of implementations do not change the interface.
+            if visibility.is_some() {
+                self.attributes(attributes);
+            }
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        if let Some((_, items)) = &item.content {
+            self.module.push(item.ident.to_string());
+            items.iter().for_each(|item| self.visit_item(item));
+            self.module.pop();
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.use_tree(&[], &item.tree);
+    }
+
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        if !self.is_public(&item.self_ty) {
+            return;
+        }
+        if let Some((_, implemented, _)) = &item.trait_ {
+            return self.visit_path(implemented);
+        }
+        for item in &item.items {
+            if let syn::ImplItem::Fn(function) = item
+                && matches!(function.vis, syn::Visibility::Public(_))
+                && !function.attrs.iter().any(is_hidden)
+            {
+                self.visit_signature(&function.sig);
+            }
+        }
+    }
+
+    fn visit_field(&mut self, field: &'ast syn::Field) {
+        if matches!(field.vis, syn::Visibility::Public(_)) {
+            self.visit_type(&field.ty);
+        }
+    }
+
+    fn visit_variant(&mut self, variant: &'ast syn::Variant) {
+        variant.fields.iter().for_each(|field| self.visit_type(&field.ty));
+    }
+
+    fn visit_trait_item_fn(&mut self, function: &'ast syn::TraitItemFn) {
+        if !function.attrs.iter().any(is_hidden) {
+            self.visit_signature(&function.sig);
+        }
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.record(&segments);
+        visit::visit_path(self, path);
+    }
+
+    // None is a part of the interface.
+    fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
+    fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
+    fn visit_block(&mut self, _: &'ast syn::Block) {}
+    fn visit_expr(&mut self, _: &'ast syn::Expr) {}
+}
+
+/// The crates that the library depends on, as paths begin with them.
+fn dependencies() -> &'static BTreeSet<String> {
+    static NAMES: OnceLock<BTreeSet<String>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let manifest: toml::Table = toml::from_str(include_str!("../Cargo.toml")).expect("the manifest can be parsed");
+        let names = manifest["dependencies"].as_table().expect("a table").keys().map(|name| name.replace('-', "_"));
+        // Its macro derives a trait of std.
+        names.filter(|name| name != "thiserror").collect()
+    })
+}
+
+/// All public types: their modules and names.
+fn public_types() -> &'static BTreeSet<(ModulePath, String)> {
+    static TYPES: OnceLock<BTreeSet<(ModulePath, String)>> = OnceLock::new();
+    TYPES.get_or_init(|| {
+        let mut types = BTreeSet::new();
+        for (module, syntax) in exposed_files() {
+            for item in &syntax.items {
+                match item {
+                    syn::Item::Struct(syn::ItemStruct { vis: syn::Visibility::Public(_), ident, .. })
+                    | syn::Item::Enum(syn::ItemEnum { vis: syn::Visibility::Public(_), ident, .. }) => {
+                        types.insert((module.clone(), ident.to_string()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        types
+    })
+}
+
+/// The syntax of every file that is not of a hidden module, with its module.
+fn exposed_files() -> Vec<(ModulePath, syn::File)> {
+    let mut files = BTreeMap::new();
+    for (module, known) in &sources().modules {
+        // The shortest path of a file comes first: that of the file, not of a module within it.
+        files.entry(&known.file).or_insert(module);
+    }
+    let is_hidden = |module: &ModulePath| (0..=module.len()).any(|end| sources().hidden.contains(&module[..end]));
+    let exposed = files.into_iter().filter(|(_, module)| !is_hidden(module));
+    let read = exposed.map(|(file, module)| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
+        let text = fs::read_to_string(path).expect("a source file can be read");
+        (module.clone(), syn::parse_file(&text).expect("a source file can be parsed"))
+    });
+    read.collect()
 }
 
 #[test]
@@ -206,6 +511,8 @@ struct Sources {
     modules: BTreeMap<ModulePath, Module>,
     paths: Vec<UsedPath>,
     unsafe_code: Vec<(PathBuf, usize)>,
+    /// Modules that are `#[doc(hidden)]`.
+    hidden: BTreeSet<ModulePath>,
 }
 
 #[derive(Default)]
@@ -431,6 +738,9 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         let name = item.ident.to_string();
         let module = [&self.module[..], std::slice::from_ref(&name)].concat();
+        if item.attrs.iter().any(is_hidden) {
+            self.sources.hidden.insert(module.clone());
+        }
         if let Some((_, items)) = &item.content {
             self.sources.modules.insert(module.clone(), Module { file: self.file.clone(), ..Module::default() });
             let (file, children) = (self.file.clone(), self.children.join(&name));
@@ -482,6 +792,12 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     // Neither imports anything.
     fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
+}
+
+/// `#[doc(hidden)]`.
+fn is_hidden(attribute: &syn::Attribute) -> bool {
+    let is_hidden = |list: &syn::MetaList| list.tokens.to_string() == "hidden";
+    attribute.path().is_ident("doc") && attribute.meta.require_list().is_ok_and(is_hidden)
 }
 
 /// `#[cfg(test)]`.

@@ -11,7 +11,7 @@ use xcluster_core::netlink::NetlinkError;
 
 /// Why a bridge could not be made.
 pub(crate) fn no_bridge(failure: NetlinkError, name: &str, netns: &Netns) -> NetError {
-    match failure.errno() {
+    match failure.raw_os_error().map(Errno::from_raw) {
         // The kernel could not find the module, or was built without it.
         Some(Errno::EOPNOTSUPP | Errno::ENOPKG) => NetError::Unsupported {
             what: "this kernel has no bridges".to_owned(),
@@ -24,17 +24,17 @@ pub(crate) fn no_bridge(failure: NetlinkError, name: &str, netns: &Netns) -> Net
 
 /// Why a link could not be changed.
 pub(crate) fn refused(failure: NetlinkError, netns: &Netns) -> NetError {
-    match failure.errno() {
+    match failure.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EPERM) => no_privilege(netns),
         _ => failure.into(),
     }
 }
 
 /// Why a descriptor of `/dev/net/tun` did not become a tap. A taken name was handled before.
-pub(crate) fn no_tap(errno: Errno, name: &str, netns: &Netns) -> NetError {
-    match errno {
-        Errno::EPERM => no_privilege(netns),
-        _ => NetError::io(format!("make tap `{name}`"), io::Error::from(errno)),
+pub(crate) fn no_tap(source: io::Error, name: &str, netns: &Netns) -> NetError {
+    match source.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EPERM) => no_privilege(netns),
+        _ => NetError::io(format!("make tap `{name}`"), source),
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
         let remedy = Some("sudo xcluster nsadd 1");
         let text = "the network namespace that we are in may only be changed by root (CAP_NET_ADMIN)";
         check(&no_bridge(failure(Errno::EPERM), "xcbr1", &here), text, remedy);
-        check(&no_tap(Errno::EPERM, "xcbr1_t1", &here), text, remedy);
+        check(&no_tap(Errno::EPERM.into(), "xcbr1_t1", &here), text, remedy);
         let denied = no_vhost(&Errno::EACCES.into());
         let text = "cannot open `/dev/vhost-net`: Permission denied (os error 13)";
         check(&denied, text, Some("sudo chmod 0666 /dev/vhost-net"));
@@ -114,7 +114,7 @@ mod tests {
     fn other_errors_say_what_was_attempted() {
         let error = no_bridge(failure(Errno::ENFILE), "xcbr1", &Netns::Private);
         check(&error, "cannot make bridge `xcbr1`", None);
-        check(&no_tap(Errno::ENODEV, "xcbr1_t1", &Netns::Private), "cannot make tap `xcbr1_t1`", None);
+        check(&no_tap(Errno::ENODEV.into(), "xcbr1_t1", &Netns::Private), "cannot make tap `xcbr1_t1`", None);
         let conflict = no_bridge(failure(Errno::EEXIST), "xcbr1", &Netns::Private);
         check(&conflict, "`xcbr1` is there already and is not ours", None);
     }

@@ -16,7 +16,7 @@ pub(crate) use xcluster_core::netlink::tap::{NewTap, Queues};
 pub(crate) async fn make(namespace: &Namespace, netlink: &Netlink, tap: &NewTap<'_>) -> Result<Queues, NetError> {
     let netns = namespace.netns();
     tap::make(namespace, netlink, tap, is_ours).await.map_err(|error| match error {
-        TapError::Refused { name, errno } => error::no_tap(errno, &name, netns),
+        TapError::Refused { name, source } => error::no_tap(source, &name, netns),
         TapError::Link(failure) => error::refused(failure, netns),
         other => other.into(),
     })

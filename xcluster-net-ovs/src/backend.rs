@@ -199,7 +199,7 @@ impl NetBackend for OvsBackend {
         state.programs.check_version(self.config.instance).await?;
         // An empty change needs the same privilege as any other.
         let permitted = state.netlink.change(LinkSelector::Index(LOOPBACK), &LinkChange::default()).await;
-        permitted.map_err(|failure| match failure.errno() {
+        permitted.map_err(|failure| match failure.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EPERM) => error::no_privilege(!self.is_private()),
             _ => failure.into(),
         })?;

@@ -163,7 +163,7 @@ fn not_made(failure: NetlinkError, net: &Net, tunnel: &Tunnel) -> NetError {
         TunnelKind::Vxlan => ("VXLAN", "vxlan"),
         TunnelKind::Geneve => ("Geneve", "geneve"),
     };
-    match failure.errno() {
+    match failure.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EOPNOTSUPP | Errno::ENOPKG) => NetError::Unsupported {
             what: format!("this kernel has no {name}"),
             remedy: Some(format!("sudo modprobe {module}")),

@@ -6,8 +6,10 @@ use xcluster_core::name::{NetId, NodeId};
 use xcluster_core::net::NetError;
 
 /// Variables with values that are not such numbers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BadVariables(pub Vec<BadVariable>);
+
+xcluster_core::error_chain::readable_debug!(BadVariables);
 
 /// A variable with a value that is not such a number.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::args::BootArgs;
 use crate::exit::Exit;
 use crate::output::print_json;
 use crate::progress::Progress;
-use crate::report::{Failure, Outcome};
+use crate::report::{Failure, Outcome, one_line};
 use crate::settings::node_boot;
 use crate::variables::Variables;
 
@@ -67,7 +67,7 @@ async fn boot_one(cluster: &Cluster, boot: NodeBoot) -> Result<NodeStatus, Error
 fn event(node: NodeId, outcome: &Result<NodeStatus, Error>) -> Event {
     let step = Step::Boot { node };
     match outcome {
-        Ok(status) => Event::Done { step, millis: status.boot_millis.unwrap_or_default() },
-        Err(error) => Event::Failed { step, error: error.to_string() },
+        Ok(status) => Event::Done { step, took: status.boot_time.unwrap_or_default() },
+        Err(error) => Event::Failed { step, error: one_line(error) },
     }
 }

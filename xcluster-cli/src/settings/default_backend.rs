@@ -7,7 +7,7 @@ use xcluster_core::net::SkippedBackends;
 use xcluster_net_bridge::BridgeBackend;
 
 use super::Settings;
-use crate::report::Failure;
+use crate::report::{Failure, one_line};
 
 /// The chosen backend, and the reason for the choice.
 #[derive(Debug)]
@@ -59,7 +59,10 @@ impl fmt::Display for DefaultBackend {
         f.write_str(&self.backend)?;
         match (&self.skipped, &self.netns) {
             (Some(skipped), _) => {
-                let why = skipped.skipped.iter().map(|(name, error)| format!("`{name}` cannot be used here: {error}"));
+                let why = skipped.skipped.iter().map(|(name, error)| {
+                    let why = one_line(error);
+                    format!("`{name}` cannot be used here: {why}")
+                });
                 write!(f, ", because {}", why.collect::<Vec<_>>().join("; "))
             }
             (None, _) if self.backend != BridgeBackend::NAME => Ok(()),

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,9 @@ pub enum Event {
     Done {
         /// Which.
         step: Step,
-        /// How long it took, in milliseconds.
-        millis: u64,
+        /// How long it took. Serialised in whole milliseconds, as `millis`.
+        #[serde(rename = "millis", with = "millis")]
+        took: Duration,
     },
     /// A step has failed; the start of the cluster, or the boot of the node, is being undone.
     Failed {
@@ -44,8 +46,9 @@ pub enum Event {
     BootSlot {
         /// Which.
         node: NodeId,
-        /// How long it waited for boots of other clusters to end, in milliseconds.
-        waited_millis: u64,
+        /// How long it waited for boots of other clusters to end. Serialised in whole milliseconds, as `waited_millis`.
+        #[serde(rename = "waited_millis", with = "millis")]
+        waited: Duration,
     },
     /// The cluster is open, and every node that was to be started with it is ready.
     Ready,
@@ -63,6 +66,38 @@ pub enum Event {
     },
     /// The cluster has ended.
     Stopped,
+}
+
+/// A time in whole milliseconds.
+pub(super) mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        count(*time).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+
+    fn count(time: Duration) -> u64 {
+        time.as_millis().try_into().unwrap_or(u64::MAX)
+    }
+
+    /// One that may be unknown.
+    pub(crate) mod optional {
+        use super::{Deserialize, Deserializer, Duration, Serialize, Serializer, count};
+
+        pub(crate) fn serialize<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+            time.map(count).serialize(serializer)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+            Ok(Option::deserialize(deserializer)?.map(Duration::from_millis))
+        }
+    }
 }
 
 /// The events of a cluster, in order, from the beginning. They are a [`Stream`], too.
@@ -143,5 +178,30 @@ impl EventLog {
 impl Drop for EventLog {
     fn drop(&mut self) {
         self.change(|log| log.ended = true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_whole_milliseconds_in_json() {
+        let check = |event: Event, json: &str, read: Duration| {
+            assert_eq!(serde_json::to_string(&event).unwrap(), json);
+            let took = match serde_json::from_str(json).unwrap() {
+                Event::Done { took, .. } => took,
+                Event::BootSlot { waited, .. } => waited,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(took, read);
+        };
+        let took = Duration::from_micros(3_149_900);
+        let json = r#"{"event":"done","step":"guest","millis":3149}"#;
+        let json = json.replace(r#""guest""#, &serde_json::to_string(&Step::Guest).unwrap());
+        check(Event::Done { step: Step::Guest, took }, &json, Duration::from_millis(3149));
+        let node = NodeId::new(1).unwrap();
+        let json = r#"{"event":"boot_slot","node":1,"waited_millis":0}"#;
+        check(Event::BootSlot { node, waited: Duration::ZERO }, json, Duration::ZERO);
     }
 }

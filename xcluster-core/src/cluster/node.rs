@@ -51,7 +51,7 @@ impl Node {
     /// The node cannot be used, or the command could not be run to its end.
     pub async fn exec(&self, command: impl Into<Command>) -> Result<Output, Error> {
         let execution = self.spawn(command).await?;
-        execution.output().await.map_err(|source| Error::Exec { node: self.id, source })
+        execution.output().await.map_err(|error| Error::Exec { node: self.id, error })
     }
 
     /// Runs a command that must succeed. Returns its standard output as text, without the white space around it.
@@ -59,7 +59,7 @@ impl Node {
     /// # Errors
     /// The command did not succeed: the error has the node, the command and the end of its output. Or as [`exec`](Self::exec).
     pub async fn run(&self, command: impl Into<Command>) -> Result<String, Error> {
-        let output = self.exec(command).await?.ok().map_err(|source| Error::Exec { node: self.id, source })?;
+        let output = self.exec(command).await?.ok().map_err(|error| Error::Exec { node: self.id, error })?;
         Ok(output.text().into_owned())
     }
 

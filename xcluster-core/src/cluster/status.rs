@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -85,8 +86,9 @@ pub struct NodeStatus {
     pub reason: Option<String>,
     /// The process id of its QEMU, while that runs.
     pub pid: Option<u32>,
-    /// From QEMU's start until it was ready, in milliseconds.
-    pub boot_millis: Option<u64>,
+    /// From QEMU's start until it was ready. Serialised in whole milliseconds, as `boot_millis`.
+    #[serde(rename = "boot_millis", default, with = "super::event::millis::optional")]
+    pub boot_time: Option<Duration>,
     /// Its NICs, eth0 first.
     pub nics: Vec<NicStatus>,
     /// Which of its TCP ports are found where on this host.

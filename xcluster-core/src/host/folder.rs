@@ -15,6 +15,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::Uid;
 
 use super::private_dir::{Access, DirError, Fault, PrivateDir};
+use crate::error_chain;
 use crate::name::ClusterName;
 
 /// The file that an owner locks while its cluster runs.
@@ -37,7 +38,7 @@ const GATE_TIMEOUT: Duration = Duration::from_secs(10);
 const GATE_RETRY: Duration = Duration::from_millis(1);
 
 /// Why there is no folder for a cluster.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum FolderError {
     /// A cluster of that name is running.
@@ -80,6 +81,8 @@ pub enum FolderError {
         source: io::Error,
     },
 }
+
+error_chain::readable_debug!(FolderError);
 
 impl FolderError {
     fn of(action: &'static str, path: &Path) -> impl Fn(DirError) -> Self + use<> {
@@ -370,17 +373,19 @@ fn look_at(base: &PrivateDir, entry: &CStr) -> Found {
     };
     let dir = match base.child(entry, Access::None) {
         Ok(dir) => dir,
-        Err(error) => return Found::Foreign(error.to_string()),
+        Err(error) => return Found::Foreign(error_chain::one_line(&error)),
     };
     match claim(&dir) {
         Ok(Claim::Alive) => Found::Running(name),
         // The lock is held during the removal, so that no new owner uses the folder meanwhile.
         Ok(Claim::Dead(lock)) => match remove(base, &dir, entry, &lock) {
             Ok(()) => Found::Removed,
-            Err(error) => Found::Foreign(format!("its owner died, and it cannot be removed: {error}")),
+            Err(error) => {
+                Found::Foreign(format!("its owner died, and it cannot be removed: {}", error_chain::one_line(&error)))
+            }
         },
         Ok(Claim::Foreign(why)) => Found::Foreign(why),
-        Err(error) => Found::Foreign(error.to_string()),
+        Err(error) => Found::Foreign(error_chain::one_line(&error)),
     }
 }
 

@@ -23,6 +23,8 @@ use tokio::time::timeout;
 
 use super::Namespace;
 
+use crate::error_chain;
+
 /// The retry interval while the holder cannot be connected to.
 const AGAIN: Duration = Duration::from_millis(10);
 
@@ -44,7 +46,7 @@ impl fmt::Display for Holder {
 }
 
 /// Why a name could not be locked.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum HostLockError {
     /// Another process holds the lock.
@@ -73,6 +75,8 @@ pub enum HostLockError {
         source: io::Error,
     },
 }
+
+error_chain::readable_debug!(HostLockError);
 
 /// One host lock. Dropping it releases it.
 #[derive(Debug)]

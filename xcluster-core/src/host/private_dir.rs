@@ -15,6 +15,8 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, o
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
 
+use crate::error_chain;
+
 /// Opens folders only, and never through a link.
 const AS_ITSELF: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
@@ -47,7 +49,7 @@ impl From<Errno> for DirError {
 }
 
 /// Why a folder or file is unsafe to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
     /// A symbolic link.
@@ -72,6 +74,8 @@ pub enum Fault {
     #[error("other users have access to it (mode {0:04o})")]
     Mode(u32),
 }
+
+error_chain::readable_debug!(Fault);
 
 /// The modes of a folder that are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,6 +18,8 @@ use tokio::time::timeout;
 use super::Namespace;
 use super::namespace::{IsolatedNet, NamespaceEntry};
 
+use crate::error_chain;
+
 /// The program, and the command that installs it.
 const PASTA: &str = "pasta";
 const INSTALL_PASTA: &str = "sudo apt-get install --no-install-recommends passt";
@@ -48,7 +50,7 @@ const RULES: &str = "table inet xcluster_uplink {
 ";
 
 /// Why there is no uplink.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum UplinkError {
     /// A program is not installed.
@@ -80,6 +82,8 @@ pub enum UplinkError {
         source: io::Error,
     },
 }
+
+error_chain::readable_debug!(UplinkError);
 
 impl UplinkError {
     /// The command that helps, if one is known.

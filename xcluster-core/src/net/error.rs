@@ -2,13 +2,13 @@
 
 use std::io;
 
-use crate::error_chain::one_line;
+use crate::error_chain;
 use crate::host::NamespaceError;
 
 /// Why a backend could not do what it was asked to. The text reads after "cannot set up net 1: ".
 ///
 /// The cluster adds the node and the net, once.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum NetError {
     /// This host lacks something that the backend needs.
@@ -56,6 +56,8 @@ pub enum NetError {
     },
 }
 
+error_chain::readable_debug!(NetError);
+
 impl NetError {
     /// An error of the operating system, with the action that failed.
     pub fn io(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
@@ -79,6 +81,6 @@ impl NetError {
 /// The host does not provide the namespace.
 impl From<NamespaceError> for NetError {
     fn from(error: NamespaceError) -> Self {
-        Self::Unsupported { what: one_line(&error), remedy: error.remedy() }
+        Self::Unsupported { what: error_chain::one_line(&error), remedy: error.remedy() }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{NetBackend, NetError, Settings};
+use crate::error_chain;
 use crate::topology::Problems;
 
 /// The backends that a cluster can choose from; the first is the default.
@@ -13,7 +14,7 @@ pub struct Registry {
 }
 
 /// Why a name does not select a backend, or cannot be given to one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
     /// No backend has the name.
@@ -28,6 +29,8 @@ pub enum RegistryError {
     #[error("there are two backends named `{0}`")]
     Twice(String),
 }
+
+error_chain::readable_debug!(RegistryError);
 
 impl Registry {
     /// A registry without backends.
@@ -129,8 +132,11 @@ pub struct SkippedBackends {
 /// For people: "backend `user`, since `bridge` cannot be used here: …".
 impl std::fmt::Display for SkippedBackends {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let why: Vec<String> =
-            self.skipped.iter().map(|(name, error)| format!("`{name}` cannot be used here: {error}")).collect();
+        let why = self.skipped.iter().map(|(name, error)| {
+            let why = error_chain::one_line(error);
+            format!("`{name}` cannot be used here: {why}")
+        });
+        let why: Vec<String> = why.collect();
         write!(f, "backend `{}`, since {}", self.chosen, why.join("; "))
     }
 }

@@ -4,15 +4,18 @@ use std::io;
 
 use nix::errno::Errno;
 
+use crate::error_chain;
 use crate::net::NetError;
 
 /// A request to the kernel that failed: the action, and the system error.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("cannot {action}")]
 pub struct NetlinkError {
     action: String,
     source: io::Error,
 }
+
+error_chain::readable_debug!(NetlinkError);
 
 impl NetlinkError {
     /// An error of an action, which reads after "cannot": "make bridge `xcbr1`".
@@ -25,13 +28,16 @@ impl NetlinkError {
         (self.action, self.source)
     }
 
-    /// The kernel's errno, if the kernel answered.
-    pub fn errno(&self) -> Option<Errno> {
-        self.source.raw_os_error().map(Errno::from_raw)
+    /// The number of the kernel's error, if the kernel answered.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        self.source.raw_os_error()
     }
 
-    /// Whether the kernel answered with this errno.
-    pub fn is(&self, errno: Errno) -> bool {
+    pub(crate) fn errno(&self) -> Option<Errno> {
+        self.raw_os_error().map(Errno::from_raw)
+    }
+
+    pub(crate) fn is(&self, errno: Errno) -> bool {
         self.errno() == Some(errno)
     }
 }

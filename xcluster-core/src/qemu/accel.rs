@@ -126,7 +126,7 @@ async fn obstacle(qemu: &Qemu, sample: impl AsyncFnOnce() -> Option<Sample>) -> 
     let _lock = match HostLock::take_one_of(&what, 1, 3 * SIGN_OF_LIFE).await {
         Ok(lock) => lock,
         // TCG is the safe choice: a guest on a broken KVM hangs.
-        Err(error) => return Some(format!("KVM cannot be tried: {error}")),
+        Err(error) => return Some(format!("KVM cannot be tried: {}", error_chain::one_line(&error))),
     };
     if let Some(known) = known() {
         return known;

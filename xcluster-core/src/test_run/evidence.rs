@@ -189,14 +189,13 @@ fn end_of(text: String, max: usize) -> String {
 }
 
 fn event_line(at: Duration, event: &Event) -> String {
-    let seconds = |millis: &u64| Duration::from_millis(*millis).as_secs_f64();
     let text = match event {
         Event::Begin { step } => format!("begin: {step}"),
-        Event::Done { step, millis } => format!("done after {:.3} s: {step}", seconds(millis)),
+        Event::Done { step, took } => format!("done after {:.3} s: {step}", took.as_secs_f64()),
         Event::Failed { step, error } => format!("failed: {step}: {error}"),
         Event::Note { text } => format!("note: {text}"),
-        Event::BootSlot { node, waited_millis } => {
-            format!("{node} has a boot slot after waiting {:.3} s", seconds(waited_millis))
+        Event::BootSlot { node, waited } => {
+            format!("{node} has a boot slot after waiting {:.3} s", waited.as_secs_f64())
         }
         Event::Ready => "ready".to_owned(),
         Event::Exited { node, reason } => format!("{node} ended: {reason}"),
@@ -211,9 +210,7 @@ fn waited_for_boot_slots(events: &[(Duration, Event)]) -> Duration {
     let mut waits: Vec<(Duration, Duration)> = events
         .iter()
         .filter_map(|(at, event)| match event {
-            Event::BootSlot { waited_millis, .. } => {
-                Some((at.saturating_sub(Duration::from_millis(*waited_millis)), *at))
-            }
+            Event::BootSlot { waited, .. } => Some((at.saturating_sub(*waited), *at)),
             _ => None,
         })
         .collect();
@@ -231,8 +228,9 @@ mod tests {
     use super::*;
     use crate::name::NodeId;
 
-    fn slot(at: u64, waited_millis: u64) -> (Duration, Event) {
-        (Duration::from_millis(at), Event::BootSlot { node: NodeId::new(1).unwrap(), waited_millis })
+    fn slot(at: u64, waited: u64) -> (Duration, Event) {
+        let waited = Duration::from_millis(waited);
+        (Duration::from_millis(at), Event::BootSlot { node: NodeId::new(1).unwrap(), waited })
     }
 
     #[test]

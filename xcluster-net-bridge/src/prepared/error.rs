@@ -11,7 +11,7 @@ use super::index::Index;
 use xcluster_core::netlink::NetlinkError;
 
 /// Why a namespace cannot be prepared or removed. The text reads after "cannot prepare network namespace 1: ".
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PreparedError {
     /// The caller may not change the host's network.
@@ -60,8 +60,10 @@ pub enum PreparedError {
     },
 }
 
+xcluster_core::error_chain::readable_debug!(PreparedError);
+
 /// Something that prevents the work.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Obstacle {
     /// It belongs to another user, so it is not removed.
@@ -117,6 +119,8 @@ pub enum Obstacle {
     #[error("{0} is not a valid MTU for a net: it is 1280 to 65535")]
     Mtu(u16),
 }
+
+xcluster_core::error_chain::readable_debug!(Obstacle);
 
 impl Obstacle {
     /// The command that helps, if one is known.

@@ -19,9 +19,11 @@ const BASE_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x1723, 0, 0, 0, 0, 0, 0);
 pub struct Index(u8);
 
 /// Not the number of a prepared namespace.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not the number of a network namespace: there are 0 to {max}", max = Index::MAX)]
 pub struct IndexError(String);
+
+xcluster_core::error_chain::readable_debug!(IndexError);
 
 impl Index {
     /// The highest number.

@@ -17,7 +17,7 @@ pub struct Owner {
 }
 
 /// Why a user cannot have a namespace.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum OwnerError {
     /// The host knows no such user.
@@ -33,6 +33,8 @@ pub enum OwnerError {
         source: io::Error,
     },
 }
+
+xcluster_core::error_chain::readable_debug!(OwnerError);
 
 impl Owner {
     /// The user of this name.

@@ -57,7 +57,7 @@ pub(crate) async fn a_command_is_run_or_repeated_until_it_succeeds(cluster: &Clu
     let node = cluster.node(1).unwrap();
     assert_eq!(node.run("echo 3; echo 4").await.unwrap(), "3\n4");
     let error = node.run("echo no route >&2; exit 7").await.unwrap_err();
-    let shown = "on vm-001\n  caused by: `echo no route >&2; exit 7` exited with code 7 on vm-001: no route";
+    let shown = "`echo no route >&2; exit 7` exited with code 7 on vm-001: no route";
     assert_eq!(format!("{error:?}"), shown);
     let late = node.spawn("sleep 1; touch /tmp/late").await.unwrap();
     node.until("test -e /tmp/late", Duration::from_secs(20)).await.unwrap();

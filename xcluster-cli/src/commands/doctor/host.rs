@@ -64,7 +64,7 @@ pub(super) fn ovs() -> Check {
         Ok(()) => Check::good(WHAT, "`--net ovs` can start a private instance"),
         Err(error) => {
             let fix = error.remedy().map(str::to_owned);
-            Check { fix, ..Check::poor(WHAT, format!("`--net ovs` does not work: {error}"), "") }
+            Check { fix, ..Check::poor(WHAT, format!("`--net ovs` does not work: {}", one_line(&error)), "") }
         }
     }
 }

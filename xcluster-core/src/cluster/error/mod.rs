@@ -70,13 +70,12 @@ pub enum Error {
     #[error("{0} is already running: stop it before you boot it again")]
     Running(NodeId),
     /// A command or a copy on a node failed.
-    #[error("{} {node}", exec_preposition(.source))]
+    #[error("{}", exec_failure(*.node, .error))]
     Exec {
         /// The node.
         node: NodeId,
-        /// The error there.
-        #[source]
-        source: ExecError,
+        /// The failure. The message has it with its causes, so it is not a source.
+        error: ExecError,
     },
     /// A command on a node did not succeed in time.
     #[error("not successful within {waited:?}")]
@@ -109,13 +108,12 @@ pub enum Error {
         tail: String,
     },
     /// A node's QEMU refused a command.
-    #[error("on {node}")]
+    #[error("on {node}: {}", error_chain::one_line(.error))]
     Monitor {
         /// The node.
         node: NodeId,
-        /// QEMU's error.
-        #[source]
-        source: QmpError,
+        /// QEMU's error. The message has it with its causes, so it is not a source.
+        error: QmpError,
     },
     /// A node's TCP port cannot be reached.
     #[error("cannot connect to port {port} of {node}")]
@@ -154,9 +152,15 @@ pub enum Error {
     },
 }
 
-/// The node must not be blamed for an error of the host.
-fn exec_preposition(source: &ExecError) -> &'static str {
-    if matches!(source, ExecError::Host { .. }) { "for" } else { "on" }
+fn exec_failure(node: NodeId, error: &ExecError) -> String {
+    let text = error_chain::one_line(error);
+    match error {
+        // It has the node.
+        ExecError::Unsuccessful { node: Some(_), .. } => text,
+        // The node must not be blamed for an error of the host.
+        ExecError::Host { .. } => format!("for {node}: {text}"),
+        _ => format!("on {node}: {text}"),
+    }
 }
 
 fn reason(why: Option<&String>) -> String {
@@ -427,6 +431,14 @@ mod tests {
         let source = io::Error::from(io::ErrorKind::ConnectionRefused);
         let text = format!("{:?}", Error::Connect { node, port: 22, source });
         assert_eq!(text, "cannot connect to port 22 of vm-003\n  caused by: connection refused");
+    }
+
+    #[test]
+    fn an_error_of_a_node_is_complete_without_its_causes() {
+        let node = NodeId::new(3).unwrap();
+        let source = io::Error::from(io::ErrorKind::NotFound);
+        let error = ExecError::Refused { what: "cannot run `x`".to_owned(), source };
+        assert_eq!(Error::Exec { node, error }.to_string(), "on vm-003: cannot run `x`: entity not found");
     }
 
     #[test]

@@ -39,8 +39,7 @@ pub(super) async fn boot(state: Rc<State>, node: Rc<NodeRecord>) -> Result<(), S
     let deadline = prepared.deadline.saturating_mul(before);
     let failed = |error| StepError { step: Step::Boot { node: id }, cause: Cause::HostLock(error), node: None };
     let slot = prepared.slots.take(deadline).await.map_err(failed).map_err(|error| error.of(&node))?;
-    let waited_millis = slot.waited.as_millis().try_into().unwrap_or(u64::MAX);
-    state.events.note(Event::BootSlot { node: id, waited_millis });
+    state.events.note(Event::BootSlot { node: id, waited: slot.waited });
     let run = run(&state, prepared, &node, nics);
     step(&state.events, Step::Boot { node: id }, run).await.map_err(|error| error.of(&node))
 }

@@ -93,7 +93,7 @@ impl Networks {
                     ended = uplink.ended() => ended,
                 };
                 if let Some(events) = events.upgrade() {
-                    let how = ended.map_or_else(|error| error.to_string(), describe);
+                    let how = ended.map_or_else(|error| error_chain::one_line(&error), describe);
                     events.note(Event::Note { text: format!("uplink lost: `pasta` {how}") });
                 }
             });

@@ -21,7 +21,7 @@ pub(super) struct NodeRecord {
     planned: PlannedNode,
     state: Cell<NodeState>,
     reason: RefCell<Option<String>>,
-    boot_millis: Cell<Option<u64>>,
+    boot_time: Cell<Option<Duration>>,
     qemu: RefCell<Option<Rc<QemuInstance>>>,
     /// How the host reaches it, NIC by NIC.
     access: RefCell<Vec<HostAccess>>,
@@ -37,7 +37,7 @@ impl NodeRecord {
             planned,
             state: Cell::new(NodeState::Waiting),
             reason: RefCell::default(),
-            boot_millis: Cell::default(),
+            boot_time: Cell::default(),
             qemu: RefCell::default(),
             access: RefCell::default(),
             forwarders: RefCell::default(),
@@ -68,7 +68,7 @@ impl NodeRecord {
     }
 
     pub(super) fn set_ready(&self, took: Duration) {
-        self.boot_millis.set(Some(took.as_millis().try_into().unwrap_or(u64::MAX)));
+        self.boot_time.set(Some(took));
         self.state.set(NodeState::Ready);
     }
 
@@ -177,7 +177,7 @@ impl NodeRecord {
             state: self.state.get(),
             reason: self.reason.borrow().clone(),
             pid: self.qemu().filter(|qemu| qemu.runs()).map(|qemu| qemu.pid()),
-            boot_millis: self.boot_millis.get(),
+            boot_time: self.boot_time.get(),
             nics: nics.collect(),
             forwards,
         }

@@ -102,7 +102,7 @@ fn failed_on(node: NodeId) -> impl Fn(ExecError) -> Error {
     move |error| match error {
         // A file of the host is no fault of the node.
         ExecError::Host { what, source } => Error::Local { what, source },
-        source => Error::Exec { node, source },
+        error => Error::Exec { node, error },
     }
 }
 
@@ -148,7 +148,7 @@ pub(crate) async fn qmp(
 ) -> Result<serde_json::Value, Error> {
     let record = state.node(node)?;
     let monitor = record.running()?.qmp().ok_or_else(|| record.not_ready())?;
-    monitor.execute(&command, arguments).await.map_err(|source| Error::Monitor { node, source })
+    monitor.execute(&command, arguments).await.map_err(|error| Error::Monitor { node, error })
 }
 
 /// How to enter the cluster's network namespace; none if it has no namespace of its own.

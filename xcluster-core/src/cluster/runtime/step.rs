@@ -37,8 +37,7 @@ pub(super) async fn step<T>(
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     match outcome.unwrap_or_else(|panic| Err(Cause::from_panic(panic.as_ref()))) {
         Ok(value) => {
-            let millis = begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-            events.note(Event::Done { step, millis });
+            events.note(Event::Done { step, took: begun.elapsed() });
             Ok(value)
         }
         Err(cause) => Err(StepError { step, cause, node: None }),

@@ -8,11 +8,12 @@ use super::abi::ABI;
 use super::message;
 use super::tokens::BadToken;
 use super::watchdog::NoResult;
+use crate::error_chain;
 use crate::net::NetError;
 use crate::topology::Problems;
 
 /// Why a plugin cannot be used. The text stands alone.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PluginError {
     /// No plugin has the name.
@@ -76,6 +77,8 @@ pub enum PluginError {
         what: String,
     },
 }
+
+error_chain::readable_debug!(PluginError);
 
 impl PluginError {
     /// The command that helps, if one is known.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use crate::error_chain::one_line;
 use crate::guest::exec::{ExecError, printable};
 use crate::qemu::json_lines::{LineError, LineReader, LineWriter, json_lines};
 
@@ -86,7 +87,7 @@ fn refusal(command: &str, error: &Value) -> ExecError {
 fn lost(error: LineError) -> ExecError {
     let reason = match error {
         LineError::Closed => "its VM has ended".into(),
-        error => format!("the channel of qemu-ga failed: {error}"),
+        error => format!("the channel of qemu-ga failed: {}", one_line(&error)),
     };
     ExecError::Lost { reason }
 }

@@ -8,8 +8,10 @@ use nix::errno::Errno;
 use super::child::FetchStage;
 use super::netns_name::NamedNetns;
 
+use crate::error_chain;
+
 /// Why a network namespace cannot be made or used.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum NamespaceError {
     /// The host forbids user namespaces, to all users or to this one.
@@ -45,6 +47,8 @@ pub enum NamespaceError {
     #[error("cannot make a network namespace")]
     Io(#[source] io::Error),
 }
+
+error_chain::readable_debug!(NamespaceError);
 
 /// A setting of Debian's kernels; 0 forbids user namespaces.
 const USERNS_CLONE: &str = "/proc/sys/kernel/unprivileged_userns_clone";

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error_chain;
+
 /// The folder where `ip netns` and other programs keep named namespaces.
 const NET_FILES: &str = "/run/netns";
 /// The folder of their user namespaces. A separate one, since every file in the other counts as a network namespace.
@@ -59,9 +61,11 @@ impl FromStr for Netns {
 pub struct NamedNetns(String);
 
 /// Why a text is not the name of a network namespace.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not the name of a network namespace: it is a file's name, without a slash")]
 pub struct NetnsNameError(String);
+
+error_chain::readable_debug!(NetnsNameError);
 
 impl NamedNetns {
     /// Parses a name.

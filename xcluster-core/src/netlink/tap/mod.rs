@@ -2,11 +2,13 @@
 
 mod ioctl;
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use nix::errno::Errno;
 
+use crate::error_chain;
 use crate::host::{Namespace, NamespaceError};
 use crate::net::NetError;
 
@@ -44,7 +46,7 @@ pub struct NewTap<'a> {
 pub type Queues = Vec<Arc<OwnedFd>>;
 
 /// Why a tap was not made.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum TapError {
     /// A foreign link has its name. It is left as it was.
     #[error("`{0}` is there already and is not ours")]
@@ -54,9 +56,8 @@ pub enum TapError {
     Refused {
         /// The tap's name.
         name: String,
-        /// The kernel's errno.
-        #[source]
-        errno: Errno,
+        /// The kernel's error.
+        source: io::Error,
     },
     /// Its properties could not be set.
     #[error(transparent)]
@@ -66,11 +67,13 @@ pub enum TapError {
     Tun(#[from] NamespaceError),
 }
 
+error_chain::readable_debug!(TapError);
+
 impl From<TapError> for NetError {
     fn from(error: TapError) -> Self {
         match error {
             TapError::Conflict(object) => Self::Conflict { object },
-            TapError::Refused { name, errno } => Self::io(format!("make tap `{name}`"), errno),
+            TapError::Refused { name, source } => Self::io(format!("make tap `{name}`"), source),
             TapError::Link(failure) => failure.into(),
             TapError::Tun(error) => error.into(),
         }
@@ -111,7 +114,7 @@ pub async fn make_persistent(
 ) -> Result<(), TapError> {
     let queues = open(namespace, netlink, tap, &ours).await?;
     netlink.change(LinkSelector::Name(tap.name), &dress(tap)).await?;
-    let refused = |errno| TapError::Refused { name: tap.name.to_owned(), errno };
+    let refused = |errno: Errno| TapError::Refused { name: tap.name.to_owned(), source: errno.into() };
     queues.iter().try_for_each(|queue| make_permanent(queue)).map_err(refused)
 }
 
@@ -132,7 +135,7 @@ async fn open(
     ours: &impl Fn(&Link) -> bool,
 ) -> Result<Queues, TapError> {
     let mut queues = Queues::new();
-    let refused = |errno| TapError::Refused { name: tap.name.to_owned(), errno };
+    let refused = |errno: Errno| TapError::Refused { name: tap.name.to_owned(), source: errno.into() };
     for number in 0..tap.queues {
         let queue = match (number, tap.queues) {
             (_, 1) => Queue::Only,
