@@ -18,10 +18,10 @@ use crate::variables::Variables;
 pub(super) async fn run(args: &StatusArgs, variables: &Variables) -> Outcome {
     if args.all {
         let Survey { running, lost, .. } = survey()?;
-        let clusters = every(&running).await?;
+        let (clusters, exit) = every(&running).await;
         let texts = || clusters.iter().map(text).collect::<Vec<_>>().join("\n");
         if args.json.json { print_json(&clusters) } else { print(&texts()) }?;
-        return Ok(tell_lost(lost));
+        return Ok(if lost.is_empty() { exit } else { tell_lost(lost) });
     } else {
         survey()?;
         let status = attach(&args.name, variables).await?.status().await?;
@@ -41,17 +41,23 @@ fn tell_lost(lost: Vec<LostOwner>) -> Exit {
     exit
 }
 
-async fn every(running: &[ClusterName]) -> Result<Vec<ClusterStatus>, Failure> {
-    let mut clusters = Vec::new();
+/// The status of every cluster whose owner answers. The others are reported.
+async fn every(running: &[ClusterName]) -> (Vec<ClusterStatus>, Exit) {
+    let (mut clusters, mut exit) = (Vec::new(), Exit::OK);
     for name in running {
-        match Cluster::attach(name).await {
-            Ok(cluster) => clusters.push(cluster.status().await?),
+        let status = async { Cluster::attach(name).await?.status().await };
+        match status.await {
+            Ok(status) => clusters.push(status),
             // It has ended meanwhile.
             Err(Error::NotRunning(_) | Error::Ended) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let failure = Failure::from(error).context(format!("cannot show cluster `{name}`"));
+                failure.print();
+                exit = failure.exit;
+            }
         }
     }
-    Ok(clusters)
+    (clusters, exit)
 }
 
 /// The status as text.

@@ -123,7 +123,9 @@ impl Stream for Events {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let event = log.events.get(self.seen).cloned();
         if event.is_none() && !log.ended {
-            log.wakers.push(context.waker().clone());
+            if !log.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                log.wakers.push(context.waker().clone());
+            }
             return Poll::Pending;
         }
         drop(log);

@@ -236,7 +236,7 @@ impl Node {
             Link::Owned(owned) => {
                 owned.call(async move |state| requests::qmp(state, node, command, arguments).await).await
             }
-            Link::Attached(client) => client.ask(Verb::Qmp { node, command, arguments }).await,
+            Link::Attached(client) => client.ask_slow(Verb::Qmp { node, command, arguments }).await,
         }
     }
 
@@ -249,7 +249,7 @@ impl Node {
         let node = self.id;
         match &*self.link {
             Link::Owned(owned) => owned.call(async move |state| requests::kill_node(state, node).await).await,
-            Link::Attached(client) => client.ask(Verb::KillNode { node }).await,
+            Link::Attached(client) => client.ask_slow(Verb::KillNode { node }).await,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -152,8 +152,9 @@ impl Folder {
             }
             Claim::Foreign(why) => return Err(FolderError::Foreign { path, why }),
         };
-        lock.set_len(0).and_then(|()| lock.write_all(MARK.as_bytes())).map_err(&io)?;
-        lock.write_all(path.as_os_str().as_bytes()).map_err(&io)?;
+        // At once: an owner that is killed leaves all of it or nothing.
+        let text = [MARK.as_bytes(), path.as_os_str().as_bytes()].concat();
+        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(&text)).map_err(&io)?;
         Ok(Self { base, dir: Arc::new(dir), name: name.clone(), lock })
     }
 
@@ -176,8 +177,17 @@ impl Folder {
     /// Whether other processes still find the folder and the lock in it. A user may have removed or renamed either, or a
     /// folder above. Then no command can reach the cluster any more.
     pub fn is_in_place(&self) -> bool {
-        let there = fs::symlink_metadata(self.path().join(LOCK));
-        there.is_ok_and(|there| self.lock.metadata().is_ok_and(|ours| is_same(&there, &ours)))
+        match fs::symlink_metadata(self.path().join(LOCK)) {
+            Ok(there) => self.lock.metadata().is_ok_and(|ours| is_same(&there, &ours)),
+            // Another error says nothing about the folder: a folder above may have lost its modes for a moment.
+            Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        }
+    }
+
+    /// Ends the search for this owner: its cluster has ended, and the process may go on.
+    pub(crate) fn give_up(&self) {
+        // Without it, commands report the owner as long as it has the file open.
+        let _ = self.lock.set_len(0);
     }
 }
 
@@ -290,6 +300,7 @@ pub fn running(base: &Path) -> Result<Vec<ClusterName>, FolderError> {
 /// A listing without lost owners, because finding those means to look at every process.
 pub(crate) fn sweep(base: &Path) -> Result<Survey, FolderError> {
     let mut survey = Survey::default();
+    let base = &std::path::absolute(base).map_err(FolderError::io("find", base))?;
     let opened = match open_base(base) {
         Ok(opened) => opened,
         Err(error) if is_absent(&error) => return Ok(survey),
@@ -411,10 +422,15 @@ fn claim(dir: &PrivateDir) -> io::Result<Claim> {
     };
     // An owner writes the mark first. One that died before that has left an empty file and nothing else.
     let is_bare = || Ok::<_, io::Error>(lock.metadata()?.len() == 0 && dir.names()?.len() == 1);
-    if !is_marked(&lock)? && !is_bare()? {
+    let marked = marked_path(&lock)?;
+    if marked.is_none() && !is_bare()? {
         return Ok(Claim::Foreign("its lock file was not written by a cluster".to_owned()));
     }
     match lock.try_lock() {
+        Ok(()) if marked.as_deref().is_some_and(|path| path != dir.path()) => {
+            let original = marked.unwrap_or_default();
+            Ok(Claim::Foreign(format!("it was copied or renamed from `{}`", original.display())))
+        }
         Ok(()) if dir.has(LOCK.as_ref(), &lock) => Ok(Claim::Dead(lock)),
         Ok(()) => Ok(Claim::Foreign("its lock file was removed just now".to_owned())),
         Err(TryLockError::WouldBlock) => Ok(Claim::Alive),
@@ -422,11 +438,13 @@ fn claim(dir: &PrivateDir) -> io::Result<Claim> {
     }
 }
 
-fn is_marked(mut lock: &File) -> io::Result<bool> {
-    let mut start = Vec::new();
-    io::Seek::rewind(&mut lock)?;
-    lock.take(MARK.len() as u64).read_to_end(&mut start)?;
-    Ok(start == MARK.as_bytes())
+/// The folder that a lock file was made in, by the file's text; none if no cluster has written it.
+fn marked_path(mut lock: &File) -> io::Result<Option<PathBuf>> {
+    let mut text = Vec::new();
+    lock.rewind()?;
+    // The mark, and the longest path that `create` allows.
+    lock.take((MARK.len() + SOCKET_PATH_MAX) as u64).read_to_end(&mut text)?;
+    Ok(text.strip_prefix(MARK.as_bytes()).map(|path| PathBuf::from(OsStr::from_bytes(path))))
 }
 
 /// Removes a cluster's folder whose lock is held. The lock goes last: without it a new owner may use the folder.
@@ -473,11 +491,14 @@ fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
 pub(crate) fn lost_owners(base: &Path) -> Vec<LostOwner> {
     let base = std::path::absolute(base).unwrap_or_else(|_| base.to_owned());
     let us = Uid::effective().as_raw();
+    let Ok(our_mounts) = fs::read_link("/proc/self/ns/mnt") else { return Vec::new() };
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     let mut lost = Vec::new();
     for process in processes.flatten() {
         let pid = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-        let ours = process.metadata().is_ok_and(|meta| meta.uid() == us);
+        // Another mount namespace may have another folder at this path, as in a container.
+        let sees_our_files = || fs::read_link(process.path().join("ns/mnt")).is_ok_and(|mounts| mounts == our_mounts);
+        let ours = process.metadata().is_ok_and(|meta| meta.uid() == us) && sees_our_files();
         if let (Some(pid), true) = (pid, ours) {
             let files = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
             let names = files.filter_map(|file| lost_cluster(&base, &file.path()));
@@ -497,11 +518,8 @@ fn lost_cluster(base: &Path, file: &Path) -> Option<ClusterName> {
     if !target.ends_with(b"/lock") && !target.ends_with(b"/lock (deleted)") || !fs::metadata(file).ok()?.is_file() {
         return None;
     }
-    let mut text = Vec::new();
-    // The mark, and the longest path that `create` allows.
     let lock = File::open(file).ok()?;
-    (&lock).take((MARK.len() + SOCKET_PATH_MAX) as u64).read_to_end(&mut text).ok()?;
-    let path = Path::new(OsStr::from_bytes(text.strip_prefix(MARK.as_bytes())?));
+    let path = marked_path(&lock).ok()??;
     let is_in_place = fs::symlink_metadata(path.join(LOCK))
         .is_ok_and(|there| lock.metadata().is_ok_and(|open| is_same(&there, &open)));
     if path.parent() != Some(base) || is_in_place {
@@ -557,6 +575,9 @@ mod tests {
         dead(&base, "dead");
         let folder = Folder::create(&base, &name("dead")).unwrap();
         assert!(!folder.path().join("sub").exists());
+        assert_eq!(survey(&base).unwrap(), Survey { running: vec![name("dead")], ..Survey::default() });
+        // Its lock says where it is now.
+        assert_eq!(marked_path(&folder.lock).unwrap(), Some(base.join("dead")));
     }
 
     #[test]
@@ -648,6 +669,25 @@ mod tests {
         };
         check_foreign(fifo, "other", "not a regular file");
         assert_eq!(listing(precious.path()).len(), 3);
+    }
+
+    #[test]
+    fn a_copy_of_a_dead_owners_folder_stays_and_is_named() {
+        let copy = |base: &Path| {
+            dead(base, "dead");
+            fs::rename(base.join("dead"), base.join("backup")).unwrap();
+        };
+        check_foreign(copy, "backup", "copied or renamed from");
+    }
+
+    #[test]
+    fn an_owner_whose_cluster_has_ended_is_not_searched_for() {
+        let (_dir, base) = base();
+        let folder = Folder::create(&base, &name("a")).unwrap();
+        fs::remove_dir_all(&base).unwrap();
+        assert_eq!(survey(&base).unwrap().lost.len(), 1);
+        folder.give_up();
+        assert_eq!(survey(&base).unwrap(), Survey::default());
     }
 
     #[test]

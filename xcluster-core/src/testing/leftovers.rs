@@ -13,7 +13,7 @@ use crate::host::Namespace;
 use super::{TestFailure, ensure, netns};
 
 /// How long leftovers may still be seen while they end, and how often to look again.
-const MOMENT: Duration = Duration::from_secs(2);
+const MOMENT: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// What the name of a host lock begins with in a snapshot.

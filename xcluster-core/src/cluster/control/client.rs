@@ -28,6 +28,12 @@ use crate::plan::{Plan, Step};
 /// How long an owner may take to answer quick requests. Commands, copies, boots and the end of a cluster have no limit here.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long an owner may take to start a command on a node, or to get an answer of QEMU, for which it waits 30 seconds.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long an owner may take to free its folder after it has closed a connection.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long the owner of a new folder may take to listen there, and how often to try: it does so at once, but afterwards.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(2);
 const LISTEN_RETRY: Duration = Duration::from_millis(20);
@@ -118,6 +124,12 @@ impl Client {
         background::run(async move { owner.ask_quick(verb).await.map(|(_, value)| value) }).await
     }
 
+    /// The same for a request on which the owner itself waits for up to 30 seconds.
+    pub(crate) async fn ask_slow<T: DeserializeOwned + Send + 'static>(&self, verb: Verb) -> Result<T, Error> {
+        let owner = self.owner.clone();
+        background::run(async move { owner.within(START_TIMEOUT, owner.ask(verb)).await.map(|(_, value)| value) }).await
+    }
+
     pub(crate) async fn stop(&self) -> Result<(), Error> {
         match self.ask(Verb::Stop).await {
             // Another process had asked before, and the owner is gone now.
@@ -129,7 +141,8 @@ impl Client {
     pub(crate) async fn spawn(&self, node: NodeId, command: Command) -> Result<Execution, Error> {
         let owner = self.owner.clone();
         background::run(async move {
-            let (stream, ()) = owner.ask(Verb::Exec { node, command: command.clone() }).await?;
+            let asked = owner.ask(Verb::Exec { node, command: command.clone() });
+            let (stream, ()) = owner.within(START_TIMEOUT, asked).await?;
             Ok(execution::follow(stream, &command).on(node))
         })
         .await
@@ -209,7 +222,24 @@ impl Owner {
 
     /// Fails a request that takes too long.
     async fn quick<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        timeout(ANSWER_TIMEOUT, request).await.map_err(|error| self.unreachable(error.into()))?
+        self.within(ANSWER_TIMEOUT, request).await
+    }
+
+    async fn within<T>(&self, limit: Duration, request: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        timeout(limit, request).await.map_err(|error| self.unreachable(error.into()))?
+    }
+
+    /// Whether the cluster is still running some time after its owner has hung up: one that ends frees its folder.
+    async fn keeps_running(&self) -> bool {
+        let Some(base) = self.socket.parent().and_then(Path::parent) else { return false };
+        let begun = Instant::now();
+        while folder::running(base).is_ok_and(|running| running.contains(&self.name)) {
+            if begun.elapsed() > END_TIMEOUT {
+                return true;
+            }
+            sleep(LISTEN_RETRY).await;
+        }
+        false
     }
 
     /// Follows the plan in a task, until the cluster ends or the receiver is dropped.
@@ -225,7 +255,13 @@ impl Owner {
                 }
             }
         };
-        let (mut stream, plan): (_, Plan) = self.quick(first).await?;
+        let (mut stream, plan): (_, Plan) = match self.quick(first).await {
+            Err(Error::Ended) if self.keeps_running().await => {
+                let text = "it closes the connection, so it may be of another version of xcluster";
+                return Err(self.unreachable(io::Error::other(text)));
+            }
+            first => first?,
+        };
         let (publish, published) = watch::channel(Arc::new(plan));
         tokio::spawn(async move {
             loop {

@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::message::{Answer, Request, VERSION, Verb, receive, send};
+use super::message::{Answer, Envelope, VERSION, Verb, receive, send};
 use super::{descriptors, execution};
 use crate::cluster::console::Console;
 use crate::cluster::error::{Error, ErrorKind, RemoteError};
@@ -32,12 +32,14 @@ pub(super) async fn converse(
     state: Weak<State>,
     stop: mpsc::Sender<UnixStream>,
 ) -> io::Result<()> {
-    let request: Request = timeout(REQUEST_TIMEOUT, receive(&mut stream)).await??;
-    if request.version != VERSION {
-        return send(&mut stream, &Answer::<()>::Error(other_version())).await;
-    }
+    // The version first: another one may have verbs that this one cannot read.
+    let Envelope { version, verb } = timeout(REQUEST_TIMEOUT, receive(&mut stream)).await??;
+    let verb = match serde_json::from_value(verb) {
+        Ok(verb) if version == VERSION => verb,
+        _ => return send(&mut stream, &Answer::<()>::Error(other_version())).await,
+    };
     let Some(state) = state.upgrade() else { return Ok(()) };
-    match request.verb {
+    match verb {
         Verb::Status => reply(stream, requests::status(state).await).await,
         Verb::Plans => {
             let published = state.plans();

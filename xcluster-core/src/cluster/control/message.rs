@@ -30,6 +30,13 @@ pub(super) struct Request {
     pub(super) verb: Verb,
 }
 
+/// A request before its verb is read.
+#[derive(Debug, Deserialize)]
+pub(super) struct Envelope {
+    pub(super) version: u32,
+    pub(super) verb: serde_json::Value,
+}
+
 /// A request of a client.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

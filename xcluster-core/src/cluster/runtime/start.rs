@@ -65,6 +65,7 @@ async fn watch_folder(state: Rc<State>) {
     let path = state.folder.path().display();
     state.events.note(Event::Note { text: format!("the folder `{path}` was removed: the cluster ends") });
     state.note_leftovers(tear_down(&state).await);
+    state.folder.give_up();
     state.set_phase(Phase::Lost);
 }
 
