@@ -52,14 +52,15 @@ pub enum Event {
     },
     /// The cluster is open, and every node that was to be started with it is ready.
     Ready,
-    /// A node has ended by itself. The others go on.
+    /// A node's QEMU ended without a stop: it crashed, its guest powered off, or [`Node::kill`](super::Node::kill) killed it. The
+    /// others go on.
     Exited {
         /// Which.
         node: NodeId,
         /// How.
         reason: String,
     },
-    /// A node was stopped by itself. The others go on.
+    /// One node was stopped, with [`Node::stop`](super::Node::stop). The others go on.
     NodeStopped {
         /// Which.
         node: NodeId,

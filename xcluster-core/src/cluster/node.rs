@@ -176,7 +176,8 @@ impl Node {
     /// owner of a cluster of another process.
     ///
     /// # Errors
-    /// The host has no access to that port, or the connection is not accepted within ten seconds.
+    /// The host has no access to that port, or the connection is not accepted within ten seconds. With the backend `user`, QEMU
+    /// accepts it before the node does, so that a port on which nothing listens looks open and closes at once.
     pub async fn connect(&self, port: u16) -> Result<std::net::TcpStream, Error> {
         let node = self.id;
         match &*self.link {

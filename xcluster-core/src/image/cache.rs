@@ -22,6 +22,9 @@ use crate::host::{Access, DirError, Fault, PrivateDir};
 /// every one that it finds: its builder is dead.
 const BUILDING: &str = "building-";
 
+/// The file that shows that a build folder is ours.
+const MARK: &str = ".xcluster-build";
+
 /// The prefixes of entries.
 const ENTRIES: &[&str] = &["image-", "parts-"];
 
@@ -183,10 +186,9 @@ impl Locked<'_> {
     /// Creates a folder to build in, which is removed when it is dropped.
     pub(super) fn build_folder(&self) -> Result<TempDir, CacheError> {
         let folder = &self.cache.folder;
-        tempfile::Builder::new()
-            .prefix(BUILDING)
-            .tempdir_in(folder)
-            .map_err(CacheError::io("create a folder in", folder))
+        let made = tempfile::Builder::new().prefix(BUILDING).tempdir_in(folder);
+        let made = made.and_then(|made| File::create_new(made.path().join(MARK)).map(|_| made));
+        made.map_err(CacheError::io("create a folder in", folder))
     }
 
     /// Makes a build folder the entry `name`, in place of an earlier one.
@@ -194,6 +196,7 @@ impl Locked<'_> {
         manifest.write(built.path()).map_err(CacheError::io("write", built.path()))?;
         let folder = self.cache.folder.join(name);
         self.clear(name)?;
+        fs::remove_file(built.path().join(MARK)).map_err(CacheError::io("finish", built.path()))?;
         fs::rename(built.path(), &folder).map_err(CacheError::io("create", &folder))?;
         // The folder was renamed, so there is nothing to remove under its old name.
         let _ = built.keep();
@@ -225,13 +228,22 @@ impl Locked<'_> {
 fn clean_up(cache: &PrivateDir) -> io::Result<()> {
     for name in cache.names()? {
         let name = OsStr::from_bytes(name.to_bytes());
-        if (has_prefix(name, &[BUILDING]) || is_unused(cache, name))
+        if (is_abandoned(cache, name) || is_unused(cache, name))
             && let Err(error) = cache.remove(name)
         {
             tracing::warn!(path = %cache.path().join(name).display(), %error, "cannot remove a leftover in the cache");
         }
     }
     Ok(())
+}
+
+/// Whether a builder that was killed has left it: an empty folder, one with our mark, or an entry that was to be replaced.
+fn is_abandoned(cache: &PrivateDir, name: &OsStr) -> bool {
+    let ours = |folder: PrivateDir| {
+        let has = |name: &str| folder.open_file(name.as_ref(), OFlag::empty()).is_ok();
+        has(MARK) || has(Manifest::NAME) || folder.names().is_ok_and(|names| names.is_empty())
+    };
+    has_prefix(name, &[BUILDING]) && cache.child(name, Access::Read).is_ok_and(ours)
 }
 
 fn is_unused(cache: &PrivateDir, name: &OsStr) -> bool {

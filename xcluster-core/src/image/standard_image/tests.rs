@@ -139,9 +139,24 @@ fn a_failed_build_leaves_nothing_and_gives_the_reason() {
 #[test]
 fn leftovers_of_a_killed_builder_are_removed_by_the_next() {
     let fixture = Fixture::new();
-    fs::create_dir_all(fixture.cache.folder().join("building-dead/root")).unwrap();
+    let folder = |name: &str| fixture.cache.folder().join(name);
+    fs::create_dir_all(folder("building-dead/root")).unwrap();
+    fs::write(folder("building-dead/.xcluster-build"), "").unwrap();
+    fs::create_dir(folder("building-new")).unwrap();
     fixture.image("agent");
     assert_eq!(fixture.entries(), ["image", "lock", "parts"]);
+}
+
+#[test]
+fn only_folders_that_builders_made_are_removed() {
+    let fixture = Fixture::new();
+    fixture.image("agent");
+    let mine = fixture.cache.folder().join("building-mine");
+    fs::create_dir(&mine).unwrap();
+    fs::write(mine.join("notes"), "x").unwrap();
+    std::os::unix::fs::symlink(&mine, fixture.cache.folder().join("building-link")).unwrap();
+    fixture.image("another");
+    assert!(mine.join("notes").exists() && fixture.cache.folder().join("building-link").is_symlink());
 }
 
 #[test]
