@@ -74,7 +74,7 @@ pub(crate) const MEANINGS: [(Exit, &str); 13] = [
     (Exit::NOT_FOUND, "nsenter: the program does not exist"),
     (Exit::INTERRUPTED, "interrupted"),
     (Exit::PIPE, "nobody read the output"),
-    (Exit::NOT_RUN, "exec: the command could not be run; else its own exit code"),
+    (Exit::NOT_RUN, "exec: the command could not be run, or there is no such cluster or node"),
 ];
 
 /// The exit codes as the last section of the help.
