@@ -61,7 +61,7 @@ async fn nothing_survives_an_owner_that_is_killed() {
     // Any start of this user sweeps, also one that fails.
     let mut options = Options::default();
     options.qemu = PathBuf::from("/nonexistent/qemu");
-    let failure = failure(builder().folder(dir.path().join("base")).options(options)).await;
+    let failure = failure(builder().nodes(1).folder(dir.path().join("base")).options(options)).await;
     assert!(failure.cause.to_string().contains("/nonexistent/qemu"), "{failure:?}");
     traces.are_gone();
 }
