@@ -691,6 +691,17 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_cannot_be_looked_at_for_a_moment_is_not_lost() {
+        let (dir, base) = base();
+        let folder = Folder::create(&base, &name("a")).unwrap();
+        let mode = |mode| fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        mode(0o000);
+        let in_place = folder.is_in_place();
+        mode(0o700);
+        assert!(in_place);
+    }
+
+    #[test]
     fn a_link_in_a_dead_owners_folder_is_removed_and_not_followed() {
         let (_dir, base) = base();
         let precious = tempfile::tempdir().unwrap();
